@@ -1,0 +1,26 @@
+"""Strict JAX, plots without a window, and the folder of real recordings."""
+
+import os
+from pathlib import Path
+
+import jax
+import matplotlib
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Dtype promotion stays standard: Optax's Adam raises a Python float to an int32 step count, which "strict" forbids.
+# Key reuse is not an error: "same key, same numbers" is what many tests assert.
+
+matplotlib.use("Agg")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real recordings: $AVO_DATA, or shared/data beside the checkout. Never part of the project."""
+    folder = Path(os.environ.get("AVO_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real recordings: {folder} does not exist (set AVO_DATA to their folder)")
+    return folder
