@@ -1,0 +1,308 @@
+"""The space of parameters: names, supports, units, and the map to unconstrained coordinates.
+
+Every parameter theta has an unconstrained coordinate u, in which the proposal lives and all optimisation happens:
+
+    Interval(low, high)      theta = low + (high - low) sigmoid(u)
+    LogInterval(low, high)   log theta = log low + (log high - log low) sigmoid(u)
+    Positive(scale)          theta = scale exp(u)
+    Real(loc, scale)         theta = loc + scale u
+
+The scales make u of order one, so that one start, N(0, 1.5^2 I), suits every problem.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+
+class Parameter(Protocol):
+    """One parameter: a support, a unit and an increasing map from the real line onto the support."""
+
+    @property
+    def unit(self) -> str: ...
+    @property
+    def support(self) -> tuple[float, float]: ...
+    def constrain(self, u: Array) -> Array: ...
+    def unconstrain(self, theta: Array) -> Array: ...
+
+
+def _finite(kind: str, **values: float) -> None:
+    for name, value in values.items():
+        if not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
+            raise ValueError(f"{kind}: {name} must be a finite number; got {value!r}.")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Parameter between two bounds, uniform scale: theta = low + (high - low) sigmoid(u).
+
+    Args:
+        low: lower bound.
+        high: upper bound, above `low`.
+        unit: physical unit, for tables and plots.
+
+    Raises:
+        ValueError: if a bound is not finite or low >= high.
+
+    Example:
+        >>> float(Interval(-3, 5).constrain(jnp.array(0.0)))
+        1.0
+    """
+
+    low: float
+    high: float
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        _finite("Interval", low=self.low, high=self.high)
+        if self.low >= self.high:
+            raise ValueError(f"Interval: low must be below high; got low={self.low}, high={self.high}.")
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def constrain(self, u: Array) -> Array:
+        return self.low + (self.high - self.low) * jax.nn.sigmoid(u)
+
+    def unconstrain(self, theta: Array) -> Array:
+        return jnp.log((theta - self.low) / (self.high - theta))
+
+
+@dataclass(frozen=True)
+class LogInterval:
+    """Positive parameter between two bounds, logarithmic scale: log theta is an `Interval`.
+
+    Args:
+        low: lower bound, above zero.
+        high: upper bound, above `low`.
+        unit: physical unit, for tables and plots.
+
+    Raises:
+        ValueError: if a bound is not finite, low <= 0 or low >= high.
+
+    Example:
+        >>> round(float(LogInterval(0.1, 10.0).constrain(jnp.array(0.0))), 6)
+        1.0
+    """
+
+    low: float
+    high: float
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        _finite("LogInterval", low=self.low, high=self.high)
+        if self.low <= 0:
+            raise ValueError(
+                f"LogInterval: low must be above zero; got low={self.low}. Use Interval for signed ranges."
+            )
+        if self.low >= self.high:
+            raise ValueError(f"LogInterval: low must be below high; got low={self.low}, high={self.high}.")
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def constrain(self, u: Array) -> Array:
+        return self.low * jnp.exp(math.log(self.high / self.low) * jax.nn.sigmoid(u))
+
+    def unconstrain(self, theta: Array) -> Array:
+        return jnp.log(jnp.log(theta / self.low) / jnp.log(self.high / theta))
+
+
+@dataclass(frozen=True)
+class Positive:
+    """Positive parameter without upper bound: theta = scale exp(u).
+
+    Args:
+        scale: typical size, above zero; the proposal starts there.
+        unit: physical unit, for tables and plots.
+
+    Raises:
+        ValueError: if `scale` is not a finite number above zero.
+
+    Example:
+        >>> float(Positive(2.5).constrain(jnp.array(0.0)))
+        2.5
+    """
+
+    scale: float = 1.0
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        _finite("Positive", scale=self.scale)
+        if self.scale <= 0:
+            raise ValueError(f"Positive: scale must be above zero; got {self.scale}.")
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return 0.0, math.inf
+
+    def constrain(self, u: Array) -> Array:
+        return self.scale * jnp.exp(u)
+
+    def unconstrain(self, theta: Array) -> Array:
+        return jnp.log(theta / self.scale)
+
+
+@dataclass(frozen=True)
+class Real:
+    """Unbounded parameter: theta = loc + scale u.
+
+    Args:
+        loc: typical value; the proposal starts there.
+        scale: typical distance from `loc`, above zero.
+        unit: physical unit, for tables and plots.
+
+    Raises:
+        ValueError: if `loc` or `scale` is not finite, or scale <= 0.
+
+    Example:
+        >>> float(Real(2.0, 0.5).constrain(jnp.array(3.0)))
+        3.5
+    """
+
+    loc: float = 0.0
+    scale: float = 1.0
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        _finite("Real", loc=self.loc, scale=self.scale)
+        if self.scale <= 0:
+            raise ValueError(f"Real: scale must be above zero; got {self.scale}.")
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return -math.inf, math.inf
+
+    def constrain(self, u: Array) -> Array:
+        return self.loc + self.scale * u
+
+    def unconstrain(self, theta: Array) -> Array:
+        return (theta - self.loc) / self.scale
+
+
+KINDS = {kind.__name__: kind for kind in (Interval, LogInterval, Positive, Real)}
+
+
+class Space:
+    """Named parameters with supports and units, and the map between theta and u.
+
+    Args:
+        **parameters: name -> `Interval`, `LogInterval`, `Positive` or `Real`, in the order of theta's columns.
+
+    Raises:
+        ValueError: if there is no parameter, or one is not of the four kinds.
+
+    Example:
+        >>> space = Space(mu=Interval(-3, 3), sigma=LogInterval(0.05, 3.0, unit="V"))
+        >>> space.names, space.dim, space.units
+        (('mu', 'sigma'), 2, ('', 'V'))
+        >>> theta = space.constrain(jnp.array([0.4, -1.2]))
+        >>> bool(jnp.allclose(space.unconstrain(theta), jnp.array([0.4, -1.2]), atol=1e-5))
+        True
+    """
+
+    def __init__(self, /, **parameters: Parameter) -> None:
+        if not parameters:
+            raise ValueError("Space needs at least one parameter, e.g. Space(mu=avo.Interval(-3, 3)).")
+        for name, parameter in parameters.items():
+            if not isinstance(parameter, tuple(KINDS.values())):
+                raise ValueError(
+                    f"Space: parameter {name!r} must be one of {', '.join(KINDS)}; "
+                    f"got {parameter!r}. For example {name}=avo.Interval(0, 1)."
+                )
+        self._parameters = dict(parameters)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._parameters)
+
+    @property
+    def dim(self) -> int:
+        return len(self._parameters)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return tuple(p.unit for p in self)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self._parameters.values())
+
+    def __getitem__(self, name: str) -> Parameter:
+        return self._parameters[name]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Space) and tuple(self._parameters.items()) == tuple(other._parameters.items())
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._parameters.items()))
+
+    def __repr__(self) -> str:
+        return f"Space({', '.join(f'{name}={p!r}' for name, p in self._parameters.items())})"
+
+    def constrain(self, u: Float[ArrayLike, "*n d"]) -> Float[Array, "*n d"]:
+        """Map unconstrained coordinates to parameters.
+
+        Args:
+            u: unconstrained coordinates, with shape (..., d).
+
+        Returns:
+            theta in physical units, same shape, inside the supports.
+        """
+        u = jnp.asarray(u)
+        return jnp.stack([p.constrain(u[..., i]) for i, p in enumerate(self)], axis=-1)
+
+    def unconstrain(self, theta: Float[ArrayLike, "*n d"]) -> Float[Array, "*n d"]:
+        """Map parameters to unconstrained coordinates, the inverse of `constrain`.
+
+        Args:
+            theta: parameters in physical units, with shape (..., d).
+
+        Returns:
+            u, same shape.
+
+        Raises:
+            ValueError: if the last axis is not d, or a value lies outside its support.
+        """
+        theta = jnp.asarray(theta, dtype=jnp.result_type(float))
+        if theta.ndim == 0 or theta.shape[-1] != self.dim:
+            raise ValueError(
+                f"theta must have {self.dim} values ({', '.join(self.names)}) along its last axis; "
+                f"got shape {theta.shape}."
+            )
+        if not isinstance(theta, jax.core.Tracer):
+            for i, (name, p) in enumerate(self._parameters.items()):
+                low, high = p.support
+                column = np.asarray(theta[..., i])
+                if not np.all((column > low) & (column < high)):
+                    raise ValueError(
+                        f"{name} must lie inside ({low}, {high}); got {column[~((column > low) & (column < high))][0]}."
+                    )
+        return jnp.stack([p.unconstrain(theta[..., i]) for i, p in enumerate(self)], axis=-1)
+
+    def to_json(self) -> list[dict[str, object]]:
+        """Describe the space by plain values, for `Space.from_json`.
+
+        Example:
+            >>> Space.from_json(Space(rate=LogInterval(1, 30)).to_json()) == Space(rate=LogInterval(1, 30))
+            True
+        """
+        return [{"name": name, "kind": type(p).__name__, **vars(p)} for name, p in self._parameters.items()]
+
+    @staticmethod
+    def from_json(rows: list[dict]) -> "Space":
+        """Rebuild a space from what `to_json` gave."""
+        return Space(
+            **{
+                row["name"]: KINDS[row["kind"]](**{k: v for k, v in row.items() if k not in ("name", "kind")})
+                for row in rows
+            }
+        )

@@ -1,0 +1,158 @@
+"""avo.space: the four maps by hand, there and back, and the refusals."""
+
+import json
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from avo.space import Interval, LogInterval, Positive, Real, Space
+
+KINDS: dict[str, Any] = {
+    "interval": Interval(-3.0, 5.0),
+    "log": LogInterval(0.05, 3.0),
+    "positive": Positive(2.5),
+    "real": Real(1.3, 0.7),
+}
+# Beyond |u| = 6 a sigmoid is within 0.3 % of its bound; the trainer does not go further
+GRID = np.linspace(-6.0, 6.0, 41)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "u", "theta"),
+    [
+        (Interval(-3.0, 5.0), 0.7, -3.0 + 8.0 / (1.0 + math.exp(-0.7))),
+        (Interval(2.0, 2.5), -2.1, 2.0 + 0.5 / (1.0 + math.exp(2.1))),
+        (LogInterval(0.05, 3.0), -1.3, math.exp(math.log(0.05) + math.log(60.0) / (1.0 + math.exp(1.3)))),
+        (LogInterval(7.0, 11.0), 2.2, 7.0 * (11.0 / 7.0) ** (1.0 / (1.0 + math.exp(-2.2)))),
+        (Positive(2.5), 0.4, 2.5 * math.exp(0.4)),
+        (Positive(), -1.7, math.exp(-1.7)),
+        (Real(1.3, 0.7), -3.1, 1.3 - 0.7 * 3.1),
+        (Real(), 4.2, 4.2),
+    ],
+)
+def test_constrain_by_hand(parameter: Any, u: float, theta: float) -> None:
+    np.testing.assert_allclose(float(parameter.constrain(jnp.array(u))), theta, rtol=1e-14)
+    np.testing.assert_allclose(float(parameter.unconstrain(jnp.array(theta))), u, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_round_trip_and_shape_of_the_map(name: str) -> None:
+    parameter = KINDS[name]
+    u = jnp.asarray(GRID)
+    theta = parameter.constrain(u)
+    np.testing.assert_allclose(parameter.unconstrain(theta), u, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(parameter.constrain(parameter.unconstrain(theta)), theta, rtol=1e-9)
+    assert np.all(np.diff(theta) > 0)
+    assert np.all(np.asarray(jax.vmap(jax.grad(parameter.constrain))(u)) > 0)
+    low, high = parameter.support
+    assert np.all((low < np.asarray(theta)) & (np.asarray(theta) < high))
+
+
+def test_space_maps_each_column_by_its_own_parameter() -> None:
+    space = Space(**KINDS)
+    u = jax.random.normal(jax.random.key(0), (2, 7, 4))
+    theta = space.constrain(u)
+    assert theta.shape == u.shape
+    for i, parameter in enumerate(KINDS.values()):
+        np.testing.assert_array_equal(theta[..., i], parameter.constrain(u[..., i]))
+    np.testing.assert_allclose(space.unconstrain(theta), u, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(space.unconstrain(np.asarray(theta)[0, 0].tolist()), u[0, 0], rtol=1e-9, atol=1e-9)
+
+
+def test_supports() -> None:
+    supports = [p.support for p in Space(**KINDS)]
+    assert supports == [(-3.0, 5.0), (0.05, 3.0), (0.0, math.inf), (-math.inf, math.inf)]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Interval(2.0, 2.0), r"Interval: low must be below high; got low=2.0, high=2.0"),
+        (lambda: Interval(5, -3), r"low must be below high; got low=5, high=-3"),
+        (lambda: Interval(0.5, math.inf), r"Interval: high must be a finite number; got inf"),
+        (lambda: Interval(math.nan, 3.0), r"Interval: low must be a finite number; got nan"),
+        (lambda: Interval("1", 3.0), r"Interval: low must be a finite number; got '1'"),  # type: ignore[arg-type]
+        (lambda: LogInterval(0.0, 3.0), r"LogInterval: low must be above zero; got low=0.0. Use Interval"),
+        (lambda: LogInterval(-1.0, 3.0), r"LogInterval: low must be above zero; got low=-1.0"),
+        (lambda: LogInterval(4.0, 3.0), r"LogInterval: low must be below high; got low=4.0, high=3.0"),
+        (lambda: LogInterval(0.5, math.inf), r"LogInterval: high must be a finite number; got inf"),
+        (lambda: Positive(0.0), r"Positive: scale must be above zero; got 0.0"),
+        (lambda: Positive(-2.5), r"Positive: scale must be above zero; got -2.5"),
+        (lambda: Positive(math.inf), r"Positive: scale must be a finite number; got inf"),
+        (lambda: Real(1.3, 0.0), r"Real: scale must be above zero; got 0.0"),
+        (lambda: Real(math.nan, 0.7), r"Real: loc must be a finite number; got nan"),
+        (lambda: Space(), r"Space needs at least one parameter"),
+        (
+            lambda: Space(mu=(0, 1)),  # type: ignore[arg-type]
+            r"parameter 'mu' must be one of Interval, LogInterval, Positive, Real; got \(0, 1\)",
+        ),
+    ],
+)
+def test_refusals(make: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_names_units_and_order() -> None:
+    space = Space(tau=Positive(2.5, unit="ms"), amplitude=Interval(-3, 5, unit="mV"), offset=Real())
+    assert space.names == ("tau", "amplitude", "offset")
+    assert space.units == ("ms", "mV", "")
+    assert space.dim == 3
+    assert space["amplitude"] == Interval(-3, 5, unit="mV")
+    assert Space(self=Interval(0, 1)).names == ("self",)
+
+
+def test_json_round_trip() -> None:
+    space = Space(**KINDS, again=Interval(-1, 4, unit="mV"), name=Positive(3.0), kind=Real(unit="s"))
+    text = json.dumps(space.to_json())
+    back = Space.from_json(json.loads(text))
+    assert back == space
+    assert back.names == space.names and back.units == space.units
+
+
+def test_equality_and_hash() -> None:
+    a, b = Interval(-3, 5), LogInterval(0.05, 3.0)
+    space = Space(mu=a, sigma=b)
+    same = Space(mu=Interval(-3.0, 5.0), sigma=LogInterval(0.05, 3))
+    assert space == same and hash(space) == hash(same)
+    for other in (
+        Space(sigma=b, mu=a),
+        Space(mu=a),
+        Space(mu=a, s=b),
+        Space(mu=Interval(-3, 5.5), sigma=b),
+        Space(mu=Interval(-3, 5, unit="V"), sigma=b),
+        "Space",
+    ):
+        assert space != other
+
+
+@pytest.mark.parametrize(
+    ("theta", "words"),
+    [
+        ([5.0, 1.0], r"mu must lie inside \(-3, 5\); got 5.0"),
+        ([-3.5, 1.0], r"mu must lie inside \(-3, 5\); got -3.5"),
+        ([1.0, 0.01], r"sigma must lie inside \(0.05, 3.0\); got 0.01"),
+        ([[1.0, 0.5], [2.0, 3.5]], r"sigma must lie inside \(0.05, 3.0\); got 3.5"),
+        ([math.nan, 1.0], r"mu must lie inside \(-3, 5\); got nan"),
+        ([1.0, 1.0, 1.0], r"theta must have 2 values \(mu, sigma\) along its last axis; got shape \(3,\)"),
+        (0.5, r"theta must have 2 values \(mu, sigma\) along its last axis; got shape \(\)"),
+    ],
+)
+def test_theta_outside_the_space_names_the_parameter(theta: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Space(mu=Interval(-3, 5), sigma=LogInterval(0.05, 3.0)).unconstrain(theta)
+
+
+def test_negative_positive_is_named() -> None:
+    with pytest.raises(ValueError, match=r"tau must lie inside \(0.0, inf\); got -0.1"):
+        Space(tau=Positive(2.5)).unconstrain([-0.1])
+
+
+def test_maps_are_traceable() -> None:
+    space = Space(**KINDS)
+    u = jnp.array([0.3, -0.8, 1.1, 2.4])
+    np.testing.assert_allclose(jax.jit(lambda u: space.unconstrain(space.constrain(u)))(u), u, rtol=1e-9)
