@@ -1,0 +1,59 @@
+"""Brownian motion with drift, X_t = mu t + sigma W_t, drawn exactly on a grid."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from avo.simulators.problem import Axis, Problem, vectorize
+from avo.space import Interval, LogInterval, Space
+
+
+def brownian(points: int = 64, duration: float = 1.0) -> Problem:
+    """Paths of Brownian motion with drift: X_t = mu t + sigma W_t, X_0 = 0 (not returned).
+
+    The increments over dt = duration / points are independent N(mu dt, sigma^2 dt), so the sampler is exact. So is the
+    estimate: over m paths, mu = mean(X_T) / T and sigma^2 = mean((increment - mu dt)^2) / dt, with standard deviations
+    sigma / sqrt(m T) and sigma / sqrt(2 m points).
+
+    Args:
+        points: time points after 0.
+        duration: T, in s.
+
+    Returns:
+        `Problem` with parameters mu (1/s) and sigma (1/sqrt(s)); x has shape (points,).
+
+    Example:
+        >>> problem = brownian()
+        >>> x = problem.simulate(jax.random.key(0), jnp.array([[0.8, 0.5]]))
+        >>> x.shape
+        (1, 64)
+    """
+    dt = duration / points
+    times = dt * np.arange(1, points + 1)
+
+    def draw(key: Array, theta: Float[Array, "2"]) -> Float[Array, "points"]:
+        mu, sigma = theta
+        return jnp.cumsum(mu * dt + sigma * jnp.sqrt(dt) * jax.random.normal(key, (points,)))
+
+    def mean(theta: Float[Array, "2"]) -> Float[Array, "points"]:
+        return jnp.asarray(theta, dtype=float)[0] * jnp.asarray(times, dtype=float)
+
+    def mle(x: Float[Array, "m points"]) -> Float[Array, "2"]:
+        increments = jnp.diff(jnp.asarray(x, dtype=float), axis=1, prepend=0.0)
+        mu = increments.mean() / dt
+        return jnp.array([mu, jnp.sqrt(jnp.mean((increments - mu * dt) ** 2) / dt)])
+
+    return Problem(
+        name="brownian",
+        summary="Brownian motion with drift, exact paths",
+        simulate=vectorize(draw),
+        space=Space(mu=Interval(-3.0, 3.0, unit="1/s"), sigma=LogInterval(0.05, 3.0, unit="1/sqrt(s)")),
+        theta_true=np.array([0.8, 0.5]),
+        x_shape=(points,),
+        axes=(Axis("time", "s", times),),
+        quantity="X",
+        mle=mle,
+        mean=mean,
+        tags=("series", "diffusion"),
+    )

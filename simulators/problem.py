@@ -1,0 +1,86 @@
+"""What every simulator of the library hands over: a `Problem`, and the edge where one row becomes a batch.
+
+A simulator is written for one parameter vector, `draw(key, theta) -> x`. `vectorize` makes it a batch with the key
+`fold_in(key, i)` for row i, so that a batch of one equals the row of a batch, on one worker or eight.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from avo.space import Space
+
+
+class Axis(NamedTuple):
+    """One axis of x: its name, unit and coordinates."""
+
+    name: str
+    unit: str
+    values: np.ndarray
+
+
+def vectorize(draw: Callable[..., Array]) -> Callable[..., Array]:
+    """Turn a simulator of one row into `simulate(key, theta) -> x` over rows.
+
+    Args:
+        draw: `draw(key, theta) -> x` with theta of shape (d,); optionally `draw(key, theta, inputs)`.
+
+    Returns:
+        `simulate(key, theta, *inputs)` with theta of shape (n, d); row i is `draw(fold_in(key, i), theta[i])`.
+
+    Example:
+        >>> simulate = vectorize(lambda key, theta: theta[0] + jax.random.normal(key))
+        >>> simulate(jax.random.key(3), jnp.ones((5, 2))).shape
+        (5,)
+    """
+
+    def simulate(key: PRNGKeyArray, theta: Float[Array, "n d"], *inputs: Array) -> Float[Array, "n ..."]:
+        theta = jnp.asarray(theta, dtype=float)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(theta.shape[0]))
+        return jax.vmap(draw)(keys, theta, *inputs)
+
+    return simulate
+
+
+def no_mle(x: Array) -> None:
+    """Say that no maximum-likelihood estimate is known in closed form."""
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A simulator with its parameter space, a truth, and what is known exactly about it.
+
+    Args:
+        name: the registry's name.
+        summary: one line for `avo list`.
+        simulate: `simulate(key, theta) -> x`, theta (n, d) in physical units, x (n, *x_shape).
+        space: names, supports and units of theta.
+        theta_true: (d,) default truth, inside the space.
+        x_shape: shape of one observation.
+        axes: one `Axis` per axis of x.
+        quantity: what x measures, for plots, e.g. "voltage".
+        unit: unit of x.
+        mle: x_obs (m, *x_shape) -> maximum-likelihood theta (d,), or None where none is known.
+        mean: theta (d,) -> E[x | theta] (*x_shape), where known without simulating, else None. A problem with inputs
+            has `mean(theta, inputs)` of one row. Use `jax.vmap` for many.
+        tags: words to search by.
+    """
+
+    name: str
+    summary: str
+    simulate: Callable[..., Array]
+    space: Space
+    theta_true: np.ndarray
+    x_shape: tuple[int, ...]
+    axes: tuple[Axis, ...] = ()
+    quantity: str = "x"
+    unit: str = ""
+    mle: Callable[[Array], Array | None] = no_mle
+    mean: Callable[..., Array] | None = None
+    tags: tuple[str, ...] = ()
