@@ -1,0 +1,172 @@
+"""What a fit returns: the estimate, whether to believe it, and how it came about."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from avo import files
+from avo.proposals import Gaussian
+from avo.space import Space
+
+Status = Literal["converged", "budget", "stopped", "failed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A finished fit.
+
+    Args:
+        space: the parameters.
+        proposal: the fitted proposal q(u; psi), averaged over late steps.
+        critic: the last critic.
+        calls: simulator calls spent.
+        failures: kind of failure -> number of calls.
+        status: "converged", "budget" (still moving when the calls were spent), "stopped" (by the user) or "failed".
+        message: the sentence why.
+        history: name -> array over steps: calls, gap, failed; theta, u and sd with one column per parameter.
+        x_shape: shape of one observation.
+        settings: the numbers of the algorithm, by name.
+    """
+
+    space: Space
+    proposal: Any
+    critic: Any
+    calls: int
+    failures: Mapping[str, int]
+    status: Status
+    message: str
+    history: Mapping[str, np.ndarray]
+    x_shape: tuple[int, ...]
+    settings: Mapping[str, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.space.names
+
+    @property
+    def theta(self) -> Float[np.ndarray, " d"]:
+        """Estimate in physical units, constrain(loc), with shape (d,)."""
+        return np.asarray(self.space.constrain(self.proposal.loc))
+
+    @property
+    def stderr(self) -> None:
+        """Standard error of theta: None, since the width of q is not an error of the estimate."""
+        return None
+
+    def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
+        """Draw n thetas from the fitted proposal; for `target="point"` its width says nothing about the error."""
+        return self.space.constrain(self.proposal.sample(key, n))
+
+    def summary(self, truth: np.ndarray | None = None) -> str:
+        """Print the estimates as a table, beside the truth where it is known.
+
+        Args:
+            truth: known parameters, with shape (d,), for fits of simulated observations.
+        """
+        rows = [["parameter", "estimate", *(["truth"] if truth is not None else []), "unit"]]
+        for i, (name, unit) in enumerate(zip(self.names, self.space.units, strict=True)):
+            values = [f"{self.theta[i]:.5g}", *([f"{truth[i]:.5g}"] if truth is not None else [])]
+            rows.append([name, *values, unit])
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        table = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        failures = "".join(f", {n:,} {kind}" for kind, n in self.failures.items() if n)
+        return "\n".join([*table, "", f"{self.status}: {self.message}", f"{self.calls:,} simulator calls{failures}"])
+
+    def save(self, path: str | Path) -> Path:
+        """Write the result into a folder: `result.json` and `arrays.npz`, for `avo.load`.
+
+        Raises:
+            FileExistsError: if the folder already holds a result.
+        """
+        folder = Path(path)
+        if (folder / "result.json").exists():
+            raise FileExistsError(f"{folder} already holds a result; choose another folder.")
+        trees = files.leaves("proposal", self.proposal) | files.leaves("critic", self.critic)
+        history = {f"history.{name}": a for name, a in self.history.items()}
+        files.write_arrays(folder / "arrays.npz", trees | history)
+        # Written last: a folder with result.json is a whole result
+        files.write_json(
+            folder / "result.json",
+            {
+                "theta": dict(zip(self.names, self.theta.tolist(), strict=True)),
+                "status": self.status,
+                "message": self.message,
+                "calls": self.calls,
+                "failures": dict(self.failures),
+                "space": self.space.to_json(),
+                "x_shape": list(self.x_shape),
+                "settings": dict(self.settings),
+                "proposal": _describe_proposal(self.proposal),
+                "critic": _describe_critic(self.critic),
+            },
+        )
+        return folder
+
+
+def _describe_proposal(proposal: Any) -> dict[str, Any] | None:
+    return {"full": proposal.lower is not None} if isinstance(proposal, Gaussian) else None
+
+
+def _describe_critic(critic: Any) -> dict[str, Any] | None:
+    from avo.critics.networks import MLP
+
+    if not isinstance(critic, MLP):
+        return None
+    return {"size": critic.skip.in_features, "width": critic.net.width_size, "depth": critic.net.depth}
+
+
+def load(path: str | Path, like: Any = None) -> Result:
+    """Read a result that `Result.save`, or a fit with `out=`, wrote.
+
+    Args:
+        path: the folder.
+        like: where the fit used a custom critic or proposal: a module of the same structure to fill, or a pair
+            (proposal, critic) of such.
+
+    Raises:
+        FileNotFoundError: if the folder holds no result.
+        ValueError: if a custom module was used and `like` does not fit it.
+
+    Example:
+        >>> import tempfile, avo
+        >>> problem = avo.simulators.get("poisson")
+        >>> x_obs = problem.simulate(jax.random.key(0), jnp.full((100, 1), 7.0))
+        >>> result = avo.fit(problem.simulate, x_obs, problem.space, budget=2560, progress=False)
+        >>> folder = result.save(tempfile.mkdtemp())
+        >>> bool(avo.load(folder).theta == result.theta)
+        True
+    """
+    from avo import critics
+
+    folder = Path(path)
+    if not (folder / "result.json").is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no finished result (no result.json); avo.fit(out=...) writes one there."
+        )
+    words = json.loads((folder / "result.json").read_text())
+    arrays = files.read_arrays(folder / "arrays.npz")
+    space = Space.from_json(words["space"])
+    key = jax.random.key(0)
+    given = list(like) if isinstance(like, tuple) else [like, like]
+    if words["proposal"] is not None:
+        given[0] = Gaussian.start(space.dim, full=words["proposal"]["full"])
+    if words["critic"] is not None:
+        size, width, depth = (words["critic"][k] for k in ("size", "width", "depth"))
+        given[1] = critics.mlp(key, (size,), width, depth)
+    for name, module in zip(("proposal", "critic"), given, strict=True):
+        if module is None:
+            raise ValueError(f"this fit used a custom {name}; pass like=, a {name} of the same structure, to fill.")
+    return Result(
+        space=space,
+        proposal=files.fill("proposal", given[0], arrays),
+        critic=files.fill("critic", given[1], arrays),
+        history={name.removeprefix("history."): a for name, a in arrays.items() if name.startswith("history.")},
+        x_shape=tuple(words["x_shape"]),
+        **{k: words[k] for k in ("calls", "failures", "status", "message", "settings")},
+    )

@@ -1,0 +1,422 @@
+"""`fit`: a loop over the trainer's `ask` and `tell`, with a budget, progress, checkpoints and plain errors.
+
+With a JAX simulator a chunk of steps is one compiled program; with any other the same `ask` and `tell` run around it.
+"""
+
+import hashlib
+import math
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+from numpy.typing import ArrayLike
+from tqdm import tqdm
+
+from avo import files
+from avo.data import validate_observations
+from avo.host import HostSimulator, takes
+from avo.result import Result, load
+from avo.space import Space
+from avo.trainer import Settings, Target, Trainer, make_trainer
+from avo.types import Info, State
+
+BUDGET = 1_200_000  # calls of a JAX simulator
+HOST_BUDGET = 100_000  # calls of any other
+CHUNK = 50  # steps between two looks at the clock, at most
+LEAST_STEPS = 20
+CHECKPOINT_SECONDS = 20.0
+
+
+def _blocks(key: PRNGKeyArray, settings: Settings) -> tuple[Array, int]:
+    """Make one key per block of rows; the blocks of u+ and of u- share theirs, hence their random numbers."""
+    size = math.gcd(settings.batch, settings.pairs)
+    critic, pairs = settings.critic_steps * settings.batch // size, settings.pairs // size
+    keys = jax.random.split(key, critic + pairs)
+    return jnp.concatenate([keys, keys[critic:]]), size
+
+
+def simulate_jax(
+    simulate: Callable, key: PRNGKeyArray, theta: Array, inputs: Array | None, settings: Settings
+) -> Array:
+    """Simulate all rows of a step inside a compiled program, block by block so that `simulate` is traced once."""
+    keys, size = _blocks(key, settings)
+    split = lambda a: a.reshape((len(keys), size) + a.shape[1:])  # noqa: E731
+    rows = (split(theta),) if inputs is None else (split(theta), split(inputs))
+    x = jax.lax.map(lambda block: simulate(*block), (keys, *rows))
+    return x.reshape((len(keys) * size,) + x.shape[2:])
+
+
+def simulate_host(
+    simulate: Callable, key: PRNGKeyArray, theta: Array, inputs: Array | None, settings: Settings
+) -> np.ndarray:
+    """Simulate all rows of a step by calls of `simulate`, with the blocks and keys of `simulate_jax`."""
+    keys, size = _blocks(key, settings)
+    split = lambda a: np.asarray(a).reshape((len(keys), size) + a.shape[1:])  # noqa: E731
+    rows = (split(theta),) if inputs is None else (split(theta), split(inputs))
+    return np.concatenate([simulate(k, *block) for k, *block in zip(keys, *rows, strict=True)])
+
+
+def _step(
+    simulate_rows: Callable, ask: Callable, tell: Callable, key: PRNGKeyArray, state: State
+) -> tuple[State, Info]:
+    key_ask, key_x = jax.random.split(jax.random.fold_in(key, state.step))
+    theta, state = ask(key_ask, state)
+    assert state.pending is not None
+    inputs = None if state.data.inputs is None else state.data.inputs[state.pending.rows]
+    return tell(state, theta, simulate_rows(key_x, theta, inputs))
+
+
+@eqx.filter_jit
+def _compiled_chunk(
+    simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int, key: PRNGKeyArray, state: State
+) -> tuple[State, Info]:
+    def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
+        return simulate_jax(simulate, key_x, theta, inputs, settings)
+
+    dynamic, static = eqx.partition(state, eqx.is_array)
+
+    def body(dynamic: Any, _: None) -> tuple[Any, Info]:
+        state, info = _step(rows, ask, tell, key, eqx.combine(dynamic, static))
+        return eqx.filter(state, eqx.is_array), info
+
+    dynamic, infos = jax.lax.scan(body, dynamic, None, length=steps)
+    return eqx.combine(dynamic, static), infos
+
+
+_ask = eqx.filter_jit(lambda ask, key, state: ask(key, state))
+_tell = eqx.filter_jit(lambda tell, state, theta, x: tell(state, theta, x))
+
+
+def _host_chunk(
+    simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int, key: PRNGKeyArray, state: State
+) -> tuple[State, Info]:
+    x_shape = state.data.shift.shape
+
+    def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
+        x = simulate_host(simulate, key_x, theta, inputs, settings)
+        if x.shape[1:] != x_shape:
+            raise ValueError(
+                f"the simulator must return x shaped like a row of x_obs: expected {x_shape} for each theta, "
+                f"got {x.shape[1:]}."
+            )
+        return jnp.asarray(x)
+
+    infos = []
+    for _ in range(steps):
+        state, info = _step(
+            rows, lambda key, state: _ask(ask, key, state), lambda *a: _tell(tell, *a), key, state
+        )  # fmt: skip
+        infos.append(info)
+    return state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *infos)
+
+
+def _check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndarray | None, settings: Settings) -> Any:
+    """Make sure that `simulate` can be called and returns one row of x per theta; costs no call of a JAX simulator."""
+    arguments = "(key, theta)" if inputs is None else "(key, theta, inputs)"
+    if not callable(simulate):
+        raise ValueError(f"simulate must be a function simulate{arguments} -> x; got {simulate!r}.")
+    host = isinstance(simulate, HostSimulator)
+    fn = simulate.fn if host else simulate
+    if not takes(fn, 2 if inputs is None else 3):
+        wanted = arguments.replace("key", "rng") if host else arguments
+        raise ValueError(
+            f"simulate must be callable as {getattr(fn, '__name__', 'simulate')}{wanted}"
+            + (" since inputs were given." if inputs is not None else "; pass inputs= if it has known conditions.")
+        )
+    if host:
+        return simulate
+    n = math.gcd(settings.batch, settings.pairs)
+    # jit keeps this trace: the compiled loop calls `simulate` with the same shapes and does not trace it again
+    compiled = _jit(simulate)
+    dtype = jnp.result_type(float)
+    rows = [jax.ShapeDtypeStruct((n, space.dim), dtype)]
+    rows += [] if inputs is None else [jax.ShapeDtypeStruct((n, *inputs.shape[1:]), dtype)]
+    try:
+        shape = jax.eval_shape(compiled, jax.random.key(0), *rows)
+    except (jax.errors.JAXTypeError, jax.errors.UnexpectedTracerError) as error:
+        raise ValueError(
+            "simulate is not written in JAX. Wrap a NumPy function fn(rng, theta) -> x of one theta by "
+            f"avo.from_numpy(fn). JAX said: {str(error).splitlines()[0]}"
+        ) from error
+    expected = (n, *x.shape[1:])
+    if getattr(shape, "shape", None) != expected:
+        raise ValueError(
+            f"simulate must return one row of x per row of theta, shaped like a row of x_obs: for theta "
+            f"{(n, space.dim)} expected x {expected}, got {getattr(shape, 'shape', shape)}."
+        )
+    return compiled
+
+
+_jitted: dict[Any, Any] = {}
+
+
+def _jit(simulate: Callable) -> Callable:
+    """Compile a simulator once per process, so that fits of the same one share their program."""
+    try:
+        return _jitted.setdefault(simulate, jax.jit(simulate))
+    except TypeError:  # an unhashable callable
+        return jax.jit(simulate)
+
+
+def _plan(budget: int, settings: Settings | None, target: Target | None) -> tuple[Settings, int, int]:
+    """Split a budget into steps: settings, number of steps, steps per chunk."""
+    if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
+        raise ValueError(f"budget must be a whole number of simulator calls; got {budget!r}.")
+    changes: dict[str, Any] = {} if target is None else {"target": target}
+    settings = Settings.for_budget(int(budget), **changes) if settings is None else replace(settings, **changes)
+    steps = int(budget) // settings.calls
+    if steps < LEAST_STEPS:
+        raise ValueError(
+            f"budget={budget} is too small: a step takes {settings.calls} simulator calls, and a fit needs at least "
+            f"{LEAST_STEPS} steps, {LEAST_STEPS * settings.calls} calls; thousands of steps are usual."
+        )
+    chunk = min(steps // LEAST_STEPS, CHUNK)
+    return settings, steps - steps % chunk, chunk
+
+
+class _Folder:
+    """The run's folder: refuses to overwrite another run, keeps checkpoints, continues bit for bit."""
+
+    def __init__(self, out: str | Path, resume: bool, plan: dict[str, Any]) -> None:
+        self.path, self.plan = Path(out), plan
+        self.checkpoint, self.last = self.path / "checkpoint.npz", time.monotonic()
+        known = self.path / "fit.json"
+        if known.exists() and not resume:
+            raise FileExistsError(
+                f"out={str(out)!r} already holds a run; choose another folder, or continue it: resume=True."
+            )
+        if known.exists():
+            before = files.json.loads(known.read_text())
+            changed = [name for name in plan if before.get(name) != files.json.loads(files.json.dumps(plan[name]))]
+            if changed:
+                raise ValueError(
+                    f"out={str(out)!r} holds a run with other {', '.join(changed)}; resume needs the same."
+                )
+
+    def save(self, state: State, history: list[Info], force: bool = False) -> None:
+        # Not before the first chunk is done: a simulator that fails at once leaves the folder free for the next try
+        if not (self.path / "fit.json").exists():
+            files.write_json(self.path / "fit.json", self.plan)
+        if force or time.monotonic() - self.last > CHECKPOINT_SECONDS:
+            infos = jax.tree.map(lambda *a: np.concatenate(a), *history)
+            arrays = files.leaves("state", state._replace(data=None)) | files.leaves("info", infos)
+            files.write_arrays(self.checkpoint, arrays)
+            self.last = time.monotonic()
+
+    def restore(self, state: State) -> tuple[State, list[Info]]:
+        if not self.checkpoint.exists():
+            return state, []
+        arrays = files.read_arrays(self.checkpoint)
+        info = Info(*(arrays[f"info.{i}"] for i in range(len(Info._fields))))
+        return files.fill("state", state._replace(data=None), arrays)._replace(data=state.data), [info]
+
+
+def fit(
+    simulate: Callable[..., Any],
+    x_obs: ArrayLike,
+    space: Space,
+    *,
+    inputs: ArrayLike | None = None,
+    target: Target | None = None,
+    budget: int | None = None,
+    seed: int = 0,
+    critic: Any = None,
+    loss: Any = None,
+    proposal: Any = None,
+    settings: Settings | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+) -> Result:
+    """Find the parameters that make a simulator reproduce observations, by adversarial variational optimization.
+
+        theta = constrain(loc),  loc = argmin over q's centre of  max over d of  E_obs[d(x)] - E_{u ~ q}[d(x)]
+
+    (Louppe, Hermans, Cranmer 2017, arXiv:1707.07113; the steps are in avo/trainer.py.) The simulator needs no
+    likelihood and no gradient. The estimate comes without an error bar.
+
+    Args:
+        simulate: `simulate(key, theta) -> x`, with theta (n, d) in physical units and x (n, *x_shape), written in JAX;
+            any other function goes through `avo.from_numpy`.
+        x_obs: observations, with shape (m, *x_shape), independent draws at one theta (or a population of them). One
+            dimension is a vector, scaled per column; more are a series or image with channels last, scaled per channel.
+        space: names, supports and units of the parameters.
+        inputs: known conditions of each observation, with shape (m, *c_shape); then `simulate(key, theta, inputs)`.
+            Simulated pairs draw theirs from the observed ones, and the critic sees (c, x).
+        target: "point": one theta for all observations, the default; "population": each its own, theta ~ q.
+        budget: simulator calls in all, never exceeded; None: 1,200,000 for JAX simulators, 100,000 for others.
+        seed: same seed, same numbers.
+        critic: a module from one observation to a scalar, or a factory `critic(key, x_shape)`; None: `avo.critics.mlp`.
+        loss: None: `avo.critics.wasserstein()`, one-sided; "two-sided" is the published WGAN-GP.
+        proposal: where to start, a proposal or a factory `proposal(dim)`; None: N(0, 1.5^2 I) in u.
+        settings: the numbers of the algorithm, `avo.Settings`; None: `Settings.for_budget(budget)`.
+        out: folder for the run: checkpoints, then the result. None: nothing is written.
+        resume: continue the run in `out` where it was stopped, to the same bits.
+        progress: show a bar with gap, calls and the current estimate, on a terminal only.
+
+    Returns:
+        `Result` with `.theta`, `.summary()`, `.history`, `.save()`.
+
+    Raises:
+        ValueError: if an argument is not as described; says what to change.
+        FileExistsError: if `out` holds another run.
+        RuntimeError: if the user's simulator raised; names theta and seed.
+
+    Example:
+        >>> import avo
+        >>> def simulate(key, theta):  # ten draws from N(mean, sd^2) for each theta
+        ...     return theta[:, :1] + theta[:, 1:] * jax.random.normal(key, (theta.shape[0], 10))
+        >>> x_obs = simulate(jax.random.key(1), jnp.tile(jnp.array([2.5, 0.7]), (500, 1)))
+        >>> space = avo.Space(mean=avo.Interval(-10, 10), sd=avo.LogInterval(0.1, 10))
+        >>> result = avo.fit(simulate, x_obs, space, budget=300_000, progress=False)
+        >>> bool(jnp.all(abs(result.theta - jnp.array([2.5, 0.7])) < 0.1))
+        True
+    """
+    x = validate_observations(x_obs)
+    c = None if inputs is None else validate_observations(inputs, "inputs")
+    if c is not None and len(c) != len(x):
+        raise ValueError(f"inputs must have one row per observation: x_obs has {len(x)}, inputs {len(c)}.")
+    if not isinstance(space, Space):
+        raise ValueError(f"space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got {space!r}.")
+    if len(x) < 5 * space.dim:
+        warnings.warn(
+            f"{len(x)} observations for {space.dim} parameter{'s'[: space.dim > 1]}: avo fits many observations of one "
+            "theta, at least 5 per parameter. For the posterior of a single observation use a posterior tool such as "
+            "sbi or BayesFlow.",
+            stacklevel=2,
+        )
+    if resume and out is None:
+        raise ValueError("resume=True needs out=, the folder of the run to continue.")
+    host = isinstance(simulate, HostSimulator)
+    settings, steps, chunk = _plan(budget if budget is not None else HOST_BUDGET if host else BUDGET, settings, target)
+    simulate = _check_simulator(simulate, space, x, c, settings)
+    trainer = make_trainer(
+        space, x, steps=steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
+    )  # fmt: skip
+
+    key_init, key_run = jax.random.split(jax.random.key(seed))
+    state, history = trainer.init(key_init), []
+    folder = None
+    if out is not None:
+        digest = hashlib.sha256(x.tobytes() + (b"" if c is None else c.tobytes())).hexdigest()
+        plan = {"seed": seed, "steps": steps, "settings": asdict(settings), "space": space.to_json(), "data": digest}
+        folder = _Folder(out, resume, plan)
+        if (folder.path / "result.json").exists():
+            return load(folder.path, like=(proposal, critic))
+        state, history = folder.restore(state)
+    result = _loop(simulate, trainer, settings, space, x, chunk, key_run, state, history, folder, progress)
+    if folder is not None and result.status != "stopped":
+        result.save(folder.path)
+        folder.checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def _loop(
+    simulate: Any,
+    trainer: Trainer,
+    settings: Settings,
+    space: Space,
+    x: np.ndarray,
+    chunk: int,
+    key: PRNGKeyArray,
+    state: State,
+    history: list[Info],
+    folder: _Folder | None,
+    progress: bool,
+) -> Result:
+    run_chunk = _host_chunk if isinstance(simulate, HostSimulator) else _compiled_chunk
+    steps, status = int(state.horizon), ""
+    # tqdm's None: silent when not on a terminal
+    bar = tqdm(
+        total=steps, initial=int(state.step), unit=" steps", disable=None if progress else True, dynamic_ncols=True
+    )
+    try:
+        with bar:
+            while int(state.step) < steps:
+                state, info = run_chunk(simulate, trainer.ask, trainer.tell, settings, chunk, key, state)
+                history.append(jax.tree.map(np.asarray, info))
+                _check_first(history, space, x, settings)
+                if folder is not None:
+                    folder.save(state, history)
+                bar.update(chunk)
+                if not bar.disable:
+                    now = zip(space.names, np.asarray(space.constrain(state.proposal.loc)), strict=True)
+                    words = ", ".join(f"{name}={value:.4g}" for name, value in now)
+                    calls = int(state.step) * settings.calls
+                    bar.set_postfix_str(f"gap {history[-1].gap.mean():.3g}, {calls:,} calls, {words}")
+                if history[-1].failed.sum() > 0.9 * chunk * settings.calls:
+                    status = "failed"
+                    break
+    except KeyboardInterrupt:
+        if not history:
+            raise
+        status = "stopped"
+        if folder is not None:
+            folder.save(state, history, force=True)
+    return _result(trainer, settings, space, x, state, history, status)
+
+
+def _check_first(history: list[Info], space: Space, x: np.ndarray, settings: Settings) -> None:
+    first = history[0]
+    calls = len(first.gap) * settings.calls
+    if len(history) == 1 and int(first.failed.sum()) == calls:
+        theta = dict(zip(space.names, np.asarray(space.constrain(first.u[0])).tolist(), strict=True))
+        raise ValueError(
+            f"simulate returned NaN or infinity in all of its first {calls} draws, at parameters such as {theta}; "
+            "check that it works there, or narrow the space."
+        )
+
+
+def _result(
+    trainer: Trainer, settings: Settings, space: Space, x: np.ndarray, state: State, history: list[Info], status: str
+) -> Result:
+    info: Info = jax.tree.map(lambda *a: np.concatenate(a), *history)
+    done, calls, failed = int(state.step), int(state.step) * settings.calls, int(info.failed.sum())
+    averaging = done > (1 - settings.average) * int(state.horizon)
+    proposal = state.average if averaging else state.proposal
+    # Moving still? The mean of the averaged steps' first half against that of their second half, in u
+    late = info.u[-max(2, int(settings.average * int(state.horizon))) :]
+    half = len(late) // 2
+    drift = np.abs(late[half:].mean(0) - late[:half].mean(0))
+    # A short run may creep for want of steps: at most rate * sd a step
+    reach = settings.rate[0] * info.sd[-len(late) :].sum(0) / 2
+    enough = np.minimum(np.maximum(0.1, info.sd[-1]), 0.25 * reach)
+    moving = [name for name, d, limit in zip(space.names, drift, enough, strict=True) if d > limit]
+    message = {
+        "failed": f"more than 90 % of the simulations were not finite around step {done}; the estimate is of no use.",
+        "stopped": f"stopped by the user after {done} of {int(state.horizon)} steps.",
+    }.get(status, "")
+    if not status:
+        status = "budget" if moving else "converged"
+        message = (
+            f"{', '.join(moving)} still moved at the end of {done} steps; a larger budget may help."
+            if moving
+            else f"the estimate stood still over the last {len(late)} of {done} steps."
+        )
+    return Result(
+        space=space,
+        proposal=proposal,
+        critic=state.critic,
+        calls=calls,
+        failures={"non-finite": failed},
+        status=status,  # pyright: ignore[reportArgumentType]
+        message=message,
+        history={
+            "calls": settings.calls * np.arange(1, done + 1),
+            "gap": info.gap,
+            "failed": info.failed,
+            "u": info.u,
+            "sd": info.sd,
+            "theta": np.asarray(space.constrain(info.u)),
+        },
+        x_shape=x.shape[1:],
+        settings=asdict(settings),
+    )

@@ -1,0 +1,377 @@
+"""Adversarial variational optimization, one step at a time.
+
+The simulator is the generator of a Wasserstein GAN (Louppe, Hermans, Cranmer 2017, arXiv:1707.07113). With
+u ~ q(u; psi), theta = constrain(u), x_fake ~ p(x | theta) and L_W = E_fake[d] - E_real[d], a step
+
+    1. asks for thetas, `ask(key, state) -> (theta, state)`; you simulate them, anywhere, one x per row;
+    2. is told the x, `tell(state, theta, x) -> (state, info)`: updates the critic d(x; phi) a few times,
+
+           phi <- phi - rate * Adam(grad_phi [L_W + lambda * penalty]),
+
+       and moves the proposal by the REINFORCE gradient (avo/gradients.py) from mirrored pairs u+-,
+
+           psi <- psi - rate * Adam(E[(f - b) grad_psi log q(u; psi)] + gamma * grad_psi H(q)),    f = -d(x).
+
+For one theta that all observations share (`target="point"`), only q's centre is learned; its spread explores, wide at
+first, and is annealed to a floor, shaped by the metric of avo/metric.py. The move is made in zeta = L^-1 (u - loc),
+where a step of the same length moves x equally far in every direction. The critic watches a narrowed q: under a wide
+one x spreads more than at any single theta, and the fit would pay for that by shrinking whichever parameters spread x.
+For a population (`target="population"`), every leaf of psi is learned. Late iterates are averaged.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, NamedTuple, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from avo.gradients import Baseline, orthogonal, reinforce
+from avo.metric import Metric
+from avo.proposals import Gaussian
+from avo.space import Interval, LogInterval, Space
+from avo.types import Data, Info, Pending, State
+
+Target = Literal["point", "population"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of the algorithm; the defaults were chosen by measurement and serve all tasks.
+
+    Args:
+        critic_steps: critic updates per proposal step.
+        batch: simulations, and observations, per critic update.
+        pairs: mirrored pairs of simulations per proposal step.
+        critic_rate: first and last step size of the critic's Adam.
+        rate: step size of the proposal's Adam in zeta, units of its own spread; for a population
+            first and last, in psi.
+        spread: first and last standard deviation of q in the direction that moves x most, in u.
+        ceiling: first and last limit of q's standard deviation in any direction, in u.
+        watch: limit of q's standard deviation, in u, in the simulations that train the critic.
+        reach: first and last limit of |loc| for parameters with two bounds, in u; sigmoid(u) is flat far out.
+        anneal: fraction of the steps over which spread, ceiling and reach go geometrically from first to last.
+        average: fraction of the steps, the last ones, whose proposals are averaged.
+        baseline: "leave-one-out", "optimal", "mean" or "none", see avo/gradients.py.
+        entropy: gamma, the weight of q's entropy in the proposal's loss; above zero makes a population's q narrower.
+        target: "point" (one theta for all observations) or "population" (each its own).
+
+    Raises:
+        ValueError: if a number is out of range, naming it.
+
+    Example:
+        >>> Settings(batch=256, critic_steps=5).calls
+        1344
+    """
+
+    critic_steps: int = 1
+    batch: int = 64
+    pairs: int = 32
+    critic_rate: tuple[float, float] = (1e-3, 1e-4)
+    rate: tuple[float, float] = (0.1, 0.01)
+    spread: tuple[float, float] = (1.5, 0.01)
+    ceiling: tuple[float, float] = (1.5, 0.5)
+    watch: float = 0.1
+    reach: tuple[float, float] = (3.0, 6.0)
+    anneal: float = 0.7
+    average: float = 0.2
+    baseline: Baseline = "leave-one-out"
+    entropy: float = 0.0
+    target: Target = "point"
+
+    def __post_init__(self) -> None:
+        for name in ("critic_steps", "batch", "pairs"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"Settings: {name} must be a whole number of at least 1; got {value!r}.")
+        if self.pairs < 2:
+            raise ValueError("Settings: pairs must be at least 2, or the baseline has nothing left to average; got 1.")
+        for name in ("critic_rate", "rate", "spread", "ceiling", "reach"):
+            value = getattr(self, name)
+            if len(value) != 2 or not all(0 < v < math.inf for v in value):
+                raise ValueError(f"Settings: {name} must be two numbers above zero, (first, last); got {value!r}.")
+        if not self.watch > 0:
+            raise ValueError(f"Settings: watch must be above zero; got {self.watch!r}.")
+        for name in ("anneal", "average"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"Settings: {name} must lie in (0, 1]; got {getattr(self, name)!r}.")
+        for name, known in (("baseline", Baseline), ("target", Target)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(known))}; got {getattr(self, name)!r}.")
+        if self.entropy and self.target == "point":
+            raise ValueError(
+                "entropy acts on a learned spread, and target='point' anneals the spread; "
+                "use target='population' with it, or entropy=0."
+            )
+
+    @staticmethod
+    def for_budget(budget: int, **changes: Any) -> "Settings":
+        """Choose batch and step sizes for a budget of simulator calls.
+
+        Progress needs steps more than it needs large batches: a smaller budget gets smaller batches, down to 8 pairs,
+        and steps that are longer by sqrt(9000 / steps), up to twice.
+
+        Args:
+            budget: simulator calls in all.
+            **changes: settings to have instead.
+
+        Example:
+            >>> Settings.for_budget(1_200_000) == Settings(), Settings.for_budget(100_000).calls
+            (True, 32)
+        """
+        pairs = next((n for n in (32, 16) if budget / (4 * n) >= 3000), 8)
+        scarcity = min(max(9000 * 4 * pairs / max(budget, 1), 1.0), 4.0)
+        known = {"pairs": pairs, "batch": 2 * pairs, "rate": (0.1 * scarcity**0.5, 0.01 * scarcity**0.5)}
+        known["critic_rate"] = (1e-3 * scarcity**0.8, 1e-4 * scarcity**0.8)
+        return Settings(**(known | changes))
+
+    @property
+    def calls(self) -> int:
+        """Simulator calls of one step."""
+        return self.critic_steps * self.batch + 2 * self.pairs
+
+
+class Trainer(NamedTuple):
+    """The algorithm as three functions; between `ask` and `tell` you simulate.
+
+    Args:
+        init: `init(key) -> State`.
+        ask: `ask(key, state) -> (theta, state)` with theta (settings.calls, d): first the critic's rows, then u+,
+            then u-.
+        tell: `tell(state, theta, x) -> (state, info)`; rows of x that are not finite are left out.
+    """
+
+    init: Callable[[PRNGKeyArray], State]
+    ask: Callable[[PRNGKeyArray, State], tuple[Float[Array, "n d"], State]]
+    tell: Callable[[State, Array, Array], tuple[State, Info]]
+
+
+def _geometric(ends: tuple[float, float], fraction: Array | float) -> Array:
+    first, last = ends
+    return first * (last / first) ** jnp.clip(fraction, 0.0, 1.0)
+
+
+def _sd(proposal: Any) -> Array:
+    return jnp.sqrt(jnp.sum(proposal.factor() ** 2, axis=1))
+
+
+def _rows(weight: Array, like: Array) -> Array:
+    return weight.reshape(weight.shape + (1,) * (like.ndim - 1))
+
+
+def view(data: Data, x: Array, rows: Array) -> Array:
+    """Show simulations to the critic: (x - shift) / scale, and with inputs the flat pair (c, x)."""
+    z = (x - data.shift[None]) / data.scale[None]
+    if data.inputs is None:
+        return z
+    size = data.z.shape[1] - math.prod(x.shape[1:])
+    return jnp.concatenate([data.z[rows, :size], z.reshape(z.shape[0], -1)], axis=1)
+
+
+@cache
+def _functions(space: Space, loss: Any, s: Settings) -> tuple[optax.GradientTransformation, ...]:
+    """Make ask and tell. They close over hashable values only, so that equal fits share one compiled program."""
+    critic_adam = optax.scale_by_adam(b1=0.5, b2=0.9)
+    proposal_adam = optax.scale_by_adam(b1=0.9, b2=0.99)
+    n_critic = s.critic_steps * s.batch
+    bounded = np.array([isinstance(p, (Interval, LogInterval)) for p in space])
+
+    def ask(key: PRNGKeyArray, state: State) -> tuple[Array, State]:
+        key_u, key_rows, key_tell = jax.random.split(key, 3)
+        key_z, key_pairs = jax.random.split(key_u)
+        zeta = orthogonal(key_pairs, s.pairs, space.dim)
+        watched = jax.random.normal(key_z, (n_critic, space.dim))
+        if s.target == "point":
+            watched *= jnp.minimum(1.0, s.watch / jnp.max(_sd(state.proposal)))
+        u = state.proposal.spread(jnp.concatenate([watched, zeta, -zeta]))
+        rows = jnp.zeros((len(u),), int)
+        if state.data.inputs is not None:
+            rows = jax.random.randint(key_rows, (n_critic + s.pairs,), 0, state.data.z.shape[0])
+            rows = jnp.concatenate([rows, rows[n_critic:]])
+        return space.constrain(u), state._replace(pending=Pending(key_tell, u, zeta, rows))
+
+    def critic_updates(state: State, z: Array, ok: Array, rate: Array) -> tuple[Any, Any, Array]:
+        phi, static = eqx.partition(state.critic, eqx.is_inexact_array)
+        observed = state.data.z
+
+        def update(carry: tuple[Any, Any], batch: tuple[Array, Array, Array]) -> tuple[tuple[Any, Any], Array]:
+            phi, moments = carry
+            key, z_fake, w = batch
+            key_real, key_loss = jax.random.split(key)
+            z_real = observed[jax.random.randint(key_real, (s.batch,), 0, observed.shape[0])]
+
+            def objective(phi: Any) -> tuple[Array, Array]:
+                return loss.critic(eqx.combine(phi, static), z_real, z_fake, w, key_loss)
+
+            gradient, gap = jax.grad(objective, has_aux=True)(phi)
+            move, moments = critic_adam.update(gradient, moments)
+            return (jax.tree.map(lambda p, g: p - rate * g, phi, move), moments), gap
+
+        batches = (s.critic_steps, s.batch)
+        assert state.pending is not None
+        xs = (
+            jax.random.split(state.pending.key, s.critic_steps),
+            z[:n_critic].reshape(batches + z.shape[1:]),
+            ok[:n_critic].reshape(batches).astype(z.dtype),
+        )
+        (phi, moments), gaps = jax.lax.scan(update, (phi, state.critic_moments), xs)
+        return eqx.combine(phi, static), moments, gaps.mean()
+
+    def gradient(proposal: Any, critic: Any, zeta: Array, z: Array, ok: Array) -> Any:
+        """REINFORCE over the mirrored pairs, each a group: a tree like psi, the part for loc in units of zeta."""
+        cost = loss.cost(jax.vmap(critic)(z))
+        score = proposal.score(jnp.concatenate([zeta, -zeta]))
+
+        def paired(a: Array) -> Array:
+            return jnp.stack([a[: s.pairs], a[s.pairs :]], axis=1)
+
+        def estimate(leaf: Array) -> Array:
+            flat = paired(leaf.reshape(2 * s.pairs, -1))
+            return reinforce(paired(cost), flat, s.baseline, paired(ok)).reshape(leaf.shape[1:])
+
+        if s.target == "point":
+            return eqx.tree_at(lambda q: q.loc, jax.tree.map(jnp.zeros_like, proposal), estimate(score.loc))
+        return jax.tree.map(estimate, score)
+
+    def tell(state: State, theta: Array, x: Array) -> tuple[State, Info]:
+        assert state.pending is not None
+        u, rows = state.pending.u, state.pending.rows
+        fraction = state.step / state.horizon
+        z = view(state.data, x.astype(u.dtype), rows)
+        ok = jnp.all(jnp.isfinite(z.reshape(z.shape[0], -1)), axis=1)
+        z = jnp.where(_rows(ok, z), z, 0.0)
+        critic, critic_moments, gap = critic_updates(state, z, ok, _geometric(s.critic_rate, fraction))
+
+        q, pairs = state.proposal, slice(n_critic, None)
+        g = gradient(q, critic, state.pending.zeta, z[pairs], ok[pairs])
+        if s.target == "population" and s.entropy:
+            g = jax.tree.map(lambda g, h: g + s.entropy * h, g, jax.grad(lambda q: q.entropy())(q))
+        move, proposal_moments = proposal_adam.update(g, state.proposal_moments)
+
+        annealed = (state.step + 1) / (s.anneal * state.horizon)
+        reach = jnp.where(bounded, _geometric(s.reach, annealed), jnp.inf)
+        metric = state.metric
+        if s.target == "point":
+            loc = jnp.clip(q.loc - s.rate[0] * q.factor() @ move.loc, -reach, reach)
+            plus, minus = slice(n_critic, n_critic + s.pairs), slice(n_critic + s.pairs, None)
+            metric = metric.update(u[plus] - u[minus], z[plus], z[minus], ok[plus] & ok[minus])
+            spread = _geometric(s.spread, annealed), _geometric(s.ceiling, annealed)
+            proposal = eqx.tree_at(lambda q: q.loc, q, loc).with_factor(metric.factor(*spread))
+        else:
+            move = eqx.tree_at(lambda m: m.loc, move, q.factor() @ move.loc)
+            proposal = jax.tree.map(lambda p, m: p - _geometric(s.rate, fraction) * m, q, move)
+            proposal = eqx.tree_at(lambda q: q.loc, proposal, jnp.clip(proposal.loc, -reach, reach))
+
+        count = jnp.maximum(state.step + 1 - jnp.floor((1 - s.average) * state.horizon), 1)
+        average = jax.tree.map(lambda a, p: a + (p - a) / count, state.average, proposal)
+        state = State(
+            state.step + 1, state.horizon, proposal, critic, proposal_moments, critic_moments, metric, average,
+            state.data, None,
+        )  # fmt: skip
+        return state, Info(gap, proposal.loc, _sd(proposal), jnp.sum(~ok))
+
+    return ask, tell, critic_adam, proposal_adam
+
+
+def standardize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the location and scale of observations: per column for vectors, per channel (last axis) for series.
+
+    Args:
+        x: with shape (m,), (m, p) for vectors, (m, ..., channels) for series and images, pooled over all axes between.
+
+    Returns:
+        shift and scale, each with shape x.shape[1:]; a zero scale is replaced by 1.
+
+    Example:
+        >>> shift, scale = standardize(np.array([[1.0, 5.0], [3.0, 5.0]]))
+        >>> shift.tolist(), scale.tolist()
+        ([2.0, 5.0], [1.0, 1.0])
+    """
+    axes = tuple(range(x.ndim - 1)) if x.ndim > 2 else 0
+    shift, scale = x.mean(axes), x.std(axes)
+    flat = scale <= 1e-7 * np.abs(shift)  # a constant column's std is rounding error
+    scale = np.where(flat, 1.0, scale)
+    return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])
+
+
+def make_trainer(
+    space: Space,
+    x_obs: np.ndarray,
+    *,
+    steps: int,
+    inputs: np.ndarray | None = None,
+    loss: Any = None,
+    critic: Any = None,
+    proposal: Any = None,
+    settings: Settings | None = None,
+) -> Trainer:
+    """Make the three functions of adversarial variational optimization for given observations.
+
+    Args:
+        space: the parameters.
+        x_obs: observations, with shape (m, *x_shape), finite.
+        steps: number of steps over which spread and step sizes are annealed.
+        inputs: known conditions, with shape (m, *c_shape); the rows of theta are then simulated with
+            `inputs[state.pending.rows]`.
+        loss: a critic's loss such as `avo.critics.wasserstein("two-sided")`; None: one-sided Wasserstein.
+        critic: a module, or a factory `critic(key, z_shape)`; None: `avo.critics.mlp`.
+        proposal: a proposal to start from, or a factory `proposal(dim)`; None: N(0, 1.5^2 I).
+        settings: the numbers of the algorithm; None: the defaults.
+
+    Returns:
+        `Trainer(init, ask, tell)`.
+
+    Example:
+        >>> from avo import Interval, Space
+        >>> space = Space(mu=Interval(-3, 5))
+        >>> key, rng = jax.random.key(0), np.random.default_rng(0)
+        >>> trainer = make_trainer(space, rng.normal(1.7, 1.0, 300), steps=100)
+        >>> state = trainer.init(key)
+        >>> for i in range(100):
+        ...     theta, state = trainer.ask(jax.random.fold_in(key, i), state)
+        ...     x = np.asarray(theta)[:, 0] + rng.normal(size=len(theta))  # anywhere, in any language
+        ...     state, info = trainer.tell(state, theta, jnp.asarray(x))
+        >>> bool(abs(space.constrain(state.proposal.loc)[0] - 1.7) < 0.5)
+        True
+    """
+    from avo import critics
+
+    settings = settings or Settings()
+    loss = loss or critics.wasserstein()
+    ask, tell, critic_adam, proposal_adam = _functions(space, loss, settings)
+    dtype = jnp.result_type(float)
+    x = np.asarray(x_obs, dtype=np.float64)
+    shift, scale = standardize(x)
+    z = (x - shift) / scale
+    if inputs is not None:
+        c = np.asarray(inputs, dtype=np.float64)
+        c_shift, c_scale = standardize(c)
+        z = np.concatenate([((c - c_shift) / c_scale).reshape(len(c), -1), z.reshape(len(x), -1)], axis=1)
+    as_jax = lambda a: None if a is None else jnp.asarray(a, dtype)  # noqa: E731
+    data = Data(*map(as_jax, (z, inputs, shift, scale)))
+
+    def init(key: PRNGKeyArray) -> State:
+        d = critics.mlp if critic is None else critic
+        d = d if isinstance(d, eqx.Module) else d(key, z.shape[1:])
+        q = Gaussian.start if proposal is None else proposal
+        q = q if isinstance(q, eqx.Module) else q(space.dim)
+        return State(
+            step=jnp.array(0),
+            horizon=jnp.array(steps),
+            proposal=q,
+            critic=d,
+            proposal_moments=proposal_adam.init(q),
+            critic_moments=critic_adam.init(eqx.filter(d, eqx.is_inexact_array)),
+            metric=Metric.start(space.dim, math.prod(z.shape[1:])),
+            average=q,
+            data=data,
+            pending=None,
+        )
+
+    return Trainer(init, ask, tell)

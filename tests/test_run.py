@@ -1,0 +1,416 @@
+"""avo.run: fit finds what was put in, spends no call too many, and continues where it stopped."""
+
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import avo
+from avo.critics import mlp, wasserstein
+
+# Quick enough for tests of the machinery: 16 calls a step
+TINY = avo.Settings(batch=8, pairs=4)
+TINY_BUDGET = 20 * TINY.calls
+# Good enough for an estimate from a short run
+SHORT = avo.Settings(critic_steps=4, batch=32, pairs=16, critic_rate=(3e-3, 3e-4))
+# One object for all fits, so that equal ones share their compiled program
+LOSS = wasserstein()
+SPACE = avo.Space(mean=avo.Interval(-10, 10), sd=avo.LogInterval(0.1, 10))
+TRUTH = np.array([2.5, 0.7])
+X_OBS = np.random.default_rng(0).normal(*TRUTH, (500, 10))
+
+
+def small_critic(key: Any, x_shape: tuple[int, ...]) -> Any:
+    return mlp(key, x_shape, width=16, depth=2)
+
+
+def simulate(key: Any, theta: Any) -> Any:
+    """Ten draws from N(mean, sd^2) for each theta."""
+    return theta[:, :1] + theta[:, 1:] * jax.random.normal(key, (theta.shape[0], 10))
+
+
+def row(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+    return rng.normal(theta[0], theta[1], 10)
+
+
+def rows(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+    return rng.normal(theta[:, :1], theta[:, 1:], (len(theta), 10))
+
+
+def fit(simulator: Any, x: Any = X_OBS, space: Any = SPACE, **options: Any) -> avo.Result:
+    """A fit of 20 small steps, unless said otherwise."""
+    defaults: dict[str, Any] = dict(budget=TINY_BUDGET, settings=TINY, critic=small_critic, loss=LOSS, progress=False)
+    return avo.fit(simulator, x, space, **(defaults | options))
+
+
+def equal(a: avo.Result, b: avo.Result) -> bool:
+    leaves = lambda r: jax.tree.leaves(eqx.filter((r.proposal, r.critic), eqx.is_array))  # noqa: E731
+    return (
+        all(np.array_equal(p, q) for p, q in zip(leaves(a), leaves(b), strict=True))
+        and a.history.keys() == b.history.keys()
+        and all(np.array_equal(a.history[name], b.history[name]) for name in a.history)
+        and (a.calls, a.status, a.message, a.failures) == (b.calls, b.status, b.message, b.failures)
+    )
+
+
+# --- estimates -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "simulator",
+    [simulate, avo.from_numpy(row), avo.from_numpy(rows, batched=True)],
+    ids=["jax", "numpy", "numpy-batched"],
+)
+def test_mean_and_sd_are_recovered(simulator: Any) -> None:
+    result = fit(simulator, budget=100_000, settings=SHORT)
+    mean, sd = result.theta
+    # 5000 numbers fix the mean to .01 and the sd to 1 %; a fit this short comes within some per cent of the box
+    assert abs(mean - TRUTH[0]) < 0.2
+    assert abs(np.log(sd / TRUTH[1])) < 0.2
+    assert result.status in ("converged", "budget")
+
+
+def test_slope_is_seen_in_the_joint_distribution_with_the_inputs() -> None:
+    """x = slope c + noise with c symmetric: x alone fixes only slope^2 + noise^2, and never the sign."""
+
+    def line(key: Any, theta: Any, c: Any) -> Any:
+        return theta[:, 0] * c + theta[:, 1] * jax.random.normal(key, c.shape)
+
+    truth = jnp.array([[-1.7, 0.6]])
+    c = jax.random.normal(jax.random.key(2), (1000,))
+    x = line(jax.random.key(3), jnp.tile(truth, (1000, 1)), c)
+    space = avo.Space(slope=avo.Interval(-5, 5), noise=avo.LogInterval(0.05, 5))
+    result = fit(line, x, space, inputs=c, budget=100_000, settings=SHORT)
+    # 1000 pairs fix the slope to .6 / sqrt(1000) = .02
+    assert abs(result.theta[0] + 1.7) < 0.25
+    assert 0.2 < result.theta[1] < 1.2
+
+
+def test_inputs_of_a_host_simulator_stay_with_their_observation() -> None:
+    c = np.stack([np.arange(60.0), -np.arange(60.0)], axis=1)
+    seen = []
+
+    def line(rng: np.random.Generator, theta: np.ndarray, c: np.ndarray) -> float:
+        seen.append(c)
+        return theta[0] * c[0] + rng.normal()
+
+    fit(avo.from_numpy(line), 0.3 * c[:, 0], inputs=c)
+    arrived = np.stack(seen)
+    np.testing.assert_array_equal(arrived[:, 1], -arrived[:, 0])
+    assert set(arrived[:, 0]) == set(c[:, 0])  # 320 draws from 60 leave none out but once in 300 (fixed seed)
+    # the mirrored halves of a step, its last eight rows, get the same
+    for step in arrived.reshape(20, TINY.calls, 2):
+        np.testing.assert_array_equal(step[8:12], step[12:])
+
+
+def test_mirrored_halves_share_their_random_numbers() -> None:
+    noise = []
+
+    def seen(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        noise.append(rng.normal(size=10))
+        return theta[0] + theta[1] * noise[-1]
+
+    fit(avo.from_numpy(seen))
+    steps = np.stack(noise).reshape(20, TINY.calls, 10)
+    np.testing.assert_array_equal(steps[:, 8:12], steps[:, 12:])
+    assert np.unique(steps[:, :12]).size == steps[:, :12].size  # and no others do
+
+
+# --- budget, compilation, seeds --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("budget", [TINY_BUDGET, TINY_BUDGET + TINY.calls - 1, 50 * TINY.calls - 1])
+def test_budget_is_a_hard_limit(budget: int, batched: bool) -> None:
+    calls = 0
+
+    def counted(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += len(theta) if batched else 1
+        return rows(rng, theta) if batched else row(rng, theta)
+
+    result = fit(avo.from_numpy(counted, batched=batched), budget=budget)
+    assert calls == result.calls <= budget
+    assert result.calls > budget - 3 * TINY.calls
+    np.testing.assert_array_equal(result.history["calls"], TINY.calls * np.arange(1, result.calls // TINY.calls + 1))
+
+
+def test_a_fit_traces_the_simulator_once() -> None:
+    traces = 0
+
+    def counted(key: Any, theta: Any) -> Any:
+        nonlocal traces
+        traces += 1
+        return simulate(key, theta)
+
+    first = fit(counted, budget=100 * TINY.calls)  # several chunks
+    assert traces == 1
+    second = fit(counted, budget=100 * TINY.calls, x=X_OBS + 1.0, seed=4)
+    assert traces == 1
+    assert not np.array_equal(first.theta, second.theta)
+
+
+@pytest.mark.parametrize("simulator", [simulate, avo.from_numpy(row)], ids=["jax", "numpy"])
+def test_same_seed_same_numbers(simulator: Any) -> None:
+    a, b, c = (fit(simulator, seed=seed) for seed in (3, 3, 4))
+    assert equal(a, b)
+    assert not equal(a, c)
+
+
+def test_history() -> None:
+    result = fit(simulate)
+    steps = result.calls // TINY.calls
+    assert {name: a.shape for name, a in result.history.items()} == {
+        "calls": (steps,), "gap": (steps,), "failed": (steps,), "u": (steps, 2), "sd": (steps, 2), "theta": (steps, 2),
+    }  # fmt: skip
+    np.testing.assert_allclose(result.history["theta"], SPACE.constrain(result.history["u"]), rtol=1e-12)
+    assert result.x_shape == (10,)
+    assert result.settings["batch"] == 8
+    assert result.failures == {"non-finite": 0}
+
+
+# --- choices ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_loss_is_used() -> None:
+    one, two = (fit(avo.from_numpy(row), loss=loss) for loss in (LOSS, wasserstein("two-sided")))
+    assert not np.array_equal(one.history["gap"], two.history["gap"])
+
+
+def test_custom_critic_instance() -> None:
+    class Linear(eqx.Module):
+        slope: Any
+
+        def __call__(self, x: Any) -> Any:
+            return jnp.sum(self.slope * x)
+
+    result = fit(avo.from_numpy(row), critic=Linear(jnp.full(10, 0.25)))
+    assert isinstance(result.critic, Linear)
+    assert not np.array_equal(result.critic.slope, np.full(10, 0.25))  # it was trained
+
+
+def test_the_fit_starts_at_the_given_proposal() -> None:
+    seen = []
+
+    def first(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        seen.append(theta)
+        return row(rng, theta)
+
+    start = avo.Gaussian.start(2, loc=jnp.array([0.9, -1.1]), sd=0.01)
+    instance = fit(avo.from_numpy(first), proposal=start)
+    theta = np.stack(seen[: TINY.calls])
+    u = np.asarray(SPACE.unconstrain(theta))
+    assert np.all(np.abs(u - [0.9, -1.1]) < 0.01 * 5)
+    factory = fit(
+        avo.from_numpy(row), proposal=lambda dim: avo.Gaussian.start(dim, loc=jnp.array([0.9, -1.1]), sd=0.01)
+    )
+    assert equal(instance, factory)
+
+
+def test_a_population_keeps_a_diagonal_start_diagonal() -> None:
+    result = fit(avo.from_numpy(row), proposal=avo.Gaussian.start(2, full=False), target="population")
+    assert result.proposal.lower is None
+    assert result.settings["target"] == "population"
+    # Its spread is learned, not annealed: 20 steps of Adam move log sd by no more than 20 * rate
+    assert np.all(np.abs(np.log(result.history["sd"][-1] / 1.5)) < 20 * 0.1 * 1.5)
+    assert np.all(np.diff(result.history["sd"], axis=0) != 0)
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+
+def test_failing_rows_are_counted_and_left_out() -> None:
+    failed = 0
+
+    def fragile(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        nonlocal failed
+        x = row(rng, theta)
+        if theta[0] < -2.0:
+            failed += 1
+            x[3] = np.nan
+        return x
+
+    result = fit(avo.from_numpy(fragile))
+    assert result.failures == {"non-finite": failed} and failed > 0
+    assert int(result.history["failed"].sum()) == failed
+    assert f"{failed} non-finite" in result.summary()
+
+
+def test_a_fit_works_beside_a_region_that_fails() -> None:
+    def fragile(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        return np.where(theta[:, :1] < -1.0, np.nan, rows(rng, theta))
+
+    result = fit(avo.from_numpy(fragile, batched=True), budget=100_000, settings=SHORT)
+    # N(0, 1.5^2) in u puts two fifths of the first steps there; few of the last
+    assert 1000 < result.failures["non-finite"] < 50_000
+    assert result.history["failed"][-100:].sum() == 0
+    assert abs(result.theta[0] - TRUTH[0]) < 0.2
+    assert abs(np.log(result.theta[1] / TRUTH[1])) < 0.2
+
+
+def test_nan_everywhere() -> None:
+    simulator = avo.from_numpy(lambda rng, theta: np.full(10, np.nan))
+    with pytest.raises(
+        ValueError, match=r"NaN or infinity in all of its first 16 draws, at parameters such as {'mean'"
+    ):
+        fit(simulator)
+
+
+def test_nan_from_some_step_on_ends_as_failed() -> None:
+    calls = 0
+
+    def dies(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        return row(rng, theta) if calls <= 5 * TINY.calls else np.full(10, np.inf)
+
+    result = fit(avo.from_numpy(dies))
+    assert result.status == "failed" and "of no use" in result.message
+    assert result.calls == calls == 6 * TINY.calls
+
+
+def test_an_error_of_the_users_function_is_passed_on() -> None:
+    def broken(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        raise OverflowError("too stiff")
+
+    with pytest.raises(RuntimeError, match=r"failed at theta = \[.*\] with OverflowError: too stiff.*default_rng"):
+        fit(avo.from_numpy(broken))
+
+
+# --- stopping and resuming -------------------------------------------------------------------------------------------
+
+
+class Interrupted:
+    """A NumPy simulator that is stopped by Ctrl-C after some calls."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self, rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return row(rng, theta)
+
+
+# 60 steps come in chunks of 3: a stop amid a chunk must repeat it
+LONG = 60 * TINY.calls
+
+
+def test_a_stopped_fit_says_so_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    whole = fit(avo.from_numpy(row), budget=LONG)
+    stopped = fit(avo.from_numpy(Interrupted(31 * TINY.calls + 5)), budget=LONG, out=tmp_path)
+    assert stopped.status == "stopped" and stopped.message == "stopped by the user after 30 of 60 steps."
+    assert stopped.calls == 30 * TINY.calls
+    np.testing.assert_array_equal(stopped.history["u"], whole.history["u"][:30])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.npz", "fit.json"]
+    again = fit(avo.from_numpy(Interrupted(20 * TINY.calls)), budget=LONG, out=tmp_path, resume=True)
+    assert again.status == "stopped" and again.calls == 48 * TINY.calls
+    resumed = fit(avo.from_numpy(row), budget=LONG, out=tmp_path, resume=True)
+    assert equal(resumed, whole)
+    assert equal(avo.load(tmp_path), whole)
+    assert not (tmp_path / "checkpoint.npz").exists()
+
+
+def test_a_finished_run_is_loaded_without_a_call(tmp_path: Path) -> None:
+    done = fit(avo.from_numpy(row), out=tmp_path)
+    assert equal(fit(avo.from_numpy(Interrupted(0)), out=tmp_path, resume=True), done)
+
+
+def test_resume_without_a_run_starts_one(tmp_path: Path) -> None:
+    assert equal(fit(avo.from_numpy(row), out=tmp_path / "new", resume=True), fit(avo.from_numpy(row)))
+
+
+def test_a_stop_before_the_first_step_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(avo.from_numpy(Interrupted(3)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"seed": 8}, r"holds a run with other seed; resume needs the same"),
+        ({"budget": LONG + 3 * TINY.calls}, r"holds a run with other steps"),
+        ({"settings": avo.Settings(batch=8, pairs=4, rate=(0.2, 0.02))}, r"holds a run with other settings"),
+        ({"x": X_OBS + 1.0}, r"holds a run with other data"),
+        ({"space": avo.Space(mean=avo.Interval(-9, 10), sd=avo.LogInterval(0.1, 10))}, r"with other space"),
+    ],
+    ids=["seed", "budget", "settings", "data", "space"],
+)
+def test_resume_needs_the_same_fit(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+    options: dict[str, Any] = dict(budget=LONG, out=tmp_path)
+    fit(avo.from_numpy(Interrupted(4 * TINY.calls)), **options)
+    with pytest.raises(ValueError, match=words):
+        fit(avo.from_numpy(row), **(options | changed), resume=True)
+
+
+def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
+    fit(avo.from_numpy(row), out=tmp_path)
+    with pytest.raises(
+        FileExistsError, match=r"already holds a run; choose another folder, or continue it: resume=True"
+    ):
+        fit(avo.from_numpy(row), out=tmp_path)
+
+
+def test_resume_needs_a_folder() -> None:
+    with pytest.raises(ValueError, match=r"resume=True needs out="):
+        fit(avo.from_numpy(row), resume=True)
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_nothing_is_printed_away_from_a_terminal(progress: bool, capfd: pytest.CaptureFixture[str]) -> None:
+    fit(avo.from_numpy(row), progress=progress)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_few_observations_are_warned_of() -> None:
+    # Stopped by their budget right after; warnings are errors in these tests, ten observations give none
+    with pytest.warns(UserWarning, match=r"9 observations for 2 parameters.*posterior of a single observation"):
+        with pytest.raises(ValueError, match="budget=1 is too small"):
+            fit(avo.from_numpy(row), X_OBS[:9], budget=1)
+    with pytest.raises(ValueError, match="budget=1 is too small"):
+        fit(avo.from_numpy(row), X_OBS[:10], budget=1)
+
+
+@pytest.mark.parametrize(
+    ("simulator", "options", "words"),
+    [
+        (lambda theta: theta, {}, r"simulate must be callable as <lambda>\(key, theta\)"),
+        (lambda key, theta, c: theta, {}, r"pass inputs= if it has known conditions"),
+        (lambda key, theta: theta, {"inputs": np.arange(500.0)}, r"\(key, theta, inputs\) since inputs were given"),
+        (avo.from_numpy(row), {"inputs": np.arange(500.0)}, r"row\(rng, theta, inputs\) since inputs were given"),
+        (3, {}, r"simulate must be a function simulate\(key, theta\) -> x; got 3"),
+        (lambda key, theta: theta, {}, r"for theta \(4, 2\) expected x \(4, 10\), got \(4, 2\)"),
+        (lambda key, theta: simulate(key, theta).T, {}, r"expected x \(4, 10\), got \(10, 4\)"),
+        (lambda key, theta: (theta, theta), {}, r"simulate must return one row of x per row of theta"),
+        (lambda key, theta: None, {}, r"expected x \(4, 10\), got None"),
+        (
+            lambda key, theta: np.random.normal(theta[:, :1], 1.0, (4, 10)),
+            {},
+            r"not written in JAX.*avo.from_numpy\(fn\)",
+        ),
+        (lambda key, theta: np.array([[float(t[0])] * 10 for t in theta]), {}, r"not written in JAX.*avo.from_numpy"),
+        (simulate, {"space": {"mean": (0, 1)}}, r"space must be an avo.Space"),
+        (simulate, {"inputs": np.arange(499.0)}, r"one row per observation: x_obs has 500, inputs 499"),
+        (
+            simulate,
+            {"budget": 19 * TINY.calls},
+            r"budget=304 is too small: a step takes 16.*at least 20 steps, 320 calls",
+        ),
+        (simulate, {"budget": 1e6}, r"budget must be a whole number of simulator calls; got 1000000.0"),
+        (simulate, {"budget": True}, r"budget must be a whole number"),
+        (simulate, {"target": "cloud"}, r"target must be one of point, population; got 'cloud'"),
+        (simulate, {"x": np.full((500, 10), np.nan)}, r"x_obs"),
+        (simulate, {"x": X_OBS[:1]}, r"x_obs"),
+    ],
+)
+def test_refusals(simulator: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        fit(simulator, **options)
