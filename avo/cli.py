@@ -1,0 +1,567 @@
+"""The `avo` command: list simulators, draw from one, fit one to a file.
+
+Everything here is reading words from a command line, calling the library, and writing its answers into a folder. A
+mistake of the user's ends as one sentence on stderr and exit status 2; an unexpected error keeps its traceback.
+
+A fit leaves in its folder
+
+    result.json, arrays.npz   the result, for `avo.load`; the history is in it
+    command.json              the command, its options and the version
+    fit.json                  what `--resume` compares before it continues
+    history.png               gap and parameters against simulator calls
+    predictive.png            observed beside simulated data
+"""
+
+import ast
+import difflib
+import importlib.metadata
+import importlib.util
+import inspect
+import math
+import platform
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import typer
+from typer.core import TyperGroup
+
+import avo
+from avo import data, files
+from avo.host import HostSimulator, takes
+from avo.result import Result
+from avo.simulators import Problem
+from avo.space import Interval, LogInterval, Space
+
+PACKAGES = ("avo", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy")
+# Streams of random numbers besides those of the fit, which splits the seed's key
+OBSERVED, PREDICTED = 20_001, 20_002
+PICTURE_ROWS = {True: 200, False: 1000}  # draws for predictive.png, of a host simulator or not
+
+
+class _Plainly(TyperGroup):
+    """Commands whose expected errors are sentences."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with _plain_warnings():
+                return super().invoke(ctx)
+        except (ValueError, OSError, ImportError, RuntimeError) as error:
+            # Typer's own exits, and JAX's failures, are subclasses of RuntimeError
+            if ctx.params.get("traceback") or (isinstance(error, RuntimeError) and type(error) is not RuntimeError):
+                raise
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2) from error
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        typer.echo(f"warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+app = typer.Typer(
+    cls=_Plainly,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="avo")
+
+
+@app.callback()
+def _avo(
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")] = False,
+) -> None:
+    """Fit simulators to data by adversarial variational optimization.
+
+    Start with `avo list`, then `avo fit ecg`.
+    """
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+Seed = Annotated[int, typer.Option(help="Same seed, same numbers.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A parameter of the truth, others keep their defaults; repeatable."
+    ),
+]
+Option = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="An option of the simulator, e.g. points=180; repeatable."),
+]
+Observations = Annotated[int, typer.Option("--n", min=1, help="Number of observations to simulate.")]
+
+
+@app.command("list")
+def list_() -> None:
+    """List the simulators with their parameters and units."""
+    width = max(map(len, avo.simulators.names()))
+    for name in avo.simulators.names():
+        problem = avo.simulators.get(name)
+        units = zip(problem.space.names, problem.space.units, strict=True)
+        parameters = ", ".join(_with_unit(*words) for words in units)
+        typer.echo(f"{name:{width}}  {problem.summary}\n{'':{width}}  {parameters} -> {_describe_x(problem)}")
+
+
+@app.command()
+def info() -> None:
+    """Print versions and devices, for bug reports."""
+    for package in PACKAGES:
+        version = avo.__version__ if package == "avo" else importlib.metadata.version(package)
+        typer.echo(f"{package:9} {version}")
+    typer.echo(f"{'python':9} {platform.python_version()}")
+    typer.echo(f"{'platform':9} {platform.platform()}")
+    typer.echo(f"{'devices':9} {', '.join(map(str, jax.devices()))}")
+
+
+@app.command()
+def simulate(
+    name: Annotated[str, typer.Argument(help="A simulator of `avo list`.")],
+    out: Annotated[Path, typer.Option(help="File to write, .npz: x, theta and names.")],
+    n: Observations = 1000,
+    set_: Set = None,
+    option: Option = None,
+    seed: Seed = 0,
+) -> None:
+    """Draw observations at known parameters.
+
+    `avo fit NAME --data FILE` then fits them, with the numbers that `avo fit NAME` alone draws for the same seed.
+    """
+    if out.suffix != ".npz":
+        raise ValueError(f"--out must be a file ending in .npz; got {out}.")
+    if out.exists():
+        raise FileExistsError(f"--out: {out} exists already; choose another name.")
+    problem = _problem(name, option)
+    theta = _truth(problem, set_)
+    x = _observations(problem, theta, n, seed)
+    files.write_arrays(out, {"x": x, "theta": theta, "names": np.array(problem.space.names)})
+    values = ", ".join(f"{name}={value:g}" for name, value in zip(problem.space.names, theta, strict=True))
+    typer.echo(f"{out}: x {x.shape} at {values}")
+
+
+@app.command()
+def fit(
+    simulator: Annotated[str, typer.Argument(help="A simulator of `avo list`, or your own: path/to/file.py:function.")],
+    data_: Annotated[
+        Path | None,
+        typer.Option("--data", help="Observations, a row each: .npy .npz .csv .csv.gz or WFDB; left out: simulated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; left out: runs/NAME-1, -2, ...")] = None,
+    budget: Annotated[
+        int | None, typer.Option(help="Simulator calls of the fit; pictures take 1000 more, of a NumPy simulator 201.")
+    ] = None,
+    seed: Seed = 0,
+    target: Annotated[
+        Literal["point", "population"], typer.Option(help="One theta for all observations, or each its own.")
+    ] = "point",
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of the file to take, names or numbers from 0: close or 0,3.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Array of an .npz file; left out: x, or the only one.")] = None,
+    log_windows: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Cut a price series into paths of log price, each of so many steps; time then counts in steps."
+        ),
+    ] = None,
+    option: Option = None,
+    range_: Annotated[
+        list[str] | None,
+        typer.Option("--range", metavar="NAME=LOW,HIGH", help="Own bounds of a parameter; repeatable."),
+    ] = None,
+    n: Observations = 1000,
+    set_: Set = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the stopped run in --out.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, on a terminal either.")] = False,
+) -> None:
+    """Fit a simulator to observations, and draw how well it went.
+
+    \b
+    avo fit ecg                                  fits simulated heartbeats, and prints the truth beside the estimates
+    avo fit ecg --set r_amp=0.9 --out runs/low   at other parameters
+    avo fit poisson --data counts.csv            your observations
+    avo fit decay.py:simulate --data decay.npy   your simulator
+
+    Your file says the parameters in `space = avo.Space(...)`. Your function is simulate(key, theta) in JAX, for many
+    rows of theta at once, or simulate(rng, theta) in NumPy, for one theta.
+
+    Windows of minutely prices, sigma per square root of a minute:
+
+    \b
+    avo fit brownian --data prices.csv.gz --columns close --log-windows 180 \\
+        --range mu=-1e-3,1e-3 --range sigma=1e-5,1e-1
+    """  # fmt: skip
+    options = dict(locals())
+    if data_ is not None and set_:
+        raise ValueError("--set says the truth of simulated observations; leave it out with --data.")
+    if data_ is None and (columns, key, log_windows) != (None, None, None):
+        raise ValueError("--columns, --key and --log-windows say how to read a file; give it by --data.")
+    out = _folder(simulator, out, resume)
+    observed = None if data_ is None else _read(data_, columns, key, log_windows)
+    source = _source(simulator, option, observed, log_windows)
+    source = source._replace(space=_ranged(source.space, range_))
+    truth = None
+    if observed is None:
+        if source.problem is None:
+            raise ValueError(f"--data must name the file of observations for a simulator of your own, {simulator}.")
+        truth = _truth(source.problem, set_)
+        source.space.unconstrain(truth)  # says so if --range leaves the truth out
+        observed = _observations(source.problem, truth, n, seed)
+    else:
+        observed = _suited(observed, source, str(data_))
+    result = avo.fit(
+        source.simulate, observed, source.space, target=target, budget=budget, seed=seed, out=out, resume=resume,
+        progress=not quiet,
+    )  # fmt: skip
+    pictures = _write(result, source, observed, truth, out, options, seed)
+    _report(result, source, observed, truth, pictures)
+    if result.status == "stopped":
+        typer.echo(f"continue it: the same command with --resume --out {out}")
+    if result.status == "failed":
+        raise typer.Exit(1)
+
+
+# --- words of the command line ---------------------------------------------------------------------------------------
+
+
+def _pairs(words: list[str] | None, option: str) -> dict[str, str]:
+    pairs = {}
+    for word in words or []:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"{option} must look like {option} name=value; got {word!r}.")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def _known(name: str, names: tuple[str, ...], option: str) -> int:
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{option} must name a parameter of {', '.join(names)}; got {name!r}.{hint}")
+    return names.index(name)
+
+
+def _numbers(text: str, size: int, option: str) -> list[float]:
+    try:
+        values = [float(word) for word in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != size:
+        raise ValueError(f"{option} must be {'a number' if size == 1 else f'{size} numbers, LOW,HIGH'}; got {text!r}.")
+    return values
+
+
+def _literal(text: str) -> object:
+    """Read a Python value; words stay words, and words between commas are a tuple."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return tuple(text.split(",")) if "," in text else text
+
+
+def _columns(text: str | None) -> data.Columns | None:
+    if text is None:
+        return None
+    columns = [int(word) if word.strip().isdigit() else word.strip() for word in text.split(",")]
+    return columns[0] if len(columns) == 1 else columns
+
+
+def _truth(problem: Problem, words: list[str] | None) -> np.ndarray:
+    theta = np.array(problem.theta_true, dtype=float)
+    for name, value in _pairs(words, "--set").items():
+        theta[_known(name, problem.space.names, "--set")] = _numbers(value, 1, f"--set {name}")[0]
+    problem.space.unconstrain(theta)  # refuses what lies outside
+    return theta
+
+
+def _ranged(space: Space, words: list[str] | None) -> Space:
+    parameters: dict[str, Any] = dict(zip(space.names, space, strict=True))
+    for name, value in _pairs(words, "--range").items():
+        _known(name, space.names, "--range")
+        low, high = _numbers(value, 2, f"--range {name}")
+        if not isinstance(parameters[name], (Interval, LogInterval)):
+            raise ValueError(f"--range: {name} has no bounds to replace, it is a {type(parameters[name]).__name__}.")
+        try:
+            parameters[name] = replace(parameters[name], low=low, high=high)
+        except ValueError as error:
+            raise ValueError(f"--range {name}: {error}") from error
+    return Space(**parameters)
+
+
+def _folder(simulator: str, out: Path | None, resume: bool) -> Path:
+    """Choose the run's folder and refuse one that holds another run, before anything is spent."""
+    if out is None:
+        if resume:
+            raise ValueError("--resume needs --out, the folder of the run to continue.")
+        name = Path(simulator.rpartition(":")[0] or simulator).stem
+        return next(path for i in count(1) if not (path := Path("runs") / f"{name}-{i}").exists())
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out: {out} is a file; choose a folder.")
+    if not resume and any((out / name).exists() for name in ("fit.json", "result.json")):
+        raise FileExistsError(f"--out: {out} already holds a run; choose another folder, or continue it by --resume.")
+    return out
+
+
+# --- simulators and observations -------------------------------------------------------------------------------------
+
+
+class _Source(NamedTuple):
+    """What to fit: a registered problem or the user's function."""
+
+    name: str
+    simulate: Callable[..., Any]
+    space: Space
+    problem: Problem | None = None
+
+
+def _source(simulator: str, option: list[str] | None, observed: np.ndarray | None, log_windows: int | None) -> _Source:
+    file, colon, function = simulator.rpartition(":")
+    if file.endswith(".py") or simulator.endswith(".py"):
+        if option:
+            raise ValueError("--option is for the simulators of `avo list`; write your own's options into its file.")
+        return _user_source(Path(file if colon else simulator), function if colon else "")
+    problem = _problem(simulator, option)
+    if observed is not None and observed.ndim == 2:
+        problem = _resized(problem, option, observed.shape[1], log_windows is not None)
+    return _Source(simulator, problem.simulate, problem.space, problem)
+
+
+def _problem(name: str, option: list[str] | None, **more: object) -> Problem:
+    options = {key: _literal(value) for key, value in _pairs(option, "--option").items()}
+    if not options and not more:
+        return avo.simulators.get(name)
+    known = inspect.signature(getattr(avo.simulators, name)).parameters if name in avo.simulators.names() else options
+    for key in options:
+        if key not in known:
+            raise ValueError(f"--option must be one of {', '.join(known) or 'none'} for {name}; got {key!r}.")
+    try:
+        return avo.simulators.get(name, **more | options)
+    except TypeError as error:
+        raise ValueError(f"--option does not suit {name}: {', '.join(option or [])} ({error}).") from error
+
+
+def _resized(problem: Problem, option: list[str] | None, points: int, steps: bool) -> Problem:
+    """Make a series as long as the observations, if its length is free; time may count in steps of the series."""
+    free = inspect.signature(getattr(avo.simulators, problem.name)).parameters
+    given = _pairs(option, "--option")
+    longer = "points" in free and "points" not in given and problem.x_shape != (points,)
+    more: dict[str, object] = {"points": points} if longer else {}
+    steps = steps and "duration" in free and "duration" not in given
+    if steps:
+        more["duration"] = float(points)
+    if not more:
+        return problem
+    words = ", ".join(f"{name}={value:g}" for name, value in more.items())
+    typer.echo(f"{problem.name} with {words}{': time in steps of the series' if steps else ''}")
+    problem = _problem(problem.name, option, **more)
+    return _in_steps(problem) if steps else problem
+
+
+def _in_steps(problem: Problem) -> Problem:
+    """Name the unit of time what it now is: "1/sqrt(s)" becomes "1/sqrt(step)"."""
+    renamed = lambda unit: re.sub(r"\bs\b", "step", unit)  # noqa: E731
+    space = Space(**{
+        name: replace(p, unit=renamed(p.unit)) for name, p in zip(problem.space.names, problem.space, strict=True)  # pyright: ignore
+    })  # fmt: skip
+    return replace(problem, space=space, axes=tuple(a._replace(unit=renamed(a.unit)) for a in problem.axes))
+
+
+def _user_source(file: Path, function: str) -> _Source:
+    module = _module(file)
+    functions = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+    if function not in functions:
+        raise ValueError(
+            f"{file} must be followed by one of its functions, {file}:NAME; it has {', '.join(functions) or 'none'}"
+            + (f", not {function!r}." if function else ".")
+        )
+    space = getattr(module, "space", None)
+    if not isinstance(space, Space):
+        raise ValueError(
+            f"{file} must say its parameters at the top level, space = avo.Space(mu=avo.Interval(-3, 3)); "
+            + ("it has no space." if space is None else f"its space is {space!r}.")
+        )
+    fn = getattr(module, function)
+    if not isinstance(fn, HostSimulator) and "rng" in _parameters(fn):
+        fn = avo.from_numpy(fn)
+    return _Source(f"{file.stem}.{function}", fn, space)
+
+
+def _parameters(fn: Callable[..., Any]) -> tuple[str, ...]:
+    try:
+        return tuple(inspect.signature(fn).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _module(file: Path) -> Any:
+    if not file.is_file():
+        raise FileNotFoundError(f"There is no file {file}.")
+    spec = importlib.util.spec_from_file_location(f"avo_user_{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    sys.path.insert(0, str(file.resolve().parent))  # that it may import its neighbours
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{file} cannot be run: {type(error).__name__}: {error}{_line(error, file)}") from error
+    finally:
+        sys.path.remove(str(file.resolve().parent))
+    return module
+
+
+def _line(error: Exception, file: Path) -> str:
+    """Say at which line of the user's file an error arose."""
+    lines, trace = [], error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(file.absolute()):
+            lines.append(trace.tb_lineno)
+        trace = trace.tb_next
+    return f" (line {lines[-1]})" if lines else ""
+
+
+def _read(path: Path, columns: str | None, key: str | None, log_windows: int | None) -> np.ndarray:
+    x = data.read(path, columns=_columns(columns), key=key)
+    if log_windows is not None:
+        if x.ndim == 2 and x.shape[1] == 1:
+            x = x[:, 0]
+        if x.ndim != 1:
+            raise ValueError(
+                f"--log-windows needs one series; {path} has {_size(x.shape[1:])} in a row. Choose by --columns."
+            )
+        x = data.log_price_windows(x, log_windows)
+    return data.validate_observations(x, str(path))
+
+
+def _suited(x: np.ndarray, source: _Source, file: str) -> np.ndarray:
+    """Give rows of one number the simulator's shape; say so where the numbers per row differ."""
+    shape = _x_shape(source)
+    if shape is None or x.shape[1:] == shape:
+        return x
+    if math.prod(x.shape[1:]) == math.prod(shape) == 1:
+        return x.reshape(len(x), *shape)
+    advice = "choose columns by --columns"
+    if source.problem is not None and source.problem.axes:
+        advice += ", or make the simulator suit by --option"
+    raise ValueError(
+        f"{source.name} makes {_size(shape)} per observation, {file} has {_size(x.shape[1:])} in a row; {advice}."
+    )
+
+
+def _x_shape(source: _Source) -> tuple[int, ...] | None:
+    """Find the shape of one observation; None where only the fit can say what is wrong with the function."""
+    if source.problem is not None:
+        return source.problem.x_shape
+    theta = source.space.constrain(jnp.zeros((2, source.space.dim)))
+    if isinstance(source.simulate, HostSimulator):
+        return source.simulate(jax.random.key(0), theta[:1]).shape[1:] if takes(source.simulate.fn, 2) else None
+    try:
+        rows, *shape = jax.eval_shape(source.simulate, jax.random.key(0), theta).shape
+    except Exception:
+        return None
+    return tuple(shape) if rows == 2 else None
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    if len(shape) <= 1:
+        number = shape[0] if shape else 1
+        return f"{number} number{'' if number == 1 else 's'}"
+    return f"an array {shape}"
+
+
+def _with_unit(name: str, unit: str) -> str:
+    return f"{name} ({unit})" if unit else name
+
+
+def _describe_x(problem: Problem) -> str:
+    what = "one " + problem.quantity if not problem.x_shape else f"{problem.quantity}, {_size(problem.x_shape)}"
+    along = f" along {_with_unit(problem.axes[0].name, problem.axes[0].unit)}" if problem.axes else ""
+    return what + (f", in {problem.unit}" if problem.unit else "") + along
+
+
+def _key(seed: int, stream: int) -> Any:
+    return jax.random.fold_in(jax.random.key(seed), stream)
+
+
+def _observations(problem: Problem, theta: np.ndarray, n: int, seed: int) -> np.ndarray:
+    return np.asarray(problem.simulate(_key(seed, OBSERVED), jnp.tile(jnp.asarray(theta, dtype=float), (n, 1))))
+
+
+# --- what a fit leaves behind ----------------------------------------------------------------------------------------
+
+
+def _write(
+    result: Result,
+    source: _Source,
+    observed: np.ndarray,
+    truth: np.ndarray | None,
+    out: Path,
+    options: dict[str, Any],
+    seed: int,
+) -> list[Path]:
+    words = {name.rstrip("_"): str(v) if isinstance(v, Path) else v for name, v in options.items()}
+    known = None if truth is None else dict(zip(result.names, truth.tolist(), strict=True))
+    files.write_json(out / "command.json", {"avo": avo.__version__, "command": "fit", "options": words, "truth": known})
+    n = min(len(observed), PICTURE_ROWS[isinstance(source.simulate, HostSimulator)])
+    key_theta, key_x = jax.random.split(_key(seed, PREDICTED))
+    population = result.settings["target"] == "population"
+    theta = result.sample(key_theta, n) if population else jnp.tile(jnp.asarray(result.theta), (n, 1))
+    x_sim = np.asarray(source.simulate(key_x, theta))
+    words = {} if (p := source.problem) is None else {"axes": p.axes, "quantity": p.quantity, "unit": p.unit}
+    figures = {
+        "history.png": avo.plots.history(result, truth),
+        "predictive.png": avo.plots.predictive(observed, x_sim, **words),
+    }
+    for name, figure in figures.items():
+        figure.savefig(out / name, dpi=100)
+    return [out / name for name in figures]
+
+
+def _report(
+    result: Result, source: _Source, observed: np.ndarray, truth: np.ndarray | None, pictures: list[Path]
+) -> None:
+    typer.echo(f"\n{source.name}, {len(observed)} observations\n\n{result.summary(truth)}")
+    mle = None if source.problem is None else source.problem.mle(jnp.asarray(observed))
+    if mle is not None:
+        values = ", ".join(f"{name}={value:.5g}" for name, value in zip(result.names, np.asarray(mle), strict=True))
+        typer.echo(f"closed-form maximum likelihood on the same observations: {values}")
+    for name, p, value in zip(result.names, result.space, result.theta, strict=True):
+        if isinstance(p, (Interval, LogInterval)) and _at_edge(p, value):
+            edge = f"{name} ends near the edge of its range, {p.low:g} to {p.high:g}"
+            typer.echo(f"{edge}; if that may be too narrow, widen it by --range {name}=LOW,HIGH.")
+    typer.echo("\n" + "\n".join(map(str, pictures)))
+
+
+def _at_edge(parameter: Interval | LogInterval, value: float) -> bool:
+    """Say whether a value lies in the outer 5 % of its range, in the parameter's own scale."""
+    scale = np.log if isinstance(parameter, LogInterval) else np.asarray
+    low, high, at = scale(parameter.low), scale(parameter.high), scale(value)
+    return not 0.05 <= float((at - low) / (high - low)) <= 0.95
+
+
+if __name__ == "__main__":
+    main()

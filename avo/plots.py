@@ -1,0 +1,232 @@
+"""Pictures of a fit: how it went (`history`), and whether the simulator now looks like the observations (`predictive`).
+
+Each function takes data and returns a `matplotlib.figure.Figure` that belongs to nobody else: no pyplot, no window, no
+global state. Save it by `figure.savefig("x.png")`; a notebook shows it as it is.
+
+Observed data are dark grey, simulated ones orange, in every picture.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+from numpy.typing import ArrayLike
+
+from avo.result import Result
+from avo.space import LogInterval, Positive
+
+OBSERVED, SIMULATED, FITTED = "#3b3b3b", "#d95f02", "#1f6fb4"
+PANELS = 8  # a vector of at most this length, or a series of at most this many channels, gets a panel per entry
+ROWS = 4  # single observations drawn of each kind
+POINTS = 1000  # drawn per line; more only makes the file larger
+
+
+class AxisLike(Protocol):
+    """One axis of x: its name, unit and coordinates; `avo.simulators.Axis` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def values(self) -> np.ndarray: ...
+
+
+def history(result: Result, truth: ArrayLike | None = None) -> Figure:
+    """Draw the gap and each parameter against simulator calls.
+
+    The line is the proposal's centre, the band one standard deviation of the proposal, in u, to each side: where it
+    explores, not an error of the estimate.
+
+    Args:
+        result: the fit.
+        truth: known parameters, with shape (d,), for fits of simulated observations.
+
+    Returns:
+        A figure with 1 + d panels, first the gap.
+
+    Raises:
+        ValueError: if `truth` does not have one value per parameter.
+
+    Example:
+        >>> import avo, jax, jax.numpy as jnp
+        >>> problem = avo.simulators.get("poisson")
+        >>> x_obs = problem.simulate(jax.random.key(0), jnp.full((100, 1), 7.0))
+        >>> result = avo.fit(problem.simulate, x_obs, problem.space, budget=2560, progress=False)
+        >>> [axes.get_ylabel() for axes in history(result, truth=problem.theta_true).axes]
+        ['gap', 'rate']
+    """
+    if truth is not None and np.shape(truth) != (len(result.names),):
+        raise ValueError(
+            f"truth must have one value for each of {', '.join(result.names)}; got shape {np.shape(truth)}."
+        )
+    thin = slice(None, None, max(1, len(result.history["calls"]) // POINTS))
+    calls, u, sd = (np.asarray(result.history[name])[thin] for name in ("calls", "u", "sd"))
+    low, high = (np.asarray(result.space.constrain(u + sign * sd)) for sign in (-1, 1))
+    centre = np.asarray(result.space.constrain(u))
+
+    figure, panels = _grid(1 + len(result.names))
+    _gap(panels[0], result)
+    for i, (axes, name, parameter) in enumerate(zip(panels[1:], result.names, result.space, strict=True)):
+        axes.fill_between(calls, low[:, i], high[:, i], color=FITTED, alpha=0.2, lw=0, label="proposal's spread")
+        axes.plot(calls, centre[:, i], color=FITTED, lw=1.5, label="proposal's centre")
+        if truth is not None:
+            axes.axhline(float(np.asarray(truth)[i]), color="k", ls="--", lw=1, label="truth")
+        if isinstance(parameter, (LogInterval, Positive)):
+            axes.set_yscale("log")
+        axes.set_ylabel(_label(name, parameter.unit))
+        axes.set_title(f"estimate {result.theta[i]:.4g}", fontsize="medium")
+    for axes in panels:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.set_xlim(0, calls[-1])
+    for axes in _lowest(panels):
+        axes.set_xlabel("simulator calls")
+    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False)
+    return figure
+
+
+def predictive(
+    x_obs: ArrayLike, x_sim: ArrayLike, axes: Sequence[AxisLike] = (), quantity: str = "x", unit: str = ""
+) -> Figure:
+    """Draw observed beside simulated data.
+
+    One number per observation gives a histogram, with a bar per value where all are whole numbers; a vector of at most
+    8 numbers a histogram per entry; a longer vector or a series its median and 5 to 95 % band at every point, beside a
+    few single observations.
+
+    Args:
+        x_obs: observations, with shape (m, *x_shape).
+        x_sim: simulations, with shape (n, *x_shape).
+        axes: the axes of x, with names, units and coordinates, as in `Problem.axes`.
+        quantity: what x measures.
+        unit: its unit.
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if the shapes of single rows differ.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> predictive(rng.normal(size=50), rng.normal(size=99), quantity="voltage", unit="mV").axes[0].get_xlabel()
+        'voltage (mV)'
+    """
+    obs, sim = np.asarray(x_obs, dtype=float), np.asarray(x_sim, dtype=float)
+    if obs.ndim == 0 or obs.shape[1:] != sim.shape[1:]:
+        raise ValueError(f"x_obs and x_sim must have rows of the same shape; got shapes {obs.shape} and {sim.shape}.")
+    if obs.ndim == 1:
+        return _vector(obs[:, None], sim[:, None], [_label(quantity, unit)])
+    if obs.ndim == 2 and obs.shape[1] <= PANELS:
+        name = axes[0].name if axes else "column"
+        values = axes[0].values if axes else range(obs.shape[1])
+        labels = [_label(f"{quantity}, {name} {value:g}", unit) for value in values]
+        return _vector(obs, sim, labels)
+    if obs.ndim == 3 and obs.shape[2] <= PANELS:
+        labels = [_label(f"{quantity}, channel {i}", unit) for i in range(obs.shape[2])]
+    else:
+        # Images and the like have no better picture yet: all their entries in a row
+        axes = axes if obs.ndim == 2 else ()
+        obs, sim = (a.reshape(len(a), -1, 1) for a in (obs, sim))
+        labels = [_label(quantity, unit)]
+    return _series(obs, sim, labels, axes[0] if axes else None)
+
+
+def _label(name: str, unit: str) -> str:
+    return f"{name} ({unit})" if unit else name
+
+
+def _grid(count: int, height: float = 2.2) -> tuple[Figure, list[Axes]]:
+    """Make `count` panels, at most 4 in a row."""
+    columns = count if count <= 3 else min(4, math.ceil(math.sqrt(count)))
+    rows = -(-count // columns)
+    figure = Figure(figsize=(max(3.3 * columns, 5) + 0.7, height * rows + 0.8), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in panels[count:]:
+        axes.remove()
+    return figure, list(panels[:count])
+
+
+def _lowest(panels: Sequence[Axes]) -> list[Axes]:
+    """Pick the panels with none below them."""
+    columns = max(axes.get_subplotspec().colspan.stop for axes in panels)  # pyright: ignore[reportOptionalMemberAccess]
+    return list(panels[-columns:])
+
+
+def _gap(axes: Axes, result: Result) -> None:
+    calls, gap = (np.asarray(result.history[name], dtype=float) for name in ("calls", "gap"))
+    size = max(1, len(gap) // 200)
+    blocks = len(gap) // size * size
+    mean = lambda a: a[:blocks].reshape(-1, size).mean(axis=1)  # noqa: E731
+    thin = slice(None, None, max(1, len(gap) // POINTS))
+    axes.plot(calls[thin], gap[thin], color=FITTED, alpha=0.25, lw=0.5)
+    axes.plot(mean(calls), mean(gap), color=FITTED, lw=1.5)
+    axes.axhline(0, color="k", lw=0.5)
+    axes.set_ylabel("gap")
+    axes.set_title("observed against simulated", fontsize="medium")
+    # The first steps' gap may be so large that nothing else is seen
+    low, high = np.nanpercentile(gap, [0.5, 99])
+    if high > low:
+        axes.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+
+
+def _edges(obs: np.ndarray, sim: np.ndarray) -> np.ndarray:
+    """Choose edges that both samples share: whole numbers lie in the middle of their bars, far tails outside."""
+    both = np.concatenate([obs, sim])
+    both = both[np.isfinite(both)]
+    whole = np.all(both == np.round(both))
+    low, high = (both.min(), both.max()) if whole else np.percentile(both, [0.2, 99.8])
+    if whole and high - low <= 60:
+        return np.arange(low - 0.5, high + 1)
+    if high <= low:
+        return np.array([low - 0.5, low + 0.5])
+    return np.linspace(low, high, 1 + int(np.clip(math.sqrt(min(len(obs), len(sim))), 8, 40)))
+
+
+def _vector(obs: np.ndarray, sim: np.ndarray, labels: Sequence[str]) -> Figure:
+    figure, panels = _grid(len(labels), height=2.4 if len(labels) > 1 else 3.2)
+    for axes, x, y, label in zip(panels, obs.T, sim.T, labels, strict=True):
+        edges = _edges(x, y)
+        for values, name, style in (
+            (x, "observed", {"histtype": "stepfilled", "color": OBSERVED, "alpha": 0.35}),
+            (y, "simulated", {"histtype": "step", "color": SIMULATED, "lw": 2}),
+        ):
+            values = values[np.isfinite(values)]
+            # Percentages of each sample, that samples of different size can be compared
+            axes.hist(values, edges.tolist(), weights=np.full(len(values), 100 / len(values)), label=name, **style)
+        if edges[1] - edges[0] == 1:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel(label)
+        axes.set_ylabel("share (%)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
+    return figure
+
+
+def _series(obs: np.ndarray, sim: np.ndarray, labels: Sequence[str], axis: AxisLike | None) -> Figure:
+    t = np.arange(obs.shape[1]) if axis is None else np.asarray(axis.values)
+    figure = Figure(figsize=(10, 1.2 + 2.8 * len(labels)), layout="constrained")
+    panels = figure.subplots(len(labels), 2, sharex=True, sharey="row", squeeze=False)
+    for (bands, rows), x, y, label in zip(panels, np.moveaxis(obs, 2, 0), np.moveaxis(sim, 2, 0), labels, strict=True):
+        low, median, high = np.nanpercentile(x, [5, 50, 95], axis=0)
+        bands.fill_between(t, low, high, color=OBSERVED, alpha=0.25, lw=0, label="observed, 5 to 95 %")
+        bands.plot(t, median, color=OBSERVED, lw=2.5, label="observed, median")
+        low, median, high = np.nanpercentile(y, [5, 50, 95], axis=0)
+        bands.plot(t, low, color=SIMULATED, lw=1, ls="--", label="simulated, 5 to 95 %")
+        bands.plot(t, high, color=SIMULATED, lw=1, ls="--")
+        bands.plot(t, median, color=SIMULATED, lw=1.2, label="simulated, median")
+        for values, name, color in ((x, "observed", OBSERVED), (y, "simulated", SIMULATED)):
+            for i, row in enumerate(values[:ROWS]):
+                rows.plot(t, row, color=color, lw=0.8, alpha=0.8, label=f"{name}, single" if i == 0 else None)
+        bands.set_ylabel(label)
+    for axes in panels[-1]:
+        axes.set_xlabel(_label(axis.name, axis.unit) if axis else "index")
+        axes.margins(x=0)
+    panels[0, 0].set_title("all observations and simulations", fontsize="medium")
+    panels[0, 1].set_title(f"{min(ROWS, len(obs))} of each", fontsize="medium")
+    handles, names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+    return figure

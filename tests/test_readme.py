@@ -1,0 +1,48 @@
+"""What the README shows runs as it stands there, with smaller budgets."""
+
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import avo
+import avo.run
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_python_blocks_run(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(avo.run, "BUDGET", 60_000)
+    monkeypatch.setattr(avo.run, "HOST_BUDGET", 2_560)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 3
+    namespace, results = {}, []
+    # As a user has JAX: shapes may be of different rank
+    with jax.numpy_rank_promotion("allow"):
+        for block in blocks:
+            exec(compile(block, "README.md", "exec"), namespace)
+            results.append(namespace["result"])
+    assert results[0].names == ("start", "lifetime") and results[0].x_shape == (20,)
+    assert (tmp_path / "history.png").stat().st_size > 0
+    assert results[1].calls <= 2_560
+    assert results[2].settings["target"] == "population" and results[2].settings["entropy"] == 1e-3
+    assert all(np.isfinite(result.theta).all() for result in results)
+
+
+@pytest.mark.parametrize("command", ["avo list", "avo simulate", "avo fit", "avo info"])
+def test_commands_named_exist(command):
+    from typer.testing import CliRunner
+
+    from avo.cli import app
+
+    assert command in README
+    assert CliRunner().invoke(app, [command.split()[1], "--help"]).exit_code == 0
+
+
+def test_files_named_exist():
+    root = Path(__file__).resolve().parents[1]
+    for name in ("avo/trainer.py", "simulators", "benchmarks", "CHANGELOG.md", "CITATION.cff", "docs/demo.png"):
+        assert name in README and (root / name).exists(), name
