@@ -1,0 +1,282 @@
+"""What the foundation claims, measured: reliability from any start, no harm from more work, and speed.
+
+    python -m avo.benchmarks.foundation reliability --tasks brownian ecg --seeds 0 100
+    python -m avo.benchmarks.foundation work
+    python -m avo.benchmarks.foundation speed
+    python -m avo.benchmarks.foundation report
+
+The first three append one line of JSON per finished cell to `--out`, so that a stopped study continues where it was;
+the last prints the table from them. Default settings everywhere, except where a row says otherwise.
+
+Errors are in *positions*: 0 at a parameter's lower bound, 1 at its upper, linear for `Interval`, logarithmic for
+`LogInterval`. The error of the maximum-likelihood estimate is its standard deviation from the Fisher information,
+
+    F = m (J^T J / s^2 + 2 n grad log s grad log s^T)    for n values per row with mean f(theta), J = df / dtheta, sd s,
+
+closed forms for `poisson` and `brownian`.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from scipy.special import logit
+
+import avo
+from avo import critics, simulators
+from avo.simulators import Problem
+from avo.simulators.ecg import FIFTEEN
+
+OUT = Path("benchmarks/foundation.jsonl")
+OBSERVATIONS = 1000
+TASKS: dict[str, Callable[[], Problem]] = {
+    "poisson": simulators.poisson,
+    "brownian": simulators.brownian,
+    "pendulum": simulators.pendulum,
+    "ecg": simulators.ecg,
+    "ecg15": lambda: simulators.ecg(free=FIFTEEN),
+}
+
+
+@lru_cache
+def task(name: str) -> Problem:
+    """Make a task once, so that its fits share one compiled program."""
+    return TASKS[name]()
+
+
+def truth(problem: Problem, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw positions uniformly from the inner 80 % of each range: positions and theta, each with shape (d,)."""
+    position = np.random.default_rng(seed).uniform(0.1, 0.9, problem.space.dim)
+    return position, np.asarray(problem.space.constrain(jnp.asarray(logit(position), jnp.float32)))
+
+
+def observe(problem: Problem, theta: np.ndarray, m: int, seed: int) -> np.ndarray:
+    """Simulate m observations at one theta, from randomness that no fit uses."""
+    key = jax.random.fold_in(jax.random.key(2**20), seed)
+    return np.asarray(jax.jit(problem.simulate)(key, jnp.tile(jnp.asarray(theta, jnp.float32), (m, 1))))
+
+
+def mle_sd(problem: Problem, position: np.ndarray, m: int) -> np.ndarray:
+    """Compute the standard deviation of the maximum-likelihood estimate, in positions, with shape (d,)."""
+    with jax.enable_x64(True):
+        u = jnp.asarray(logit(position))
+        theta = np.asarray(problem.space.constrain(u))
+        slope = np.diag(np.asarray(jax.jacobian(problem.space.constrain)(u))) / (position * (1 - position))
+        if problem.name == "poisson":
+            sd = np.sqrt(theta / m)
+        elif problem.name == "brownian":
+            points, duration = problem.x_shape[0], problem.axes[0].values[-1]
+            sd = theta[1] / np.sqrt([m * duration, 2 * m * points])
+        else:
+            assert problem.mean is not None
+            mean: Callable = problem.mean
+            # pendulum: noise of 0.05 rad whatever theta; ecg: 20 dB below the waveform
+
+            def noise(t: Any) -> Any:
+                return 0.05 + 0.0 * t[0] if problem.name == "pendulum" else 0.1 * jnp.sqrt(jnp.mean(mean(t) ** 2))
+
+            j = np.asarray(jax.jacobian(mean)(theta))
+            g = np.asarray(jax.grad(lambda t: jnp.log(noise(t)))(jnp.asarray(theta)))
+            fisher = m * (j.T @ j / float(noise(theta)) ** 2 + 2 * len(j) * np.outer(g, g))
+            scale = np.sqrt(np.diag(fisher))  # parameters differ in unit: invert the correlation, not the covariance
+            sd = np.sqrt(np.diag(np.linalg.pinv(fisher / np.outer(scale, scale)))) / scale
+    return sd / slope
+
+
+def reliability(name: str, seed: int) -> dict[str, Any]:
+    """Fit one random truth with default settings; the row of the reliability table."""
+    problem = task(name)
+    position, theta = truth(problem, seed)
+    x_obs = observe(problem, theta, OBSERVATIONS, seed)
+    start = time.perf_counter()
+    result = avo.fit(problem.simulate, x_obs, problem.space, seed=seed, progress=False)
+    seconds = time.perf_counter() - start
+    error = np.abs(np.asarray(jax.nn.sigmoid(result.proposal.loc)) - position)
+    allowed = np.maximum(0.03, 4 * mle_sd(problem, position, OBSERVATIONS))
+    row = {
+        "error": error.tolist(),
+        "allowed": allowed.tolist(),
+        "within": bool((error <= allowed).all()),
+        "within_3_percent": bool((error <= 0.03).all()),
+        "calls": result.calls,
+        "seconds": seconds,
+        "status": result.status,
+    }
+    if name.startswith("ecg"):
+        assert problem.mean is not None
+        true, fitted = problem.mean(jnp.asarray(theta)), problem.mean(jnp.asarray(result.theta))
+        row["waveform"] = float(jnp.sqrt(jnp.mean((fitted - true) ** 2) / jnp.mean(true**2)))
+    return row
+
+
+def work(name: str, seed: int) -> dict[str, Any]:
+    """Fit the published task, 20,000 observations, with a quarter of the default calls and with all of them."""
+    problem = {"poisson": simulators.poisson, "linear5": simulators.linear5}[name]()
+    x_obs = observe(problem, problem.theta_true, 20_000, seed)
+    assert problem.mle is not None
+    row: dict[str, Any] = {"mle": float(np.sqrt(np.mean((np.asarray(problem.mle(x_obs)) - problem.theta_true) ** 2)))}
+    for label, budget in (("quarter", 300_000), ("full", 1_200_000)):
+        result = avo.fit(problem.simulate, x_obs, problem.space, seed=seed, budget=budget, progress=False)
+        row[label] = float(np.sqrt(np.mean((result.theta - problem.theta_true) ** 2)))
+    return row
+
+
+def bare_loop(problem: Problem, z_obs: jax.Array, steps: int) -> Callable[[], float]:
+    """Make a compiled loop of simulations, critic gradients and critic updates only; it returns calls per second."""
+    batch, loss, optimiser = 256, critics.wasserstein(), optax.adam(1e-3)
+    critic = critics.mlp(jax.random.key(0), problem.x_shape)
+    phi, static = eqx.partition(critic, eqx.is_inexact_array)
+    u = jnp.zeros((batch, problem.space.dim))
+
+    @jax.jit
+    def loop(phi: Any, moments: Any) -> Any:
+        def step(carry: Any, key: jax.Array) -> tuple[Any, None]:
+            phi, moments = carry
+            key_u, key_x, key_real, key_loss = jax.random.split(key, 4)
+            theta = problem.space.constrain(u + 0.1 * jax.random.normal(key_u, u.shape))
+            x = problem.simulate(key_x, theta)
+            real = z_obs[jax.random.randint(key_real, (batch,), 0, z_obs.shape[0])]
+            gradient = jax.grad(
+                lambda phi: loss.critic(eqx.combine(phi, static), real, x, jnp.ones(batch), key_loss)[0]
+            )(phi)
+            move, moments = optimiser.update(gradient, moments)
+            return (optax.apply_updates(phi, move), moments), None
+
+        return jax.lax.scan(step, (phi, moments), jax.random.split(jax.random.key(1), steps))[0]
+
+    jax.block_until_ready(loop(phi, optimiser.init(phi)))
+
+    def run() -> float:
+        start = time.perf_counter()
+        jax.block_until_ready(loop(phi, optimiser.init(phi)))
+        return steps * batch / (time.perf_counter() - start)
+
+    return run
+
+
+def speed(_: str, repeats: int) -> dict[str, Any]:
+    """Measure, in turns within one run, the whole fit against the bare loop and the Brownian sampler against sdeint."""
+    import sdeint
+
+    problem = simulators.brownian()
+    x_obs = observe(problem, problem.theta_true, OBSERVATIONS, 0)
+    settings = avo.Settings(batch=256, critic_steps=5, pairs=128)
+    budget = 1000 * settings.calls
+
+    def whole_fit() -> float:
+        start = time.perf_counter()
+        calls = avo.fit(problem.simulate, x_obs, problem.space, settings=settings, budget=budget, progress=False).calls
+        return calls / (time.perf_counter() - start)
+
+    start = time.perf_counter()
+    first = whole_fit()
+    compile_seconds = time.perf_counter() - start
+    bare = bare_loop(problem, jnp.asarray(x_obs), 5000)
+    pairs = [(whole_fit(), bare()) for _ in range(repeats)]
+    compile_seconds -= budget / np.median([a for a, _ in pairs])
+
+    paths, points = 1000, 256
+    wiener = jax.jit(simulators.brownian(points=points).simulate)
+    theta = jnp.tile(jnp.array([0.5, 0.3]), (paths, 1))
+    times = np.linspace(0.0, 1.0, points + 1)
+    wiener(jax.random.key(0), theta).block_until_ready()
+
+    def ours() -> float:
+        start = time.perf_counter()
+        for i in range(20):
+            wiener(jax.random.key(i), theta).block_until_ready()
+        return 20 * paths / (time.perf_counter() - start)
+
+    def theirs() -> float:
+        rng, start = np.random.default_rng(0), time.perf_counter()
+        for _ in range(50):
+            sdeint.itoEuler(lambda y, t: 0.5, lambda y, t: 0.3, 0.0, times, generator=rng)
+        return 50 / (time.perf_counter() - start)
+
+    paths_per_second = [(ours(), theirs()) for _ in range(repeats)]
+    ratio = lambda rows: float(np.median([a / b for a, b in rows]))  # noqa: E731
+    return {
+        "fit_calls_per_second": float(np.median([a for a, _ in pairs])),
+        "bare_calls_per_second": float(np.median([b for _, b in pairs])),
+        "fit_over_bare": ratio(pairs),
+        "first_fit_calls_per_second": first,
+        "compile_seconds": float(compile_seconds),
+        "paths_per_second": float(np.median([a for a, _ in paths_per_second])),
+        "paths_over_sdeint": ratio(paths_per_second),
+    }
+
+
+def report(rows: list[dict[str, Any]]) -> str:
+    """Render the finished cells as Markdown."""
+    lines = ["| task | fits | within | within 3 % alone | waveform within 2 % | median worst error | calls | s/fit |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for name in TASKS:
+        cells = [r for r in rows if r["study"] == "reliability" and r["task"] == name]
+        if cells:
+            wave = [r["waveform"] for r in cells if "waveform" in r]
+            lines.append(
+                f"| {name} | {len(cells)} | {sum(r['within'] for r in cells)} | "
+                f"{sum(r['within_3_percent'] for r in cells)} | {sum(w <= 0.02 for w in wave) if wave else '-'} | "
+                f"{np.median([max(r['error']) for r in cells]):.4f} | "
+                f"{cells[0]['calls']:,} | {np.median([r['seconds'] for r in cells]):.1f} |"
+            )
+    lines += [
+        "",
+        "| task, m = 20,000 | seeds | error, 300,000 calls | error, 1,200,000 calls | ratio | MLE |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in ("poisson", "linear5"):
+        cells = [r for r in rows if r["study"] == "work" and r["task"] == name]
+        if cells:
+            quarter, full, mle = (float(np.median([r[k] for r in cells])) for k in ("quarter", "full", "mle"))
+            lines.append(f"| {name} | {len(cells)} | {quarter:.4f} | {full:.4f} | {full / quarter:.2f} | {mle:.4f} |")
+    for r in rows:
+        if r["study"] == "speed":
+            lines += [
+                "",
+                f"A whole fit makes {r['fit_calls_per_second']:,.0f} calls per second, {r['fit_over_bare']:.2f} of a "
+                f"bare loop's {r['bare_calls_per_second']:,.0f}; compilation takes {r['compile_seconds']:.1f} s. The "
+                f"Brownian sampler makes {r['paths_per_second']:,.0f} paths of 256 steps per second, "
+                f"{r['paths_over_sdeint']:,.0f} times sdeint.itoEuler.",
+            ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run a study, or print the table of what is finished."""
+    parser = argparse.ArgumentParser(prog="python -m avo.benchmarks.foundation", description=__doc__.splitlines()[0])
+    parser.add_argument("study", choices=["reliability", "work", "speed", "report"], nargs="?", default="report")
+    parser.add_argument("--tasks", nargs="+", help="tasks of the study; all by default")
+    parser.add_argument("--seeds", nargs=2, type=int, metavar=("FIRST", "END"), help="range of seeds")
+    parser.add_argument("--out", type=Path, default=OUT, help="file of finished cells, one line of JSON each")
+    arguments = parser.parse_args()
+    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    if arguments.study == "report":
+        print(report(rows) if rows else f"{arguments.out} holds no finished cells; run a study first.")
+        return
+    measure, tasks, seeds = {
+        "reliability": (reliability, list(TASKS), (0, 100)),
+        "work": (work, ["poisson", "linear5"], (0, 10)),
+        "speed": (speed, ["brownian"], (5, 6)),
+    }[arguments.study]
+    done = {(r["study"], r["task"], r["seed"]) for r in rows}
+    for name in arguments.tasks or tasks:
+        for seed in range(*(arguments.seeds or seeds)):
+            if (arguments.study, name, seed) not in done:
+                row = {"study": arguments.study, "task": name, "seed": seed, **measure(name, seed)}
+                with arguments.out.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(json.dumps({k: v for k, v in row.items() if k not in ("error", "allowed")}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
