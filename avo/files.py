@@ -34,7 +34,7 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write named arrays as one `.npz`."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{name: np.asarray(a) for name, a in arrays.items()})
+    np.savez_compressed(buffer, **{name: np.asarray(a) for name, a in arrays.items()})  # pyright: ignore[reportArgumentType]
     write(path, buffer.getvalue())
 
 

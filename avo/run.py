@@ -215,7 +215,7 @@ class _Folder:
         if not self.checkpoint.exists():
             return state, []
         arrays = files.read_arrays(self.checkpoint)
-        info = Info(*(arrays[f"info.{i}"] for i in range(len(Info._fields))))
+        info: Any = Info(*(jnp.asarray(arrays[f"info.{i}"]) for i in range(len(Info._fields))))
         return files.fill("state", state._replace(data=None), arrays)._replace(data=state.data), [info]
 
 
@@ -411,10 +411,10 @@ def _result(
         message=message,
         history={
             "calls": settings.calls * np.arange(1, done + 1),
-            "gap": info.gap,
-            "failed": info.failed,
-            "u": info.u,
-            "sd": info.sd,
+            "gap": np.asarray(info.gap),
+            "failed": np.asarray(info.failed),
+            "u": np.asarray(info.u),
+            "sd": np.asarray(info.sd),
             "theta": np.asarray(space.constrain(info.u)),
         },
         x_shape=x.shape[1:],

@@ -175,7 +175,7 @@ def view(data: Data, x: Array, rows: Array) -> Array:
 
 
 @cache
-def _functions(space: Space, loss: Any, s: Settings) -> tuple[optax.GradientTransformation, ...]:
+def _functions(space: Space, loss: Any, s: Settings) -> tuple[Any, Any, Any, Any]:
     """Make ask and tell. They close over hashable values only, so that equal fits share one compiled program."""
     critic_adam = optax.scale_by_adam(b1=0.5, b2=0.9)
     proposal_adam = optax.scale_by_adam(b1=0.9, b2=0.99)
@@ -252,6 +252,7 @@ def _functions(space: Space, loss: Any, s: Settings) -> tuple[optax.GradientTran
         g = gradient(q, critic, state.pending.zeta, z[pairs], ok[pairs])
         if s.target == "population" and s.entropy:
             g = jax.tree.map(lambda g, h: g + s.entropy * h, g, jax.grad(lambda q: q.entropy())(q))
+        move: Any
         move, proposal_moments = proposal_adam.update(g, state.proposal_moments)
 
         annealed = (state.step + 1) / (s.anneal * state.horizon)
@@ -353,8 +354,11 @@ def make_trainer(
         c = np.asarray(inputs, dtype=np.float64)
         c_shift, c_scale = standardize(c)
         z = np.concatenate([((c - c_shift) / c_scale).reshape(len(c), -1), z.reshape(len(x), -1)], axis=1)
-    as_jax = lambda a: None if a is None else jnp.asarray(a, dtype)  # noqa: E731
-    data = Data(*map(as_jax, (z, inputs, shift, scale)))
+
+    def as_jax(a: np.ndarray) -> Array:
+        return jnp.asarray(a, dtype)
+
+    data = Data(as_jax(z), None if inputs is None else as_jax(inputs), as_jax(shift), as_jax(scale))
 
     def init(key: PRNGKeyArray) -> State:
         d = critics.mlp if critic is None else critic

@@ -5,7 +5,7 @@ row is held against a number found without one:
 
     bitcoin      `brownian`   sigma per minute lies within three closed-form scales of the same increments, which
                               heavy tails drive apart: inter-quartile < median of window sd < sd
-    control      `brownian`   on windows simulated at that sigma, as many, the fit agrees with the maximum likelihood
+    control      `brownian`   on 2000 windows simulated at that sigma, the fit agrees with the maximum likelihood
     heartbeat    `ecg`        the mean waveform fitted to the first half of a record explains the median normal beat of
                               its second half
     swing        `pendulum`   w0^2 agrees with the value published for the same pendulum
@@ -14,6 +14,11 @@ row is held against a number found without one:
 no increment. Gaussian increments are wrong here (excess kurtosis near 160), so there is no true sigma and only the span
 of sensible scales can be asked for. Drift is not determined: sd(mu_hat) = sigma / sqrt(minutes) exceeds |mu| even with
 all windows together, and one window knows mu no better than sigma / sqrt(180).
+
+**Control.** A Wasserstein critic on raw paths weighs directions of x by their variance lambda_k, so of 180 increments
+only K = (sum lambda)^2 / sum lambda^2 = 1.99 tell it about sigma: sd(sigma) = sigma / sqrt(2 K m), 3.3 % from 232 windows
+and 1.1 % from 2000, where the maximum likelihood has 0.35 % and 0.12 %. The control therefore has 2000 windows; from
+232, as many as recorded, fits stray from the maximum likelihood by as much as 3.3 % makes one expect.
 
 **Heartbeat.** MIT-BIH record 100, lead MLII, beats labelled normal, from 0.25 s before the label to 0.45 s after it,
 which holds P to T. They are sampled at 180 Hz, half the record's rate, so that every point is a recorded one. The
@@ -216,7 +221,7 @@ def bitcoin(folder: Path, budget: int | None = None, seed: int = 0) -> Row:
     }  # fmt: skip
 
 
-def control(sigma: float, windows: int = 232, budget: int | None = None, seed: int = 0) -> Row:
+def control(sigma: float, windows: int = 2000, budget: int | None = None, seed: int = 0) -> Row:
     """Fit `brownian` to windows simulated at a known sigma; asked for is the maximum-likelihood sigma, within 5 %.
 
     Args:
@@ -233,7 +238,7 @@ def control(sigma: float, windows: int = 232, budget: int | None = None, seed: i
     result, row = _timed(problem.simulate, x, PRICE_SPACE, budget, seed)
     fitted, mle = float(result.theta[1]), float(np.asarray(problem.mle(jnp.asarray(x)))[1])
     return row | {
-        "recording": f"control, as many windows simulated at sigma {sigma:.2e}",
+        "recording": f"control, {windows} windows simulated at sigma {sigma:.2e}",
         "fitted": f"sigma {fitted:.3e} per sqrt(min)",
         "beside": f"maximum likelihood {mle:.3e}",
         "asked": "within 5 %",
@@ -331,7 +336,7 @@ def rows(folder: Path, budget: int | None = None, seed: int = 0) -> list[Row]:
     def control_of_first() -> Row:
         if "sigma" not in done[0]:
             raise FileNotFoundError("needs the sigma fitted to bitcoin")
-        return control(done[0]["sigma"], done[0]["observations"], budget, seed)
+        return control(done[0]["sigma"], budget=budget, seed=seed)
 
     runs: dict[str, Callable[[], Row]] = {
         "bitcoin": lambda: bitcoin(folder, budget, seed),

@@ -22,7 +22,7 @@ Parvaneh and Pashna (Computing in Cardiology 2007). Ranges and defaults suit lea
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -172,7 +172,7 @@ def ecg(
 
     def parts(theta: Float[ArrayLike, "d"]) -> tuple[Array, dict[str, ArrayLike]]:
         theta = jnp.asarray(theta, dtype=float)
-        values: dict[str, ArrayLike] = defaults | {name: theta[i] for i, name in enumerate(free)}
+        values: dict[str, Any] = defaults | {name: theta[i] for i, name in enumerate(free)}
         return waveform(times, values, orders), values
 
     def mean(theta: Float[ArrayLike, "d"]) -> Float[Array, "points"]:

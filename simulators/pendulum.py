@@ -11,7 +11,7 @@ space. The phase error after a time t is near w0 t (w0 h)^4 / 120, at most 6e-4 
 """
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -121,7 +121,7 @@ def pendulum(
 
     def mean(theta: Float[Array, "d"], inputs: Float[ArrayLike, "2"] | None = None) -> Float[Array, "points"]:
         theta = jnp.asarray(theta, dtype=float)
-        values: dict[str, ArrayLike] = DEFAULTS | {name: theta[i] for i, name in enumerate(free)}
+        values: dict[str, Any] = DEFAULTS | {name: theta[i] for i, name in enumerate(free)}
         if start == "inputs":
             angle, velocity = jnp.asarray(inputs, dtype=float)
         else:

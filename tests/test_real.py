@@ -33,7 +33,7 @@ def test_bitcoin_drift_is_said_to_be_undetermined(bitcoin: real.Row, shared_data
 
 
 def test_control_agrees_with_maximum_likelihood(bitcoin: real.Row) -> None:
-    row = real.control(bitcoin["sigma"], bitcoin["observations"], PATHS)
+    row = real.control(bitcoin["sigma"], budget=PATHS)
     assert row["sigma"] == pytest.approx(row["mle"], rel=0.05)
     assert row["met"]
 
