@@ -50,8 +50,9 @@ class Settings:
         batch: simulations, and observations, per critic update.
         pairs: mirrored pairs of simulations per proposal step.
         critic_rate: first and last step size of the critic's Adam.
-        rate: step size of the proposal's Adam in zeta, units of its own spread; for a population
-            first and last, in psi.
+        rate: first and last step size of the proposal's Adam: in zeta, units of its own spread, for a point, where the
+            first one holds throughout; in psi for a population. None: (0.1, 0.1) for a point, (0.05, 0.002) for a
+            population, whose spread collapses under longer steps.
         spread: first and last standard deviation of q in the direction that moves x most, in u.
         ceiling: first and last limit of q's standard deviation in any direction, in u.
         watch: limit of q's standard deviation, in u, in the simulations that train the critic.
@@ -74,7 +75,7 @@ class Settings:
     batch: int = 64
     pairs: int = 32
     critic_rate: tuple[float, float] = (1e-3, 1e-4)
-    rate: tuple[float, float] = (0.1, 0.01)
+    rate: tuple[float, float] = None  # type: ignore[assignment]  # __post_init__ fills it in
     spread: tuple[float, float] = (1.5, 0.01)
     ceiling: tuple[float, float] = (1.5, 0.5)
     watch: float = 0.1
@@ -86,6 +87,9 @@ class Settings:
     target: Target = "point"
 
     def __post_init__(self) -> None:
+        if self.rate is None:
+            # The way for a frozen dataclass to compute a default
+            object.__setattr__(self, "rate", (0.05, 0.002) if self.target == "population" else (0.1, 0.1))
         for name in ("critic_steps", "batch", "pairs"):
             value = getattr(self, name)
             if not isinstance(value, (int, np.integer)) or value < 1:
@@ -127,8 +131,10 @@ class Settings:
         """
         pairs = next((n for n in (32, 16) if budget / (4 * n) >= 3000), 8)
         scarcity = min(max(9000 * 4 * pairs / max(budget, 1), 1.0), 4.0)
-        known = {"pairs": pairs, "batch": 2 * pairs, "rate": (0.1 * scarcity**0.5, 0.01 * scarcity**0.5)}
+        known: dict[str, Any] = {"pairs": pairs, "batch": 2 * pairs}
         known["critic_rate"] = (1e-3 * scarcity**0.8, 1e-4 * scarcity**0.8)
+        if changes.get("target") != "population":
+            known["rate"] = (0.1 * scarcity**0.5, 0.1 * scarcity**0.5)
         return Settings(**(known | changes))
 
     @property
@@ -172,6 +178,14 @@ def view(data: Data, x: Array, rows: Array) -> Array:
         return z
     size = data.z.shape[1] - math.prod(x.shape[1:])
     return jnp.concatenate([data.z[rows, :size], z.reshape(z.shape[0], -1)], axis=1)
+
+
+def measured(data: Data, z: Array) -> Array:
+    """Show rows to the metric: x, and with inputs the products c x too, since a slope may leave the mean of x alone."""
+    if data.inputs is None:
+        return z.reshape(z.shape[0], -1)
+    c, x = jnp.split(z, [z.shape[1] - math.prod(data.shift.shape)], axis=1)
+    return jnp.concatenate([x, (c[:, :, None] * x[:, None, :]).reshape(z.shape[0], -1)], axis=1)
 
 
 @cache
@@ -261,7 +275,8 @@ def _functions(space: Space, loss: Any, s: Settings) -> tuple[Any, Any, Any, Any
         if s.target == "point":
             loc = jnp.clip(q.loc - s.rate[0] * q.factor() @ move.loc, -reach, reach)
             plus, minus = slice(n_critic, n_critic + s.pairs), slice(n_critic + s.pairs, None)
-            metric = metric.update(u[plus] - u[minus], z[plus], z[minus], ok[plus] & ok[minus])
+            moved = measured(state.data, z)
+            metric = metric.update(u[plus] - u[minus], moved[plus], moved[minus], ok[plus] & ok[minus])
             spread = _geometric(s.spread, annealed), _geometric(s.ceiling, annealed)
             proposal = eqx.tree_at(lambda q: q.loc, q, loc).with_factor(metric.factor(*spread))
         else:
@@ -372,7 +387,7 @@ def make_trainer(
             critic=d,
             proposal_moments=proposal_adam.init(q),
             critic_moments=critic_adam.init(eqx.filter(d, eqx.is_inexact_array)),
-            metric=Metric.start(space.dim, math.prod(z.shape[1:])),
+            metric=Metric.start(space.dim, measured(data, data.z[:1]).shape[1]),
             average=q,
             data=data,
             pending=None,

@@ -1,5 +1,6 @@
 """avo.run: fit finds what was put in, spends no call too many, and continues where it stopped."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +85,14 @@ def test_slope_is_seen_in_the_joint_distribution_with_the_inputs() -> None:
     c = jax.random.normal(jax.random.key(2), (1000,))
     x = line(jax.random.key(3), jnp.tile(truth, (1000, 1)), c)
     space = avo.Space(slope=avo.Interval(-5, 5), noise=avo.LogInterval(0.05, 5))
-    result = fit(line, x, space, inputs=c, budget=100_000, settings=SHORT)
-    # 1000 pairs fix the slope to .6 / sqrt(1000) = .02
-    assert abs(result.theta[0] + 1.7) < 0.25
-    assert 0.2 < result.theta[1] < 1.2
+    for seed in (0, 1):
+        # The critic watches all of q here: narrowed to the default .1 it leads the noise astray (CHANGELOG, known limits)
+        slope, noise = fit(
+            line, x, space, inputs=c, budget=400_000, settings=replace(SHORT, watch=10.0), seed=seed
+        ).theta
+        # 1000 pairs fix the slope to .6 / sqrt(1000) = .02 and the noise to 2 %; a short fit the noise to a third
+        assert abs(slope + 1.7) < 0.15
+        assert 0.35 < noise < 0.9
 
 
 def test_inputs_of_a_host_simulator_stay_with_their_observation() -> None:
@@ -397,6 +402,9 @@ def test_few_observations_are_warned_of() -> None:
             r"not written in JAX.*avo.from_numpy\(fn\)",
         ),
         (lambda key, theta: np.array([[float(t[0])] * 10 for t in theta]), {}, r"not written in JAX.*avo.from_numpy"),
+        (avo.from_numpy(lambda rng, t: t), {}, r"like a row of x_obs: expected \(10,\) for each theta, got \(2,\)"),
+        (avo.from_numpy(lambda rng, t: t[:1]), {}, r"expected \(10,\) for each theta, got \(1,\)"),
+        (avo.from_numpy(lambda rng, t: t, batched=True), {}, r"expected \(10,\) for each theta, got \(2,\)"),
         (simulate, {"space": {"mean": (0, 1)}}, r"space must be an avo.Space"),
         (simulate, {"inputs": np.arange(499.0)}, r"one row per observation: x_obs has 500, inputs 499"),
         (

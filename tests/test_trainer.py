@@ -233,18 +233,19 @@ def populations() -> dict[float, avo.Result]:
     def location(key: Any, theta: Any) -> Any:
         return theta + NOISE * jax.random.normal(key, theta.shape)
 
+    def critic(key: Any, x_shape: tuple[int, ...]) -> Any:
+        return mlp(key, x_shape, width=16, depth=2)
+
     def fitted(gamma: float) -> avo.Result:
         settings = avo.Settings(
             target="population",
             entropy=gamma,
-            critic_steps=5,
-            batch=32,
-            pairs=32,
+            batch=128,
+            pairs=128,
             critic_rate=(3e-3, 3e-4),
-            rate=(0.03, 0.002),
         )
         return avo.fit(
-            location, x, POPULATION, budget=100_000, settings=settings, critic=small_critic, loss=LOSS, progress=False
+            location, x, POPULATION, budget=800_000, settings=settings, critic=critic, loss=LOSS, progress=False
         )  # fmt: skip
 
     return {gamma: fitted(gamma) for gamma in (0.0, 0.3)}
@@ -254,9 +255,9 @@ def test_population_is_recovered(populations: dict[float, avo.Result]) -> None:
     result = populations[0.0]
     scale = np.array([1.0, 0.5])  # of `Real`, from u to theta
     sd = np.asarray(result.proposal.sd()) * scale
-    # 2000 observations fix the mean to SD / 45; three fits this short came within .26 SD and 23 % of the sd
-    assert np.all(np.abs(result.theta - MEAN) < 0.4 * SD)
-    assert np.all(np.abs(sd / SD - 1) < 0.35)
+    # 2000 observations fix the mean to SD / 45 and the sd to 1.6 %; the rest is the fit's own noise
+    assert np.all(np.abs(result.theta - MEAN) < 0.15 * SD)
+    assert np.all(np.abs(sd / SD - 1) < 0.15)
 
 
 def test_entropy_weight_narrows_the_population(populations: dict[float, avo.Result]) -> None:
