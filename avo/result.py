@@ -135,6 +135,7 @@ def load(path: str | Path, like: Any = None) -> Result:
 
     Example:
         >>> import tempfile, avo
+        >>> import jax.numpy as jnp
         >>> problem = avo.simulators.get("poisson")
         >>> x_obs = problem.simulate(jax.random.key(0), jnp.full((100, 1), 7.0))
         >>> result = avo.fit(problem.simulate, x_obs, problem.space, budget=2560, progress=False)

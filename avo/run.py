@@ -91,10 +91,6 @@ def _compiled_chunk(
     return eqx.combine(dynamic, static), infos
 
 
-_ask = eqx.filter_jit(lambda ask, key, state: ask(key, state))
-_tell = eqx.filter_jit(lambda tell, state, theta, x: tell(state, theta, x))
-
-
 def _host_chunk(
     simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int, key: PRNGKeyArray, state: State
 ) -> tuple[State, Info]:
@@ -112,7 +108,7 @@ def _host_chunk(
     infos = []
     for _ in range(steps):
         state, info = _step(
-            rows, lambda key, state: _ask(ask, key, state), lambda *a: _tell(tell, *a), key, state
+            rows, ask, tell, key, state
         )  # fmt: skip
         infos.append(info)
     return state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *infos)

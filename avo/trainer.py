@@ -292,7 +292,7 @@ def _functions(space: Space, loss: Any, s: Settings) -> tuple[Any, Any, Any, Any
         )  # fmt: skip
         return state, Info(gap, proposal.loc, _sd(proposal), jnp.sum(~ok))
 
-    return ask, tell, critic_adam, proposal_adam
+    return eqx.filter_jit(ask), eqx.filter_jit(tell), critic_adam, proposal_adam
 
 
 def standardize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -347,9 +347,9 @@ def make_trainer(
         >>> from avo import Interval, Space
         >>> space = Space(mu=Interval(-3, 5))
         >>> key, rng = jax.random.key(0), np.random.default_rng(0)
-        >>> trainer = make_trainer(space, rng.normal(1.7, 1.0, 300), steps=100)
+        >>> trainer = make_trainer(space, rng.normal(1.7, 1.0, 300), steps=1000)
         >>> state = trainer.init(key)
-        >>> for i in range(100):
+        >>> for i in range(1000):
         ...     theta, state = trainer.ask(jax.random.fold_in(key, i), state)
         ...     x = np.asarray(theta)[:, 0] + rng.normal(size=len(theta))  # anywhere, in any language
         ...     state, info = trainer.tell(state, theta, jnp.asarray(x))

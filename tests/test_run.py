@@ -86,7 +86,7 @@ def test_slope_is_seen_in_the_joint_distribution_with_the_inputs() -> None:
     x = line(jax.random.key(3), jnp.tile(truth, (1000, 1)), c)
     space = avo.Space(slope=avo.Interval(-5, 5), noise=avo.LogInterval(0.05, 5))
     for seed in (0, 1):
-        # The critic watches all of q here: narrowed to the default .1 it leads the noise astray (CHANGELOG, known limits)
+        # The critic watches all of q: narrowed to the default it leads the noise astray (CHANGELOG, known limits)
         slope, noise = fit(
             line, x, space, inputs=c, budget=400_000, settings=replace(SHORT, watch=10.0), seed=seed
         ).theta

@@ -240,12 +240,13 @@ def populations() -> dict[float, avo.Result]:
         settings = avo.Settings(
             target="population",
             entropy=gamma,
+            critic_steps=3,
             batch=128,
             pairs=128,
             critic_rate=(3e-3, 3e-4),
         )
         return avo.fit(
-            location, x, POPULATION, budget=800_000, settings=settings, critic=critic, loss=LOSS, progress=False
+            location, x, POPULATION, budget=800_000, settings=settings, loss=LOSS, progress=False
         )  # fmt: skip
 
     return {gamma: fitted(gamma) for gamma in (0.0, 0.3)}
