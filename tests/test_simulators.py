@@ -315,7 +315,7 @@ def test_pendulum_in_single_precision() -> None:
     theta, problem = (97.3, 0.03, 1.9), pendulum(noise=0.0)
     with jax.enable_x64(False):
         x = problem.simulate(jax.random.key(0), np.array([theta]))[0]
-    assert np.abs(x - solve_pendulum(*theta, 0.0, problem.axes[0].values)).max() < 2e-4
+    assert np.abs(x - solve_pendulum(*theta, 0.0, problem.axes[0].values)).max() < 6e-4 * theta[2]
 
 
 @pytest.mark.parametrize(("points", "duration"), [(13, 4.0), (400, 4.0), (1000, 1.0)])
