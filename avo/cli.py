@@ -481,7 +481,7 @@ def _x_shape(source: _Source) -> tuple[int, ...] | None:
         return source.simulate(jax.random.key(0), theta[:1]).shape[1:] if takes(source.simulate.fn, 2) else None
     try:
         rows, *shape = jax.eval_shape(source.simulate, jax.random.key(0), theta).shape
-    except Exception:
+    except Exception:  # whatever the user's function raises, the fit raises too, with its own words
         return None
     return tuple(shape) if rows == 2 else None
 
