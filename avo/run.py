@@ -7,8 +7,9 @@ import hashlib
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +138,16 @@ def _check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndar
     rows += [] if inputs is None else [jax.ShapeDtypeStruct((n, *inputs.shape[1:]), dtype)]
     try:
         shape = jax.eval_shape(compiled, jax.random.key(0), *rows)
-    except (jax.errors.JAXTypeError, jax.errors.UnexpectedTracerError) as error:
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError, jax.errors.UnexpectedTracerError) as error:
         raise ValueError(
             "simulate is not written in JAX. Wrap a NumPy function fn(rng, theta) -> x of one theta by "
             f"avo.from_numpy(fn). JAX said: {str(error).splitlines()[0]}"
+        ) from error
+    except Exception as error:
+        raise ValueError(
+            f"simulate failed with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} "
+            f"It was given a key and theta {(n, space.dim)}"
+            + ("." if inputs is None else f" and inputs {rows[1].shape}.")
         ) from error
     expected = (n, *x.shape[1:])
     if getattr(shape, "shape", None) != expected:
@@ -151,19 +158,22 @@ def _check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndar
     return compiled
 
 
-_jitted: dict[Any, Any] = {}
+@lru_cache(maxsize=64)
+def _shared_jit(simulate: Callable) -> Callable:
+    return jax.jit(simulate)
 
 
 def _jit(simulate: Callable) -> Callable:
-    """Compile a simulator once per process, so that fits of the same one share their program."""
-    try:
-        return _jitted.setdefault(simulate, jax.jit(simulate))
-    except TypeError:  # an unhashable callable
-        return jax.jit(simulate)
+    """Compile a simulator once, so that fits of the same one share their program."""
+    return _shared_jit(simulate) if isinstance(simulate, Hashable) else jax.jit(simulate)
 
 
-def _plan(budget: int, settings: Settings | None, target: Target | None) -> tuple[Settings, int, int]:
+def _plan(
+    budget: int | None, settings: Settings | None, target: Target | None, host: bool
+) -> tuple[Settings, int, int]:
     """Split a budget into steps: settings, number of steps, steps per chunk."""
+    if budget is None:
+        budget = HOST_BUDGET if host else BUDGET
     if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
         raise ValueError(f"budget must be a whole number of simulator calls; got {budget!r}.")
     changes: dict[str, Any] = {} if target is None else {"target": target}
@@ -174,7 +184,7 @@ def _plan(budget: int, settings: Settings | None, target: Target | None) -> tupl
             f"budget={budget} is too small: a step takes {settings.calls} simulator calls, and a fit needs at least "
             f"{LEAST_STEPS} steps, {LEAST_STEPS * settings.calls} calls; thousands of steps are usual."
         )
-    chunk = min(steps // LEAST_STEPS, CHUNK)
+    chunk = 1 if host else min(steps // LEAST_STEPS, CHUNK)
     return settings, steps - steps % chunk, chunk
 
 
@@ -276,6 +286,41 @@ def fit(
         >>> bool(jnp.all(abs(result.theta - jnp.array([2.5, 0.7])) < 0.1))
         True
     """
+    from avo import critics
+
+    x, c = _observations(x_obs, inputs, space)
+    if resume and out is None:
+        raise ValueError("resume=True needs out=, the folder of the run to continue.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise ValueError(f"seed must be a whole number; got {seed!r}.")
+    host = isinstance(simulate, HostSimulator)
+    settings, steps, chunk = _plan(budget, settings, target, host)
+    simulate = _check_simulator(simulate, space, x, c, settings)
+    loss = loss or critics.wasserstein()
+    trainer = make_trainer(
+        space, x, steps=steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
+    )  # fmt: skip
+
+    key_init, key_run = jax.random.split(jax.random.key(int(seed)))
+    state, history = trainer.init(key_init), []
+    folder = None
+    if out is not None:
+        plan = {"seed": int(seed), "steps": steps, "settings": asdict(settings), "space": space.to_json()}
+        plan |= {"data": _digest(x, c), "loss": getattr(loss, "name", "custom")}
+        like = trainer.init(jax.random.key(0))  # of one key, for a run with another seed has the same critic
+        plan |= {"critic and proposal": _digest(*files.leaves("start", (like.critic, like.proposal)).values())}
+        folder = _Folder(out, resume, plan)
+        if (folder.path / "result.json").exists():
+            return load(folder.path, like=(state.proposal, state.critic))
+        state, history = folder.restore(state)
+    result = _loop(simulate, trainer, settings, space, x, chunk, key_run, state, history, folder, progress)
+    if folder is not None and result.status != "stopped":
+        result.save(folder.path)
+        folder.checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def _observations(x_obs: ArrayLike, inputs: ArrayLike | None, space: Any) -> tuple[np.ndarray, np.ndarray | None]:
     x = validate_observations(x_obs)
     c = None if inputs is None else validate_observations(inputs, "inputs")
     if c is not None and len(c) != len(x):
@@ -287,32 +332,13 @@ def fit(
             f"{len(x)} observations for {space.dim} parameter{'s'[: space.dim > 1]}: avo fits many observations of one "
             "theta, at least 5 per parameter. For the posterior of a single observation use a posterior tool such as "
             "sbi or BayesFlow.",
-            stacklevel=2,
+            stacklevel=3,
         )
-    if resume and out is None:
-        raise ValueError("resume=True needs out=, the folder of the run to continue.")
-    host = isinstance(simulate, HostSimulator)
-    settings, steps, chunk = _plan(budget if budget is not None else HOST_BUDGET if host else BUDGET, settings, target)
-    simulate = _check_simulator(simulate, space, x, c, settings)
-    trainer = make_trainer(
-        space, x, steps=steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
-    )  # fmt: skip
+    return x, c
 
-    key_init, key_run = jax.random.split(jax.random.key(seed))
-    state, history = trainer.init(key_init), []
-    folder = None
-    if out is not None:
-        digest = hashlib.sha256(x.tobytes() + (b"" if c is None else c.tobytes())).hexdigest()
-        plan = {"seed": seed, "steps": steps, "settings": asdict(settings), "space": space.to_json(), "data": digest}
-        folder = _Folder(out, resume, plan)
-        if (folder.path / "result.json").exists():
-            return load(folder.path, like=(proposal, critic))
-        state, history = folder.restore(state)
-    result = _loop(simulate, trainer, settings, space, x, chunk, key_run, state, history, folder, progress)
-    if folder is not None and result.status != "stopped":
-        result.save(folder.path)
-        folder.checkpoint.unlink(missing_ok=True)
-    return result
+
+def _digest(*arrays: np.ndarray | None) -> str:
+    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays if a is not None)).hexdigest()
 
 
 def _loop(
@@ -329,7 +355,8 @@ def _loop(
     progress: bool,
 ) -> Result:
     run_chunk = _host_chunk if isinstance(simulate, HostSimulator) else _compiled_chunk
-    steps, status = int(state.horizon), ""
+    steps, status, cut = int(state.horizon), "", 0
+    window = min(steps // LEAST_STEPS, CHUNK) // chunk  # so many chunks decide whether a simulator is of use
     # tqdm's None: silent when not on a terminal
     bar = tqdm(
         total=steps, initial=int(state.step), unit=" steps", disable=None if progress else True, dynamic_ncols=True
@@ -339,7 +366,9 @@ def _loop(
             while int(state.step) < steps:
                 state, info = run_chunk(simulate, trainer.ask, trainer.tell, settings, chunk, key, state)
                 history.append(jax.tree.map(np.asarray, info))
-                _check_first(history, space, x, settings)
+                share = np.mean([info.failed.sum() for info in history[-window:]]) / (chunk * settings.calls)
+                if share == 1 and len(history) == window:
+                    raise _useless(history[0], space, window * chunk * settings.calls)
                 if folder is not None:
                     folder.save(state, history)
                 bar.update(chunk)
@@ -348,34 +377,32 @@ def _loop(
                     words = ", ".join(f"{name}={value:.4g}" for name, value in now)
                     calls = int(state.step) * settings.calls
                     bar.set_postfix_str(f"gap {history[-1].gap.mean():.3g}, {calls:,} calls, {words}")
-                if history[-1].failed.sum() > 0.9 * chunk * settings.calls:
+                if share > 0.9 and len(history) >= window:
                     status = "failed"
                     break
     except KeyboardInterrupt:
         if not history:
             raise
-        status = "stopped"
+        # How far the user's simulator came in the step that was cut short is not known: it counts in full
+        status, cut = "stopped", settings.calls if isinstance(simulate, HostSimulator) else 0
         if folder is not None:
             folder.save(state, history, force=True)
-    return _result(trainer, settings, space, x, state, history, status)
+    return _result(settings, space, x, state, history, status, cut)
 
 
-def _check_first(history: list[Info], space: Space, x: np.ndarray, settings: Settings) -> None:
-    first = history[0]
-    calls = len(first.gap) * settings.calls
-    if len(history) == 1 and int(first.failed.sum()) == calls:
-        theta = dict(zip(space.names, np.asarray(space.constrain(first.u[0])).tolist(), strict=True))
-        raise ValueError(
-            f"simulate returned NaN or infinity in all of its first {calls} draws, at parameters such as {theta}; "
-            "check that it works there, or narrow the space."
-        )
+def _useless(first: Info, space: Space, calls: int) -> ValueError:
+    theta = dict(zip(space.names, np.asarray(space.constrain(first.u[0])).tolist(), strict=True))
+    return ValueError(
+        f"simulate returned NaN or infinity in all of its first {calls} draws, at parameters such as {theta}; "
+        "check that it works there, or narrow the space."
+    )
 
 
 def _result(
-    trainer: Trainer, settings: Settings, space: Space, x: np.ndarray, state: State, history: list[Info], status: str
+    settings: Settings, space: Space, x: np.ndarray, state: State, history: list[Info], status: str, cut: int
 ) -> Result:
     info: Info = jax.tree.map(lambda *a: np.concatenate(a), *history)
-    done, calls, failed = int(state.step), int(state.step) * settings.calls, int(info.failed.sum())
+    done, calls, failed = int(state.step), int(state.step) * settings.calls + cut, int(info.failed.sum())
     averaging = done > (1 - settings.average) * int(state.horizon)
     proposal = state.average if averaging else state.proposal
     # Moving still? The mean of the averaged steps' first half against that of their second half, in u

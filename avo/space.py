@@ -33,10 +33,14 @@ class Parameter(Protocol):
     def unconstrain(self, theta: Array) -> Array: ...
 
 
-def _finite(kind: str, **values: float) -> None:
-    for name, value in values.items():
+def _finite(parameter: object, *names: str) -> None:
+    """Check that fields are finite numbers, and make NumPy's plain: equal parameters hash and print alike."""
+    for name in names:
+        value = getattr(parameter, name)
         if not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
-            raise ValueError(f"{kind}: {name} must be a finite number; got {value!r}.")
+            raise ValueError(f"{type(parameter).__name__}: {name} must be a finite number; got {value!r}.")
+        if isinstance(value, np.number):
+            object.__setattr__(parameter, name, value.item())  # the way into a frozen dataclass
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Interval:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        _finite("Interval", low=self.low, high=self.high)
+        _finite(self, "low", "high")
         if self.low >= self.high:
             raise ValueError(f"Interval: low must be below high; got low={self.low}, high={self.high}.")
 
@@ -98,7 +102,7 @@ class LogInterval:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        _finite("LogInterval", low=self.low, high=self.high)
+        _finite(self, "low", "high")
         if self.low <= 0:
             raise ValueError(
                 f"LogInterval: low must be above zero; got low={self.low}. Use Interval for signed ranges."
@@ -137,7 +141,7 @@ class Positive:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        _finite("Positive", scale=self.scale)
+        _finite(self, "scale")
         if self.scale <= 0:
             raise ValueError(f"Positive: scale must be above zero; got {self.scale}.")
 
@@ -174,7 +178,7 @@ class Real:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        _finite("Real", loc=self.loc, scale=self.scale)
+        _finite(self, "loc", "scale")
         if self.scale <= 0:
             raise ValueError(f"Real: scale must be above zero; got {self.scale}.")
 
@@ -256,8 +260,11 @@ class Space:
 
         Returns:
             theta in physical units, same shape, inside the supports.
+
+        Raises:
+            ValueError: if the last axis is not d.
         """
-        u = jnp.asarray(u)
+        u = self._wide(u, "u")
         return jnp.stack([p.constrain(u[..., i]) for i, p in enumerate(self)], axis=-1)
 
     def unconstrain(self, theta: Float[ArrayLike, "*n d"]) -> Float[Array, "*n d"]:
@@ -272,12 +279,7 @@ class Space:
         Raises:
             ValueError: if the last axis is not d, or a value lies outside its support.
         """
-        theta = jnp.asarray(theta, dtype=jnp.result_type(float))
-        if theta.ndim == 0 or theta.shape[-1] != self.dim:
-            raise ValueError(
-                f"theta must have {self.dim} values ({', '.join(self.names)}) along its last axis; "
-                f"got shape {theta.shape}."
-            )
+        theta = self._wide(theta, "theta")
         if not isinstance(theta, jax.core.Tracer):
             for i, (name, p) in enumerate(self._parameters.items()):
                 low, high = p.support
@@ -287,6 +289,15 @@ class Space:
                         f"{name} must lie inside ({low}, {high}); got {column[~((column > low) & (column < high))][0]}."
                     )
         return jnp.stack([p.unconstrain(theta[..., i]) for i, p in enumerate(self)], axis=-1)
+
+    def _wide(self, values: Float[ArrayLike, "*n d"], name: str) -> Float[Array, "*n d"]:
+        a = jnp.asarray(values, dtype=jnp.result_type(float))
+        if a.ndim == 0 or a.shape[-1] != self.dim:
+            raise ValueError(
+                f"{name} must have {self.dim} values ({', '.join(self.names)}) along its last axis; "
+                f"got shape {a.shape}."
+            )
+        return a
 
     def to_json(self) -> list[dict[str, object]]:
         """Describe the space by plain values, for `Space.from_json`.

@@ -13,16 +13,16 @@ u ~ q(u; psi), theta = constrain(u), x_fake ~ p(x | theta) and L_W = E_fake[d] -
            psi <- psi - rate * Adam(E[(f - b) grad_psi log q(u; psi)] + gamma * grad_psi H(q)),    f = -d(x).
 
 For one theta that all observations share (`target="point"`), only q's centre is learned; its spread explores, wide at
-first, and is annealed to a floor, shaped by the metric of avo/metric.py. The move is made in zeta = L^-1 (u - loc),
-where a step of the same length moves x equally far in every direction. The critic watches a narrowed q: under a wide
-one x spreads more than at any single theta, and the fit would pay for that by shrinking whichever parameters spread x.
-For a population (`target="population"`), every leaf of psi is learned. Late iterates are averaged.
+first, and is annealed to a floor, shaped by the metric of avo/metric.py: as wide a spread as moves x equally far in
+every direction. The move is made in zeta = L^-1 (u - loc), so a step of the same length moves x equally far too. For a
+population (`target="population"`), every leaf of psi is learned. Late iterates are averaged. The critic meets the
+observations in turn, each as often as any other.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, NamedTuple, get_args
 
 import equinox as eqx
@@ -55,7 +55,6 @@ class Settings:
             population, whose spread collapses under longer steps.
         spread: first and last standard deviation of q in the direction that moves x most, in u.
         ceiling: first and last limit of q's standard deviation in any direction, in u.
-        watch: limit of q's standard deviation, in u, in the simulations that train the critic.
         reach: first and last limit of |loc| for parameters with two bounds, in u; sigmoid(u) is flat far out.
         anneal: fraction of the steps over which spread, ceiling and reach go geometrically from first to last.
         average: fraction of the steps, the last ones, whose proposals are averaged.
@@ -74,14 +73,13 @@ class Settings:
     critic_steps: int = 1
     batch: int = 64
     pairs: int = 32
-    critic_rate: tuple[float, float] = (1e-3, 1e-4)
+    critic_rate: tuple[float, float] = (4e-3, 1.5e-3)
     rate: tuple[float, float] = None  # type: ignore[assignment]  # __post_init__ fills it in
     spread: tuple[float, float] = (1.5, 0.01)
-    ceiling: tuple[float, float] = (1.5, 0.5)
-    watch: float = 0.1
+    ceiling: tuple[float, float] = (1.5, 0.15)
     reach: tuple[float, float] = (3.0, 6.0)
-    anneal: float = 0.7
-    average: float = 0.2
+    anneal: float = 0.65
+    average: float = 0.3
     baseline: Baseline = "leave-one-out"
     entropy: float = 0.0
     target: Target = "point"
@@ -98,10 +96,9 @@ class Settings:
             raise ValueError("Settings: pairs must be at least 2, or the baseline has nothing left to average; got 1.")
         for name in ("critic_rate", "rate", "spread", "ceiling", "reach"):
             value = getattr(self, name)
-            if len(value) != 2 or not all(0 < v < math.inf for v in value):
+            if np.shape(value) != (2,) or not all(0 < v < math.inf for v in value):
                 raise ValueError(f"Settings: {name} must be two numbers above zero, (first, last); got {value!r}.")
-        if not self.watch > 0:
-            raise ValueError(f"Settings: watch must be above zero; got {self.watch!r}.")
+            object.__setattr__(self, name, tuple(map(float, value)))  # lists, as JSON has them, cannot be hashed
         for name in ("anneal", "average"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"Settings: {name} must lie in (0, 1]; got {getattr(self, name)!r}.")
@@ -118,8 +115,9 @@ class Settings:
     def for_budget(budget: int, **changes: Any) -> "Settings":
         """Choose batch and step sizes for a budget of simulator calls.
 
-        Progress needs steps more than it needs large batches: a smaller budget gets smaller batches, down to 8 pairs,
-        and steps that are longer by sqrt(9000 / steps), up to twice.
+        Progress needs steps more than it needs large batches. Below 9000 steps of the default size they have half the
+        pairs; below 3000 of those, 8 pairs and a critic's batch of 16, and a point's steps are longer by
+        sqrt(9000 / steps), up to twice.
 
         Args:
             budget: simulator calls in all.
@@ -129,12 +127,11 @@ class Settings:
             >>> Settings.for_budget(1_200_000) == Settings(), Settings.for_budget(100_000).calls
             (True, 32)
         """
-        pairs = next((n for n in (32, 16) if budget / (4 * n) >= 3000), 8)
-        scarcity = min(max(9000 * 4 * pairs / max(budget, 1), 1.0), 4.0)
-        known: dict[str, Any] = {"pairs": pairs, "batch": 2 * pairs}
-        known["critic_rate"] = (1e-3 * scarcity**0.8, 1e-4 * scarcity**0.8)
-        if changes.get("target") != "population":
-            known["rate"] = (0.1 * scarcity**0.5, 0.1 * scarcity**0.5)
+        known: dict[str, Any] = {"pairs": 32 if budget >= 9000 * 128 else 16}
+        if budget < 3000 * 96:
+            known = {"pairs": 8, "batch": 16}
+            if changes.get("target") != "population":
+                known["rate"] = (0.1 * min(max(9000 * 32 / max(budget, 1), 1.0), 4.0) ** 0.5,) * 2
         return Settings(**(known | changes))
 
     @property
@@ -150,7 +147,7 @@ class Trainer(NamedTuple):
         init: `init(key) -> State`.
         ask: `ask(key, state) -> (theta, state)` with theta (settings.calls, d): first the critic's rows, then u+,
             then u-.
-        tell: `tell(state, theta, x) -> (state, info)`; rows of x that are not finite are left out.
+        tell: `tell(state, theta, x) -> (state, info)`; rows of x that are not finite count as failed simulations.
     """
 
     init: Callable[[PRNGKeyArray], State]
@@ -180,119 +177,125 @@ def view(data: Data, x: Array, rows: Array) -> Array:
     return jnp.concatenate([data.z[rows, :size], z.reshape(z.shape[0], -1)], axis=1)
 
 
-def measured(data: Data, z: Array) -> Array:
-    """Show rows to the metric: x, and with inputs the products c x too, since a slope may leave the mean of x alone."""
-    if data.inputs is None:
-        return z.reshape(z.shape[0], -1)
-    c, x = jnp.split(z, [z.shape[1] - math.prod(data.shift.shape)], axis=1)
-    return jnp.concatenate([x, (c[:, :, None] * x[:, None, :]).reshape(z.shape[0], -1)], axis=1)
+CRITIC_ADAM = optax.scale_by_adam(b1=0.5, b2=0.9)
+PROPOSAL_ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
+
+
+def _ask(space: Space, s: Settings, key: PRNGKeyArray, state: State) -> tuple[Array, State]:
+    key_u, key_rows, key_tell = jax.random.split(key, 3)
+    key_z, key_pairs = jax.random.split(key_u)
+    n_critic = s.critic_steps * s.batch
+    zeta = orthogonal(key_pairs, s.pairs, space.dim)
+    u = state.proposal.spread(jnp.concatenate([jax.random.normal(key_z, (n_critic, space.dim)), zeta, -zeta]))
+    rows = jnp.zeros((len(u),), int)
+    if state.data.inputs is not None:
+        rows = jax.random.randint(key_rows, (n_critic + s.pairs,), 0, state.data.z.shape[0])
+        rows = jnp.concatenate([rows, rows[n_critic:]])
+    return space.constrain(u), state._replace(pending=Pending(key_tell, u, zeta, rows))
+
+
+def _train_critic(loss: Any, s: Settings, state: State, z: Array, ok: Array) -> tuple[Any, Any, Array]:
+    """Update the critic once per batch of simulations: the critic, its moments, the mean gap."""
+    assert state.pending is not None
+    phi, static = eqx.partition(state.critic, eqx.is_inexact_array)
+    observed, rate = state.data.z, _geometric(s.critic_rate, state.step / state.horizon)
+
+    def update(carry: tuple[Any, Any], batch: tuple[Array, ...]) -> tuple[tuple[Any, Any], Array]:
+        phi, moments = carry
+        key, first, z_fake, w = batch
+        z_real = observed[(first + jnp.arange(s.batch)) % observed.shape[0]]
+
+        def objective(phi: Any) -> tuple[Array, Array]:
+            return loss.critic(eqx.combine(phi, static), z_real, z_fake, w, key)
+
+        gradient, gap = jax.grad(objective, has_aux=True)(phi)
+        move, moments = CRITIC_ADAM.update(gradient, moments)
+        return (jax.tree.map(lambda p, g: p - rate * g, phi, move), moments), gap
+
+    batches = (s.critic_steps, s.batch)
+    xs = (
+        jax.random.split(state.pending.key, s.critic_steps),
+        s.batch * (state.step * s.critic_steps + jnp.arange(s.critic_steps)),
+        z.reshape(batches + z.shape[1:]),
+        ok.reshape(batches).astype(z.dtype),
+    )
+    (phi, moments), gaps = jax.lax.scan(update, (phi, state.critic_moments), xs)
+    return eqx.combine(phi, static), moments, gaps.mean()
+
+
+def _gradient(loss: Any, s: Settings, proposal: Any, critic: Any, zeta: Array, z: Array, ok: Array) -> Any:
+    """REINFORCE over the mirrored pairs, each a group: a tree like psi, the part for loc in units of zeta.
+
+    A failed simulation says nothing, but q must leave a region where most fail. It costs the share p that failed times
+    the way from the mean cost to the worst: hardly anything where failures are rare.
+    """
+    cost, valid = loss.cost(jax.vmap(critic)(z)), jnp.maximum(ok.sum(), 1)
+    mean = jnp.sum(cost, where=ok) / valid
+    worst = jnp.max(cost, where=ok, initial=-jnp.inf)
+    failed = jnp.where(ok.any(), mean + jnp.mean(~ok) * (worst - mean), 0.0)
+    cost = jnp.where(ok, cost, failed)
+    score = proposal.score(jnp.concatenate([zeta, -zeta]))
+
+    def paired(a: Array) -> Array:
+        return jnp.stack([a[: s.pairs], a[s.pairs :]], axis=1)
+
+    def estimate(leaf: Array) -> Array:
+        flat = paired(leaf.reshape(2 * s.pairs, -1))
+        return reinforce(paired(cost), flat, s.baseline).reshape(leaf.shape[1:])
+
+    if s.target == "point":
+        return eqx.tree_at(lambda q: q.loc, jax.tree.map(jnp.zeros_like, proposal), estimate(score.loc))
+    g = jax.tree.map(estimate, score)
+    if s.entropy:
+        g = jax.tree.map(lambda g, h: g + s.entropy * h, g, jax.grad(lambda q: q.entropy())(proposal))
+    return g
+
+
+def _move(space: Space, s: Settings, state: State, move: Any, dz: Array, ok: Array) -> tuple[Any, Metric]:
+    """Move the proposal by Adam's step: along loc for a point, its spread annealed; all of psi for a population."""
+    q, metric = state.proposal, state.metric
+    annealed = (state.step + 1) / (s.anneal * state.horizon)
+    bounded = np.array([isinstance(p, (Interval, LogInterval)) for p in space])
+    reach = jnp.where(bounded, _geometric(s.reach, annealed), jnp.inf)
+    along = q.factor() @ move.loc
+    if s.target == "point":
+        loc = jnp.clip(q.loc - s.rate[0] * along, -reach, reach)
+        assert state.pending is not None
+        metric = metric.update(2 * state.pending.zeta @ q.factor().T, dz, ok)
+        spread = _geometric(s.spread, annealed), _geometric(s.ceiling, annealed)
+        return eqx.tree_at(lambda q: q.loc, q, loc).with_factor(metric.factor(*spread)), metric
+    rate = _geometric(s.rate, state.step / state.horizon)
+    q = jax.tree.map(lambda p, m: p - rate * m, q, eqx.tree_at(lambda m: m.loc, move, along))
+    return eqx.tree_at(lambda q: q.loc, q, jnp.clip(q.loc, -reach, reach)), metric
+
+
+def _tell(space: Space, loss: Any, s: Settings, state: State, theta: Array, x: Array) -> tuple[State, Info]:
+    assert state.pending is not None
+    z = view(state.data, x.astype(state.pending.u.dtype), state.pending.rows)
+    ok = jnp.all(jnp.isfinite(z.reshape(z.shape[0], -1)), axis=1)
+    z = jnp.where(_rows(ok, z), z, 0.0)
+
+    pairs = s.critic_steps * s.batch
+    critic, critic_moments, gap = _train_critic(loss, s, state, z[:pairs], ok[:pairs])
+    g = _gradient(loss, s, state.proposal, critic, state.pending.zeta, z[pairs:], ok[pairs:])
+    step: Any
+    step, proposal_moments = PROPOSAL_ADAM.update(g, state.proposal_moments)
+    minus = pairs + s.pairs
+    proposal, metric = _move(space, s, state, step, z[pairs:minus] - z[minus:], ok[pairs:minus] & ok[minus:])
+
+    count = jnp.maximum(state.step + 1 - jnp.floor((1 - s.average) * state.horizon), 1)
+    average = jax.tree.map(lambda a, p: a + (p - a) / count, state.average, proposal)
+    state = State(
+        state.step + 1, state.horizon, proposal, critic, proposal_moments, critic_moments, metric, average,
+        state.data, None,
+    )  # fmt: skip
+    return state, Info(gap, proposal.loc, _sd(proposal), jnp.sum(~ok))
 
 
 @cache
-def _functions(space: Space, loss: Any, s: Settings) -> tuple[Any, Any, Any, Any]:
-    """Make ask and tell. They close over hashable values only, so that equal fits share one compiled program."""
-    critic_adam = optax.scale_by_adam(b1=0.5, b2=0.9)
-    proposal_adam = optax.scale_by_adam(b1=0.9, b2=0.99)
-    n_critic = s.critic_steps * s.batch
-    bounded = np.array([isinstance(p, (Interval, LogInterval)) for p in space])
-
-    def ask(key: PRNGKeyArray, state: State) -> tuple[Array, State]:
-        key_u, key_rows, key_tell = jax.random.split(key, 3)
-        key_z, key_pairs = jax.random.split(key_u)
-        zeta = orthogonal(key_pairs, s.pairs, space.dim)
-        watched = jax.random.normal(key_z, (n_critic, space.dim))
-        if s.target == "point":
-            watched *= jnp.minimum(1.0, s.watch / jnp.max(_sd(state.proposal)))
-        u = state.proposal.spread(jnp.concatenate([watched, zeta, -zeta]))
-        rows = jnp.zeros((len(u),), int)
-        if state.data.inputs is not None:
-            rows = jax.random.randint(key_rows, (n_critic + s.pairs,), 0, state.data.z.shape[0])
-            rows = jnp.concatenate([rows, rows[n_critic:]])
-        return space.constrain(u), state._replace(pending=Pending(key_tell, u, zeta, rows))
-
-    def critic_updates(state: State, z: Array, ok: Array, rate: Array) -> tuple[Any, Any, Array]:
-        phi, static = eqx.partition(state.critic, eqx.is_inexact_array)
-        observed = state.data.z
-
-        def update(carry: tuple[Any, Any], batch: tuple[Array, Array, Array]) -> tuple[tuple[Any, Any], Array]:
-            phi, moments = carry
-            key, z_fake, w = batch
-            key_real, key_loss = jax.random.split(key)
-            z_real = observed[jax.random.randint(key_real, (s.batch,), 0, observed.shape[0])]
-
-            def objective(phi: Any) -> tuple[Array, Array]:
-                return loss.critic(eqx.combine(phi, static), z_real, z_fake, w, key_loss)
-
-            gradient, gap = jax.grad(objective, has_aux=True)(phi)
-            move, moments = critic_adam.update(gradient, moments)
-            return (jax.tree.map(lambda p, g: p - rate * g, phi, move), moments), gap
-
-        batches = (s.critic_steps, s.batch)
-        assert state.pending is not None
-        xs = (
-            jax.random.split(state.pending.key, s.critic_steps),
-            z[:n_critic].reshape(batches + z.shape[1:]),
-            ok[:n_critic].reshape(batches).astype(z.dtype),
-        )
-        (phi, moments), gaps = jax.lax.scan(update, (phi, state.critic_moments), xs)
-        return eqx.combine(phi, static), moments, gaps.mean()
-
-    def gradient(proposal: Any, critic: Any, zeta: Array, z: Array, ok: Array) -> Any:
-        """REINFORCE over the mirrored pairs, each a group: a tree like psi, the part for loc in units of zeta."""
-        cost = loss.cost(jax.vmap(critic)(z))
-        score = proposal.score(jnp.concatenate([zeta, -zeta]))
-
-        def paired(a: Array) -> Array:
-            return jnp.stack([a[: s.pairs], a[s.pairs :]], axis=1)
-
-        def estimate(leaf: Array) -> Array:
-            flat = paired(leaf.reshape(2 * s.pairs, -1))
-            return reinforce(paired(cost), flat, s.baseline, paired(ok)).reshape(leaf.shape[1:])
-
-        if s.target == "point":
-            return eqx.tree_at(lambda q: q.loc, jax.tree.map(jnp.zeros_like, proposal), estimate(score.loc))
-        return jax.tree.map(estimate, score)
-
-    def tell(state: State, theta: Array, x: Array) -> tuple[State, Info]:
-        assert state.pending is not None
-        u, rows = state.pending.u, state.pending.rows
-        fraction = state.step / state.horizon
-        z = view(state.data, x.astype(u.dtype), rows)
-        ok = jnp.all(jnp.isfinite(z.reshape(z.shape[0], -1)), axis=1)
-        z = jnp.where(_rows(ok, z), z, 0.0)
-        critic, critic_moments, gap = critic_updates(state, z, ok, _geometric(s.critic_rate, fraction))
-
-        q, pairs = state.proposal, slice(n_critic, None)
-        g = gradient(q, critic, state.pending.zeta, z[pairs], ok[pairs])
-        if s.target == "population" and s.entropy:
-            g = jax.tree.map(lambda g, h: g + s.entropy * h, g, jax.grad(lambda q: q.entropy())(q))
-        move: Any
-        move, proposal_moments = proposal_adam.update(g, state.proposal_moments)
-
-        annealed = (state.step + 1) / (s.anneal * state.horizon)
-        reach = jnp.where(bounded, _geometric(s.reach, annealed), jnp.inf)
-        metric = state.metric
-        if s.target == "point":
-            loc = jnp.clip(q.loc - s.rate[0] * q.factor() @ move.loc, -reach, reach)
-            plus, minus = slice(n_critic, n_critic + s.pairs), slice(n_critic + s.pairs, None)
-            moved = measured(state.data, z)
-            metric = metric.update(u[plus] - u[minus], moved[plus], moved[minus], ok[plus] & ok[minus])
-            spread = _geometric(s.spread, annealed), _geometric(s.ceiling, annealed)
-            proposal = eqx.tree_at(lambda q: q.loc, q, loc).with_factor(metric.factor(*spread))
-        else:
-            move = eqx.tree_at(lambda m: m.loc, move, q.factor() @ move.loc)
-            proposal = jax.tree.map(lambda p, m: p - _geometric(s.rate, fraction) * m, q, move)
-            proposal = eqx.tree_at(lambda q: q.loc, proposal, jnp.clip(proposal.loc, -reach, reach))
-
-        count = jnp.maximum(state.step + 1 - jnp.floor((1 - s.average) * state.horizon), 1)
-        average = jax.tree.map(lambda a, p: a + (p - a) / count, state.average, proposal)
-        state = State(
-            state.step + 1, state.horizon, proposal, critic, proposal_moments, critic_moments, metric, average,
-            state.data, None,
-        )  # fmt: skip
-        return state, Info(gap, proposal.loc, _sd(proposal), jnp.sum(~ok))
-
-    return eqx.filter_jit(ask), eqx.filter_jit(tell), critic_adam, proposal_adam
+def _functions(space: Space, loss: Any, settings: Settings) -> tuple[Callable, Callable]:
+    """Compile ask and tell. They close over hashable values only, so that equal fits share one compiled program."""
+    return eqx.filter_jit(partial(_ask, space, settings)), eqx.filter_jit(partial(_tell, space, loss, settings))
 
 
 def standardize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -311,7 +314,7 @@ def standardize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     axes = tuple(range(x.ndim - 1)) if x.ndim > 2 else 0
     shift, scale = x.mean(axes), x.std(axes)
-    flat = scale <= 1e-7 * np.abs(shift)  # a constant column's std is rounding error
+    flat = scale <= 4 * jnp.finfo(jnp.result_type(float)).eps * np.abs(shift)  # rounding error of a constant column
     scale = np.where(flat, 1.0, scale)
     return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])
 
@@ -360,7 +363,7 @@ def make_trainer(
 
     settings = settings or Settings()
     loss = loss or critics.wasserstein()
-    ask, tell, critic_adam, proposal_adam = _functions(space, loss, settings)
+    ask, tell = _functions(space, loss, settings)
     dtype = jnp.result_type(float)
     x = np.asarray(x_obs, dtype=np.float64)
     shift, scale = standardize(x)
@@ -378,16 +381,16 @@ def make_trainer(
     def init(key: PRNGKeyArray) -> State:
         d = critics.mlp if critic is None else critic
         d = d if isinstance(d, eqx.Module) else d(key, z.shape[1:])
-        q = Gaussian.start if proposal is None else proposal
+        q: Any = Gaussian.start if proposal is None else proposal
         q = q if isinstance(q, eqx.Module) else q(space.dim)
         return State(
             step=jnp.array(0),
             horizon=jnp.array(steps),
             proposal=q,
             critic=d,
-            proposal_moments=proposal_adam.init(q),
-            critic_moments=critic_adam.init(eqx.filter(d, eqx.is_inexact_array)),
-            metric=Metric.start(space.dim, measured(data, data.z[:1]).shape[1]),
+            proposal_moments=PROPOSAL_ADAM.init(q),
+            critic_moments=CRITIC_ADAM.init(eqx.filter(d, eqx.is_inexact_array)),
+            metric=Metric.start(space.dim, math.prod(z.shape[1:])),
             average=q,
             data=data,
             pending=None,

@@ -18,10 +18,14 @@ Critic = Callable[[Array], Float[Array, ""]]
 
 
 class Loss(NamedTuple):
-    """A critic's loss, `critic(d, x_real, x_fake, w, key)`, and a simulation's cost to the proposal, `cost(d(x))`."""
+    """A critic's loss, `critic(d, x_real, x_fake, w, key)`, and a simulation's cost to the proposal, `cost(d(x))`.
+
+    The name goes into the folder of a run, so that `resume` notices another loss.
+    """
 
     critic: Callable[[Critic, Array, Array, Array, PRNGKeyArray], tuple[Float[Array, ""], Float[Array, ""]]]
     cost: Callable[[Array], Array]
+    name: str = "custom"
 
 
 def interpolate(key: PRNGKeyArray, x_real: Array, x_fake: Array) -> Array:
@@ -78,4 +82,4 @@ def wasserstein(penalty: Penalty = "one-sided", weight: float = 10.0) -> Loss:
             excess = jnp.maximum(excess, 0.0)
         return -gap + weight * jnp.sum(w * excess**2) / total, gap
 
-    return Loss(critic_loss, lambda d: -d)
+    return Loss(critic_loss, lambda d: -d, f"wasserstein('{penalty}', {weight:g})")

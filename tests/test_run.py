@@ -1,6 +1,5 @@
 """avo.run: fit finds what was put in, spends no call too many, and continues where it stopped."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ from avo.critics import mlp, wasserstein
 # Quick enough for tests of the machinery: 16 calls a step
 TINY = avo.Settings(batch=8, pairs=4)
 TINY_BUDGET = 20 * TINY.calls
-# Good enough for an estimate from a short run
-SHORT = avo.Settings(critic_steps=4, batch=32, pairs=16, critic_rate=(3e-3, 3e-4))
 # One object for all fits, so that equal ones share their compiled program
 LOSS = wasserstein()
 SPACE = avo.Space(mean=avo.Interval(-10, 10), sd=avo.LogInterval(0.1, 10))
@@ -67,11 +64,11 @@ def equal(a: avo.Result, b: avo.Result) -> bool:
     ids=["jax", "numpy", "numpy-batched"],
 )
 def test_mean_and_sd_are_recovered(simulator: Any) -> None:
-    result = fit(simulator, budget=100_000, settings=SHORT)
+    result = fit(simulator, budget=100_000, settings=None)
     mean, sd = result.theta
-    # 5000 numbers fix the mean to .01 and the sd to 1 %; a fit this short comes within some per cent of the box
-    assert abs(mean - TRUTH[0]) < 0.2
-    assert abs(np.log(sd / TRUTH[1])) < 0.2
+    # 5000 numbers fix the mean to .01 and the sd to 1 %; a fit this short comes within half a per cent of the box
+    assert abs(mean - TRUTH[0]) < 0.05
+    assert abs(np.log(sd / TRUTH[1])) < 0.05
     assert result.status in ("converged", "budget")
 
 
@@ -86,13 +83,10 @@ def test_slope_is_seen_in_the_joint_distribution_with_the_inputs() -> None:
     x = line(jax.random.key(3), jnp.tile(truth, (1000, 1)), c)
     space = avo.Space(slope=avo.Interval(-5, 5), noise=avo.LogInterval(0.05, 5))
     for seed in (0, 1):
-        # The critic watches all of q: narrowed to the default it leads the noise astray (CHANGELOG, known limits)
-        slope, noise = fit(
-            line, x, space, inputs=c, budget=400_000, settings=replace(SHORT, watch=10.0), seed=seed
-        ).theta
-        # 1000 pairs fix the slope to .6 / sqrt(1000) = .02 and the noise to 2 %; a short fit the noise to a third
-        assert abs(slope + 1.7) < 0.15
-        assert 0.35 < noise < 0.9
+        slope, noise = avo.fit(line, x, space, inputs=c, budget=400_000, seed=seed, progress=False).theta
+        # 1000 pairs fix the slope to .6 / sqrt(1000) = .02 and the noise to 2 %
+        assert abs(slope + 1.7) < 0.06
+        assert abs(noise / 0.6 - 1) < 0.1
 
 
 def test_inputs_of_a_host_simulator_stay_with_their_observation() -> None:
@@ -249,12 +243,12 @@ def test_a_fit_works_beside_a_region_that_fails() -> None:
     def fragile(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
         return np.where(theta[:, :1] < -1.0, np.nan, rows(rng, theta))
 
-    result = fit(avo.from_numpy(fragile, batched=True), budget=100_000, settings=SHORT)
+    result = fit(avo.from_numpy(fragile, batched=True), budget=100_000, settings=None)
     # N(0, 1.5^2) in u puts two fifths of the first steps there; few of the last
     assert 1000 < result.failures["non-finite"] < 50_000
     assert result.history["failed"][-100:].sum() == 0
-    assert abs(result.theta[0] - TRUTH[0]) < 0.2
-    assert abs(np.log(result.theta[1] / TRUTH[1])) < 0.2
+    assert abs(result.theta[0] - TRUTH[0]) < 0.05
+    assert abs(np.log(result.theta[1] / TRUTH[1])) < 0.05
 
 
 def test_nan_everywhere() -> None:
@@ -302,19 +296,18 @@ class Interrupted:
         return row(rng, theta)
 
 
-# 60 steps come in chunks of 3: a stop amid a chunk must repeat it
 LONG = 60 * TINY.calls
 
 
 def test_a_stopped_fit_says_so_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
     whole = fit(avo.from_numpy(row), budget=LONG)
     stopped = fit(avo.from_numpy(Interrupted(31 * TINY.calls + 5)), budget=LONG, out=tmp_path)
-    assert stopped.status == "stopped" and stopped.message == "stopped by the user after 30 of 60 steps."
-    assert stopped.calls == 30 * TINY.calls
-    np.testing.assert_array_equal(stopped.history["u"], whole.history["u"][:30])
+    assert stopped.status == "stopped" and stopped.message == "stopped by the user after 31 of 60 steps."
+    assert stopped.calls == 32 * TINY.calls  # the five calls of the step that was cut short count as a whole step's
+    np.testing.assert_array_equal(stopped.history["u"], whole.history["u"][:31])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.npz", "fit.json"]
     again = fit(avo.from_numpy(Interrupted(20 * TINY.calls)), budget=LONG, out=tmp_path, resume=True)
-    assert again.status == "stopped" and again.calls == 48 * TINY.calls
+    assert again.status == "stopped" and again.calls == 52 * TINY.calls
     resumed = fit(avo.from_numpy(row), budget=LONG, out=tmp_path, resume=True)
     assert equal(resumed, whole)
     assert equal(avo.load(tmp_path), whole)
@@ -324,6 +317,15 @@ def test_a_stopped_fit_says_so_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
 def test_a_finished_run_is_loaded_without_a_call(tmp_path: Path) -> None:
     done = fit(avo.from_numpy(row), out=tmp_path)
     assert equal(fit(avo.from_numpy(Interrupted(0)), out=tmp_path, resume=True), done)
+
+
+def test_a_finished_run_with_own_modules_is_loaded(tmp_path: Path) -> None:
+    own: dict[str, Any] = {
+        "critic": lambda key, shape: eqx.nn.Linear(shape[0], "scalar", key=key),
+        "proposal": lambda dim: avo.Gaussian.start(dim, loc=0.3, full=False),
+    }
+    done = fit(avo.from_numpy(row), out=tmp_path, **own)
+    assert equal(fit(avo.from_numpy(Interrupted(0)), out=tmp_path, resume=True, **own), done)
 
 
 def test_resume_without_a_run_starts_one(tmp_path: Path) -> None:
@@ -343,14 +345,23 @@ def test_a_stop_before_the_first_step_is_passed_on(tmp_path: Path) -> None:
         ({"settings": avo.Settings(batch=8, pairs=4, rate=(0.2, 0.02))}, r"holds a run with other settings"),
         ({"x": X_OBS + 1.0}, r"holds a run with other data"),
         ({"space": avo.Space(mean=avo.Interval(-9, 10), sd=avo.LogInterval(0.1, 10))}, r"with other space"),
+        ({"loss": wasserstein(weight=9.0)}, r"with other loss"),
+        ({"critic": mlp}, r"with other critic and proposal"),
+        ({"proposal": avo.Gaussian.start(2, loc=0.1)}, r"with other critic and proposal"),
     ],
-    ids=["seed", "budget", "settings", "data", "space"],
+    ids=["seed", "budget", "settings", "data", "space", "loss", "critic", "proposal"],
 )
 def test_resume_needs_the_same_fit(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
     options: dict[str, Any] = dict(budget=LONG, out=tmp_path)
     fit(avo.from_numpy(Interrupted(4 * TINY.calls)), **options)
     with pytest.raises(ValueError, match=words):
         fit(avo.from_numpy(row), **(options | changed), resume=True)
+
+
+def test_numpy_numbers_are_written_as_plain_ones(tmp_path: Path) -> None:
+    space = avo.Space(mean=avo.Interval(np.float32(-10), np.int64(10)), sd=avo.LogInterval(np.float64(0.1), 10))
+    assert equal(fit(avo.from_numpy(row), space=space, seed=np.int64(0), out=tmp_path), fit(avo.from_numpy(row)))
+    assert avo.load(tmp_path).space == SPACE
 
 
 def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
@@ -402,6 +413,8 @@ def test_few_observations_are_warned_of() -> None:
             r"not written in JAX.*avo.from_numpy\(fn\)",
         ),
         (lambda key, theta: np.array([[float(t[0])] * 10 for t in theta]), {}, r"not written in JAX.*avo.from_numpy"),
+        (lambda key, theta: theta[theta[:, 0] > 0], {}, r"not written in JAX.*avo.from_numpy"),
+        (lambda key, theta: {}["sd"], {}, r"simulate failed with KeyError: 'sd' It was given a key and theta \(4, 2\)"),
         (avo.from_numpy(lambda rng, t: t), {}, r"like a row of x_obs: expected \(10,\) for each theta, got \(2,\)"),
         (avo.from_numpy(lambda rng, t: t[:1]), {}, r"expected \(10,\) for each theta, got \(1,\)"),
         (avo.from_numpy(lambda rng, t: t, batched=True), {}, r"expected \(10,\) for each theta, got \(2,\)"),
@@ -414,6 +427,7 @@ def test_few_observations_are_warned_of() -> None:
         ),
         (simulate, {"budget": 1e6}, r"budget must be a whole number of simulator calls; got 1000000.0"),
         (simulate, {"budget": True}, r"budget must be a whole number"),
+        (simulate, {"seed": 1.5}, r"seed must be a whole number; got 1.5"),
         (simulate, {"target": "cloud"}, r"target must be one of point, population; got 'cloud'"),
         (simulate, {"x": np.full((500, 10), np.nan)}, r"x_obs"),
         (simulate, {"x": X_OBS[:1]}, r"x_obs"),

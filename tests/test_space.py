@@ -156,3 +156,9 @@ def test_maps_are_traceable() -> None:
     space = Space(**KINDS)
     u = jnp.array([0.3, -0.8, 1.1, 2.4])
     np.testing.assert_allclose(jax.jit(lambda u: space.unconstrain(space.constrain(u)))(u), u, rtol=1e-9)
+
+
+@pytest.mark.parametrize("u", [1.0, [0.3], [[0.1, 0.2, 0.3]]])
+def test_constrain_needs_one_column_per_parameter(u: Any) -> None:
+    with pytest.raises(ValueError, match=r"u must have 2 values \(a, b\) along its last axis; got shape"):
+        Space(a=Real(), b=Positive()).constrain(u)

@@ -1,5 +1,7 @@
 """avo.trainer: what a step asks for, what it makes of failures, and where many steps end."""
 
+import dataclasses
+import json
 import math
 from typing import Any
 
@@ -10,9 +12,9 @@ import numpy as np
 import pytest
 
 import avo
-from avo.critics import mlp, wasserstein
+from avo.critics import Loss, mlp, wasserstein
 from avo.run import simulate_jax
-from avo.trainer import standardize
+from avo.trainer import _gradient, standardize
 
 # Odd sizes, so that nothing fits by accident
 SMALL = avo.Settings(critic_steps=2, batch=9, pairs=6, average=0.25)
@@ -136,6 +138,48 @@ def test_a_step_without_any_result_stays_finite(small: Fit) -> None:
     assert int(info.failed) == SMALL.calls
     np.testing.assert_array_equal(after.proposal.loc, state.proposal.loc)
     assert np.all(np.isfinite(after.proposal.factor()))
+
+
+@pytest.mark.parametrize(("failing", "cost"), [([0], 1.0 / 8), ([0, 1, 3], 3.0 / 8)])
+def test_a_failed_row_costs_its_share_of_the_way_to_the_worst(failing: list[int], cost: float) -> None:
+    # Costs are -d(x) = -x: four pairs in one dimension with mean 0 and worst 1 among the valid rows
+    class Identity(eqx.Module):
+        def __call__(self, x: Any) -> Any:
+            return x[0]
+
+    settings = avo.Settings(pairs=4, baseline="none")
+    zeta = np.array([[0.7], [-1.1], [0.4], [2.3]])
+    ok = np.ones(8, bool)
+    ok[failing] = False
+    x = np.zeros(8)
+    valid = np.flatnonzero(ok)
+    x[valid[:2]] = [-1.0, 1.0]
+    expected = np.where(ok, -x, cost) @ np.concatenate([zeta, -zeta])[:, 0] / 8
+    x[failing] = 1e6  # what a failed row holds is never looked at
+    g = _gradient(LOSS, settings, avo.Gaussian.start(1), Identity(), zeta, jnp.asarray(x)[:, None], jnp.asarray(ok))
+    np.testing.assert_allclose(g.loc, [expected], rtol=1e-12)
+
+
+def test_the_critic_meets_every_observation_equally_often() -> None:
+    # 7 observations, 2 updates of 5 rows: 7 steps show each of them 10 times
+    seen = []
+
+    def watched(d: Any, x_real: Any, x_fake: Any, w: Any, key: Any) -> Any:
+        jax.debug.callback(lambda rows: seen.extend(np.asarray(rows)[:, 0]), x_real)
+        return jnp.zeros(()) * d(x_real[0]), jnp.zeros(())
+
+    trainer = avo.make_trainer(
+        avo.Space(a=avo.Real()), np.arange(7.0)[:, None], steps=7, critic=small_critic,
+        loss=Loss(watched, lambda d: -d), settings=avo.Settings(critic_steps=2, batch=5, pairs=2),
+    )  # fmt: skip
+    state = trainer.init(KEY)
+    for i in range(7):
+        theta, state = trainer.ask(jax.random.fold_in(KEY, i), state)
+        state, _ = trainer.tell(state, theta, theta)
+    jax.effects_barrier()
+    values, counts = np.unique(np.round(np.array(seen) * 2 + 3, 9), return_counts=True)  # z = (x - 3) / 2
+    np.testing.assert_array_equal(values, np.arange(7.0))
+    np.testing.assert_array_equal(counts, 10)
 
 
 def test_spread_is_annealed_in_the_stiffest_direction() -> None:
@@ -324,6 +368,12 @@ def test_standardize_constant_columns(constant: float) -> None:
 def test_settings_errors(values: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         avo.Settings(**values)
+
+
+def test_settings_from_json_are_those_that_were_written() -> None:
+    settings = avo.Settings(rate=(0.2, 0.3))
+    assert avo.Settings(**json.loads(json.dumps(dataclasses.asdict(settings)))) == settings
+    assert len({settings, avo.Settings(rate=[0.2, 0.3])}) == 1
 
 
 def test_calls_of_a_step() -> None:
