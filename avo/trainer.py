@@ -14,9 +14,10 @@ u ~ q(u; psi), theta = constrain(u), x_fake ~ p(x | theta) and L_W = E_fake[d] -
 
 For one theta that all observations share (`target="point"`), only q's centre is learned; its spread explores, wide at
 first, and is annealed to a floor, shaped by the metric of avo/metric.py: as wide a spread as moves x equally far in
-every direction. The move is made in zeta = L^-1 (u - loc), so a step of the same length moves x equally far too. For a
-population (`target="population"`), every leaf of psi is learned. Late iterates are averaged. The critic meets the
-observations in turn, each as often as any other.
+every direction. The move is made in zeta = L^-1 (u - loc), so a step of the same length moves x equally far too. The
+critic watches a narrowed q: under a wide one x spreads more than at any single theta, and the fit would pay for that by
+shrinking whichever parameters spread x. For a population (`target="population"`), every leaf of psi is learned. Late
+iterates are averaged. The critic meets the observations in turn, each as often as any other.
 """
 
 import math
@@ -55,6 +56,7 @@ class Settings:
             population, whose spread collapses under longer steps.
         spread: first and last standard deviation of q in the direction that moves x most, in u.
         ceiling: first and last limit of q's standard deviation in any direction, in u.
+        watch: limit of q's standard deviation in any direction, in u, in the simulations that train the critic.
         reach: first and last limit of |loc| for parameters with two bounds, in u; sigmoid(u) is flat far out.
         anneal: fraction of the steps over which spread, ceiling and reach go geometrically from first to last.
         average: fraction of the steps, the last ones, whose proposals are averaged.
@@ -77,6 +79,7 @@ class Settings:
     rate: tuple[float, float] = None  # type: ignore[assignment]  # __post_init__ fills it in
     spread: tuple[float, float] = (1.5, 0.01)
     ceiling: tuple[float, float] = (1.5, 0.15)
+    watch: float = 0.1
     reach: tuple[float, float] = (3.0, 6.0)
     anneal: float = 0.65
     average: float = 0.3
@@ -99,6 +102,8 @@ class Settings:
             if np.shape(value) != (2,) or not all(0 < v < math.inf for v in value):
                 raise ValueError(f"Settings: {name} must be two numbers above zero, (first, last); got {value!r}.")
             object.__setattr__(self, name, tuple(map(float, value)))  # lists, as JSON has them, cannot be hashed
+        if not self.watch > 0:
+            raise ValueError(f"Settings: watch must be above zero; got {self.watch!r}.")
         for name in ("anneal", "average"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"Settings: {name} must lie in (0, 1]; got {getattr(self, name)!r}.")
@@ -186,7 +191,10 @@ def _ask(space: Space, s: Settings, key: PRNGKeyArray, state: State) -> tuple[Ar
     key_z, key_pairs = jax.random.split(key_u)
     n_critic = s.critic_steps * s.batch
     zeta = orthogonal(key_pairs, s.pairs, space.dim)
-    u = state.proposal.spread(jnp.concatenate([jax.random.normal(key_z, (n_critic, space.dim)), zeta, -zeta]))
+    watched = jax.random.normal(key_z, (n_critic, space.dim))
+    if s.target == "point":
+        watched *= jnp.minimum(1.0, s.watch / jnp.max(_sd(state.proposal)))
+    u = state.proposal.spread(jnp.concatenate([watched, zeta, -zeta]))
     rows = jnp.zeros((len(u),), int)
     if state.data.inputs is not None:
         rows = jax.random.randint(key_rows, (n_critic + s.pairs,), 0, state.data.z.shape[0])

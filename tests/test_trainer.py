@@ -358,6 +358,7 @@ def test_standardize_constant_columns(constant: float) -> None:
         ({"ceiling": (-1.0, 0.5)}, r"ceiling must be two numbers above zero"),
         ({"reach": (3.0, math.inf)}, r"reach must be two numbers above zero"),
         ({"critic_rate": (math.nan, 1e-3)}, r"critic_rate must be two numbers above zero"),
+        ({"watch": 0.0}, r"watch must be above zero; got 0.0"),
         ({"anneal": 0.0}, r"anneal must lie in \(0, 1\]; got 0.0"),
         ({"average": 1.5}, r"average must lie in \(0, 1\]; got 1.5"),
         ({"baseline": "median"}, r"baseline must be one of none, mean, leave-one-out, optimal; got 'median'"),
