@@ -238,6 +238,8 @@ def fit(
     )  # fmt: skip
     pictures = _write(result, source, observed, truth, out, options, seed)
     _report(result, source, observed, truth, pictures)
+    if log_windows is not None:
+        typer.echo("\n" + _increments(observed))
     if result.status == "stopped":
         typer.echo(f"continue it: the same command with --resume --out {out}")
     if result.status == "failed":
@@ -321,6 +323,8 @@ def _folder(simulator: str, out: Path | None, resume: bool) -> Path:
         return next(path for i in count(1) if not (path := Path("runs") / f"{name}-{i}").exists())
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"--out: {out} is a file; choose a folder.")
+    if resume and not out.exists():
+        raise FileNotFoundError(f"--resume: there is no folder {out}; leave --resume out to start a run there.")
     if not resume and any((out / name).exists() for name in ("fit.json", "result.json")):
         raise FileExistsError(f"--out: {out} already holds a run; choose another folder, or continue it by --resume.")
     return out
@@ -357,7 +361,8 @@ def _problem(name: str, option: list[str] | None, **more: object) -> Problem:
     known = inspect.signature(getattr(avo.simulators, name)).parameters if name in avo.simulators.names() else options
     for key in options:
         if key not in known:
-            raise ValueError(f"--option must be one of {', '.join(known) or 'none'} for {name}; got {key!r}.")
+            choice = f"be one of {', '.join(known)}" if known else "be left out"
+            raise ValueError(f"--option must {choice} for {name}; got {key!r}.")
     try:
         return avo.simulators.get(name, **more | options)
     except TypeError as error:
@@ -554,6 +559,19 @@ def _report(
             edge = f"{name} ends near the edge of its range, {p.low:g} to {p.high:g}"
             typer.echo(f"{edge}; if that may be too narrow, widen it by --range {name}=LOW,HIGH.")
     typer.echo("\n" + "\n".join(map(str, pictures)))
+
+
+def _increments(paths: np.ndarray) -> str:
+    """Describe log-price windows without any simulator: scales of their steps, and whether they show a drift."""
+    steps = np.diff(paths, axis=1, prepend=0.0)
+    words = {"sd": "standard deviation", "window": "median of the windows' own", "iqr": "inter-quartile scale"}
+    scales = ", ".join(f"{words[name]} {value:.2e}" for name, value in data.scales(paths).items())
+    mean, error = steps.mean(), steps.std() / np.sqrt(steps.size)
+    shown = "is" if abs(mean) > 2 * error else "is not"
+    return (
+        f"log price per step, in closed form: {scales}\n"
+        f"drift {mean:.1e} with standard error {error:.1e}: it {shown} determined by these windows"
+    )
 
 
 def _at_edge(parameter: Interval | LogInterval, value: float) -> bool:

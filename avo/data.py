@@ -33,7 +33,7 @@ def read(path: str | Path, *, columns: Columns | None = None, key: str | None = 
     Read are `.npy`; `.npz`; `.csv` and `.csv.gz` (cells separated by commas, `#` comments, an optional line of column
     names); and WFDB records by their `.dat` or `.hea` (one row per sample, one column per lead, in physical units). In
     a CSV file, lines before the first number are headings: the first one as wide as the data names the columns,
-    narrower or wider ones are titles and skipped.
+    narrower or wider ones are titles and skipped. A first row 0,1,2,... numbers the columns.
 
     Args:
         path: the file.
@@ -148,6 +148,30 @@ def log_price_windows(price: ArrayLike, length: int) -> Float[np.ndarray, "n len
         )
     paths = windows(np.log(price), length + 1, step=length)
     return paths[:, 1:] - paths[:, :1]
+
+
+def scales(paths: Float[ArrayLike, "m points"]) -> dict[str, float]:
+    """Compute three closed-form scales of the increments of paths that start at 0, equal for Brownian motion.
+
+    Args:
+        paths: with shape (m, points), without their start.
+
+    Returns:
+        "sd", the standard deviation of all increments; "window", the median of the paths' own standard deviations;
+        "iqr", the inter-quartile range over that of N(0, 1).
+
+    Example:
+        >>> paths = np.cumsum([[1.0, -1.0, 1.0, -1.0], [2.0, -2.0, 2.0, -2.0]], axis=1)
+        >>> {name: round(value, 4) for name, value in scales(paths).items()}
+        {'sd': 1.5811, 'window': 1.5, 'iqr': 1.8533}
+    """
+    increments = np.diff(np.asarray(paths), axis=1, prepend=0.0)
+    low, high = np.percentile(increments, [25, 75])
+    return {
+        "sd": float(increments.std()),
+        "window": float(np.median(increments.std(axis=1))),
+        "iqr": float((high - low) / 1.348980),
+    }
 
 
 def beat_times(fs: float, before: float = 0.3, after: float = 0.5) -> Float[np.ndarray, "points"]:
@@ -372,8 +396,15 @@ def _read_csv(path: Path, columns: Columns | None) -> np.ndarray:
         raise ValueError(f"{path} cannot be read as a CSV file ({error}). Save it as plain text, UTF-8.") from error
     first = next((i for i, (_, row) in enumerate(lines) if any(_number(cell) is not None for cell in row)), None)
     if first is None:
-        raise ValueError(f"{path} must hold numbers in cells separated by commas; it holds none.")
+        line = next((",".join(row) for _, row in lines), "")
+        raise ValueError(f"{path} must hold numbers in cells separated by commas; its first line is {line[:60]!r}.")
     width = len(lines[first][1])
+    if (
+        width > 1
+        and [cell.strip() for cell in lines[first][1]] == [str(i) for i in range(width)]
+        and lines[first + 1 :]
+    ):
+        first += 1  # columns without names, numbered from 0 by the program that wrote them
     headings = [line for line in lines[:first] if len(line[1]) == width]
     names = [cell.strip() for cell in headings[0][1]] if headings else None
     rows = headings[1:] + lines[first:]

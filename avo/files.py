@@ -6,6 +6,7 @@ Everything is written to a temporary name beside its place and renamed, which ei
 import io
 import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,25 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     write(path, buffer.getvalue())
 
 
+def _damaged(path: Path) -> ValueError:
+    return ValueError(f"{path} is damaged; delete it or its folder to start anew, or restore it from a copy.")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what `write_json` wrote; ValueError if it is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise _damaged(path) from error
+
+
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read named arrays."""
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    """Read what `write_arrays` wrote; ValueError if it is damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return dict(archive)
+    except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise (error if isinstance(error, FileNotFoundError) else _damaged(path)) from error
 
 
 def leaves(name: str, tree: Any) -> dict[str, Any]:

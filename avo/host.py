@@ -5,8 +5,10 @@ random generator per call made from the key and the row's number: same key, same
 """
 
 import inspect
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -43,8 +45,10 @@ class HostSimulator:
             try:
                 x = np.asarray(self.fn(np.random.default_rng(seed), *arguments), dtype=float)
             except Exception as error:
+                place = traceback.extract_tb(error.__traceback__)[-1]
                 raise RuntimeError(
-                    f"the simulator failed at theta = {rows[first].tolist()} with {type(error).__name__}: {error}. "
+                    f"the simulator failed at theta = {rows[first].tolist()} with {type(error).__name__}: {error} "
+                    f"({Path(place.filename).name}, line {place.lineno}). "
                     f"To repeat the call: rng = numpy.random.default_rng({seed})."
                 ) from error
             if self.batched and (x.ndim == 0 or len(x) != len(rows[part])):
@@ -80,7 +84,7 @@ def from_numpy(fn: Callable[..., ArrayLike], batched: bool = False) -> HostSimul
 
     Args:
         fn: draws one x from one theta, with shape (d,), and `rng`, a `numpy.random.Generator`; with `batched=True` n
-            rows of x from theta (n, d), at most 256 at a time.
+            rows of x from theta (n, d), those of one step, 8 to 64 by default, never more than 256.
         batched: whether `fn` takes many rows at once.
 
     Returns:

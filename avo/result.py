@@ -1,12 +1,12 @@
 """What a fit returns: the estimate, whether to believe it, and how it came about."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -17,7 +17,7 @@ from avo.space import Space
 Status = Literal["converged", "budget", "stopped", "failed"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """A finished fit.
 
@@ -45,6 +45,10 @@ class Result:
     x_shape: tuple[int, ...]
     settings: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value:.5g}" for name, value in zip(self.names, self.theta, strict=True))
+        return f"Result({values}; {self.status} after {self.calls:,} calls)"
+
     @property
     def names(self) -> tuple[str, ...]:
         return self.space.names
@@ -64,15 +68,25 @@ class Result:
         return self.space.constrain(self.proposal.sample(key, n))
 
     def summary(self, truth: np.ndarray | None = None) -> str:
-        """Print the estimates as a table, beside the truth where it is known.
+        """Print the estimates as a table, beside the truth where it is known; of a population middle and spread.
 
         Args:
             truth: known parameters, with shape (d,), for fits of simulated observations.
         """
-        rows = [["parameter", "estimate", *(["truth"] if truth is not None else []), "unit"]]
+        columns = {"estimate": self.theta}
+        if self.settings.get("target") == "population":
+            # 0.994458 standard deviations above its mean lies the 84 % point of a normal
+            sd = np.asarray(jnp.sqrt(jnp.sum(self.proposal.factor() ** 2, axis=1)))
+            columns = {
+                "median": self.theta,
+                "16 %": np.asarray(self.space.constrain(self.proposal.loc - 0.994458 * sd)),
+                "84 %": np.asarray(self.space.constrain(self.proposal.loc + 0.994458 * sd)),
+            }
+        if truth is not None:
+            columns["truth"] = np.asarray(truth)
+        rows = [["parameter", *columns, "unit"]]
         for i, (name, unit) in enumerate(zip(self.names, self.space.units, strict=True)):
-            values = [f"{self.theta[i]:.5g}", *([f"{truth[i]:.5g}"] if truth is not None else [])]
-            rows.append([name, *values, unit])
+            rows.append([name, *(f"{values[i]:.5g}" for values in columns.values()), unit])
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         table = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         failures = "".join(f", {n:,} {kind}" for kind, n in self.failures.items() if n)
@@ -150,7 +164,7 @@ def load(path: str | Path, like: Any = None) -> Result:
         raise FileNotFoundError(
             f"{folder} holds no finished result (no result.json); avo.fit(out=...) writes one there."
         )
-    words = json.loads((folder / "result.json").read_text())
+    words = files.read_json(folder / "result.json")
     arrays = files.read_arrays(folder / "arrays.npz")
     space = Space.from_json(words["space"])
     key = jax.random.key(0)
@@ -169,5 +183,6 @@ def load(path: str | Path, like: Any = None) -> Result:
         critic=files.fill("critic", given[1], arrays),
         history={name.removeprefix("history."): a for name, a in arrays.items() if name.startswith("history.")},
         x_shape=tuple(words["x_shape"]),
-        **{k: words[k] for k in ("calls", "failures", "status", "message", "settings")},
+        settings={k: tuple(v) if isinstance(v, list) else v for k, v in words["settings"].items()},
+        **{k: words[k] for k in ("calls", "failures", "status", "message")},
     )

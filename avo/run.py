@@ -4,6 +4,8 @@ With a JAX simulator a chunk of steps is one compiled program; with any other th
 """
 
 import hashlib
+import inspect
+import json
 import math
 import time
 import warnings
@@ -33,6 +35,7 @@ BUDGET = 1_200_000  # calls of a JAX simulator
 HOST_BUDGET = 100_000  # calls of any other
 CHUNK = 50  # steps between two looks at the clock, at most
 LEAST_STEPS = 20
+FEW_STEPS = 2000  # below, a fit that stands still may have stopped short of the answer
 CHECKPOINT_SECONDS = 20.0
 
 
@@ -119,14 +122,17 @@ def _check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndar
     """Make sure that `simulate` can be called and returns one row of x per theta; costs no call of a JAX simulator."""
     arguments = "(key, theta)" if inputs is None else "(key, theta, inputs)"
     if not callable(simulate):
-        raise ValueError(f"simulate must be a function simulate{arguments} -> x; got {simulate!r}.")
+        came = f"a {type(simulate).__name__}, pass its .simulate" if hasattr(simulate, "simulate") else repr(simulate)
+        raise ValueError(f"simulate must be a function simulate{arguments} -> x; got {came}.")
     host = isinstance(simulate, HostSimulator)
     fn = simulate.fn if host else simulate
     if not takes(fn, 2 if inputs is None else 3):
         wanted = arguments.replace("key", "rng") if host else arguments
         raise ValueError(
             f"simulate must be callable as {getattr(fn, '__name__', 'simulate')}{wanted}"
-            + (" since inputs were given." if inputs is not None else "; pass inputs= if it has known conditions.")
+            + (" since inputs were given" if inputs is not None else "")
+            + f"; got {getattr(fn, '__name__', 'simulate')}{inspect.signature(fn)}."
+            + (" Known conditions need avo.fit(..., inputs=)." if inputs is None and takes(fn, 3) else "")
         )
     if host:
         return simulate
@@ -145,9 +151,9 @@ def _check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndar
         ) from error
     except Exception as error:
         raise ValueError(
-            f"simulate failed with {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''} "
-            f"It was given a key and theta {(n, space.dim)}"
-            + ("." if inputs is None else f" and inputs {rows[1].shape}.")
+            f"simulate failed with {type(error).__name__}: {' '.join(str(error).split())[:200]}. It was given a key, "
+            f"then arrays with shapes {', '.join(str(row.shape) for row in rows)}, many rows at once. If it is written "
+            "in NumPy, fn(rng, theta) -> x for one theta, wrap it by avo.from_numpy(fn)."
         ) from error
     expected = (n, *x.shape[1:])
     if getattr(shape, "shape", None) != expected:
@@ -176,6 +182,8 @@ def _plan(
         budget = HOST_BUDGET if host else BUDGET
     if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
         raise ValueError(f"budget must be a whole number of simulator calls; got {budget!r}.")
+    if not (settings is None or isinstance(settings, Settings)):
+        raise ValueError(f"settings must be avo.Settings(...); got {settings!r}.")
     changes: dict[str, Any] = {} if target is None else {"target": target}
     settings = Settings.for_budget(int(budget), **changes) if settings is None else replace(settings, **changes)
     steps = int(budget) // settings.calls
@@ -193,22 +201,29 @@ class _Folder:
 
     def __init__(self, out: str | Path, resume: bool, plan: dict[str, Any]) -> None:
         self.path, self.plan = Path(out), plan
+        if self.path.exists() and not self.path.is_dir():
+            raise FileExistsError(f"out={str(out)!r} is a file; choose a folder.")
         self.checkpoint, self.last = self.path / "checkpoint.npz", time.monotonic()
         known = self.path / "fit.json"
-        if known.exists() and not resume:
+        held = [name for name in ("fit.json", "result.json") if (self.path / name).exists()]
+        if held == ["result.json"] or (held and not resume):
             raise FileExistsError(
-                f"out={str(out)!r} already holds a run; choose another folder, or continue it: resume=True."
+                f"out={str(out)!r} already holds a run; choose another folder"
+                + (", or continue it: resume=True." if known.exists() else ".")
             )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"out={str(out)!r} cannot be made ({error.strerror}); choose another folder.") from error
         if known.exists():
-            before = files.json.loads(known.read_text())
-            changed = [name for name in plan if before.get(name) != files.json.loads(files.json.dumps(plan[name]))]
+            before = files.read_json(known)
+            changed = [name for name in plan if before.get(name) != json.loads(json.dumps(plan[name]))]
             if changed:
                 raise ValueError(
                     f"out={str(out)!r} holds a run with other {', '.join(changed)}; resume needs the same."
                 )
 
     def save(self, state: State, history: list[Info], force: bool = False) -> None:
-        # Not before the first chunk is done: a simulator that fails at once leaves the folder free for the next try
         if not (self.path / "fit.json").exists():
             files.write_json(self.path / "fit.json", self.plan)
         if force or time.monotonic() - self.last > CHECKPOINT_SECONDS:
@@ -221,7 +236,10 @@ class _Folder:
         if not self.checkpoint.exists():
             return state, []
         arrays = files.read_arrays(self.checkpoint)
-        info: Any = Info(*(jnp.asarray(arrays[f"info.{i}"]) for i in range(len(Info._fields))))
+        if not {f"info.{i}" for i in range(len(Info._fields))} <= arrays.keys():
+            raise ValueError(f"{self.checkpoint} is not a checkpoint of this fit; delete the folder to start anew.")
+        arguments: Any = [arrays[f"info.{i}"] for i in range(len(Info._fields))]
+        info = Info(*arguments)
         return files.fill("state", state._replace(data=None), arrays)._replace(data=state.data), [info]
 
 
@@ -246,8 +264,8 @@ def fit(
 
         theta = constrain(loc),  loc = argmin over q's centre of  max over d of  E_obs[d(x)] - E_{u ~ q}[d(x)]
 
-    (Louppe, Hermans, Cranmer 2017, arXiv:1707.07113; the steps are in avo/trainer.py.) The simulator needs no
-    likelihood and no gradient. The estimate comes without an error bar.
+    (Louppe, Hermans, Cranmer 2017, arXiv:1707.07113; the steps are in avo/trainer.py, where for a point the critic is
+    trained on a narrowed q). The simulator needs no likelihood and no gradient. The estimate has no error bar.
 
     Args:
         simulate: `simulate(key, theta) -> x`, with theta (n, d) in physical units and x (n, *x_shape), written in JAX;
@@ -262,7 +280,7 @@ def fit(
         seed: same seed, same numbers.
         critic: a module from one observation to a scalar, or a factory `critic(key, x_shape)`; None: `avo.critics.mlp`.
         loss: None: `avo.critics.wasserstein()`, one-sided; "two-sided" is the published WGAN-GP.
-        proposal: where to start, a proposal or a factory `proposal(dim)`; None: N(0, 1.5^2 I) in u.
+        proposal: where to start and how wide, a proposal or a factory `proposal(dim)`; None: N(0, 1.5^2 I) in u.
         settings: the numbers of the algorithm, `avo.Settings`; None: `Settings.for_budget(budget)`.
         out: folder for the run: checkpoints, then the result. None: nothing is written.
         resume: continue the run in `out` where it was stopped, to the same bits.
@@ -295,6 +313,7 @@ def fit(
         raise ValueError(f"seed must be a whole number; got {seed!r}.")
     host = isinstance(simulate, HostSimulator)
     settings, steps, chunk = _plan(budget, settings, target, host)
+    name = getattr(simulate.fn if host else simulate, "__qualname__", type(simulate).__name__)
     simulate = _check_simulator(simulate, space, x, c, settings)
     loss = loss or critics.wasserstein()
     trainer = make_trainer(
@@ -305,8 +324,8 @@ def fit(
     state, history = trainer.init(key_init), []
     folder = None
     if out is not None:
-        plan = {"seed": int(seed), "steps": steps, "settings": asdict(settings), "space": space.to_json()}
-        plan |= {"data": _digest(x, c), "loss": getattr(loss, "name", "custom")}
+        plan = {"seed": int(seed), "budget, in steps": steps, "settings": asdict(settings), "space": space.to_json()}
+        plan |= {"data": _digest(x, c), "simulator": name, "loss": getattr(loss, "name", "custom")}
         like = trainer.init(jax.random.key(0))  # of one key, for a run with another seed has the same critic
         plan |= {"critic and proposal": _digest(*files.leaves("start", (like.critic, like.proposal)).values())}
         folder = _Folder(out, resume, plan)
@@ -327,6 +346,7 @@ def _observations(x_obs: ArrayLike, inputs: ArrayLike | None, space: Any) -> tup
         raise ValueError(f"inputs must have one row per observation: x_obs has {len(x)}, inputs {len(c)}.")
     if not isinstance(space, Space):
         raise ValueError(f"space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got {space!r}.")
+    _check_precision(x, space)
     if len(x) < 5 * space.dim:
         warnings.warn(
             f"{len(x)} observations for {space.dim} parameter{'s'[: space.dim > 1]}: avo fits many observations of one "
@@ -335,6 +355,26 @@ def _observations(x_obs: ArrayLike, inputs: ArrayLike | None, space: Any) -> tup
             stacklevel=3,
         )
     return x, c
+
+
+def _check_precision(x: np.ndarray, space: Space) -> None:
+    """Refuse ranges, and warn of data, of which floating-point numbers that far from zero resolve less than 1/1000."""
+    dtype = jnp.result_type(float)
+    eps = float(jnp.finfo(dtype).eps)
+    for name, p in zip(space.names, space, strict=True):
+        low, high = p.support
+        if np.isfinite(high - low) and eps * max(abs(low), abs(high)) > 1e-3 * (high - low):
+            raise ValueError(
+                f"space: {name} in ({low}, {high}) is too narrow so far from zero for {dtype} numbers; let it count "
+                "from an offset, or set jax.config.update('jax_enable_x64', True)."
+            )
+    sd, far = x.std(0), np.abs(x.mean(0))
+    if np.any((sd > 8 * np.finfo(float).eps * far) & (1e-3 * sd < eps * far)):
+        warnings.warn(
+            f"x_obs varies too little so far from zero for {dtype} numbers; subtract an offset from data and "
+            "simulations, or set jax.config.update('jax_enable_x64', True).",
+            stacklevel=4,
+        )
 
 
 def _digest(*arrays: np.ndarray | None) -> str:
@@ -356,7 +396,7 @@ def _loop(
 ) -> Result:
     run_chunk = _host_chunk if isinstance(simulate, HostSimulator) else _compiled_chunk
     steps, status, cut = int(state.horizon), "", 0
-    window = min(steps // LEAST_STEPS, CHUNK) // chunk  # so many chunks decide whether a simulator is of use
+    window = min(steps // LEAST_STEPS, CHUNK)  # so many steps decide whether a simulator is of use
     # tqdm's None: silent when not on a terminal
     bar = tqdm(
         total=steps, initial=int(state.step), unit=" steps", disable=None if progress else True, dynamic_ncols=True
@@ -366,10 +406,14 @@ def _loop(
             while int(state.step) < steps:
                 state, info = run_chunk(simulate, trainer.ask, trainer.tell, settings, chunk, key, state)
                 history.append(jax.tree.map(np.asarray, info))
-                share = np.mean([info.failed.sum() for info in history[-window:]]) / (chunk * settings.calls)
-                if share == 1 and len(history) == window:
-                    raise _useless(history[0], space, window * chunk * settings.calls)
-                if folder is not None:
+                share = np.concatenate([i.failed for i in history[-window:]])[-window:].mean() / settings.calls
+                if share == 1 and int(state.step) == window:
+                    raise _useless(history[0], space, window * settings.calls)
+                if not (np.isfinite(history[-1].gap).all() and np.isfinite(history[-1].u).all()):
+                    status = "not finite"
+                    break
+                # Not before the first window is done: a simulator of no use leaves the folder free for the next try
+                if folder is not None and int(state.step) >= window:
                     folder.save(state, history)
                 bar.update(chunk)
                 if not bar.disable:
@@ -377,7 +421,7 @@ def _loop(
                     words = ", ".join(f"{name}={value:.4g}" for name, value in now)
                     calls = int(state.step) * settings.calls
                     bar.set_postfix_str(f"gap {history[-1].gap.mean():.3g}, {calls:,} calls, {words}")
-                if share > 0.9 and len(history) >= window:
+                if share > 0.9 and int(state.step) >= window:
                     status = "failed"
                     break
     except KeyboardInterrupt:
@@ -398,39 +442,41 @@ def _useless(first: Info, space: Space, calls: int) -> ValueError:
     )
 
 
+def _moving(settings: Settings, space: Space, info: Info) -> str:
+    """Name the parameters whose mean over the averaged steps' first half differs from that of their second half."""
+    late = max(2, int(settings.average * len(info.u)))
+    u, sd = info.u[-late:], info.sd[-late:]
+    drift = np.abs(u[late // 2 :].mean(0) - u[: late // 2].mean(0))
+    # A short run may creep for want of steps: about rate * sd a step
+    reach = settings.proposal_rate[1] * sd.sum(0) / 2
+    enough = np.minimum(np.maximum(0.1, sd[-1]), 0.25 * reach)
+    return ", ".join(name for name, d, limit in zip(space.names, drift, enough, strict=True) if d > limit)
+
+
 def _result(
     settings: Settings, space: Space, x: np.ndarray, state: State, history: list[Info], status: str, cut: int
 ) -> Result:
     info: Info = jax.tree.map(lambda *a: np.concatenate(a), *history)
     done, calls, failed = int(state.step), int(state.step) * settings.calls + cut, int(info.failed.sum())
-    averaging = done > (1 - settings.average) * int(state.horizon)
-    proposal = state.average if averaging else state.proposal
-    # Moving still? The mean of the averaged steps' first half against that of their second half, in u
-    late = info.u[-max(2, int(settings.average * int(state.horizon))) :]
-    half = len(late) // 2
-    drift = np.abs(late[half:].mean(0) - late[:half].mean(0))
-    # A short run may creep for want of steps: at most rate * sd a step
-    reach = settings.rate[0] * info.sd[-len(late) :].sum(0) / 2
-    enough = np.minimum(np.maximum(0.1, info.sd[-1]), 0.25 * reach)
-    moving = [name for name, d, limit in zip(space.names, drift, enough, strict=True) if d > limit]
     message = {
+        "not finite": f"the critic or the proposal was not finite around step {done}; the estimate is of no use.",
         "failed": f"more than 90 % of the simulations were not finite around step {done}; the estimate is of no use.",
         "stopped": f"stopped by the user after {done} of {int(state.horizon)} steps.",
     }.get(status, "")
-    if not status:
-        status = "budget" if moving else "converged"
-        message = (
-            f"{', '.join(moving)} still moved at the end of {done} steps; a larger budget may help."
-            if moving
-            else f"the estimate stood still over the last {len(late)} of {done} steps."
-        )
+    if not status and (moving := _moving(settings, space, info)):
+        status, message = "budget", f"{moving} still moved at the end of {done} steps; a larger budget may help."
+    elif not status and done < FEW_STEPS:
+        status, message = "budget", f"{done} steps are few, at least {FEW_STEPS} are usual; a larger budget may help."
+    elif not status:
+        last = int(settings.average * done)
+        status, message = "converged", f"the estimate stood still over the last {last} of {done} steps."
     return Result(
         space=space,
-        proposal=proposal,
+        proposal=state.average,
         critic=state.critic,
         calls=calls,
         failures={"non-finite": failed},
-        status=status,  # pyright: ignore[reportArgumentType]
+        status="failed" if status == "not finite" else status,  # pyright: ignore[reportArgumentType]
         message=message,
         history={
             "calls": settings.calls * np.arange(1, done + 1),

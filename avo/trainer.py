@@ -22,7 +22,7 @@ iterates are averaged. The critic meets the observations in turn, each as often 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -52,16 +52,19 @@ class Settings:
         pairs: mirrored pairs of simulations per proposal step.
         critic_rate: first and last step size of the critic's Adam.
         rate: first and last step size of the proposal's Adam: in zeta, units of its own spread, for a point, where the
-            first one holds throughout; in psi for a population. None: (0.1, 0.1) for a point, (0.05, 0.002) for a
-            population, whose spread collapses under longer steps.
-        spread: first and last standard deviation of q in the direction that moves x most, in u.
-        ceiling: first and last limit of q's standard deviation in any direction, in u.
-        watch: limit of q's standard deviation in any direction, in u, in the simulations that train the critic.
+            first one holds throughout; in psi for a population. None: 0.1 for a point, (0.05, 0.002) for a population,
+            whose spread collapses under longer steps.
+        spread: first and last standard deviation of q in the direction that moves x most, in u; the first is the
+            proposal's own where one is given.
+        ceiling: first and last limit of q's standard deviation in any direction, in u; the first likewise.
+        watch: limit of q's standard deviation in any parameter, in u, in the simulations that train the critic.
         reach: first and last limit of |loc| for parameters with two bounds, in u; sigmoid(u) is flat far out.
         anneal: fraction of the steps over which spread, ceiling and reach go geometrically from first to last.
         average: fraction of the steps, the last ones, whose proposals are averaged.
-        baseline: "leave-one-out", "optimal", "mean" or "none", see avo/gradients.py.
-        entropy: gamma, the weight of q's entropy in the proposal's loss; above zero makes a population's q narrower.
+        baseline: "leave-one-out", "optimal", "mean" or "none", see avo/gradients.py. It matters for a population; in a
+            point's gradient the two halves of a mirrored pair cancel whatever they share.
+        entropy: gamma, the weight of q's entropy in the proposal's loss; above zero makes a population's q narrower,
+            below zero wider.
         target: "point" (one theta for all observations) or "population" (each its own).
 
     Raises:
@@ -76,7 +79,7 @@ class Settings:
     batch: int = 64
     pairs: int = 32
     critic_rate: tuple[float, float] = (4e-3, 1.5e-3)
-    rate: tuple[float, float] = None  # type: ignore[assignment]  # __post_init__ fills it in
+    rate: tuple[float, float] | None = None
     spread: tuple[float, float] = (1.5, 0.01)
     ceiling: tuple[float, float] = (1.5, 0.15)
     watch: float = 0.1
@@ -88,9 +91,6 @@ class Settings:
     target: Target = "point"
 
     def __post_init__(self) -> None:
-        if self.rate is None:
-            # The way for a frozen dataclass to compute a default
-            object.__setattr__(self, "rate", (0.05, 0.002) if self.target == "population" else (0.1, 0.1))
         for name in ("critic_steps", "batch", "pairs"):
             value = getattr(self, name)
             if not isinstance(value, (int, np.integer)) or value < 1:
@@ -99,9 +99,12 @@ class Settings:
             raise ValueError("Settings: pairs must be at least 2, or the baseline has nothing left to average; got 1.")
         for name in ("critic_rate", "rate", "spread", "ceiling", "reach"):
             value = getattr(self, name)
+            if name == "rate" and value is None:
+                continue
             if np.shape(value) != (2,) or not all(0 < v < math.inf for v in value):
                 raise ValueError(f"Settings: {name} must be two numbers above zero, (first, last); got {value!r}.")
-            object.__setattr__(self, name, tuple(map(float, value)))  # lists, as JSON has them, cannot be hashed
+            # The way into a frozen dataclass: lists, as JSON has them, cannot be hashed
+            object.__setattr__(self, name, tuple(map(float, value)))
         if not self.watch > 0:
             raise ValueError(f"Settings: watch must be above zero; got {self.watch!r}.")
         for name in ("anneal", "average"):
@@ -110,6 +113,8 @@ class Settings:
         for name, known in (("baseline", Baseline), ("target", Target)):
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(known))}; got {getattr(self, name)!r}.")
+        if not math.isfinite(self.entropy):
+            raise ValueError(f"Settings: entropy must be a finite number; got {self.entropy!r}.")
         if self.entropy and self.target == "point":
             raise ValueError(
                 "entropy acts on a learned spread, and target='point' anneals the spread; "
@@ -138,6 +143,11 @@ class Settings:
             if changes.get("target") != "population":
                 known["rate"] = (0.1 * min(max(9000 * 32 / max(budget, 1), 1.0), 4.0) ** 0.5,) * 2
         return Settings(**(known | changes))
+
+    @property
+    def proposal_rate(self) -> tuple[float, float]:
+        """First and last step size of the proposal's Adam: `rate`, or the target's default."""
+        return self.rate or {"point": (0.1, 0.1), "population": (0.05, 0.002)}[self.target]
 
     @property
     def calls(self) -> int:
@@ -267,12 +277,12 @@ def _move(space: Space, s: Settings, state: State, move: Any, dz: Array, ok: Arr
     reach = jnp.where(bounded, _geometric(s.reach, annealed), jnp.inf)
     along = q.factor() @ move.loc
     if s.target == "point":
-        loc = jnp.clip(q.loc - s.rate[0] * along, -reach, reach)
+        loc = jnp.clip(q.loc - s.proposal_rate[0] * along, -reach, reach)
         assert state.pending is not None
         metric = metric.update(2 * state.pending.zeta @ q.factor().T, dz, ok)
         spread = _geometric(s.spread, annealed), _geometric(s.ceiling, annealed)
         return eqx.tree_at(lambda q: q.loc, q, loc).with_factor(metric.factor(*spread)), metric
-    rate = _geometric(s.rate, state.step / state.horizon)
+    rate = _geometric(s.proposal_rate, state.step / state.horizon)
     q = jax.tree.map(lambda p, m: p - rate * m, q, eqx.tree_at(lambda m: m.loc, move, along))
     return eqx.tree_at(lambda q: q.loc, q, jnp.clip(q.loc, -reach, reach)), metric
 
@@ -327,6 +337,25 @@ def standardize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])
 
 
+def _check_parts(loss: Any, critic: Any, proposal: Any) -> None:
+    if not (hasattr(loss, "critic") and hasattr(loss, "cost")):
+        raise ValueError(f"loss must be a critic's loss such as avo.critics.wasserstein('two-sided'); got {loss!r}.")
+    for name, part, call in (("critic", critic, "(key, x_shape)"), ("proposal", proposal, "(dim)")):
+        if not (part is None or isinstance(part, eqx.Module) or callable(part)):
+            raise ValueError(f"{name} must be a module or a function {name}{call} that makes one; got {part!r}.")
+
+
+def _from(q: Any, s: Settings) -> Settings:
+    """Begin where a given proposal is: at its own width, and no nearer to u = 0."""
+    width, far = float(jnp.max(_sd(q))), float(jnp.max(jnp.abs(q.loc)))
+    return replace(
+        s,
+        spread=(width, min(width, s.spread[1])),
+        ceiling=(width, min(width, s.ceiling[1])),
+        reach=(max(far, s.reach[0]), max(far, s.reach[1])),
+    )
+
+
 def make_trainer(
     space: Space,
     x_obs: np.ndarray,
@@ -371,7 +400,12 @@ def make_trainer(
 
     settings = settings or Settings()
     loss = loss or critics.wasserstein()
-    ask, tell = _functions(space, loss, settings)
+    _check_parts(loss, critic, proposal)
+    q: Any = Gaussian.start if proposal is None else proposal
+    q = q if isinstance(q, eqx.Module) else q(space.dim)
+    if q.loc.shape != (space.dim,):
+        raise ValueError(f"proposal must have one dimension per parameter, {space.dim}; got {q.loc.shape[0]}.")
+    ask, tell = _functions(space, loss, settings if proposal is None else _from(q, settings))
     dtype = jnp.result_type(float)
     x = np.asarray(x_obs, dtype=np.float64)
     shift, scale = standardize(x)
@@ -384,13 +418,17 @@ def make_trainer(
     def as_jax(a: np.ndarray) -> Array:
         return jnp.asarray(a, dtype)
 
-    data = Data(as_jax(z), None if inputs is None else as_jax(inputs), as_jax(shift), as_jax(scale))
+    # The critic meets the observations in this order; that of the file may be by time, by dose, by size
+    order = np.random.default_rng(0).permutation(len(z))
+    known = None if inputs is None else as_jax(np.asarray(inputs)[order])
+    data = Data(as_jax(z[order]), known, as_jax(shift), as_jax(scale))
 
     def init(key: PRNGKeyArray) -> State:
-        d = critics.mlp if critic is None else critic
+        d: Any = critics.mlp if critic is None else critic
         d = d if isinstance(d, eqx.Module) else d(key, z.shape[1:])
-        q: Any = Gaussian.start if proposal is None else proposal
-        q = q if isinstance(q, eqx.Module) else q(space.dim)
+        value = getattr(eqx.filter_eval_shape(d, data.z[0]), "shape", None)
+        if value != ():
+            raise ValueError(f"critic must map one observation, here {z.shape[1:]}, to a scalar; it makes {value}.")
         return State(
             step=jnp.array(0),
             horizon=jnp.array(steps),

@@ -105,30 +105,6 @@ def data_folder() -> Path:
     return Path(os.environ.get("AVO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
-def scales(paths: Float[ArrayLike, "m points"]) -> dict[str, float]:
-    """Compute three closed-form scales of the increments of paths that start at 0, equal for Brownian motion.
-
-    Args:
-        paths: with shape (m, points), without their start.
-
-    Returns:
-        "sd", the standard deviation of all increments; "window", the median of the paths' own standard deviations;
-        "iqr", the inter-quartile range over that of N(0, 1).
-
-    Example:
-        >>> paths = np.cumsum([[1.0, -1.0, 1.0, -1.0], [2.0, -2.0, 2.0, -2.0]], axis=1)
-        >>> {name: round(value, 4) for name, value in scales(paths).items()}
-        {'sd': 1.5811, 'window': 1.5, 'iqr': 1.8533}
-    """
-    increments = np.diff(np.asarray(paths), axis=1, prepend=0.0)
-    low, high = np.percentile(increments, [25, 75])
-    return {
-        "sd": float(increments.std()),
-        "window": float(np.median(increments.std(axis=1))),
-        "iqr": float((high - low) / 1.348980),
-    }
-
-
 def explained(observed: Float[ArrayLike, "points"], fitted: Float[ArrayLike, "points"]) -> float:
     """Fraction of the variance of one curve that another explains, 1 - sum (y - f)^2 / sum (y - mean y)^2.
 
@@ -208,7 +184,7 @@ def bitcoin(folder: Path, budget: int | None = None, seed: int = 0) -> Row:
     x = price_paths(folder)
     result, row = _timed(brownian(MINUTES, float(MINUTES)).simulate, x, PRICE_SPACE, budget, seed)
     mu, sigma = result.theta.tolist()
-    known = scales(x)
+    known = data.scales(x)
     mu_sd, one = sigma / np.sqrt(x.size), sigma / np.sqrt(MINUTES)
     return row | {
         "recording": f"bitcoin, {MINUTES} min windows of log price",

@@ -117,8 +117,9 @@ def test_csv_ragged_row(tmp_path):
 
 
 def test_csv_without_numbers(tmp_path):
-    for name, text in (("names.csv", "a,b\n"), ("semicolons.csv", "1;2\n3;4\n"), ("blank.csv", "\n \n")):
-        with pytest.raises(ValueError, match=r"must hold numbers in cells separated by commas; it holds none"):
+    cases = (("names.csv", "a,b\n", "'a,b'"), ("semicolons.csv", "1;2\n3;4\n", "'1;2'"), ("blank.csv", "\n \n", "''"))
+    for name, text, first in cases:
+        with pytest.raises(ValueError, match=rf"numbers in cells separated by commas; its first line is {first}"):
             data.read(written(tmp_path / name, text))
     (tmp_path / "latin.csv").write_bytes("größe\n1\n".encode("latin-1"))
     (tmp_path / "plain.csv.gz").write_bytes(b"1,2\n")
@@ -395,3 +396,8 @@ def test_values_that_are_not_finite(at, value, shape, message):
 def test_observations_that_are_not_an_array_of_numbers(x, message):
     with pytest.raises(ValueError, match=message):
         data.validate_observations(x, "x_new")
+
+
+def test_csv_with_numbered_columns(tmp_path):
+    file = written(tmp_path / "numbered.csv", "0,1\n0.5,2.5\n0,1\n")
+    np.testing.assert_array_equal(data.read(file), [[0.5, 2.5], [0.0, 1.0]])

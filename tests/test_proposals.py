@@ -105,3 +105,15 @@ def test_start(full: bool) -> None:
     np.testing.assert_array_equal(default.loc, np.zeros(2))
     np.testing.assert_allclose(default.sd(), [START_SD] * 2, rtol=1e-14)
     assert default.lower is not None
+
+
+@pytest.mark.parametrize("q", PROPOSALS.values(), ids=PROPOSALS)
+def test_score_is_the_gradient_of_log_prob(q: Gaussian) -> None:
+    z = jnp.asarray(np.random.default_rng(5).normal(size=(4, 3)))
+    score, u = q.score(z), q.spread(z)
+    for i in range(4):
+        exact = jax.grad(lambda q, i=i: q.log_prob(u[i]))(q)
+        np.testing.assert_allclose(score.loc[i], q.factor().T @ exact.loc, rtol=1e-10)
+        np.testing.assert_allclose(score.log_scale[i], exact.log_scale, rtol=1e-10)
+        for ours, its in zip(jax.tree.leaves(score.lower), jax.tree.leaves(exact.lower), strict=True):
+            np.testing.assert_allclose(ours[i], its, rtol=1e-10, atol=1e-12)

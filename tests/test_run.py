@@ -11,6 +11,7 @@ import pytest
 
 import avo
 from avo.critics import mlp, wasserstein
+from avo.run import _plan
 
 # Quick enough for tests of the machinery: 16 calls a step
 TINY = avo.Settings(batch=8, pairs=4)
@@ -83,7 +84,7 @@ def test_slope_is_seen_in_the_joint_distribution_with_the_inputs() -> None:
     x = line(jax.random.key(3), jnp.tile(truth, (1000, 1)), c)
     space = avo.Space(slope=avo.Interval(-5, 5), noise=avo.LogInterval(0.05, 5))
     for seed in (0, 1):
-        slope, noise = avo.fit(line, x, space, inputs=c, budget=400_000, seed=seed, progress=False).theta
+        slope, noise = avo.fit(line, x, space, inputs=c, seed=seed, progress=False).theta
         # 1000 pairs fix the slope to .6 / sqrt(1000) = .02 and the noise to 2 %
         assert abs(slope + 1.7) < 0.06
         assert abs(noise / 0.6 - 1) < 0.1
@@ -251,6 +252,62 @@ def test_a_fit_works_beside_a_region_that_fails() -> None:
     assert abs(np.log(result.theta[1] / TRUTH[1])) < 0.05
 
 
+def test_a_simulator_of_no_use_leaves_its_folder_free(tmp_path: Path) -> None:
+    nan = avo.from_numpy(lambda rng, theta: np.full(10, np.nan))
+    with pytest.raises(ValueError, match=r"in all of its first 48 draws"):  # 3 of 60 steps
+        fit(nan, budget=60 * TINY.calls, out=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_few_steps_are_not_called_converged() -> None:
+    result = fit(
+        avo.from_numpy(row), budget=100 * TINY.calls, settings=avo.Settings(batch=8, pairs=4, rate=(1e-9, 1e-9))
+    )
+    assert result.status == "budget" and result.message.startswith("100 steps are few")
+
+
+def test_a_fit_that_still_moves_says_which_parameter() -> None:
+    # The mean is far out of reach within 100 short steps
+    slow = avo.Settings(batch=8, pairs=4, rate=(0.02, 0.02))
+    result = fit(avo.from_numpy(row), X_OBS + 6.0, budget=100 * slow.calls, settings=slow)
+    assert result.status == "budget" and "mean" in result.message and "still moved" in result.message
+
+
+def test_a_critic_that_is_not_finite_is_blamed() -> None:
+    class Broken(eqx.Module):
+        slope: Any
+
+        def __call__(self, x: Any) -> Any:
+            return jnp.sum(self.slope * x) * jnp.nan
+
+    for simulator in (simulate, avo.from_numpy(row)):
+        result = fit(simulator, critic=Broken(jnp.ones(10)))
+        assert result.status == "failed" and result.message.startswith("the critic or the proposal was not finite")
+
+
+def test_the_order_of_observations_does_not_matter() -> None:
+    ordered = X_OBS[np.argsort(X_OBS.mean(1))]
+    result = fit(simulate, ordered, budget=100_000, settings=None)
+    assert abs(result.theta[0] - TRUTH[0]) < 0.05
+    assert abs(np.log(result.theta[1] / TRUTH[1])) < 0.05
+
+
+def test_single_precision_is_not_asked_for_too_much() -> None:
+    far = avo.Space(mean=avo.Interval(1e6, 1e6 + 1), sd=avo.LogInterval(0.1, 10))
+    with jax.enable_x64(False):
+        with pytest.raises(ValueError, match=r"mean in .* is too narrow so far from zero for float32"):
+            fit(avo.from_numpy(row), space=far)
+        with pytest.warns(UserWarning, match=r"x_obs varies too little so far from zero for float32"):
+            with pytest.raises(ValueError, match="budget=1 is too small"):
+                fit(avo.from_numpy(row), X_OBS + 1e6, budget=1)
+
+
+def test_target_alone_decides_the_default_rate() -> None:
+    for settings, target in ((avo.Settings(), "population"), (avo.Settings(target="population"), "point")):
+        plan = _plan(10**6, settings, target, host=False)[0]
+        assert plan.proposal_rate == ((0.05, 0.002) if target == "population" else (0.1, 0.1))
+
+
 def test_nan_everywhere() -> None:
     simulator = avo.from_numpy(lambda rng, theta: np.full(10, np.nan))
     with pytest.raises(
@@ -284,10 +341,10 @@ def test_an_error_of_the_users_function_is_passed_on() -> None:
 
 
 class Interrupted:
-    """A NumPy simulator that is stopped by Ctrl-C after some calls."""
+    """The NumPy simulator `row`, stopped by Ctrl-C after some calls."""
 
     def __init__(self, after: int) -> None:
-        self.left = after
+        self.left, self.__qualname__ = after, row.__qualname__
 
     def __call__(self, rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
         self.left -= 1
@@ -319,6 +376,47 @@ def test_a_finished_run_is_loaded_without_a_call(tmp_path: Path) -> None:
     assert equal(fit(avo.from_numpy(Interrupted(0)), out=tmp_path, resume=True), done)
 
 
+def test_a_resumed_run_judges_failures_by_the_latest_steps(tmp_path: Path) -> None:
+    # One draw in eight fails; 300 steps at once in the history of the resumed run are not 300 * 16 failures of one step
+    def flaky(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        calls[0] += 1
+        if calls[0] == stop:
+            raise KeyboardInterrupt
+        return row(rng, theta) * (np.nan if rng.random() < 0.125 else 1.0)
+
+    calls, stop, budget = [0], 300 * TINY.calls + 3, 400 * TINY.calls
+    assert fit(avo.from_numpy(flaky), budget=budget, out=tmp_path).status == "stopped"
+    resumed = fit(avo.from_numpy(flaky), budget=budget, out=tmp_path, resume=True)
+    calls, stop = [0], -1
+    assert equal(resumed, fit(avo.from_numpy(flaky), budget=budget))
+    assert resumed.status != "failed" and 600 < resumed.failures["non-finite"] < 1000
+
+
+def test_a_result_without_a_run_is_never_taken_for_the_fit(tmp_path: Path) -> None:
+    fit(avo.from_numpy(row)).save(tmp_path)
+    for resume in (False, True):
+        with pytest.raises(FileExistsError, match=r"already holds a run; choose another folder\.$"):
+            fit(avo.from_numpy(row), out=tmp_path, resume=resume)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.npz", "fit.json"])
+def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
+    fit(avo.from_numpy(Interrupted(4 * TINY.calls)), budget=LONG, out=tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"no such thing"):
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(ValueError, match=rf"{name} is damaged; delete it"):
+            fit(avo.from_numpy(row), budget=LONG, out=tmp_path, resume=True)
+
+
+def test_an_impossible_folder_is_refused_before_the_first_call(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"is a file; choose a folder"):
+        fit(avo.from_numpy(Interrupted(0)), out=tmp_path / "file")
+    with pytest.raises(ValueError, match=r"cannot be made \(Not a directory\)"):
+        fit(avo.from_numpy(Interrupted(0)), out=tmp_path / "file" / "run")
+
+
 def test_a_finished_run_with_own_modules_is_loaded(tmp_path: Path) -> None:
     own: dict[str, Any] = {
         "critic": lambda key, shape: eqx.nn.Linear(shape[0], "scalar", key=key),
@@ -341,7 +439,7 @@ def test_a_stop_before_the_first_step_is_passed_on(tmp_path: Path) -> None:
     ("changed", "words"),
     [
         ({"seed": 8}, r"holds a run with other seed; resume needs the same"),
-        ({"budget": LONG + 3 * TINY.calls}, r"holds a run with other steps"),
+        ({"budget": LONG + 3 * TINY.calls}, r"holds a run with other budget, in steps"),
         ({"settings": avo.Settings(batch=8, pairs=4, rate=(0.2, 0.02))}, r"holds a run with other settings"),
         ({"x": X_OBS + 1.0}, r"holds a run with other data"),
         ({"space": avo.Space(mean=avo.Interval(-9, 10), sd=avo.LogInterval(0.1, 10))}, r"with other space"),
@@ -399,7 +497,11 @@ def test_few_observations_are_warned_of() -> None:
     ("simulator", "options", "words"),
     [
         (lambda theta: theta, {}, r"simulate must be callable as <lambda>\(key, theta\)"),
-        (lambda key, theta, c: theta, {}, r"pass inputs= if it has known conditions"),
+        (
+            lambda key, theta, c: theta,
+            {},
+            r"got <lambda>\(key, theta, c\). Known conditions need .*inputs=",
+        ),
         (lambda key, theta: theta, {"inputs": np.arange(500.0)}, r"\(key, theta, inputs\) since inputs were given"),
         (avo.from_numpy(row), {"inputs": np.arange(500.0)}, r"row\(rng, theta, inputs\) since inputs were given"),
         (3, {}, r"simulate must be a function simulate\(key, theta\) -> x; got 3"),
@@ -414,7 +516,23 @@ def test_few_observations_are_warned_of() -> None:
         ),
         (lambda key, theta: np.array([[float(t[0])] * 10 for t in theta]), {}, r"not written in JAX.*avo.from_numpy"),
         (lambda key, theta: theta[theta[:, 0] > 0], {}, r"not written in JAX.*avo.from_numpy"),
-        (lambda key, theta: {}["sd"], {}, r"simulate failed with KeyError: 'sd' It was given a key and theta \(4, 2\)"),
+        (
+            lambda key, theta: {}["sd"],
+            {},
+            r"simulate failed with KeyError: 'sd'. It was given a key, .*\(4, 2\), many",
+        ),
+        (row, {}, r"simulate failed with AttributeError.* has no attribute normal.*wrap it by avo.from_numpy\(fn\)"),
+        (avo.simulators.get("poisson"), {}, r"got a Problem, pass its .simulate"),
+        (simulate, {"loss": "two-sided"}, r"loss must be a critic's loss such as .*; got 'two-sided'"),
+        (simulate, {"critic": "mlp"}, r"critic must be a module or a function critic\(key, x_shape\).*; got 'mlp'"),
+        (
+            simulate,
+            {"critic": eqx.nn.Linear(10, 3, key=jax.random.key(0))},
+            r"critic must map .* \(10,\), to a scalar",
+        ),
+        (simulate, {"proposal": 3}, r"proposal must be a module or a function proposal\(dim\) that makes one; got 3"),
+        (simulate, {"proposal": avo.Gaussian.start(3)}, r"proposal must have one dimension per parameter, 2; got 3"),
+        (simulate, {"settings": {"batch": 3}}, r"settings must be avo.Settings"),
         (avo.from_numpy(lambda rng, t: t), {}, r"like a row of x_obs: expected \(10,\) for each theta, got \(2,\)"),
         (avo.from_numpy(lambda rng, t: t[:1]), {}, r"expected \(10,\) for each theta, got \(1,\)"),
         (avo.from_numpy(lambda rng, t: t, batched=True), {}, r"expected \(10,\) for each theta, got \(2,\)"),
