@@ -50,7 +50,12 @@ class Gaussian(eqx.Module):
         )
 
     def factor(self) -> Float[Array, "d d"]:
-        """Compute L, the lower-triangular factor of the covariance."""
+        """Compute L, the lower-triangular factor of the covariance, with shape (d, d).
+
+        Example:
+            >>> Gaussian(jnp.zeros(2), jnp.zeros(2), jnp.array([[0.0, 0.0], [0.5, 0.0]])).factor().tolist()
+            [[1.0, 0.0], [0.5, 1.0]]
+        """
         unit = jnp.eye(self.loc.shape[0], dtype=self.loc.dtype)
         if self.lower is not None:
             unit = unit + jnp.tril(self.lower, -1)
@@ -78,6 +83,10 @@ class Gaussian(eqx.Module):
 
         Returns:
             A tree like psi, each leaf with a leading axis n.
+
+        Example:
+            >>> Gaussian.start(1, full=False).score(jnp.array([[2.0], [0.5]])).log_scale.tolist()
+            [[3.0], [-0.75]]
         """
         if self.lower is None:
             return Gaussian(z, z**2 - 1)
@@ -94,7 +103,13 @@ class Gaussian(eqx.Module):
         return jnp.sqrt(jnp.sum(self.factor() ** 2, axis=1))
 
     def with_factor(self, factor: Float[Array, "d d"]) -> "Gaussian":
-        """Keep the centre and take the covariance factor factor^T; a diagonal proposal takes its diagonal only."""
+        """Keep the centre and take the covariance factor factor^T; a diagonal proposal takes its diagonal only.
+
+        Example:
+            >>> q = Gaussian.start(2).with_factor(jnp.array([[0.0, 3.0], [0.5, 0.0]]))
+            >>> bool(jnp.allclose(q.factor(), jnp.diag(jnp.array([3.0, 0.5]))))
+            True
+        """
         covariance = factor @ factor.T
         if self.lower is None:
             return Gaussian(self.loc, 0.5 * jnp.log(jnp.diagonal(covariance)))

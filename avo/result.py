@@ -51,6 +51,7 @@ class Result:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the parameters, in the order of theta."""
         return self.space.names
 
     @property
@@ -68,7 +69,7 @@ class Result:
         return self.space.constrain(self.proposal.sample(key, n))
 
     def summary(self, truth: np.ndarray | None = None) -> str:
-        """Print the estimates as a table, beside the truth where it is known; of a population middle and spread.
+        """Write the estimates as a table, beside the truth where it is known; of a population middle and spread.
 
         Args:
             truth: known parameters, with shape (d,), for fits of simulated observations.
@@ -142,6 +143,9 @@ def load(path: str | Path, like: Any = None) -> Result:
         path: the folder.
         like: where the fit used a custom critic or proposal: a module of the same structure to fill, or a pair
             (proposal, critic) of such.
+
+    Returns:
+        The `Result`, equal to the saved one to the bit.
 
     Raises:
         FileNotFoundError: if the folder holds no result.

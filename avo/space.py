@@ -227,14 +227,17 @@ class Space:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the parameters, in the order of theta's columns."""
         return tuple(self._parameters)
 
     @property
     def dim(self) -> int:
+        """Number of parameters, d."""
         return len(self._parameters)
 
     @property
     def units(self) -> tuple[str, ...]:
+        """Units of the parameters; "" where none was given."""
         return tuple(p.unit for p in self)
 
     def __iter__(self) -> Iterator[Parameter]:
@@ -263,6 +266,10 @@ class Space:
 
         Raises:
             ValueError: if the last axis is not d.
+
+        Example:
+            >>> Space(a=Interval(-3, 5), b=Positive(2.5)).constrain([[0.0, 0.0]]).tolist()
+            [[1.0, 2.5]]
         """
         u = self._wide(u, "u")
         return jnp.stack([p.constrain(u[..., i]) for i, p in enumerate(self)], axis=-1)
@@ -278,6 +285,10 @@ class Space:
 
         Raises:
             ValueError: if the last axis is not d, or a value lies outside its support.
+
+        Example:
+            >>> Space(a=Interval(-3, 5), b=Positive(2.5)).unconstrain([1.0, 2.5]).tolist()
+            [0.0, 0.0]
         """
         theta = self._wide(theta, "theta")
         if not isinstance(theta, jax.core.Tracer):

@@ -14,7 +14,7 @@ import pytest
 import avo
 from avo.critics import Loss, mlp, wasserstein
 from avo.run import simulate_jax
-from avo.trainer import _gradient, standardize
+from avo.trainer import _gradient, _move, standardize
 
 # Odd sizes, so that nothing fits by accident
 SMALL = avo.Settings(critic_steps=2, batch=9, pairs=6, average=0.25)
@@ -182,6 +182,88 @@ def test_the_critic_meets_every_observation_equally_often() -> None:
     np.testing.assert_array_equal(counts, 10)
 
 
+def test_the_critic_watches_a_narrowed_proposal_and_the_pairs_do_not() -> None:
+    settings = avo.Settings(batch=4000, pairs=2000, watch=0.2)
+    trainer = avo.make_trainer(SPACE, X_OBS, steps=10, settings=settings, critic=small_critic, loss=LOSS)
+    _, state = trainer.ask(KEY, trainer.init(KEY))
+    u = np.asarray(state.pending.u)
+    # The standard error of a standard deviation from n draws is sd / sqrt(2 n)
+    np.testing.assert_allclose(u[:4000].std(0), 0.2, rtol=4 / np.sqrt(8000))
+    np.testing.assert_allclose(u[4000:].std(0), 1.5, rtol=4 / np.sqrt(4000))
+
+
+def test_a_pair_with_one_failed_half_is_left_out_of_the_metric(small: Fit) -> None:
+    theta, state = small.ask(KEY, small.trainer.init(KEY))
+    x = np.array(simulate(jax.random.key(8), theta))
+    one, both = x.copy(), x.copy()
+    one[20] = np.nan  # the third of six plus rows, which follow 18 of the critic
+    both[[20, 26]] = np.nan
+    metrics = [small.tell(state, theta, jnp.asarray(a))[0].metric for a in (x, one, both)]
+    assert same(metrics[1], metrics[2]) and not same(metrics[0], metrics[1])
+
+
+@pytest.mark.parametrize(("late", "end"), [(False, 0), (True, 1)])
+def test_first_moves_have_the_length_of_their_rate(late: bool, end: int) -> None:
+    # Adam's first move is the sign of the gradient times the rate; for loc in units of the proposal's spread
+    settings = avo.Settings(batch=9, pairs=6, target="population", rate=(0.03, 0.004), critic_rate=(0.02, 0.007))
+    start = avo.Gaussian(jnp.array([0.3, -0.2, 0.1]), jnp.array([-0.5, 0.4, 0.2]), jnp.tril(0.3 * jnp.ones((3, 3)), -1))
+    trainer = avo.make_trainer(
+        SPACE, X_OBS, steps=40, settings=settings, critic=small_critic, loss=LOSS, proposal=start
+    )  # fmt: skip
+    state = trainer.init(KEY)
+    before = state._replace(step=state.horizon) if late else state
+    theta, asked = trainer.ask(KEY, before)
+    after, _ = trainer.tell(asked, theta, simulate(jax.random.key(8), theta))
+    moved = np.linalg.solve(np.asarray(start.factor()), np.asarray(after.proposal.loc - start.loc))
+    np.testing.assert_allclose(np.abs(moved), (0.03, 0.004)[end], rtol=1e-4)
+    np.testing.assert_allclose(np.abs(after.proposal.log_scale - start.log_scale), (0.03, 0.004)[end], rtol=1e-4)
+    steps = [
+        np.abs(a - b).max()
+        for a, b in zip(jax.tree.leaves(after.critic), jax.tree.leaves(state.critic), strict=True)
+        if eqx.is_inexact_array(a)
+    ]
+    np.testing.assert_allclose(steps[0], (0.02, 0.007)[end], rtol=1e-3)
+
+
+def test_inputs_are_standardised_and_stay_with_their_observation() -> None:
+    c = np.random.default_rng(4).normal(30.0, 7.0, (50, 1))
+    x = np.concatenate([2.0 * c, -c], axis=1)
+    space = avo.Space(a=avo.Real())
+    data = avo.make_trainer(space, x, steps=10, inputs=c, critic=small_critic, loss=LOSS).init(KEY).data
+    np.testing.assert_allclose(np.asarray(data.z).mean(0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(np.asarray(data.z).std(0), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(data.z[:, 0], data.z[:, 1], rtol=1e-9)
+    np.testing.assert_allclose(data.z[:, 0], (np.asarray(data.inputs)[:, 0] - c.mean()) / c.std(), rtol=1e-9)
+    assert not np.array_equal(np.asarray(data.inputs), c)  # shuffled: the order of a file may mean something
+
+
+@pytest.mark.parametrize(
+    ("budget", "pairs", "batch", "rate"),
+    [
+        (1_152_000, 32, 64, 0.1),
+        (1_151_999, 16, 64, 0.1),
+        (288_000, 16, 64, 0.1),
+        (287_999, 8, 16, 0.1),
+        (144_000, 8, 16, 0.1 * math.sqrt(2)),
+        (10_000, 8, 16, 0.2),
+    ],
+)
+def test_sizes_for_a_budget(budget: int, pairs: int, batch: int, rate: float) -> None:
+    settings = avo.Settings.for_budget(budget)
+    assert (settings.pairs, settings.batch) == (pairs, batch)
+    np.testing.assert_allclose(settings.proposal_rate, (rate, rate), rtol=1e-5)
+    assert avo.Settings.for_budget(budget, target="population").proposal_rate == (0.05, 0.002)
+
+
+def test_a_given_proposal_keeps_its_place_and_width() -> None:
+    start = avo.Gaussian.start(3, loc=jnp.array([4.5, -0.2, 0.1]), sd=0.05)  # beyond the first reach of 3
+    trainer = avo.make_trainer(SPACE, X_OBS, steps=1000, critic=small_critic, loss=LOSS, proposal=start)
+    theta, state = trainer.ask(KEY, trainer.init(KEY))
+    state, info = trainer.tell(state, theta, simulate(jax.random.key(8), theta))
+    assert float(info.sd.max()) <= 0.05 * 1.001
+    np.testing.assert_allclose(state.proposal.loc, start.loc, atol=0.1 * 0.05 * math.sqrt(3) * 1.01)
+
+
 def test_spread_is_annealed_in_the_stiffest_direction() -> None:
     settings = avo.Settings(batch=9, pairs=6, spread=(1.1, 0.03), anneal=0.6, ceiling=(1.1, 0.4))
     steps = 30
@@ -209,29 +291,20 @@ def test_spread_of_a_direction_that_moves_x_less_goes_to_the_ceiling() -> None:
     np.testing.assert_allclose(np.linalg.svd(factor)[1], [0.4, 0.03], rtol=1e-6)
 
 
-def test_reach_binds_parameters_with_two_bounds_only() -> None:
-    settings = avo.Settings(
-        batch=9, pairs=6, reach=(0.8, 1.7), anneal=0.9, spread=(0.1, 0.1), ceiling=(0.1, 0.1), rate=(1.0, 1.0)
-    )
+@pytest.mark.parametrize("target", ["point", "population"])
+@pytest.mark.parametrize("step", [0, 17, 39])
+def test_reach_binds_parameters_with_two_bounds_only(target: Any, step: int) -> None:
+    settings = avo.Settings(batch=9, pairs=6, reach=(0.8, 1.7), anneal=0.9, rate=(1.0, 1.0), target=target)
     space = avo.Space(a=avo.Interval(-3, 5), b=avo.LogInterval(0.5, 3), c=avo.Real(), d=avo.Positive())
-    steps = 40
-    # Starts far outside: the two bounded parameters are brought to the reach at once
-    start = avo.Gaussian.start(4, loc=jnp.array([3.0, -3.0, 3.0, -3.0]), sd=0.1)
-    x = np.asarray(space.constrain(3.0 * jnp.array([[1.0, -1.0, 1.0, -1.0]]))) + 0.01 * np.random.default_rng(1).normal(
-        size=(50, 4)
+    start = avo.Gaussian.start(4, loc=jnp.array([0.7, -0.7, 0.7, -0.7]), sd=0.1, full=False)
+    trainer = avo.make_trainer(
+        space, np.ones((50, 4)) + np.arange(50.0)[:, None], steps=40, settings=settings, critic=small_critic, loss=LOSS
     )
-    trainer = avo.make_trainer(space, x, steps=steps, settings=settings, critic=small_critic, loss=LOSS, proposal=start)
-    ask, tell = eqx.filter_jit(trainer.ask), eqx.filter_jit(trainer.tell)
-    state, locs = trainer.init(KEY), []
-    for i in range(steps):
-        theta, state = ask(jax.random.fold_in(KEY, i), state)
-        state, info = tell(state, theta, theta)
-        locs.append(np.asarray(info.u))
-    u = np.stack(locs)
-    reach = 0.8 * (1.7 / 0.8) ** np.minimum(np.arange(1, steps + 1) / (0.9 * steps), 1.0)
-    assert np.all(np.abs(u[:, :2]) <= reach[:, None] * (1 + 1e-12))
-    np.testing.assert_allclose(u[0, :2], [reach[0], -reach[0]], rtol=1e-12)
-    assert np.all(np.abs(u[0, 2:]) > 2.0)
+    _, state = trainer.ask(KEY, trainer.init(KEY)._replace(step=jnp.array(step), proposal=start))
+    push = avo.Gaussian(jnp.array([-30.0, 30.0, -30.0, 30.0]), jnp.zeros(4))  # by 30 * 0.1, outwards
+    q, _ = _move(space, settings, state, push, jnp.ones((6, 4)), jnp.ones(6, bool))
+    reach = 0.8 * (1.7 / 0.8) ** min((step + 1) / (0.9 * 40), 1.0)
+    np.testing.assert_allclose(q.loc, [reach, -reach, 3.7, -3.7], rtol=1e-12)
 
 
 def test_plain_loop_equals_the_compiled_one_and_averages_late_steps() -> None:
