@@ -195,12 +195,17 @@ def test_unknown_simulator(refused):
         (("--option", "pints=3"), "--option must be one of points, duration for brownian; got 'pints'."),
         (("--option", "points=a"), "--option does not suit brownian: points=a"),
         (("--resume",), "--resume needs --out"),
+        (("--resume", "--out", "nowhere"), "--resume: there is no folder nowhere"),
         (("--key", "x"), "give it by --data"),
         (("--data", "good.npy", "--set", "mu=1"), "leave it out with --data"),
     ],
 )
 def test_words_that_do_not_fit(refused, words, said):
     assert said in refused("fit", "brownian", *words)
+
+
+def test_option_of_a_simulator_without_options(refused):
+    assert "--option must be left out for linear5; got 'points'." in refused("fit", "linear5", "--option", "points=3")
 
 
 # --- the user's simulator --------------------------------------------------------------------------------------------
