@@ -1,8 +1,8 @@
 """Proposal distributions q(u; psi) over unconstrained parameters.
 
 A proposal is an Equinox module whose leaves are psi, with its centre `loc` among them. The trainer uses `spread`,
-`score`, `entropy`, `factor` and `with_factor`, the result `sample`; a module that has these can be handed to
-`avo.fit(proposal=...)`.
+`score`, `entropy`, `factor`, `with_factor` and `sd`, the result `sample` and `sd`; a module that has these can be
+handed to `avo.fit(proposal=...)`.
 """
 
 import math

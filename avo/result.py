@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -77,7 +76,7 @@ class Result:
         columns = {"estimate": self.theta}
         if self.settings.get("target") == "population":
             # 0.994458 standard deviations above its mean lies the 84 % point of a normal
-            sd = np.asarray(jnp.sqrt(jnp.sum(self.proposal.factor() ** 2, axis=1)))
+            sd = self.proposal.sd()
             columns = {
                 "median": self.theta,
                 "16 %": np.asarray(self.space.constrain(self.proposal.loc - 0.994458 * sd)),

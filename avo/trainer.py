@@ -175,10 +175,6 @@ def _geometric(ends: tuple[float, float], fraction: Array | float) -> Array:
     return first * (last / first) ** jnp.clip(fraction, 0.0, 1.0)
 
 
-def _sd(proposal: Any) -> Array:
-    return jnp.sqrt(jnp.sum(proposal.factor() ** 2, axis=1))
-
-
 def _rows(weight: Array, like: Array) -> Array:
     return weight.reshape(weight.shape + (1,) * (like.ndim - 1))
 
@@ -203,7 +199,7 @@ def _ask(space: Space, s: Settings, key: PRNGKeyArray, state: State) -> tuple[Ar
     zeta = orthogonal(key_pairs, s.pairs, space.dim)
     watched = jax.random.normal(key_z, (n_critic, space.dim))
     if s.target == "point":
-        watched *= jnp.minimum(1.0, s.watch / jnp.max(_sd(state.proposal)))
+        watched *= jnp.minimum(1.0, s.watch / jnp.max(state.proposal.sd()))
     u = state.proposal.spread(jnp.concatenate([watched, zeta, -zeta]))
     rows = jnp.zeros((len(u),), int)
     if state.data.inputs is not None:
@@ -307,7 +303,7 @@ def _tell(space: Space, loss: Any, s: Settings, state: State, theta: Array, x: A
         state.step + 1, state.horizon, proposal, critic, proposal_moments, critic_moments, metric, average,
         state.data, None,
     )  # fmt: skip
-    return state, Info(gap, proposal.loc, _sd(proposal), jnp.sum(~ok))
+    return state, Info(gap, proposal.loc, proposal.sd(), jnp.sum(~ok))
 
 
 @cache
@@ -347,7 +343,7 @@ def _check_parts(loss: Any, critic: Any, proposal: Any) -> None:
 
 def _from(q: Any, s: Settings) -> Settings:
     """Begin where a given proposal is: at its own width, and no nearer to u = 0."""
-    width, far = float(jnp.max(_sd(q))), float(jnp.max(jnp.abs(q.loc)))
+    width, far = float(jnp.max(q.sd())), float(jnp.max(jnp.abs(q.loc)))
     return replace(
         s,
         spread=(width, min(width, s.spread[1])),
