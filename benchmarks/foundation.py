@@ -19,8 +19,6 @@ Errors are in *positions*: 0 at a parameter's lower bound, 1 at its upper, linea
 closed forms for `poisson` and `brownian`.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from functools import lru_cache
@@ -36,6 +34,8 @@ from scipy.special import logit
 
 import avo
 from avo import critics, simulators
+from avo.benchmarks import cells
+from avo.benchmarks.cells import Study
 from avo.simulators import Problem
 from avo.simulators.ecg import FIFTEEN
 
@@ -229,14 +229,14 @@ def report(rows: list[dict[str, Any]]) -> str:
     lines = ["| task | fits | within | within 3 % alone | waveform within 2 % | median worst error | calls | s/fit |"]
     lines.append("|---|---|---|---|---|---|---|---|")
     for name in TASKS:
-        cells = [r for r in rows if r["study"] == "reliability" and r["task"] == name]
-        if cells:
-            wave = [r["waveform"] for r in cells if "waveform" in r]
+        found = [r for r in rows if r["study"] == "reliability" and r["task"] == name]
+        if found:
+            wave = [r["waveform"] for r in found if "waveform" in r]
             lines.append(
-                f"| {name} | {len(cells)} | {sum(r['within'] for r in cells)} | "
-                f"{sum(r['within_3_percent'] for r in cells)} | {sum(w <= 0.02 for w in wave) if wave else '-'} | "
-                f"{np.median([max(r['error']) for r in cells]):.4f} | "
-                f"{cells[0]['calls']:,} | {np.median([r['seconds'] for r in cells]):.1f} |"
+                f"| {name} | {len(found)} | {sum(r['within'] for r in found)} | "
+                f"{sum(r['within_3_percent'] for r in found)} | {sum(w <= 0.02 for w in wave) if wave else '-'} | "
+                f"{np.median([max(r['error']) for r in found]):.4f} | "
+                f"{found[0]['calls']:,} | {np.median([r['seconds'] for r in found]):.1f} |"
             )
     lines += [
         "",
@@ -244,10 +244,10 @@ def report(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name in ("poisson", "linear5"):
-        cells = [r for r in rows if r["study"] == "work" and r["task"] == name]
-        if cells:
-            quarter, full, mle = (float(np.median([r[k] for r in cells])) for k in ("quarter", "full", "mle"))
-            lines.append(f"| {name} | {len(cells)} | {quarter:.4f} | {full:.4f} | {full / quarter:.2f} | {mle:.4f} |")
+        found = [r for r in rows if r["study"] == "work" and r["task"] == name]
+        if found:
+            quarter, full, mle = (float(np.median([r[k] for r in found])) for k in ("quarter", "full", "mle"))
+            lines.append(f"| {name} | {len(found)} | {quarter:.4f} | {full:.4f} | {full / quarter:.2f} | {mle:.4f} |")
     for r in rows:
         if r["study"] == "speed":
             lines += [
@@ -262,34 +262,11 @@ def report(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Run a study, or print the table of what is finished."""
-    parser = argparse.ArgumentParser(
-        prog="python -m avo.benchmarks.foundation", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("study", choices=["reliability", "work", "speed", "report"], nargs="?", default="report")
-    parser.add_argument("--tasks", nargs="+", help="tasks of the study; all by default")
-    parser.add_argument("--seeds", nargs=2, type=int, metavar=("FIRST", "END"), help="range of seeds")
-    parser.add_argument("--out", type=Path, default=OUT, help="file of finished cells, one line of JSON each")
-    arguments = parser.parse_args()
-    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
-    if arguments.study == "report":
-        print(report(rows) if rows else f"{arguments.out} holds no finished cells; run a study first.")
-        return
-    measure, tasks, seeds = {
-        "reliability": (reliability, list(TASKS), (0, 100)),
-        "work": (work, ["poisson", "linear5"], (0, 10)),
-        "speed": (speed, ["brownian"], (5, 6)),
-    }[arguments.study]
-    done = {(r["study"], r["task"], r["seed"]) for r in rows}
-    for name in arguments.tasks or tasks:
-        for seed in range(*(arguments.seeds or seeds)):
-            if (arguments.study, name, seed) not in done:
-                row = {"study": arguments.study, "task": name, "seed": seed, **measure(name, seed)}
-                with arguments.out.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps({k: v for k, v in row.items() if k not in ("error", "allowed")}), flush=True)
-
+STUDIES = {
+    "reliability": Study(reliability, list(TASKS), (0, 100)),
+    "work": Study(work, ["poisson", "linear5"], (0, 10)),
+    "speed": Study(speed, ["brownian"], (5, 6)),
+}
 
 if __name__ == "__main__":
-    main()
+    cells.main("avo.benchmarks.foundation", __doc__, OUT, STUDIES, report)
