@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 	$(VENV)/bin/avo fit ecg --out runs/demo
 
 test: $(DEV_VENV)/.installed-dev
-	$(DEV_VENV)/bin/python -m pytest
+	$(DEV_VENV)/bin/python -m pytest -n auto --dist loadfile
 
 coverage: $(DEV_VENV)/.installed-dev
 	$(DEV_VENV)/bin/python -m coverage run -m pytest

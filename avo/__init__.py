@@ -34,7 +34,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> ModuleType:
-    """Import avo.simulators, avo.critics and avo.data where they are first used."""
-    if name in ("simulators", "critics", "data", "plots"):
+    """Import the other parts of avo where they are first used."""
+    if name in ("simulators", "critics", "data", "plots", "recipes"):
         return import_module(f"avo.{name}")
     raise AttributeError(f"module 'avo' has no attribute {name!r}")

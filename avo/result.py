@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -128,11 +127,12 @@ def _describe_proposal(proposal: Any) -> dict[str, Any] | None:
 
 
 def _describe_critic(critic: Any) -> dict[str, Any] | None:
-    from avo.critics.networks import MLP
+    from avo.critics import Critic
 
-    if not isinstance(critic, MLP):
+    if not isinstance(critic, Critic) or critic.recipe is None:
         return None
-    return {"size": critic.skip.in_features, "width": critic.net.width_size, "depth": critic.net.depth}
+    name, x_shape, options = critic.recipe
+    return {"name": name, "x_shape": list(x_shape), "options": dict(options), "pack": critic.pack}
 
 
 def load(path: str | Path, like: Any = None) -> Result:
@@ -151,7 +151,7 @@ def load(path: str | Path, like: Any = None) -> Result:
         ValueError: if a custom module was used and `like` does not fit it.
 
     Example:
-        >>> import tempfile, avo
+        >>> import jax, tempfile, avo
         >>> import jax.numpy as jnp
         >>> problem = avo.simulators.get("poisson")
         >>> x_obs = problem.simulate(jax.random.key(0), jnp.full((100, 1), 7.0))
@@ -160,7 +160,7 @@ def load(path: str | Path, like: Any = None) -> Result:
         >>> bool(avo.load(folder).theta == result.theta)
         True
     """
-    from avo import critics
+    from avo.critics.networks import rebuild
 
     folder = Path(path)
     if not (folder / "result.json").is_file():
@@ -170,13 +170,11 @@ def load(path: str | Path, like: Any = None) -> Result:
     words = files.read_json(folder / "result.json")
     arrays = files.read_arrays(folder / "arrays.npz")
     space = Space.from_json(words["space"])
-    key = jax.random.key(0)
     given = list(like) if isinstance(like, tuple) else [like, like]
     if words["proposal"] is not None:
         given[0] = Gaussian.start(space.dim, full=words["proposal"]["full"])
     if words["critic"] is not None:
-        size, width, depth = (words["critic"][k] for k in ("size", "width", "depth"))
-        given[1] = critics.mlp(key, (size,), width, depth)
+        given[1] = rebuild(**words["critic"])
     for name, module in zip(("proposal", "critic"), given, strict=True):
         if module is None:
             raise ValueError(f"this fit used a custom {name}; pass like=, a {name} of the same structure, to fill.")

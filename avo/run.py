@@ -40,9 +40,11 @@ CHECKPOINT_SECONDS = 20.0
 
 
 def _blocks(key: PRNGKeyArray, settings: Settings) -> tuple[Array, int]:
-    """Make one key per block of rows; the blocks of u+ and of u- share theirs, hence their random numbers."""
+    """Make one key per block of rows; of mirrored pairs u+ and u- share theirs, hence their random numbers."""
     size = math.gcd(settings.batch, settings.pairs)
     critic, pairs = settings.critic_steps * settings.batch // size, settings.pairs // size
+    if settings.gradient == "plain":
+        return jax.random.split(key, critic + 2 * pairs), size
     keys = jax.random.split(key, critic + pairs)
     return jnp.concatenate([keys, keys[critic:]]), size
 
@@ -278,7 +280,8 @@ def fit(
         target: "point": one theta for all observations, the default; "population": each its own, theta ~ q.
         budget: simulator calls in all, never exceeded; None: 1,200,000 for JAX simulators, 100,000 for others.
         seed: same seed, same numbers.
-        critic: a module from one observation to a scalar, or a factory `critic(key, x_shape)`; None: `avo.critics.mlp`.
+        critic: a module from one observation to a scalar, or a factory `critic(key, x_shape)` such as those of
+            `avo.critics`; None: chosen from the shape of x, `avo.critics.for_shape`.
         loss: None: `avo.critics.wasserstein()`, one-sided; "two-sided" is the published WGAN-GP.
         proposal: where to start and how wide, a proposal or a factory `proposal(dim)`; None: N(0, 1.5^2 I) in u.
         settings: the numbers of the algorithm, `avo.Settings`; None: `Settings.for_budget(budget)`.

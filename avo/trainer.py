@@ -30,16 +30,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from avo.gradients import Baseline, orthogonal, reinforce
 from avo.metric import Metric
 from avo.proposals import Gaussian
 from avo.space import Interval, LogInterval, Space
+from avo.training import ADAM, Optimiser, Training, begin, optimiser, update
 from avo.types import Data, Info, Pending, State
 
 Target = Literal["point", "population"]
+Gradient = Literal["paired", "plain"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Settings:
         entropy: gamma, the weight of q's entropy in the proposal's loss; above zero makes a population's q narrower,
             below zero wider.
         target: "point" (one theta for all observations) or "population" (each its own).
+        gradient: "paired": mirrored pairs with common random numbers, and steps in units of q's spread; "plain", for a
+            population only: 2 * pairs independent draws, and steps in psi itself, as published (avo/recipes.py).
+        standardize: show x to the critic in units of its observed location and scale; else as it is.
+        critic_optimiser: ("adam", b1, b2) or ("rms", decay).
+        proposal_optimiser: likewise.
 
     Raises:
         ValueError: if a number is out of range, naming it.
@@ -89,6 +95,10 @@ class Settings:
     baseline: Baseline = "leave-one-out"
     entropy: float = 0.0
     target: Target = "point"
+    gradient: Gradient = "paired"
+    standardize: bool = True
+    critic_optimiser: Optimiser = ADAM
+    proposal_optimiser: Optimiser = ("adam", 0.9, 0.99)
 
     def __post_init__(self) -> None:
         for name in ("critic_steps", "batch", "pairs"):
@@ -110,7 +120,10 @@ class Settings:
         for name in ("anneal", "average"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"Settings: {name} must lie in (0, 1]; got {getattr(self, name)!r}.")
-        for name, known in (("baseline", Baseline), ("target", Target)):
+        for name in ("critic_optimiser", "proposal_optimiser"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            optimiser(getattr(self, name))
+        for name, known in (("baseline", Baseline), ("target", Target), ("gradient", Gradient)):
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(known))}; got {getattr(self, name)!r}.")
         if not math.isfinite(self.entropy):
@@ -120,6 +133,8 @@ class Settings:
                 "entropy acts on a learned spread, and target='point' anneals the spread; "
                 "use target='population' with it, or entropy=0."
             )
+        if self.gradient == "plain" and self.target == "point":
+            raise ValueError("gradient='plain' learns a proposal's spread too; use target='population' with it.")
 
     @staticmethod
     def for_budget(budget: int, **changes: Any) -> "Settings":
@@ -188,74 +203,91 @@ def view(data: Data, x: Array, rows: Array) -> Array:
     return jnp.concatenate([data.z[rows, :size], z.reshape(z.shape[0], -1)], axis=1)
 
 
-CRITIC_ADAM = optax.scale_by_adam(b1=0.5, b2=0.9)
-PROPOSAL_ADAM = optax.scale_by_adam(b1=0.9, b2=0.99)
+def _size(critic: Any) -> int:
+    """Tell how many observations a critic takes at once."""
+    return getattr(critic, "pack", 1)
+
+
+def _packs(critic: Any, a: Array) -> Array:
+    """Put rows together as the critic takes them, (n, ...) -> (n / pack, pack, ...)."""
+    k = _size(critic)
+    return a if k == 1 else a.reshape((a.shape[0] // k, k) + a.shape[1:])
 
 
 def _ask(space: Space, s: Settings, key: PRNGKeyArray, state: State) -> tuple[Array, State]:
     key_u, key_rows, key_tell = jax.random.split(key, 3)
     key_z, key_pairs = jax.random.split(key_u)
     n_critic = s.critic_steps * s.batch
-    zeta = orthogonal(key_pairs, s.pairs, space.dim)
-    watched = jax.random.normal(key_z, (n_critic, space.dim))
+    # The simulations of a pack share their theta where all observations do
+    shared = _size(state.critic) if s.target == "point" else 1
+    watched = jax.random.normal(key_z, (n_critic // shared, space.dim))
     if s.target == "point":
         watched *= jnp.minimum(1.0, s.watch / jnp.max(state.proposal.sd()))
-    u = state.proposal.spread(jnp.concatenate([watched, zeta, -zeta]))
+    if s.gradient == "plain":
+        zeta = jax.random.normal(key_pairs, (2 * s.pairs, space.dim))
+        blocks = [watched, zeta]
+    else:
+        zeta = jnp.repeat(orthogonal(key_pairs, s.pairs // shared, space.dim), shared, axis=0)
+        blocks = [jnp.repeat(watched, shared, axis=0), zeta, -zeta]
+    u = state.proposal.spread(jnp.concatenate(blocks))
     rows = jnp.zeros((len(u),), int)
     if state.data.inputs is not None:
-        rows = jax.random.randint(key_rows, (n_critic + s.pairs,), 0, state.data.z.shape[0])
-        rows = jnp.concatenate([rows, rows[n_critic:]])
+        drawn = n_critic + len(zeta)
+        rows = jax.random.randint(key_rows, (drawn,), 0, state.data.z.shape[0])
+        rows = jnp.concatenate([rows, rows[n_critic : n_critic + len(u) - drawn]])
     return space.constrain(u), state._replace(pending=Pending(key_tell, u, zeta, rows))
 
 
 def _train_critic(loss: Any, s: Settings, state: State, z: Array, ok: Array) -> tuple[Any, Any, Array]:
     """Update the critic once per batch of simulations: the critic, its moments, the mean gap."""
     assert state.pending is not None
-    phi, static = eqx.partition(state.critic, eqx.is_inexact_array)
     observed, rate = state.data.z, _geometric(s.critic_rate, state.step / state.horizon)
+    dynamic, static = eqx.partition(Training(state.critic, state.critic_moments), eqx.is_array)
 
-    def update(carry: tuple[Any, Any], batch: tuple[Array, ...]) -> tuple[tuple[Any, Any], Array]:
-        phi, moments = carry
-        key, first, z_fake, w = batch
+    def step(dynamic: Any, batch: tuple[Array, ...]) -> tuple[Any, Array]:
+        key, first, z_fake, ok = batch
         z_real = observed[(first + jnp.arange(s.batch)) % observed.shape[0]]
-
-        def objective(phi: Any) -> tuple[Array, Array]:
-            return loss.critic(eqx.combine(phi, static), z_real, z_fake, w, key)
-
-        gradient, gap = jax.grad(objective, has_aux=True)(phi)
-        move, moments = CRITIC_ADAM.update(gradient, moments)
-        return (jax.tree.map(lambda p, g: p - rate * g, phi, move), moments), gap
+        real, fake, ok = (_packs(state.critic, a) for a in (z_real, z_fake, ok))
+        w = jnp.all(ok.reshape(len(ok), -1), axis=1).astype(z.dtype)
+        now = eqx.combine(dynamic, static)
+        now, gap = update(loss, now, rate, real, fake, w, key, s.critic_optimiser)
+        return eqx.filter(now, eqx.is_array), gap
 
     batches = (s.critic_steps, s.batch)
     xs = (
         jax.random.split(state.pending.key, s.critic_steps),
         s.batch * (state.step * s.critic_steps + jnp.arange(s.critic_steps)),
         z.reshape(batches + z.shape[1:]),
-        ok.reshape(batches).astype(z.dtype),
+        ok.reshape(batches),
     )
-    (phi, moments), gaps = jax.lax.scan(update, (phi, state.critic_moments), xs)
-    return eqx.combine(phi, static), moments, gaps.mean()
+    dynamic, gaps = jax.lax.scan(step, dynamic, xs)
+    return *eqx.combine(dynamic, static), gaps.mean()
 
 
 def _gradient(loss: Any, s: Settings, proposal: Any, critic: Any, zeta: Array, z: Array, ok: Array) -> Any:
-    """REINFORCE over the mirrored pairs, each a group: a tree like psi, the part for loc in units of zeta.
+    """REINFORCE over the draws, mirrored pairs being one group: a tree like psi, the part for loc in units of zeta.
 
     A failed simulation says nothing, but q must leave a region where most fail. It costs the share p that failed times
     the way from the mean cost to the worst: hardly anything where failures are rare.
     """
-    cost, valid = loss.cost(jax.vmap(critic)(z)), jnp.maximum(ok.sum(), 1)
+    k = _size(critic)
+    ok = jnp.all(_packs(critic, ok).reshape(len(ok) // k, -1), axis=1)
+    cost, valid = loss.cost(jax.vmap(critic)(_packs(critic, z))), jnp.maximum(ok.sum(), 1)
     mean = jnp.sum(cost, where=ok) / valid
     worst = jnp.max(cost, where=ok, initial=-jnp.inf)
     failed = jnp.where(ok.any(), mean + jnp.mean(~ok) * (worst - mean), 0.0)
-    cost = jnp.where(ok, cost, failed)
-    score = proposal.score(jnp.concatenate([zeta, -zeta]))
+    cost = jnp.repeat(jnp.where(ok, cost, failed), k)
+    score = proposal.score(zeta if s.gradient == "plain" else jnp.concatenate([zeta, -zeta]))
 
-    def paired(a: Array) -> Array:
-        return jnp.stack([a[: s.pairs], a[s.pairs :]], axis=1)
+    def grouped(a: Array) -> Array:
+        if s.gradient == "paired":
+            a = jnp.stack([a[: s.pairs], a[s.pairs :]], axis=1)
+            return a.reshape((s.pairs // k, 2 * k) + a.shape[2:])
+        return a.reshape((2 * s.pairs // k, k) + a.shape[1:])
 
     def estimate(leaf: Array) -> Array:
-        flat = paired(leaf.reshape(2 * s.pairs, -1))
-        return reinforce(paired(cost), flat, s.baseline).reshape(leaf.shape[1:])
+        flat = grouped(leaf.reshape(2 * s.pairs, -1))
+        return reinforce(grouped(cost), flat, s.baseline).reshape(leaf.shape[1:])
 
     if s.target == "point":
         return eqx.tree_at(lambda q: q.loc, jax.tree.map(jnp.zeros_like, proposal), estimate(score.loc))
@@ -271,7 +303,7 @@ def _move(space: Space, s: Settings, state: State, move: Any, dz: Array, ok: Arr
     annealed = (state.step + 1) / (s.anneal * state.horizon)
     bounded = np.array([isinstance(p, (Interval, LogInterval)) for p in space])
     reach = jnp.where(bounded, _geometric(s.reach, annealed), jnp.inf)
-    along = q.factor() @ move.loc
+    along = move.loc if s.gradient == "plain" else q.factor() @ move.loc
     if s.target == "point":
         loc = jnp.clip(q.loc - s.proposal_rate[0] * along, -reach, reach)
         assert state.pending is not None
@@ -293,7 +325,7 @@ def _tell(space: Space, loss: Any, s: Settings, state: State, theta: Array, x: A
     critic, critic_moments, gap = _train_critic(loss, s, state, z[:pairs], ok[:pairs])
     g = _gradient(loss, s, state.proposal, critic, state.pending.zeta, z[pairs:], ok[pairs:])
     step: Any
-    step, proposal_moments = PROPOSAL_ADAM.update(g, state.proposal_moments)
+    step, proposal_moments = optimiser(s.proposal_optimiser).update(g, state.proposal_moments)
     minus = pairs + s.pairs
     proposal, metric = _move(space, s, state, step, z[pairs:minus] - z[minus:], ok[pairs:minus] & ok[minus:])
 
@@ -341,6 +373,21 @@ def _check_parts(loss: Any, critic: Any, proposal: Any) -> None:
             raise ValueError(f"{name} must be a module or a function {name}{call} that makes one; got {part!r}.")
 
 
+def _check_critic(critic: Any, s: Settings, z: Array) -> None:
+    k = _size(critic)
+    if s.batch % k or s.pairs % k:
+        raise ValueError(
+            f"critic takes {k} observations at once, so batch and pairs of the settings must be multiples of {k}; "
+            f"got batch={s.batch}, pairs={s.pairs}."
+        )
+    if len(z) < k:
+        raise ValueError(f"critic takes {k} observations at once; x_obs has {len(z)}.")
+    x = jax.ShapeDtypeStruct(z.shape[1:] if k == 1 else (k, *z.shape[1:]), z.dtype)
+    value = getattr(eqx.filter_eval_shape(critic, x), "shape", None)
+    if value != ():
+        raise ValueError(f"critic must map one observation, here {x.shape}, to a scalar; it makes {value}.")
+
+
 def _from(q: Any, s: Settings) -> Settings:
     """Begin where a given proposal is: at its own width, and no nearer to u = 0."""
     width, far = float(jnp.max(q.sd())), float(jnp.max(jnp.abs(q.loc)))
@@ -372,7 +419,7 @@ def make_trainer(
         inputs: known conditions, with shape (m, *c_shape); the rows of theta are then simulated with
             `inputs[state.pending.rows]`.
         loss: a critic's loss such as `avo.critics.wasserstein("two-sided")`; None: one-sided Wasserstein.
-        critic: a module, or a factory `critic(key, z_shape)`; None: `avo.critics.mlp`.
+        critic: a module, or a factory `critic(key, z_shape)`; None: `avo.critics.for_shape`.
         proposal: a proposal to start from, or a factory `proposal(dim)`; None: N(0, 1.5^2 I).
         settings: the numbers of the algorithm; None: the defaults.
 
@@ -404,7 +451,7 @@ def make_trainer(
     ask, tell = _functions(space, loss, settings if proposal is None else _from(q, settings))
     dtype = jnp.result_type(float)
     x = np.asarray(x_obs, dtype=np.float64)
-    shift, scale = standardize(x)
+    shift, scale = standardize(x) if settings.standardize else (np.zeros(x.shape[1:]), np.ones(x.shape[1:]))
     z = (x - shift) / scale
     if inputs is not None:
         c = np.asarray(inputs, dtype=np.float64)
@@ -420,18 +467,16 @@ def make_trainer(
     data = Data(as_jax(z[order]), known, as_jax(shift), as_jax(scale))
 
     def init(key: PRNGKeyArray) -> State:
-        d: Any = critics.mlp if critic is None else critic
+        d: Any = critics.for_shape if critic is None else critic
         d = d if isinstance(d, eqx.Module) else d(key, z.shape[1:])
-        value = getattr(eqx.filter_eval_shape(d, data.z[0]), "shape", None)
-        if value != ():
-            raise ValueError(f"critic must map one observation, here {z.shape[1:]}, to a scalar; it makes {value}.")
+        _check_critic(d, settings, data.z)
         return State(
             step=jnp.array(0),
             horizon=jnp.array(steps),
             proposal=q,
             critic=d,
-            proposal_moments=PROPOSAL_ADAM.init(q),
-            critic_moments=CRITIC_ADAM.init(eqx.filter(d, eqx.is_inexact_array)),
+            proposal_moments=optimiser(settings.proposal_optimiser).init(q),
+            critic_moments=begin(d, settings.critic_optimiser).moments,
             metric=Metric.start(space.dim, math.prod(z.shape[1:])),
             average=q,
             data=data,

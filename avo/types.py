@@ -26,12 +26,12 @@ class Data(NamedTuple):
 class Pending(NamedTuple):
     """What `ask` handed out and `tell` will need: u is carried along, never recovered from theta.
 
-    zeta holds the pairs in units of the proposal's spread: u+- = loc +- L zeta.
+    zeta holds the proposal's draws in units of its spread: of mirrored pairs, u+- = loc +- L zeta, one half.
     """
 
     key: PRNGKeyArray
     u: Float[Array, "n d"]
-    zeta: Float[Array, "pairs d"]
+    zeta: Float[Array, "draws d"]
     rows: Int[Array, " n"]
 
 

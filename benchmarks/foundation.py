@@ -16,7 +16,7 @@ Errors are in *positions*: 0 at a parameter's lower bound, 1 at its upper, linea
 
     F = m (J^T J / s^2 + 2 n grad log s grad log s^T)    for n values per row with mean f(theta), J = df / dtheta, sd s,
 
-closed forms for `poisson` and `brownian`.
+closed forms for `poisson`, `linear5` and `brownian`.
 """
 
 import time
@@ -76,6 +76,8 @@ def mle_sd(problem: Problem, position: np.ndarray, m: int) -> np.ndarray:
         slope = np.diag(np.asarray(jax.jacobian(problem.space.constrain)(u))) / (position * (1 - position))
         if problem.name == "poisson":
             sd = np.sqrt(theta / m)
+        elif problem.name == "linear5":
+            sd = np.array([1.0, 3.0]) / np.sqrt(m)
         elif problem.name == "brownian":
             points, duration = problem.x_shape[0], problem.axes[0].values[-1]
             sd = theta[1] / np.sqrt([m * duration, 2 * m * points])

@@ -1,6 +1,40 @@
-"""Critics and their losses."""
+"""Critics, their losses, and the distance that they estimate."""
 
-from avo.critics.losses import Loss, wasserstein
-from avo.critics.networks import mlp
+from avo.critics.distances import Distance, distance
+from avo.critics.losses import Loss, jensen_shannon, wasserstein
+from avo.critics.networks import (
+    Critic,
+    conv1d,
+    conv2d,
+    deep_sets,
+    for_shape,
+    gru,
+    leaky,
+    linear,
+    lipschitz,
+    logistic,
+    mlp,
+    packed,
+)
+from avo.training import train
 
-__all__ = ["Loss", "mlp", "wasserstein"]
+__all__ = [
+    "Critic",
+    "Distance",
+    "Loss",
+    "conv1d",
+    "conv2d",
+    "deep_sets",
+    "distance",
+    "for_shape",
+    "gru",
+    "jensen_shannon",
+    "leaky",
+    "linear",
+    "lipschitz",
+    "logistic",
+    "mlp",
+    "packed",
+    "train",
+    "wasserstein",
+]

@@ -1,10 +1,20 @@
 """What critics minimise, and the cost that the proposal sees.
 
-Signs, for all losses: the critic d is high on observations and low on simulations. With L_W = E_fake[d] - E_real[d],
-the critic minimises L_W + lambda * penalty over phi, the proposal minimises -L_W over psi; the gap
--L_W is what is reported.
+Signs, for all losses: the critic d is high on observations and low on simulations, and the gap, zero where the critic
+cannot tell them apart, is what is reported. The critic minimises -gap + weight * penalty over phi; the proposal
+minimises E_fake[cost], a falling function of d, over psi. For Wasserstein -gap is L_W = E_fake[d] - E_real[d] and the
+cost is -d. The penalties, with x_hat between an observation and a simulation:
+
+    one-sided   E_xhat[ max(0, |grad d| - 1)^2 ]     Petzka et al. 2018, arXiv:1709.08894
+    two-sided   E_xhat[ (|grad d| - 1)^2 ]           Gulrajani et al. 2017, arXiv:1704.00028, eq. 3
+    r1          E_real[ |grad d|^2 ] / 2             Mescheder et al. 2018, arXiv:1801.04406, eq. 9
+    none        0                                    for critics that are 1-Lipschitz by construction
+
+Instance noise adds N(0, noise^2) to observations and simulations alike, for the critic only (Arjovsky and Bottou 2017,
+arXiv:1701.04862).
 """
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
@@ -13,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-Penalty = Literal["one-sided", "two-sided", "none"]
+Penalty = Literal["one-sided", "two-sided", "r1", "none"]
 Critic = Callable[[Array], Float[Array, ""]]
 
 
@@ -43,22 +53,87 @@ def gradient_norm(critic: Critic, x: Array) -> Float[Array, " n"]:
     return jnp.sqrt(square + 1e-12)
 
 
+def _masked(values: Array, w: Array) -> Array:
+    return jnp.sum(w * values) / jnp.maximum(w.sum(), 1.0)
+
+
+def _penalty(
+    kind: Penalty, critic: Critic, x_real: Array, x_fake: Array, w: Float[Array, " n"], key: PRNGKeyArray
+) -> Float[Array, ""]:
+    if kind == "none":
+        return jnp.zeros((), x_real.dtype)
+    if kind == "r1":
+        g = jax.vmap(jax.grad(critic))(x_real)
+        return 0.5 * jnp.mean(jnp.sum(g.reshape(g.shape[0], -1) ** 2, axis=1))
+    excess = gradient_norm(critic, interpolate(key, x_real, x_fake)) - 1.0
+    if kind == "one-sided":
+        excess = jnp.maximum(excess, 0.0)
+    return _masked(excess**2, w)
+
+
 @lru_cache  # equal losses are the same object, so that fits with them share one compiled program
-def wasserstein(penalty: Penalty = "one-sided", weight: float = 10.0) -> Loss:
-    """Wasserstein critic with gradient penalty (WGAN-GP; Gulrajani et al. 2017, arXiv:1704.00028, eq. 3).
+def _loss(
+    name: str,
+    gap: Callable[[Array, Array, Array], Array],
+    cost: Callable[[Array], Array],
+    penalty: Penalty,
+    weight: float,
+    noise: float,
+) -> Loss:
+    """Make a loss from its gap(d_real, d_fake, w)."""
+    if penalty not in get_args(Penalty):
+        raise ValueError(f"penalty must be one of {', '.join(get_args(Penalty))}; got {penalty!r}.")
+    for option, value in (("weight", weight), ("noise", noise)):
+        if not 0 <= value < float("inf"):
+            raise ValueError(f"{option} must be zero or more; got {value!r}.")
 
-        L = E_fake[d] - E_real[d] + weight * E_xhat[penalty],  cost = -d
-        penalty = (|grad d| - 1)^2 two-sided,  max(0, |grad d| - 1)^2 one-sided (Petzka et al. 2018, arXiv:1709.08894)
+    def critic_loss(critic, x_real, x_fake, w, key):
+        if noise > 0:
+            key, key_real, key_fake = jax.random.split(key, 3)
+            x_real = x_real + noise * jax.random.normal(key_real, x_real.shape, x_real.dtype)
+            x_fake = x_fake + noise * jax.random.normal(key_fake, x_fake.shape, x_fake.dtype)
+        found = gap(jax.vmap(critic)(x_real), jax.vmap(critic)(x_fake), w)
+        return -found + weight * _penalty(penalty, critic, x_real, x_fake, w, key), found
 
-    The two-sided form can trap a fit whose proposal starts wide: turning a slope round passes through zero slope,
-    where that penalty is largest. The gap it reaches is W (1 + W / (2 weight)), not W.
+    return Loss(critic_loss, cost, f"{name}({penalty!r}, weight={weight:g}, noise={noise:g})")
+
+
+def _wasserstein_gap(d_real: Array, d_fake: Array, w: Array) -> Array:
+    return jnp.mean(d_real) - _masked(d_fake, w)
+
+
+def _jensen_shannon_gap(d_real: Array, d_fake: Array, w: Array) -> Array:
+    return math.log(4.0) - jnp.mean(jax.nn.softplus(-d_real)) - _masked(jax.nn.softplus(d_fake), w)
+
+
+def _minus(d: Array) -> Array:
+    return -d
+
+
+def _non_saturating(d: Array) -> Array:
+    return jax.nn.softplus(-d)
+
+
+def _saturating(d: Array) -> Array:
+    return -jax.nn.softplus(d)
+
+
+def wasserstein(penalty: Penalty = "one-sided", weight: float = 10.0, noise: float = 0.0) -> Loss:
+    """Wasserstein critic (Arjovsky et al. 2017, arXiv:1701.07875), by default with gradient penalty (WGAN-GP).
+
+        gap = E_real[d] - E_fake[d],  L = -gap + weight * penalty,  cost = -d
+
+    The two-sided penalty can trap a fit whose proposal starts wide: turning a slope round passes through zero slope,
+    where that penalty is largest. The gap that either form reaches is not W but at least W (1 + W / (2 weight)), equal
+    where the transport passes evenly through the interpolates, as between two normals of one scale in one dimension.
 
     Args:
-        penalty: "one-sided", "two-sided" or "none".
+        penalty: "one-sided", "two-sided", "r1" or "none".
         weight: lambda, for x in units of its observed scale.
+        noise: standard deviation of the instance noise, in the same units.
 
     Raises:
-        ValueError: if `penalty` is not a known name or `weight` is negative.
+        ValueError: if `penalty` is not a known name, or `weight` or `noise` is negative.
 
     Example:
         >>> loss, gap = wasserstein("two-sided", 10.0).critic(
@@ -66,20 +141,39 @@ def wasserstein(penalty: Penalty = "one-sided", weight: float = 10.0) -> Loss:
         >>> float(gap), round(float(loss), 5)
         (3.0, 37.0)
     """
-    if penalty not in get_args(Penalty):
-        raise ValueError(f"penalty must be one of {', '.join(get_args(Penalty))}; got {penalty!r}.")
-    if not weight >= 0:
-        raise ValueError(f"weight must be zero or more; got {weight!r}.")
 
-    def critic_loss(critic, x_real, x_fake, w, key):
-        total = jnp.maximum(w.sum(), 1.0)
-        d_real, d_fake = jax.vmap(critic)(x_real), jax.vmap(critic)(x_fake)
-        gap = jnp.mean(d_real) - jnp.sum(w * d_fake) / total
-        if penalty == "none":
-            return -gap, gap
-        excess = gradient_norm(critic, interpolate(key, x_real, x_fake)) - 1.0
-        if penalty == "one-sided":
-            excess = jnp.maximum(excess, 0.0)
-        return -gap + weight * jnp.sum(w * excess**2) / total, gap
+    return _loss("wasserstein", _wasserstein_gap, _minus, penalty, weight, noise)
 
-    return Loss(critic_loss, lambda d: -d, f"wasserstein('{penalty}', {weight:g})")
+
+def jensen_shannon(
+    cost: Literal["non-saturating", "saturating"] = "non-saturating",
+    penalty: Penalty = "r1",
+    weight: float = 1.0,
+    noise: float = 0.0,
+) -> Loss:
+    """Compare by the original GAN's critic, a classifier with log-odds d (Goodfellow et al. 2014, arXiv:1406.2661).
+
+        gap = E_real[log s(d)] + E_fake[log(1 - s(d))] + log 4,  L = -gap + weight * penalty,  s(d) = 1 / (1 + exp(-d))
+        cost = -log s(d) non-saturating,  log(1 - s(d)) saturating
+
+    At the optimum d = log p_obs / p_sim, and the gap is twice the Jensen-Shannon divergence, between 0 and log 4.
+
+    Args:
+        cost: what the proposal minimises; both fall with d, the first is steep where d is low.
+        penalty: "r1", "one-sided", "two-sided" or "none".
+        weight: of the penalty, for x in units of its observed scale.
+        noise: standard deviation of the instance noise, in the same units.
+
+    Raises:
+        ValueError: if a name is not known, or `weight` or `noise` is negative.
+
+    Example:
+        >>> loss, gap = jensen_shannon(weight=0.0).critic(
+        ...     lambda x: 0.0 * x[0], jnp.ones((4, 2)), jnp.zeros((4, 2)), jnp.ones(4), jax.random.key(0))
+        >>> abs(float(gap)) < 1e-6
+        True
+    """
+    costs = {"non-saturating": _non_saturating, "saturating": _saturating}
+    if cost not in costs:
+        raise ValueError(f"cost must be one of {', '.join(costs)}; got {cost!r}.")
+    return _loss(f"jensen_shannon:{cost}", _jensen_shannon_gap, costs[cost], penalty, weight, noise)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from avo.critics import jensen_shannon, wasserstein
 from avo.gradients import orthogonal, reinforce
 
 # x = u + noise, u ~ N(LOC, SD^2), psi = (loc, log sd)
@@ -75,6 +76,26 @@ def test_unbiased_against_the_exact_derivative(name: str, baseline: str) -> None
     assert np.all(np.abs(g.mean(0) - exact) < 3 * error)
     if name == "quadratic" and baseline != "none":  # the test can tell a tenth from nothing
         assert 0.1 * exact[0] > 6 * error[0]
+
+
+@pytest.mark.parametrize("baseline", UNBIASED)
+def test_costs_of_a_critic_are_unbiased(baseline: str) -> None:
+    """d(x) = 1.2 x - 0.5 and its three costs: x ~ N(loc, sd^2 + noise^2), so derivatives are integrals."""
+    z, x = batches(jax.random.key(15), 10_000, 10)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    spread = np.hypot(SD, NOISE)
+    for loss in (wasserstein(), jensen_shannon("non-saturating"), jensen_shannon("saturating")):
+
+        def cost(x: Any, loss: Any = loss) -> Any:
+            return loss.cost(1.2 * x - 0.5)
+
+        slope = np.asarray(jax.vmap(jax.grad(cost))(jnp.asarray(LOC + spread * nodes))) * weights / weights.sum()
+        # d/d loc E[f] = E[f'(x)], and d/d log sd E[f] = E[f'(x) z] sd^2 / spread with z = (x - loc) / spread
+        exact = np.array([slope.sum(), slope @ nodes * SD**2 / spread])
+        g = estimates(cost(x), z, baseline)
+        error = g.std(0, ddof=1) / np.sqrt(len(g))
+        assert np.all(np.abs(g.mean(0) - exact) < 3 * error)
+        assert abs(exact[0]) > 10 * error[0] and exact[0] < 0  # a step down raises loc, and with it d
 
 
 @pytest.mark.parametrize("name", COSTS)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import avo
+from avo import critics
 from avo.critics import mlp
 from avo.result import Result
 
@@ -135,6 +137,31 @@ def test_a_failure_between_the_files_is_not_a_result(tmp_path: Path, monkeypatch
 def test_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nothing holds no finished result \(no result.json\)"):
         avo.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("make", "x_shape"),
+    [
+        (critics.linear, (5,)),
+        (critics.logistic, (5,)),
+        (partial(critics.mlp, width=7, depth=3), (4, 2)),
+        (partial(critics.leaky, slope=0.3), (5,)),
+        (partial(critics.conv1d, kernel=3), (9, 2)),
+        (critics.conv2d, (6, 5)),
+        (partial(critics.gru, width=5), (6, 2)),
+        (critics.deep_sets, (6, 2)),
+        (partial(critics.lipschitz, width=9, depth=2), (5,)),
+        (critics.packed(3), (5,)),
+        (critics.packed(2, critics.conv1d), (9,)),
+    ],
+)
+def test_every_built_in_critic_is_read_without_like(make: Any, x_shape: tuple[int, ...], tmp_path: Path) -> None:
+    critic = make(jax.random.key(3), x_shape)
+    back = avo.load(made(critic=critic).save(tmp_path)).critic
+    shape = x_shape if critic.pack == 1 else (critic.pack, *x_shape)
+    x = jax.random.normal(jax.random.key(4), shape)
+    assert float(back(x)) == float(critic(x))
+    assert back.pack == critic.pack
 
 
 def test_custom_critic_needs_like(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import avo
-from avo.critics import Loss, mlp, wasserstein
+from avo.critics import Loss, mlp, packed, wasserstein
 from avo.run import simulate_jax
 from avo.trainer import _gradient, _move, standardize
+from avo.training import optimiser
 
 # Odd sizes, so that nothing fits by accident
 SMALL = avo.Settings(critic_steps=2, batch=9, pairs=6, average=0.25)
@@ -452,3 +453,167 @@ def test_settings_from_json_are_those_that_were_written() -> None:
 
 def test_calls_of_a_step() -> None:
     assert avo.Settings(critic_steps=3, batch=11, pairs=7).calls == 3 * 11 + 2 * 7
+
+
+PACKED = avo.Settings(critic_steps=2, batch=9, pairs=6)
+
+
+def packed_trainer(target: str = "point", **changes: Any) -> Any:
+    settings = dataclasses.replace(PACKED, target=target, **changes)
+    critic = packed(3, small_critic)
+    return avo.make_trainer(SPACE, X_OBS, steps=40, settings=settings, critic=critic, loss=LOSS)
+
+
+def test_simulations_of_a_pack_share_their_theta_for_a_point() -> None:
+    trainer = packed_trainer()
+    theta, state = trainer.ask(KEY, trainer.init(KEY))
+    packs = np.asarray(theta).reshape(-1, 3, 3)
+    np.testing.assert_array_equal(packs, np.repeat(packs[:, :1], 3, axis=1))
+    assert len(np.unique(packs[:, 0], axis=0)) == len(packs) == PACKED.calls // 3
+    u = np.asarray(state.pending.u)
+    np.testing.assert_allclose(u[18:24] + u[24:], 0.0, atol=1e-14)
+
+
+def test_simulations_of_a_pack_have_their_own_thetas_for_a_population() -> None:
+    trainer = packed_trainer("population")
+    theta, _ = trainer.ask(KEY, trainer.init(KEY))
+    assert len(np.unique(np.asarray(theta), axis=0)) == PACKED.calls
+
+
+def test_the_critic_of_packs_is_shown_packs_and_a_failure_spoils_its_pack_only() -> None:
+    seen = []
+
+    def watched(d: Any, x_real: Any, x_fake: Any, w: Any, key: Any) -> Any:
+        jax.debug.callback(lambda *rows: seen.append([np.asarray(r) for r in rows]), x_real, x_fake, w)
+        return jnp.zeros(()) * d(x_real[0]), jnp.zeros(())
+
+    loss = Loss(watched, lambda d: -d)
+    trainer = avo.make_trainer(SPACE, X_OBS, steps=40, settings=PACKED, critic=packed(3, small_critic), loss=loss)
+    theta, state = trainer.ask(KEY, trainer.init(KEY))
+    x = np.array(simulate(KEY, theta))
+    x[4, 1] = np.nan  # row 1 of the second pack of the first update
+    trainer.tell(state, theta, jnp.asarray(x))
+    jax.effects_barrier()
+    data = trainer.init(KEY).data
+    z = (x - np.asarray(data.shift)) / np.asarray(data.scale)
+    assert [[r.shape for r in rows] for rows in seen] == [[(3, 3, 2), (3, 3, 2), (3,)]] * 2
+    np.testing.assert_allclose(seen[0][0].reshape(9, 2), data.z[:9], rtol=1e-12)
+    np.testing.assert_allclose(seen[1][0].reshape(9, 2), data.z[9:18], rtol=1e-12)
+    np.testing.assert_allclose(seen[1][1].reshape(9, 2), z[9:18], rtol=1e-12)
+    assert [rows[2].tolist() for rows in seen] == [[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
+
+
+class PackSum(eqx.Module):
+    """d(x_1 .. x_k) = sum of the first entries squared: knows its pack as a whole only."""
+
+    pack: int = eqx.field(static=True)
+
+    def __call__(self, x: Any) -> Any:
+        return jnp.sum(x[:, 0]) ** 2
+
+
+@pytest.mark.parametrize("target", ["point", "population"])
+def test_gradient_of_packs_by_hand(target: Any) -> None:
+    settings = avo.Settings(pairs=4, target=target)
+    rng = np.random.default_rng(6)
+    zeta = rng.normal(size=(2, 1)).repeat(2, axis=0) if target == "point" else rng.normal(size=(4, 1))
+    z = rng.normal(0.7, 1.3, (8, 1))
+    q = avo.Gaussian.start(1, full=False)
+    g = _gradient(LOSS, settings, q, PackSum(2), jnp.asarray(zeta), jnp.asarray(z), jnp.ones(8, bool))
+    # Packs a+ b+ a- b-; a+ and a- are a group, whose baseline is the mean cost of the other one
+    cost = -(z[:, 0].reshape(4, 2).sum(1) ** 2)
+    mean_other = np.array([cost[[1, 3]].mean(), cost[[0, 2]].mean()] * 2)
+    score = np.concatenate([zeta, -zeta])[:, 0].reshape(4, 2)
+    np.testing.assert_allclose(g.loc, [np.mean((cost - mean_other)[:, None] * score)], rtol=1e-12)
+    if target == "population":
+        spread = np.mean((cost - mean_other)[:, None] * (score**2 - 1))
+        np.testing.assert_allclose(g.log_scale, [spread], rtol=1e-12)
+
+
+def test_packs_must_fit() -> None:
+    for changes in ({"batch": 10}, {"pairs": 4}):
+        with pytest.raises(
+            ValueError, match=r"critic takes 3 observations at once, so batch and pairs .* multiples of 3"
+        ):
+            packed_trainer(**changes).init(KEY)
+    few = avo.make_trainer(SPACE, X_OBS[:2], steps=40, settings=PACKED, critic=packed(3, small_critic))
+    with pytest.raises(ValueError, match=r"critic takes 3 observations at once; x_obs has 2"):
+        few.init(KEY)
+
+
+PLAIN = avo.Settings(critic_steps=2, batch=9, pairs=6, gradient="plain", target="population", baseline="none")
+
+
+def test_plain_draws_are_independent() -> None:
+    trainer = avo.make_trainer(SPACE, X_OBS, steps=40, settings=PLAIN, critic=small_critic, loss=LOSS)
+    theta, state = trainer.ask(KEY, trainer.init(KEY))
+    assert theta.shape == (PLAIN.calls, 3)
+    u = np.asarray(state.pending.u)
+    np.testing.assert_allclose(u[18:], state.proposal.spread(state.pending.zeta), rtol=1e-14)
+    distances = np.abs(u[18:, None] + u[None, 18:]).max(-1)
+    assert distances.min() > 1e-3  # nothing is mirrored
+    inputs = avo.make_trainer(SPACE, X_OBS, inputs=np.arange(50.0), steps=40, settings=PLAIN, critic=small_critic)
+    _, state = inputs.ask(KEY, inputs.init(KEY))
+    assert state.pending is not None and state.pending.rows.shape == (PLAIN.calls,)
+
+
+def test_plain_rows_share_no_random_numbers_and_pairs_do() -> None:
+    def noise(key: Any, theta: Any) -> Any:
+        return jax.random.normal(key, (theta.shape[0], 1))
+
+    for settings, shared in ((PLAIN, False), (SMALL, True)):
+        x = np.asarray(simulate_jax(noise, KEY, jnp.zeros((30, 3)), None, settings))[:, 0]
+        assert (np.array_equal(x[18:24], x[24:])) == shared
+        assert np.unique(x).size == (24 if shared else 30)
+
+
+def test_plain_gradient_and_move_by_hand() -> None:
+    zeta = np.array([[0.7], [-1.1], [0.4], [2.3]])
+    x = np.array([1.7, -0.3, 0.9, 2.2])
+    settings = avo.Settings(pairs=2, gradient="plain", target="population", baseline="none", rate=(0.3, 0.3))
+
+    class Identity(eqx.Module):
+        def __call__(self, x: Any) -> Any:
+            return x[0]
+
+    q = avo.Gaussian.start(1, loc=0.4, sd=0.5, full=False)
+    g = _gradient(LOSS, settings, q, Identity(), jnp.asarray(zeta), jnp.asarray(x)[:, None], jnp.ones(4, bool))
+    np.testing.assert_allclose(g.loc, [np.mean(-x * zeta[:, 0])], rtol=1e-12)
+    np.testing.assert_allclose(g.log_scale, [np.mean(-x * (zeta[:, 0] ** 2 - 1))], rtol=1e-12)
+    trainer = avo.make_trainer(
+        avo.Space(a=avo.Real()), np.arange(9.0)[:, None], steps=10, settings=settings, critic=small_critic, proposal=q
+    )
+    state = trainer.init(KEY)
+    moved, _ = _move(avo.Space(a=avo.Real()), settings, state, avo.Gaussian(jnp.array([0.2]), jnp.array([-0.7])), x, x)
+    # In psi itself: the spread 0.5 does not shorten the step
+    np.testing.assert_allclose([moved.loc[0], moved.log_scale[0]], [0.4 - 0.3 * 0.2, np.log(0.5) + 0.3 * 0.7])
+
+
+def test_plain_is_for_a_population() -> None:
+    with pytest.raises(ValueError, match=r"gradient='plain' learns a proposal's spread too; use target='population'"):
+        avo.Settings(gradient="plain")
+
+
+def test_x_is_shown_as_it_is_where_asked() -> None:
+    settings = dataclasses.replace(SMALL, standardize=False)
+    data = avo.make_trainer(SPACE, X_OBS, steps=40, settings=settings, critic=small_critic).init(KEY).data
+    np.testing.assert_array_equal(np.sort(np.asarray(data.z), axis=0), np.sort(X_OBS, axis=0))
+    np.testing.assert_array_equal([data.shift, data.scale], [[0, 0], [1, 1]])
+
+
+def test_optimisers_by_name() -> None:
+    g = np.array([3.0, -0.2, 0.7])
+    adam, rms = optimiser(("adam", 0.6, 0.8)), optimiser(("rms", 0.9))
+    m = v = np.zeros(3)
+    square = np.ones(3)
+    adam_state, rms_state = adam.init(jnp.zeros(3)), rms.init(jnp.zeros(3))
+    for t in (1, 2, 3):
+        m, v, square = 0.6 * m + 0.4 * t * g, 0.8 * v + 0.2 * (t * g) ** 2, 0.9 * square + 0.1 * (t * g) ** 2
+        move, adam_state = adam.update(jnp.asarray(t * g), adam_state)
+        np.testing.assert_allclose(move, m / (1 - 0.6**t) / np.sqrt(v / (1 - 0.8**t)), rtol=1e-6)
+        move, rms_state = rms.update(jnp.asarray(t * g), rms_state)
+        np.testing.assert_allclose(move, t * g / np.sqrt(square), rtol=1e-6)
+    for words in (("sgd", 0.1), ("adam", 0.5), ("adam", 1.0, 0.9), ("rms", -0.1)):
+        with pytest.raises(ValueError, match=r"an optimiser is \('adam', b1, b2\) or \('rms', decay\)"):
+            avo.Settings(critic_optimiser=words)
+    assert avo.Settings(critic_optimiser=["rms", 0.9]) == avo.Settings(critic_optimiser=("rms", 0.9))
