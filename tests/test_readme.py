@@ -13,18 +13,22 @@ import avo.run
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-def test_python_blocks_run(monkeypatch, tmp_path):
+def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(avo.run, "BUDGET", 60_000)
     monkeypatch.setattr(avo.run, "HOST_BUDGET", 2_560)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     namespace, results = {}, []
+    *blocks, distance = blocks
     # As a user has JAX: shapes may be of different rank
     with jax.numpy_rank_promotion("allow"):
         for block in blocks:
             exec(compile(block, "README.md", "exec"), namespace)
             results.append(namespace["result"])
+        exec(compile(distance, "README.md", "exec"), namespace)
+    value = float(re.findall(r"value=([\d.]+)", capsys.readouterr().out)[-1])
+    assert abs(value / 3**0.5 - 1) < 0.1  # normals 1 apart in each of three columns; a standard error is .02
     assert results[0].names == ("start", "lifetime") and results[0].x_shape == (20,)
     assert (tmp_path / "history.png").stat().st_size > 0
     assert results[1].calls <= 2_560
