@@ -470,6 +470,8 @@ def _suited(x: np.ndarray, source: _Source, file: str) -> np.ndarray:
     if math.prod(x.shape[1:]) == math.prod(shape) == 1:
         return x.reshape(len(x), *shape)
     advice = "choose columns by --columns"
+    if len(shape) > 1:
+        advice = f"save the observations as .npy or .npz with shape (n, {', '.join(map(str, shape))})"
     if source.problem is not None and source.problem.axes:
         advice += ", or make the simulator suit by --option"
     raise ValueError(

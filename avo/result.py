@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from avo import files
 from avo.proposals import Gaussian
 from avo.space import Space
+from avo.training import describe
 
 Status = Literal["converged", "budget", "stopped", "failed"]
 
@@ -116,7 +117,7 @@ class Result:
                 "x_shape": list(self.x_shape),
                 "settings": dict(self.settings),
                 "proposal": _describe_proposal(self.proposal),
-                "critic": _describe_critic(self.critic),
+                "critic": describe(self.critic),
             },
         )
         return folder
@@ -124,15 +125,6 @@ class Result:
 
 def _describe_proposal(proposal: Any) -> dict[str, Any] | None:
     return {"full": proposal.lower is not None} if isinstance(proposal, Gaussian) else None
-
-
-def _describe_critic(critic: Any) -> dict[str, Any] | None:
-    from avo.critics import Critic
-
-    if not isinstance(critic, Critic) or critic.recipe is None:
-        return None
-    name, x_shape, options = critic.recipe
-    return {"name": name, "x_shape": list(x_shape), "options": dict(options), "pack": critic.pack}
 
 
 def load(path: str | Path, like: Any = None) -> Result:
@@ -174,7 +166,11 @@ def load(path: str | Path, like: Any = None) -> Result:
     if words["proposal"] is not None:
         given[0] = Gaussian.start(space.dim, full=words["proposal"]["full"])
     if words["critic"] is not None:
-        given[1] = rebuild(**words["critic"])
+        known = words["critic"]
+        if "size" in known:  # as version 0.1.0 wrote them: MLPs only
+            options = {name: known[name] for name in ("width", "depth")}
+            known = {"name": "mlp", "x_shape": (known["size"],), "options": options}
+        given[1] = rebuild(**known)
     for name, module in zip(("proposal", "critic"), given, strict=True):
         if module is None:
             raise ValueError(f"this fit used a custom {name}; pass like=, a {name} of the same structure, to fill.")

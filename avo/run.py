@@ -29,6 +29,7 @@ from avo.host import HostSimulator, takes
 from avo.result import Result, load
 from avo.space import Space
 from avo.trainer import Settings, Target, Trainer, make_trainer
+from avo.training import describe
 from avo.types import Info, State
 
 BUDGET = 1_200_000  # calls of a JAX simulator
@@ -281,7 +282,8 @@ def fit(
         budget: simulator calls in all, never exceeded; None: 1,200,000 for JAX simulators, 100,000 for others.
         seed: same seed, same numbers.
         critic: a module from one observation to a scalar, or a factory `critic(key, x_shape)` such as those of
-            `avo.critics`; None: chosen from the shape of x, `avo.critics.for_shape`.
+            `avo.critics`; None: chosen from the shape of x, `avo.critics.for_shape`. With inputs it sees the flat
+            vector (c, x).
         loss: None: `avo.critics.wasserstein()`, one-sided; "two-sided" is the published WGAN-GP.
         proposal: where to start and how wide, a proposal or a factory `proposal(dim)`; None: N(0, 1.5^2 I) in u.
         settings: the numbers of the algorithm, `avo.Settings`; None: `Settings.for_budget(budget)`.
@@ -331,6 +333,7 @@ def fit(
         plan |= {"data": _digest(x, c), "simulator": name, "loss": getattr(loss, "name", "custom")}
         like = trainer.init(jax.random.key(0))  # of one key, for a run with another seed has the same critic
         plan |= {"critic and proposal": _digest(*files.leaves("start", (like.critic, like.proposal)).values())}
+        plan |= {"kind of critic": describe(like.critic)}
         folder = _Folder(out, resume, plan)
         if (folder.path / "result.json").exists():
             return load(folder.path, like=(state.proposal, state.critic))
@@ -447,7 +450,7 @@ def _useless(first: Info, space: Space, calls: int) -> ValueError:
 
 def _moving(settings: Settings, space: Space, info: Info) -> str:
     """Name the parameters whose mean over the averaged steps' first half differs from that of their second half."""
-    late = max(2, int(settings.average * len(info.u)))
+    late = max(2, int(max(settings.average, 0.1) * len(info.u)))
     u, sd = info.u[-late:], info.sd[-late:]
     drift = np.abs(u[late // 2 :].mean(0) - u[: late // 2].mean(0))
     # A short run may creep for want of steps: about rate * sd a step
@@ -471,7 +474,7 @@ def _result(
     elif not status and done < FEW_STEPS:
         status, message = "budget", f"{done} steps are few, at least {FEW_STEPS} are usual; a larger budget may help."
     elif not status:
-        last = int(settings.average * done)
+        last = int(max(settings.average, 0.1) * done)
         status, message = "converged", f"the estimate stood still over the last {last} of {done} steps."
     return Result(
         space=space,

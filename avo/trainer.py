@@ -33,10 +33,11 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from avo.gradients import Baseline, orthogonal, reinforce
+from avo.host import takes
 from avo.metric import Metric
 from avo.proposals import Gaussian
 from avo.space import Interval, LogInterval, Space
-from avo.training import ADAM, Optimiser, Training, begin, optimiser, update
+from avo.training import ADAM, Optimiser, Training, begin, describe, make_critic, optimiser, update
 from avo.types import Data, Info, Pending, State
 
 Target = Literal["point", "population"]
@@ -238,6 +239,18 @@ def _ask(space: Space, s: Settings, key: PRNGKeyArray, state: State) -> tuple[Ar
     return space.constrain(u), state._replace(pending=Pending(key_tell, u, zeta, rows))
 
 
+def _met(place: Array, k: int, m: int) -> Array:
+    """Find which of m observations the critic meets at these places of an endless queue.
+
+    With packs of k, pack j holds j, j + s, j + 2 s, ..; the stride s changes each time that all have led a pack, so
+    that an observation's neighbours change.
+    """
+    if k == 1:
+        return place % m
+    pack, member, widest = place // k, place % k, (m - 1) // (k - 1)
+    return (pack + member * (widest - pack // m % widest)) % m
+
+
 def _train_critic(loss: Any, s: Settings, state: State, z: Array, ok: Array) -> tuple[Any, Any, Array]:
     """Update the critic once per batch of simulations: the critic, its moments, the mean gap."""
     assert state.pending is not None
@@ -246,7 +259,7 @@ def _train_critic(loss: Any, s: Settings, state: State, z: Array, ok: Array) -> 
 
     def step(dynamic: Any, batch: tuple[Array, ...]) -> tuple[Any, Array]:
         key, first, z_fake, ok = batch
-        z_real = observed[(first + jnp.arange(s.batch)) % observed.shape[0]]
+        z_real = observed[_met(first + jnp.arange(s.batch), _size(state.critic), observed.shape[0])]
         real, fake, ok = (_packs(state.critic, a) for a in (z_real, z_fake, ok))
         w = jnp.all(ok.reshape(len(ok), -1), axis=1).astype(z.dtype)
         now = eqx.combine(dynamic, static)
@@ -265,7 +278,8 @@ def _train_critic(loss: Any, s: Settings, state: State, z: Array, ok: Array) -> 
 
 
 def _gradient(loss: Any, s: Settings, proposal: Any, critic: Any, zeta: Array, z: Array, ok: Array) -> Any:
-    """REINFORCE over the draws, mirrored pairs being one group: a tree like psi, the part for loc in units of zeta.
+    """REINFORCE over the draws, a mirrored pair being one group: a tree like psi, the part for loc in units of zeta
+    or, where the gradient is plain, of u.
 
     A failed simulation says nothing, but q must leave a region where most fail. It costs the share p that failed times
     the way from the mean cost to the worst: hardly anything where failures are rare.
@@ -287,11 +301,16 @@ def _gradient(loss: Any, s: Settings, proposal: Any, critic: Any, zeta: Array, z
 
     def estimate(leaf: Array) -> Array:
         flat = grouped(leaf.reshape(2 * s.pairs, -1))
-        return reinforce(grouped(cost), flat, s.baseline).reshape(leaf.shape[1:])
+        g = reinforce(grouped(cost), flat, s.baseline).reshape(leaf.shape[1:])
+        # A pack's score is the sum over its thetas, the estimate a mean over rows
+        return g if s.target == "point" else k * g
 
     if s.target == "point":
         return eqx.tree_at(lambda q: q.loc, jax.tree.map(jnp.zeros_like, proposal), estimate(score.loc))
     g = jax.tree.map(estimate, score)
+    if s.gradient == "plain":  # the score for loc itself, L^-T z
+        loc = jax.scipy.linalg.solve_triangular(proposal.factor(), g.loc, trans="T", lower=True)
+        g = eqx.tree_at(lambda q: q.loc, g, loc)
     if s.entropy:
         g = jax.tree.map(lambda g, h: g + s.entropy * h, g, jax.grad(lambda q: q.entropy())(proposal))
     return g
@@ -368,24 +387,31 @@ def standardize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _check_parts(loss: Any, critic: Any, proposal: Any) -> None:
     if not (hasattr(loss, "critic") and hasattr(loss, "cost")):
         raise ValueError(f"loss must be a critic's loss such as avo.critics.wasserstein('two-sided'); got {loss!r}.")
-    for name, part, call in (("critic", critic, "(key, x_shape)"), ("proposal", proposal, "(dim)")):
-        if not (part is None or isinstance(part, eqx.Module) or callable(part)):
+    for name, part, call, count in (("critic", critic, "(key, x_shape)", 2), ("proposal", proposal, "(dim)", 1)):
+        if not (part is None or isinstance(part, eqx.Module) or (callable(part) and takes(part, count))):
             raise ValueError(f"{name} must be a module or a function {name}{call} that makes one; got {part!r}.")
 
 
-def _check_critic(critic: Any, s: Settings, z: Array) -> None:
+def _check_packs(critic: Any, s: Settings, observations: int) -> None:
     k = _size(critic)
-    if s.batch % k or s.pairs % k:
+    if observations < k:
+        raise ValueError(f"critic takes {k} observations at once; x_obs has {observations}.")
+    if s.batch % k or s.pairs % k or (k > 1 and s.pairs < 2 * k):
+        batch, pairs = k * max(1, -(-s.batch // k)), k * max(2, -(-s.pairs // k))
         raise ValueError(
-            f"critic takes {k} observations at once, so batch and pairs of the settings must be multiples of {k}; "
-            f"got batch={s.batch}, pairs={s.pairs}."
+            f"critic takes {k} observations at once, so batch and pairs of the settings must be multiples of {k} "
+            f"and pairs at least {2 * k}; got batch={s.batch}, pairs={s.pairs}. Pass "
+            f"settings=avo.Settings(batch={batch}, pairs={pairs})."
         )
-    if len(z) < k:
-        raise ValueError(f"critic takes {k} observations at once; x_obs has {len(z)}.")
-    x = jax.ShapeDtypeStruct(z.shape[1:] if k == 1 else (k, *z.shape[1:]), z.dtype)
-    value = getattr(eqx.filter_eval_shape(critic, x), "shape", None)
-    if value != ():
-        raise ValueError(f"critic must map one observation, here {x.shape}, to a scalar; it makes {value}.")
+
+
+def _check_flat(critic: Any) -> None:
+    name = (describe(critic) or {}).get("name")
+    if name in ("conv1d", "conv2d", "gru") or (name == "deep_sets" and _size(critic) == 1):
+        raise ValueError(
+            f"critic {name} needs the axes of x, and with inputs a critic sees the flat vector (c, x); use "
+            "avo.critics.mlp, or a module of your own that takes the vector apart."
+        )
 
 
 def _from(q: Any, s: Settings) -> Settings:
@@ -419,7 +445,8 @@ def make_trainer(
         inputs: known conditions, with shape (m, *c_shape); the rows of theta are then simulated with
             `inputs[state.pending.rows]`.
         loss: a critic's loss such as `avo.critics.wasserstein("two-sided")`; None: one-sided Wasserstein.
-        critic: a module, or a factory `critic(key, z_shape)`; None: `avo.critics.for_shape`.
+        critic: a module, or a factory `critic(key, z_shape)`; None: `avo.critics.for_shape`. With inputs it sees the
+            flat vector (c, x).
         proposal: a proposal to start from, or a factory `proposal(dim)`; None: N(0, 1.5^2 I).
         settings: the numbers of the algorithm; None: the defaults.
 
@@ -467,9 +494,10 @@ def make_trainer(
     data = Data(as_jax(z[order]), known, as_jax(shift), as_jax(scale))
 
     def init(key: PRNGKeyArray) -> State:
-        d: Any = critics.for_shape if critic is None else critic
-        d = d if isinstance(d, eqx.Module) else d(key, z.shape[1:])
-        _check_critic(d, settings, data.z)
+        d = make_critic(critics.for_shape if critic is None else critic, key, z.shape[1:], dtype)
+        _check_packs(d, settings, len(z))
+        if inputs is not None:
+            _check_flat(d)
         return State(
             step=jnp.array(0),
             horizon=jnp.array(steps),

@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from avo.host import takes
 
 Optimiser = tuple[str, *tuple[float, ...]]
 # Little momentum: the critic chases a moving target (Gulrajani et al. 2017 take b1 = 0)
@@ -82,7 +85,66 @@ def update(
     return Training(eqx.combine(jax.tree.map(lambda p, g: p - rate * g, phi, move), static), moments), gap
 
 
-@eqx.filter_jit
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """Check a whole number: `value` as an int, or a ValueError that names it."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
+    return int(value)
+
+
+def describe(critic: Any) -> dict[str, Any] | None:
+    """Describe a critic of avo's so that it can be made again, in words that JSON can hold; None for any other.
+
+    Example:
+        >>> from avo.critics import linear
+        >>> describe(linear(jax.random.key(0), (5,)))
+        {'name': 'linear', 'x_shape': [5], 'options': {}, 'pack': 1}
+    """
+    if getattr(critic, "recipe", None) is None:
+        return None
+    name, x_shape, options = critic.recipe
+    return {"name": name, "x_shape": list(x_shape), "options": dict(options), "pack": critic.pack}
+
+
+def make_critic(critic: Any, key: PRNGKeyArray, x_shape: tuple[int, ...], dtype: Any) -> Any:
+    """Take a critic, or make one by its factory, and check that it maps one observation to a scalar.
+
+    Args:
+        critic: a module, or a factory `critic(key, x_shape)`.
+        key: randomness of the initial weights.
+        x_shape: shape of one observation.
+        dtype: of the observations.
+
+    Raises:
+        ValueError: if it is neither, or what it makes cannot be applied or gives no scalar.
+
+    Example:
+        >>> from avo.critics import mlp
+        >>> make_critic(mlp, jax.random.key(0), (5,), float)(jnp.ones(5)).shape
+        ()
+    """
+    if not isinstance(critic, eqx.Module):
+        if not (callable(critic) and takes(critic, 2)):
+            raise ValueError(
+                "critic must be an Equinox module from one observation to a scalar, or a factory "
+                f"critic(key, x_shape) that makes one, such as avo.critics.mlp; got {critic!r}."
+            )
+        critic = critic(key, x_shape)
+    made: Any = critic
+    pack = getattr(made, "pack", 1)
+    shape = x_shape if pack == 1 else (pack, *x_shape)
+    try:
+        value = eqx.filter_eval_shape(made, jax.ShapeDtypeStruct(shape, dtype))
+    except (TypeError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"critic cannot be applied to one observation, here an array {shape}: {' '.join(str(error).split())[:200]}"
+        ) from error
+    if getattr(value, "shape", None) != ():
+        came = getattr(value, "shape", value)
+        raise ValueError(f"critic must map one observation, here {shape}, to a scalar; it makes {came}.")
+    return made
+
+
 def train(
     key: PRNGKeyArray,
     critic: Any,
@@ -99,7 +161,7 @@ def train(
 
     Args:
         key: randomness; same key, same bits.
-        critic: module from one row to a scalar.
+        critic: module from one row to a scalar, `critic.pack` 1.
         loss: such as `wasserstein()`.
         x_real: observations, in units in which their spread is about 1.
         x_fake: simulations.
@@ -110,6 +172,9 @@ def train(
     Returns:
         The trained critic, and the gap before each step.
 
+    Raises:
+        ValueError: if the critic does not take rows of these samples, or a number is out of range.
+
     Example:
         >>> from avo.critics import linear, wasserstein
         >>> x = jax.random.normal(jax.random.key(0), (2, 1000, 3))
@@ -117,6 +182,17 @@ def train(
         >>> bool(abs(gaps[-100:].mean() / (3**0.5 * (1 + 3**0.5 / 20)) - 1) < 0.1)  # W = sqrt 3, gap = W (1 + W / 20)
         True
     """
+    x_real, x_fake = jnp.asarray(x_real), jnp.asarray(x_fake)
+    if getattr(critic, "pack", 1) != 1:
+        raise ValueError(f"critic takes {critic.pack} observations at once; train takes critics of one.")
+    return _train(key, critic, loss, x_real, x_fake, whole("steps", steps), whole("batch", batch), rate)
+
+
+@eqx.filter_jit
+def _train(
+    key: PRNGKeyArray, critic: Any, loss: Any, x_real: Array, x_fake: Array, steps: int, batch: int, rate: float
+) -> tuple[Any, Float[Array, " steps"]]:
+    make_critic(critic, key, x_real.shape[1:], x_real.dtype)  # once per shape, where the program is made
     dynamic, static = eqx.partition(begin(critic), eqx.is_array)
     rates = optax.cosine_decay_schedule(rate, steps)
 

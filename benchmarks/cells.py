@@ -51,6 +51,9 @@ def main(
     parser.add_argument("--out", type=Path, default=out, help="file of finished cells, one line of JSON each")
     arguments = parser.parse_args()
     if arguments.study != "report":
+        known = studies[arguments.study].tasks
+        if unknown := [task for task in arguments.tasks or [] if task not in known]:
+            parser.error(f"--tasks: {', '.join(unknown)} is not among the study's tasks: {', '.join(known)}.")
         run(arguments.out, arguments.study, studies[arguments.study], arguments.tasks, arguments.seeds)
         return
     rows = read(arguments.out)

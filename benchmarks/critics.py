@@ -58,7 +58,7 @@ TASKS = {
     "poisson": COMBINATIONS,
     "linear5": COMBINATIONS,
     "brownian": COMBINATIONS + CONVOLUTIONS + RECURRENT,
-    "ecg": COMBINATIONS + CONVOLUTIONS,
+    "ecg": COMBINATIONS + CONVOLUTIONS[:1],
 }
 NAMES = [f"{task}/{critic}/{loss}" for task, combinations in TASKS.items() for critic, loss in combinations]
 

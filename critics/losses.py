@@ -17,10 +17,11 @@ arXiv:1701.04862).
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, SupportsFloat, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 Penalty = Literal["one-sided", "two-sided", "r1", "none"]
@@ -71,21 +72,15 @@ def _penalty(
     return _masked(excess**2, w)
 
 
-@lru_cache  # equal losses are the same object, so that fits with them share one compiled program
-def _loss(
+def make(
     name: str,
     gap: Callable[[Array, Array, Array], Array],
     cost: Callable[[Array], Array],
     penalty: Penalty,
-    weight: float,
-    noise: float,
+    weight: Any,
+    noise: float = 0.0,
 ) -> Loss:
-    """Make a loss from its gap(d_real, d_fake, w)."""
-    if penalty not in get_args(Penalty):
-        raise ValueError(f"penalty must be one of {', '.join(get_args(Penalty))}; got {penalty!r}.")
-    for option, value in (("weight", weight), ("noise", noise)):
-        if not 0 <= value < float("inf"):
-            raise ValueError(f"{option} must be zero or more; got {value!r}.")
+    """Make a loss from its gap(d_real, d_fake, w); the weight may be traced."""
 
     def critic_loss(critic, x_real, x_fake, w, key):
         if noise > 0:
@@ -95,10 +90,23 @@ def _loss(
         found = gap(jax.vmap(critic)(x_real), jax.vmap(critic)(x_fake), w)
         return -found + weight * _penalty(penalty, critic, x_real, x_fake, w, key), found
 
-    return Loss(critic_loss, cost, f"{name}({penalty!r}, weight={weight:g}, noise={noise:g})")
+    return Loss(critic_loss, cost, f"{name}({penalty!r}, weight={weight!r}, noise={noise!r})")
 
 
-def _wasserstein_gap(d_real: Array, d_fake: Array, w: Array) -> Array:
+_loss = lru_cache(make)  # equal losses are the same object, so that fits with them share one compiled program
+
+
+def _checked(penalty: Penalty, weight: float, noise: float) -> tuple[Penalty, float, float]:
+    if penalty not in get_args(Penalty):
+        raise ValueError(f"penalty must be one of {', '.join(get_args(Penalty))}; got {penalty!r}.")
+    for option, value in (("weight", weight), ("noise", noise)):
+        if np.ndim(value) or not isinstance(value, SupportsFloat) or not 0 <= float(value) < math.inf:
+            raise ValueError(f"{option} must be a number, zero or more; got {value!r}.")
+    return penalty, float(weight), float(noise)
+
+
+def wasserstein_gap(d_real: Array, d_fake: Array, w: Array) -> Array:
+    """Compute E_real[d] - E_fake[d]; w is 0 for simulations to leave out."""
     return jnp.mean(d_real) - _masked(d_fake, w)
 
 
@@ -106,7 +114,8 @@ def _jensen_shannon_gap(d_real: Array, d_fake: Array, w: Array) -> Array:
     return math.log(4.0) - jnp.mean(jax.nn.softplus(-d_real)) - _masked(jax.nn.softplus(d_fake), w)
 
 
-def _minus(d: Array) -> Array:
+def minus(d: Array) -> Array:
+    """Take -d, what a Wasserstein critic costs the proposal."""
     return -d
 
 
@@ -133,7 +142,7 @@ def wasserstein(penalty: Penalty = "one-sided", weight: float = 10.0, noise: flo
         noise: standard deviation of the instance noise, in the same units.
 
     Raises:
-        ValueError: if `penalty` is not a known name, or `weight` or `noise` is negative.
+        ValueError: if `penalty` is not a known name, or `weight` or `noise` no number of at least zero.
 
     Example:
         >>> loss, gap = wasserstein("two-sided", 10.0).critic(
@@ -142,7 +151,7 @@ def wasserstein(penalty: Penalty = "one-sided", weight: float = 10.0, noise: flo
         (3.0, 37.0)
     """
 
-    return _loss("wasserstein", _wasserstein_gap, _minus, penalty, weight, noise)
+    return _loss("wasserstein", wasserstein_gap, minus, *_checked(penalty, weight, noise))
 
 
 def jensen_shannon(
@@ -165,7 +174,7 @@ def jensen_shannon(
         noise: standard deviation of the instance noise, in the same units.
 
     Raises:
-        ValueError: if a name is not known, or `weight` or `noise` is negative.
+        ValueError: if a name is not known, or `weight` or `noise` no number of at least zero.
 
     Example:
         >>> loss, gap = jensen_shannon(weight=0.0).critic(
@@ -176,4 +185,4 @@ def jensen_shannon(
     costs = {"non-saturating": _non_saturating, "saturating": _saturating}
     if cost not in costs:
         raise ValueError(f"cost must be one of {', '.join(costs)}; got {cost!r}.")
-    return _loss(f"jensen_shannon:{cost}", _jensen_shannon_gap, costs[cost], penalty, weight, noise)
+    return _loss(f"jensen_shannon:{cost}", _jensen_shannon_gap, costs[cost], *_checked(penalty, weight, noise))

@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from avo.training import whole
+
 Recipe = tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]]
 
 
@@ -41,6 +43,8 @@ class Critic(eqx.Module):
     pack: int = eqx.field(static=True, default=1)
 
     def __call__(self, x: Float[Array, "*x_shape"]) -> Float[Array, ""]:
+        if self.recipe is not None and self.recipe[0] != "deep_sets" and x.shape != self.recipe[1]:
+            raise ValueError(f"critic {self.recipe[0]} was made for x of shape {self.recipe[1]}; got {x.shape}.")
         if self.skip is None:
             return self.net(x)
         rows = x.reshape(-1, self.skip.in_features)
@@ -52,6 +56,11 @@ def _critic(
 ) -> Critic:
     skip = eqx.nn.Linear(size or math.prod(x_shape), 1, use_bias=False, key=key)
     return Critic(net, skip, (name, tuple(x_shape), tuple(options.items())))
+
+
+def _whole(name: str, **options: int) -> None:
+    for option, value in options.items():
+        whole(f"{name}: {option}", value)
 
 
 class _Constant(eqx.Module):
@@ -170,6 +179,7 @@ def mlp(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, depth: int
         >>> critic(jnp.ones(5)).shape
         ()
     """
+    _whole("mlp", width=width, depth=depth)
     key_net, key_skip = jax.random.split(key)
     net = eqx.nn.MLP(math.prod(x_shape), "scalar", width, depth, activation=jax.nn.silu, key=key_net)
     return _critic(_Flat(net), key_skip, "mlp", x_shape, width=width, depth=depth)
@@ -199,6 +209,7 @@ def leaky(
         >>> bool(abs(leaky(jax.random.key(0), (5,))(jnp.ones(5))) < 0.01)
         True
     """
+    _whole("leaky", width=width)
     net = eqx.nn.MLP(math.prod(x_shape), "scalar", width, 2, activation=_leaky(slope), key=key)
     draw, keys = jax.nn.initializers.glorot_uniform(), jax.random.split(key, 3)
     scales = (0.1, 0.1, last)
@@ -213,7 +224,8 @@ def _convolutional(
     key: PRNGKeyArray, name: str, dims: int, x_shape: tuple[int, ...], width: int, depth: int, kernel: int
 ) -> Critic:
     if len(x_shape) not in (dims, dims + 1):
-        raise ValueError(f"{name} needs observations with {dims} axes and optionally channels last; got {x_shape}.")
+        raise ValueError(f"{name} needs x with {dims} axes of time or space, and channels last or none; got {x_shape}.")
+    _whole(name, width=width, depth=depth, kernel=kernel)
     if kernel % 2 == 0:
         raise ValueError(f"{name} needs an odd kernel; got {kernel}.")
     *keys, key_head, key_skip = jax.random.split(key, depth + 2)
@@ -285,6 +297,7 @@ def gru(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 32) -> Critic:
         ()
     """
     key_cell, key_head, key_skip = jax.random.split(key, 3)
+    _whole("gru", width=width)
     _need_rows("gru", x_shape)
     cell = eqx.nn.GRUCell(math.prod(x_shape[1:]), width, key=key_cell)
     head = eqx.nn.Linear(width, "scalar", key=key_head)
@@ -308,6 +321,7 @@ def deep_sets(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, dept
         >>> bool(jnp.allclose(critic(x), critic(x[::-1]), atol=1e-6))
         True
     """
+    _whole("deep_sets", width=width, depth=depth)
     _need_rows("deep_sets", x_shape)
     size = math.prod(x_shape[1:])
     key_phi, key_rho, key_skip = jax.random.split(key, 3)
@@ -353,6 +367,7 @@ def lipschitz(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, dept
         >>> bool(jnp.linalg.norm(jax.grad(critic)(jnp.array([0.3, -1.2, 2.0]))) <= 1 + 1e-4)
         True
     """
+    _whole("lipschitz", width=width, depth=depth)
     size = max(width, math.prod(x_shape))
     key_w, key_b, key_v = jax.random.split(key, 3)
     net = _Lipschitz(
@@ -386,7 +401,7 @@ class packed:  # noqa: N801, a factory like the functions above, which a fit ask
         make: factory of a critic of x with shape (k, *x_shape); `mlp` sees them in their order, `deep_sets` as a set.
 
     Raises:
-        ValueError: if `size` is not a whole number of at least 1.
+        ValueError: if `size` is not a whole number of at least 1, or `make` no factory of single critics.
 
     Example:
         >>> critic = packed(4)(jax.random.key(0), (5,))
@@ -398,8 +413,9 @@ class packed:  # noqa: N801, a factory like the functions above, which a fit ask
     make: Callable[..., Any] = deep_sets
 
     def __post_init__(self) -> None:
-        if isinstance(self.size, bool) or not isinstance(self.size, int) or self.size < 1:
-            raise ValueError(f"packed: size must be a whole number of at least 1; got {self.size!r}.")
+        object.__setattr__(self, "size", whole("packed: size", self.size))
+        if not callable(self.make) or isinstance(self.make, packed | eqx.Module):
+            raise ValueError(f"packed: make must be a factory of critics such as avo.critics.mlp; got {self.make!r}.")
 
     @property
     def pack(self) -> int:

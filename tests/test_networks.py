@@ -145,8 +145,33 @@ def test_choice_for_a_shape() -> None:
 def test_wrong_number_of_axes(make: Any, x_shape: tuple[int, ...], axes: int) -> None:
     with pytest.raises(ValueError) as error:
         make(KEY, x_shape)
-    assert f"{make.__name__} needs observations with {axes} axes" in str(error.value)
+    assert f"{make.__name__} needs x with {axes} axes" in str(error.value)
     assert f"got {x_shape}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (partial(mlp, depth=-1), r"mlp: depth must be a whole number of at least 1; got -1"),
+        (partial(conv1d, depth=0), r"conv1d: depth must be"),
+        (partial(conv1d, width=1.5), r"conv1d: width must be a whole number of at least 1; got 1.5"),
+        (partial(conv1d, kernel=4), r"conv1d needs an odd kernel; got 4"),
+        (partial(gru, width=0), r"gru: width must be"),
+        (partial(deep_sets, width=-3), r"deep_sets: width must be"),
+        (partial(lipschitz, depth=0), r"lipschitz: depth must be"),
+        (partial(leaky, width=0), r"leaky: width must be"),
+    ],
+)
+def test_wrong_sizes(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(KEY, (6,))
+
+
+def test_x_of_another_shape_than_made_for() -> None:
+    with pytest.raises(ValueError, match=r"critic linear was made for x of shape \(1,\); got \(2,\)"):
+        linear(KEY, (1,))(jnp.ones(2))
+    with pytest.raises(ValueError, match=r"critic mlp was made for x of shape \(4, 5\); got \(3, 5\)"):
+        packed(4, mlp)(KEY, (5,))(jnp.ones((3, 5)))
 
 
 @pytest.mark.parametrize("make", [gru, deep_sets])
@@ -229,10 +254,17 @@ def test_packed_takes_any_module() -> None:
     assert float(critic(jnp.ones((2, 3)))) == 6.0
 
 
-@pytest.mark.parametrize("size", [0, -1, 2.0, True, "3"])
+@pytest.mark.parametrize("size", [0, -1, 2.0, True, "3", KEY])
 def test_wrong_size_of_a_pack(size: Any) -> None:
     with pytest.raises(ValueError, match=r"packed: size must be a whole number of at least 1; got"):
         packed(size)
+
+
+def test_packs_are_of_single_critics() -> None:
+    assert packed(np.int64(4)) == packed(4)  # type: ignore[arg-type]
+    for make in ("mlp", packed(2), mlp(KEY, (3,))):
+        with pytest.raises(ValueError, match=r"packed: make must be a factory of critics"):
+            packed(4, make)  # type: ignore[arg-type]
 
 
 def patch_sums(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:

@@ -11,41 +11,78 @@ import avo
 from avo import recipes
 from avo.benchmarks import published
 
+ADAM5, RMS = ("adam", 0.5, 0.5), ("rms", 0.9)
+
 
 @pytest.mark.parametrize(
-    ("name", "steps", "calls", "loss", "baseline", "entropy"),
+    ("name", "steps", "numbers", "critic", "loss"),
     [
-        ("gp-2017", 301, 100 * 32 + 64, "wasserstein('two-sided', weight=0.05, noise=0)", "none", 5.0),
-        ("r1-2018", 501, 16 + 32, "wasserstein('r1', weight=100, noise=0)", "none", 0.001),
-        ("bce-2018", 10_000, 32 + 32, "jensen_shannon:saturating('r1', weight=20, noise=0)", "optimal", 0.0),
+        (
+            "gp-2017",
+            301,
+            {"critic_steps": 100, "batch": 32, "pairs": 32, "critic_rate": (0.01, 0.01), "rate": (0.01, 0.01)}
+            | {"entropy": 5.0, "baseline": "none", "critic_optimiser": ADAM5, "proposal_optimiser": ADAM5},
+            {"width": 10, "slope": 0.1, "last": 0.1},
+            "wasserstein('two-sided', weight=0.05, noise=0.0)",
+        ),
+        (
+            "r1-2018",
+            501,
+            {"critic_steps": 1, "batch": 16, "pairs": 16, "critic_rate": (0.01, 0.01), "rate": (0.0139, 0.0139 / 32)}
+            | {"entropy": 0.001, "baseline": "none", "critic_optimiser": RMS, "proposal_optimiser": RMS},
+            {"width": 10, "slope": 0.2, "last": 0.01},
+            "wasserstein('r1', weight=100.0, noise=0.0)",
+        ),
+        (
+            "bce-2018",
+            10_000,
+            {"critic_steps": 1, "batch": 32, "pairs": 16, "critic_rate": (1e-4, 1e-4), "rate": (1e-3, 1e-3)}
+            | {"entropy": 0.0, "baseline": "optimal"}
+            | {"critic_optimiser": ("adam", 0.0, 0.99), "proposal_optimiser": ("adam", 0.0, 0.99)},
+            {"width": 50, "slope": 0.2, "last": 1.0},
+            "jensen_shannon:saturating('r1', weight=40.0, noise=0.0)",
+        ),
     ],
 )
 def test_recipes_are_those_of_the_table(
-    name: str, steps: int, calls: int, loss: str, baseline: str, entropy: float
+    name: str, steps: int, numbers: dict[str, Any], critic: dict[str, float], loss: str
 ) -> None:
     recipe = recipes.get(name)
     settings = recipe["settings"]
-    assert settings.calls == calls and recipe["budget"] == steps * calls
+    assert recipe["budget"] == steps * settings.calls
+    common = {"target": "population", "gradient": "plain", "standardize": False, "average": 1e-9}
+    assert {key: getattr(settings, key) for key in numbers | common} == numbers | common
+    assert dict(recipe["critic"](jax.random.key(0), (4,)).recipe[2]) == critic
     assert recipe["loss"].name == loss
-    assert (settings.baseline, settings.entropy) == (baseline, entropy)
-    assert (settings.target, settings.gradient, settings.standardize) == ("population", "plain", False)
     q = recipe["proposal"](3)
     assert q.lower is None
     np.testing.assert_array_equal(q.sd(), np.ones(3))
 
 
-def test_published_weights_are_ours_doubled() -> None:
-    """Theirs is a mean over both samples together, (E_fake d - E_obs d) / 2 + lambda E_obs |grad d|^2."""
+def test_the_published_fall_of_the_step_size_has_the_same_sum() -> None:
+    rate = recipes.get("r1-2018")["settings"].rate
+    smooth = rate[0] * (rate[1] / rate[0]) ** (np.arange(500) / 500)
+    halved = 0.01 * 0.5 ** (np.arange(500) // 100)
+    np.testing.assert_allclose(smooth.reshape(5, 100).sum(1), halved.reshape(5, 100).sum(1), rtol=0.01)
+
+
+@pytest.mark.parametrize("name", ["r1-2018", "bce-2018", "gp-2017"])
+def test_published_weights_are_ours_doubled(name: str) -> None:
+    """Theirs is half the sum of both samples' parts, and |grad d|^2 where our R1 has half of it."""
     x_real, x_fake = (jnp.asarray(np.random.default_rng(k).normal(k, 1.0, (6, 1))) for k in (1, 2))
 
     def critic(x: Any) -> Any:
-        return jnp.sin(1.3 * x[0])
+        return 1.7 * x[0] + 0.3
 
-    d_real, d_fake = np.sin(1.3 * np.asarray(x_real)), np.sin(1.3 * np.asarray(x_fake))
-    slope = 1.3 * np.cos(1.3 * np.asarray(x_real))
-    theirs = (d_fake.mean() - d_real.mean()) / 2 + 25.0 * np.mean(slope**2)
-    loss, _ = recipes.get("r1-2018")["loss"].critic(critic, x_real, x_fake, jnp.ones(6), jax.random.key(0))
-    np.testing.assert_allclose(loss, 2 * theirs, rtol=1e-12)
+    real, fake = 1.7 * np.asarray(x_real)[:, 0] + 0.3, 1.7 * np.asarray(x_fake)[:, 0] + 0.3
+    theirs, ours = {
+        "r1-2018": ((fake.mean() - real.mean()) / 2 + 25.0 * 1.7**2, 0.0),
+        "gp-2017": ((fake.mean() - real.mean()) / 2 + 0.025 * 0.7**2, 0.0),
+        # our gap counts from what a blind critic has
+        "bce-2018": ((np.log1p(np.exp(-real)).mean() + np.log1p(np.exp(fake)).mean()) / 2 + 10.0 * 1.7**2, np.log(4)),
+    }[name]
+    loss, _ = recipes.get(name)["loss"].critic(critic, x_real, x_fake, jnp.ones(6), jax.random.key(0))
+    np.testing.assert_allclose(loss + ours, 2 * theirs, rtol=1e-9)
 
 
 def test_critics_start_near_zero_and_have_no_linear_part() -> None:
@@ -79,3 +116,5 @@ def test_a_run_by_a_recipe_is_saved_and_read_without_like(tmp_path: Any) -> None
 def test_unknown_recipe() -> None:
     with pytest.raises(ValueError, match=r"recipe must be one of gp-2017, r1-2018, bce-2018; got 'wgan'"):
         recipes.get("wgan")
+    with pytest.raises(ValueError, match=r"recipe must be one of"):
+        recipes.get(["r1-2018"])  # type: ignore[arg-type]

@@ -164,6 +164,15 @@ def test_every_built_in_critic_is_read_without_like(make: Any, x_shape: tuple[in
     assert back.pack == critic.pack
 
 
+def test_results_of_version_0_1_0_are_read(tmp_path: Path) -> None:
+    folder = made().save(tmp_path)
+    words = json.loads((folder / "result.json").read_text())
+    words["critic"] = {"size": 8, "width": 7, "depth": 3}
+    (folder / "result.json").write_text(json.dumps(words))
+    x = jax.random.normal(jax.random.key(5), (4, 2))
+    assert float(avo.load(folder).critic(x.ravel())) == float(made().critic(x))
+
+
 def test_custom_critic_needs_like(tmp_path: Path) -> None:
     weight = jnp.array([[0.5, -1.0]] * 4)
     folder = made(critic=Quadratic(weight)).save(tmp_path)

@@ -554,3 +554,12 @@ def test_few_observations_are_warned_of() -> None:
 def test_refusals(simulator: Any, options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         fit(simulator, **options)
+
+
+def test_resume_notices_another_critic_with_the_same_arrays(tmp_path: Path) -> None:
+    problem = avo.simulators.get("poisson")
+    x_obs = np.asarray(problem.simulate(jax.random.key(0), jnp.full((100, 1), 7.0)))
+    known = {"budget": 32 * 40, "out": tmp_path, "progress": False, "settings": avo.Settings(pairs=8, batch=16)}
+    avo.fit(problem.simulate, x_obs, problem.space, critic=avo.critics.packed(4), **known)
+    with pytest.raises(ValueError, match=r"holds a run with other kind of critic; resume needs the same"):
+        avo.fit(problem.simulate, x_obs, problem.space, critic=avo.critics.packed(2), resume=True, **known)

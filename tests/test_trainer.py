@@ -14,7 +14,7 @@ import pytest
 import avo
 from avo.critics import Loss, mlp, packed, wasserstein
 from avo.run import simulate_jax
-from avo.trainer import _gradient, _move, standardize
+from avo.trainer import _gradient, _met, _move, standardize
 from avo.training import optimiser
 
 # Odd sizes, so that nothing fits by accident
@@ -497,8 +497,9 @@ def test_the_critic_of_packs_is_shown_packs_and_a_failure_spoils_its_pack_only()
     data = trainer.init(KEY).data
     z = (x - np.asarray(data.shift)) / np.asarray(data.scale)
     assert [[r.shape for r in rows] for rows in seen] == [[(3, 3, 2), (3, 3, 2), (3,)]] * 2
-    np.testing.assert_allclose(seen[0][0].reshape(9, 2), data.z[:9], rtol=1e-12)
-    np.testing.assert_allclose(seen[1][0].reshape(9, 2), data.z[9:18], rtol=1e-12)
+    for rows, packs in zip(seen, ([0, 1, 2], [3, 4, 5]), strict=True):
+        # 50 observations: the widest stride is 49 // 2
+        np.testing.assert_allclose(rows[0], [data.z[jnp.array([j, j + 24, (j + 48) % 50])] for j in packs], rtol=1e-12)
     np.testing.assert_allclose(seen[1][1].reshape(9, 2), z[9:18], rtol=1e-12)
     assert [rows[2].tolist() for rows in seen] == [[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
 
@@ -524,9 +525,11 @@ def test_gradient_of_packs_by_hand(target: Any) -> None:
     cost = -(z[:, 0].reshape(4, 2).sum(1) ** 2)
     mean_other = np.array([cost[[1, 3]].mean(), cost[[0, 2]].mean()] * 2)
     score = np.concatenate([zeta, -zeta])[:, 0].reshape(4, 2)
-    np.testing.assert_allclose(g.loc, [np.mean((cost - mean_other)[:, None] * score)], rtol=1e-12)
+    # The score of a pack is that of its one theta, or the sum over its own two
+    k = {"point": 1, "population": 2}[target]
+    np.testing.assert_allclose(g.loc, [k * np.mean((cost - mean_other)[:, None] * score)], rtol=1e-12)
     if target == "population":
-        spread = np.mean((cost - mean_other)[:, None] * (score**2 - 1))
+        spread = k * np.mean((cost - mean_other)[:, None] * (score**2 - 1))
         np.testing.assert_allclose(g.log_scale, [spread], rtol=1e-12)
 
 
@@ -536,6 +539,8 @@ def test_packs_must_fit() -> None:
             ValueError, match=r"critic takes 3 observations at once, so batch and pairs .* multiples of 3"
         ):
             packed_trainer(**changes).init(KEY)
+    with pytest.raises(ValueError, match=r"pairs at least 6; .* Pass settings=avo.Settings\(batch=9, pairs=6\)"):
+        packed_trainer(pairs=3).init(KEY)  # one group would leave its baseline nothing
     few = avo.make_trainer(SPACE, X_OBS[:2], steps=40, settings=PACKED, critic=packed(3, small_critic))
     with pytest.raises(ValueError, match=r"critic takes 3 observations at once; x_obs has 2"):
         few.init(KEY)
@@ -578,7 +583,7 @@ def test_plain_gradient_and_move_by_hand() -> None:
 
     q = avo.Gaussian.start(1, loc=0.4, sd=0.5, full=False)
     g = _gradient(LOSS, settings, q, Identity(), jnp.asarray(zeta), jnp.asarray(x)[:, None], jnp.ones(4, bool))
-    np.testing.assert_allclose(g.loc, [np.mean(-x * zeta[:, 0])], rtol=1e-12)
+    np.testing.assert_allclose(g.loc, [np.mean(-x * zeta[:, 0]) / 0.5], rtol=1e-12)
     np.testing.assert_allclose(g.log_scale, [np.mean(-x * (zeta[:, 0] ** 2 - 1))], rtol=1e-12)
     trainer = avo.make_trainer(
         avo.Space(a=avo.Real()), np.arange(9.0)[:, None], steps=10, settings=settings, critic=small_critic, proposal=q
@@ -617,3 +622,90 @@ def test_optimisers_by_name() -> None:
         with pytest.raises(ValueError, match=r"an optimiser is \('adam', b1, b2\) or \('rms', decay\)"):
             avo.Settings(critic_optimiser=words)
     assert avo.Settings(critic_optimiser=["rms", 0.9]) == avo.Settings(critic_optimiser=("rms", 0.9))
+
+
+def test_plain_gradient_is_that_of_psi() -> None:
+    """With all of q's covariance in play and a cost linear in u, against the derivative of its expectation."""
+    q = avo.Gaussian(jnp.array([0.3, -0.2]), jnp.array([-1.0, 0.4]), jnp.array([[0.0, 0.0], [1.7, 0.0]]))
+    a, n = np.array([1.0, -1.5]), 200_000
+
+    class Slope(eqx.Module):
+        def __call__(self, x: Any) -> Any:
+            return jnp.sum(jnp.asarray(a) * x)
+
+    settings = avo.Settings(pairs=n // 2, gradient="plain", target="population")
+    zeta = jnp.asarray(np.random.default_rng(12).normal(size=(n, 2)))
+    g = _gradient(LOSS, settings, q, Slope(), zeta, q.spread(zeta), jnp.ones(n, bool))
+    # E[-a . u] = -a . loc: the spread does not matter. Standard error |a . L| |L^-T| sqrt(2 / n)
+    reach = np.linalg.norm(a @ np.asarray(q.factor())) * np.linalg.norm(np.linalg.inv(q.factor()))
+    np.testing.assert_allclose(g.loc, -a, atol=4 * reach * np.sqrt(2 / n))
+    np.testing.assert_allclose(g.log_scale, 0.0, atol=4 * reach * np.sqrt(4 / n))
+
+
+def test_plain_packs_are_groups() -> None:
+    settings = avo.Settings(pairs=4, target="population", gradient="plain")
+    rng = np.random.default_rng(13)
+    zeta, z = rng.normal(size=(8, 1)), rng.normal(0.7, 1.3, (8, 1))
+    q = avo.Gaussian.start(1, sd=1.0, full=False)
+    g = _gradient(LOSS, settings, q, PackSum(2), jnp.asarray(zeta), jnp.asarray(z), jnp.ones(8, bool))
+    cost = -(z[:, 0].reshape(4, 2).sum(1) ** 2)
+    others = (cost.sum() - cost) / 3
+    np.testing.assert_allclose(g.loc, [2 * np.mean((cost - others)[:, None] * zeta.reshape(4, 2))], rtol=1e-12)
+
+
+def test_one_failed_row_fails_its_pack() -> None:
+    settings = avo.Settings(pairs=4, baseline="none")
+    zeta = jnp.asarray(np.repeat([[0.7], [-1.1]], 2, axis=0))
+    z = np.random.default_rng(14).normal(0.7, 1.3, (8, 1))
+    whole, half = np.ones(8, bool), np.ones(8, bool)
+    whole[[2, 3]], half[2] = False, False
+    found = [
+        _gradient(LOSS, settings, avo.Gaussian.start(1), PackSum(2), zeta, jnp.asarray(z), jnp.asarray(ok)).loc
+        for ok in (whole, half, np.ones(8, bool))
+    ]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert abs(float(found[0][0] - found[2][0])) > 1e-3
+
+
+@pytest.mark.parametrize(("k", "m"), [(3, 40), (4, 41), (2, 2)])
+def test_packs_of_observations_change_and_miss_nobody(k: int, m: int) -> None:
+    met = np.asarray(_met(jnp.arange(7 * k * m), k, m)).reshape(-1, k)
+    assert all(len(set(pack)) == k for pack in met.tolist())
+    np.testing.assert_array_equal(np.bincount(met.ravel(), minlength=m), 7 * k)
+    assert len({tuple(pack) for pack in met.tolist()}) == min(7, (m - 1) // (k - 1)) * m
+    np.testing.assert_array_equal(_met(jnp.arange(3 * m), 1, m), np.tile(np.arange(m), 3))
+
+
+def test_each_part_has_its_own_optimiser() -> None:
+    """The first step of "rms" is (1 - decay)^-1/2 g / sqrt(v), of Adam the rate itself: they are not swapped."""
+    q = avo.Gaussian.start(3, sd=0.5, full=False)
+    for parts in ({"proposal_optimiser": ("rms", 0.9)}, {"critic_optimiser": ("rms", 0.9)}):
+        settings = dataclasses.replace(PLAIN, rate=(0.1, 0.1), critic_rate=(0.1, 0.1), **parts)
+        trainer = avo.make_trainer(
+            SPACE, X_OBS, steps=40, settings=settings, critic=small_critic, loss=LOSS, proposal=q
+        )
+        theta, state = trainer.ask(KEY, trainer.init(KEY))
+        after, _ = trainer.tell(state, theta, simulate(KEY, theta))
+        moved = np.abs(after.proposal.loc - q.loc)
+        assert np.allclose(moved, 0.1, rtol=1e-3) == ("critic_optimiser" in parts)
+        bias = np.abs(after.critic.net.net.layers[0].bias - state.critic.net.net.layers[0].bias)
+        assert (bias.max() > 0.09) == ("proposal_optimiser" in parts)
+
+
+def test_critics_that_need_axes_are_refused_beside_inputs() -> None:
+    x, c = np.random.default_rng(1).normal(size=(50, 6, 2)), np.arange(50.0)
+    for make in (avo.critics.conv1d, avo.critics.gru, avo.critics.deep_sets):
+        with pytest.raises(ValueError, match=rf"critic {make.__name__} needs the axes of x, and with inputs"):
+            avo.make_trainer(SPACE, x, inputs=c, steps=40, settings=SMALL, critic=make).init(KEY)
+    state = avo.make_trainer(SPACE, x, inputs=c, steps=40, settings=SMALL).init(KEY)
+    assert state.critic.recipe[:2] == ("mlp", (13,))
+
+
+def test_critics_that_do_not_fit_are_refused() -> None:
+    def trainer(critic: Any) -> Any:
+        return avo.make_trainer(SPACE, X_OBS, steps=40, settings=SMALL, critic=critic)
+
+    with pytest.raises(ValueError, match=r"critic must be a module or a function critic\(key, x_shape\)"):
+        trainer(lambda x: x.sum())
+    with pytest.raises(ValueError, match=r"cannot be applied .* \(2,\): critic mlp was made for x of shape \(5,\)"):
+        trainer(mlp(KEY, (5,))).init(KEY)
