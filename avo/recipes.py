@@ -66,8 +66,8 @@ def _r1_2018() -> dict[str, Any]:
         # Theirs starts at 0.01 and is halved every 100 steps; a smooth fall with the same sum in each 100
         rate=(0.0139, 0.0139 / 2**5),
         entropy=0.001,
-        critic_optimiser=("rms", 0.9),
-        proposal_optimiser=("rms", 0.9),
+        critic_optimiser=("rms", 0.9, 4.0),  # theirs begins at 1, for gradients half as long
+        proposal_optimiser=("rms", 0.9, 1.0),
     )
     return {
         "critic": critics.leaky,

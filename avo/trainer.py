@@ -71,7 +71,7 @@ class Settings:
         gradient: "paired": mirrored pairs with common random numbers, and steps in units of q's spread; "plain", for a
             population only: 2 * pairs independent draws, and steps in psi itself, as published (avo/recipes.py).
         standardize: show x to the critic in units of its observed location and scale; else as it is.
-        critic_optimiser: ("adam", b1, b2) or ("rms", decay).
+        critic_optimiser: ("adam", b1, b2) or ("rms", decay, start), see `avo.training.optimiser`.
         proposal_optimiser: likewise.
 
     Raises:

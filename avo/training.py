@@ -22,8 +22,8 @@ def optimiser(words: Optimiser) -> optax.GradientTransformation:
     """Make the transformation of a gradient into a move from its description, which JSON can hold.
 
     Args:
-        words: ("adam", b1, b2), or ("rms", decay) whose mean square starts at 1 (Tieleman and Hinton 2012), so that the
-            first steps are short.
+        words: ("adam", b1, b2), or ("rms", decay, start), whose mean square begins at `start` (Tieleman and Hinton
+            2012): the first steps are short where the gradient is shorter than its root.
 
     Raises:
         ValueError: if the description is not one of these.
@@ -36,9 +36,11 @@ def optimiser(words: Optimiser) -> optax.GradientTransformation:
     match words:
         case ("adam", b1, b2) if 0 <= b1 < 1 and 0 <= b2 < 1:
             return optax.scale_by_adam(b1=b1, b2=b2)
-        case ("rms", decay) if 0 <= decay < 1:
-            return optax.scale_by_rms(decay=decay, initial_scale=1.0)
-    raise ValueError(f"an optimiser is ('adam', b1, b2) or ('rms', decay), the numbers in [0, 1); got {words!r}.")
+        case ("rms", decay, start) if 0 <= decay < 1 and start >= 0:
+            return optax.scale_by_rms(decay=decay, initial_scale=start)
+    raise ValueError(
+        f"an optimiser is ('adam', b1, b2) or ('rms', decay, start), b1, b2 and decay in [0, 1); got {words!r}."
+    )
 
 
 class Training(NamedTuple):

@@ -21,10 +21,10 @@ Same law as published, other draw. GP and LP are `mlp` with two hidden layers of
 two-sided or the one-sided penalty, lambda = 10, x in the units of the box, all as published; LP200 has lambda = 200, as
 `avo.critics.distance`; SLL3 and SLL6 are `lipschitz` with 3 layers of 128 and 6 of 64 units, beside the published
 SORT-OUT, which is 1-Lipschitz by another construction. Published critics saw 60,000 batches of 1024 rows (SORT-OUT
-25,000) at rate 2e-4; ours see 8000 to 20,000 batches of 256 at a rate that falls from 5e-3: at equal cost they did
-better with many small batches than with few large ones. They are trained on 200,000 rows of each sample and judged on
-fresh ones: the error of the gap E[d(x)] - E[d(y)], and, at x, the mean cosine between grad d and -grad u. Three more
-columns take back what the penalty adds to the gap:
+25,000) at rate 2e-4; ours see 8000 to 20,000 batches of 256 at a rate that falls from 5e-3: in trials, not kept here,
+they did better at equal cost with many small batches than with few large ones. They are trained on 200,000 rows of each
+sample and judged on fresh ones: the error of the gap E[d(x)] - E[d(y)], and, at x, the mean cosine between grad d and
+-grad u. Three more columns take back what the penalty adds to the gap:
 
     divided     gap / E|grad d|                                 over the same x_hat as the penalty
     solved      lambda (sqrt(1 + 2 gap / lambda) - 1)           as `avo.critics.distance` does

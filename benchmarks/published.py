@@ -3,8 +3,8 @@
     python -m avo.benchmarks.published recipes
     python -m avo.benchmarks.published report
 
-20,000 observations of each task, its published start, the recipe's own number of calls, 8 seeds. The published level is
-that of restatements of the authors' code, and where it still runs of that code itself. Errors are of theta (root mean
+20,000 observations of each task, its published start, the recipe's own number of steps, 8 seeds. The published level is
+that of restatements of the authors' code, for gp-2017 of that code itself. Errors are of theta (root mean
 square; log rate for `poisson`), for `epem` of the asymmetry a, since nothing else is identified there. `avo` is
 `avo.fit` with default settings and that start at the same number of calls.
 """

@@ -11,7 +11,7 @@ import avo
 from avo import recipes
 from avo.benchmarks import published
 
-ADAM5, RMS = ("adam", 0.5, 0.5), ("rms", 0.9)
+ADAM5 = ("adam", 0.5, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,8 @@ ADAM5, RMS = ("adam", 0.5, 0.5), ("rms", 0.9)
             "r1-2018",
             501,
             {"critic_steps": 1, "batch": 16, "pairs": 16, "critic_rate": (0.01, 0.01), "rate": (0.0139, 0.0139 / 32)}
-            | {"entropy": 0.001, "baseline": "none", "critic_optimiser": RMS, "proposal_optimiser": RMS},
+            | {"entropy": 0.001, "baseline": "none", "critic_optimiser": ("rms", 0.9, 4.0)}
+            | {"proposal_optimiser": ("rms", 0.9, 1.0)},
             {"width": 10, "slope": 0.2, "last": 0.01},
             "wasserstein('r1', weight=100.0, noise=0.0)",
         ),

@@ -608,9 +608,9 @@ def test_x_is_shown_as_it_is_where_asked() -> None:
 
 def test_optimisers_by_name() -> None:
     g = np.array([3.0, -0.2, 0.7])
-    adam, rms = optimiser(("adam", 0.6, 0.8)), optimiser(("rms", 0.9))
+    adam, rms = optimiser(("adam", 0.6, 0.8)), optimiser(("rms", 0.9, 2.5))
     m = v = np.zeros(3)
-    square = np.ones(3)
+    square = np.full(3, 2.5)
     adam_state, rms_state = adam.init(jnp.zeros(3)), rms.init(jnp.zeros(3))
     for t in (1, 2, 3):
         m, v, square = 0.6 * m + 0.4 * t * g, 0.8 * v + 0.2 * (t * g) ** 2, 0.9 * square + 0.1 * (t * g) ** 2
@@ -618,10 +618,10 @@ def test_optimisers_by_name() -> None:
         np.testing.assert_allclose(move, m / (1 - 0.6**t) / np.sqrt(v / (1 - 0.8**t)), rtol=1e-6)
         move, rms_state = rms.update(jnp.asarray(t * g), rms_state)
         np.testing.assert_allclose(move, t * g / np.sqrt(square), rtol=1e-6)
-    for words in (("sgd", 0.1), ("adam", 0.5), ("adam", 1.0, 0.9), ("rms", -0.1)):
-        with pytest.raises(ValueError, match=r"an optimiser is \('adam', b1, b2\) or \('rms', decay\)"):
+    for words in (("sgd", 0.1), ("adam", 0.5), ("adam", 1.0, 0.9), ("rms", 0.9), ("rms", -0.1, 1.0)):
+        with pytest.raises(ValueError, match=r"an optimiser is \('adam', b1, b2\) or \('rms', decay, start\)"):
             avo.Settings(critic_optimiser=words)
-    assert avo.Settings(critic_optimiser=["rms", 0.9]) == avo.Settings(critic_optimiser=("rms", 0.9))
+    assert avo.Settings(critic_optimiser=["rms", 0.9, 1]) == avo.Settings(critic_optimiser=("rms", 0.9, 1))
 
 
 def test_plain_gradient_is_that_of_psi() -> None:
@@ -677,9 +677,9 @@ def test_packs_of_observations_change_and_miss_nobody(k: int, m: int) -> None:
 
 
 def test_each_part_has_its_own_optimiser() -> None:
-    """The first step of "rms" is (1 - decay)^-1/2 g / sqrt(v), of Adam the rate itself: they are not swapped."""
+    """Adam's first step is the rate itself, that of "rms" is not: they are not swapped."""
     q = avo.Gaussian.start(3, sd=0.5, full=False)
-    for parts in ({"proposal_optimiser": ("rms", 0.9)}, {"critic_optimiser": ("rms", 0.9)}):
+    for parts in ({"proposal_optimiser": ("rms", 0.9, 1.0)}, {"critic_optimiser": ("rms", 0.9, 1.0)}):
         settings = dataclasses.replace(PLAIN, rate=(0.1, 0.1), critic_rate=(0.1, 0.1), **parts)
         trainer = avo.make_trainer(
             SPACE, X_OBS, steps=40, settings=settings, critic=small_critic, loss=LOSS, proposal=q
