@@ -17,7 +17,8 @@ first, and is annealed to a floor, shaped by the metric of avo/metric.py: as wid
 every direction. The move is made in zeta = L^-1 (u - loc), so a step of the same length moves x equally far too. The
 critic watches a narrowed q: under a wide one x spreads more than at any single theta, and the fit would pay for that by
 shrinking whichever parameters spread x. For a population (`target="population"`), every leaf of psi is learned. Late
-iterates are averaged. The critic meets the observations in turn, each as often as any other.
+iterates are averaged. The critic meets the observations in turn, each as often as any other; one that takes a pack of
+several at once is shown simulations of one theta together for a point, each of its own theta for a population.
 """
 
 import math

@@ -88,7 +88,7 @@ class _Convolutions(eqx.Module):
     """Convolutions of stride 2 over all axes but the channels, then a linear map of what is left, places kept apart.
 
     A layer is a linear map of every patch. Written so, it runs as matrix products; a convolution with a kernel of its
-    own per row, as the gradient of a penalty has, is tens of times slower on a CPU.
+    own per row, as the gradient of a penalty has, is many times slower on a CPU.
     """
 
     layers: tuple[eqx.nn.Linear, ...]
