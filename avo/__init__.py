@@ -7,6 +7,7 @@ the simulator reproduce them. Start with `avo.fit`.
 from importlib import import_module
 from types import ModuleType
 
+from avo.diagnostics import check
 from avo.host import from_numpy
 from avo.proposals import Gaussian
 from avo.result import Result, load
@@ -26,6 +27,7 @@ __all__ = [
     "Settings",
     "Space",
     "Trainer",
+    "check",
     "fit",
     "from_numpy",
     "load",

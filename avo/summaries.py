@@ -1,0 +1,259 @@
+"""What `avo.check` looks at in a sample: features with names, and the functions of a row that its classifier weighs.
+
+A *summary* is a number per observation; a *feature* one per sample: mean and spread of a summary over the observations,
+its correlation with a known condition, or, of vectors, something of all columns together. x of shape (T,) or (T, C)
+with T >= 16 is a series, anything else a vector. All are computed in standardised units, where rounding is harmless,
+and given in those of x.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+SERIES = 16  # points from which an axis counts as time
+CHANNELS = 4  # of a series that are looked at, evenly chosen where there are more
+WIDEST = 16  # channels of a series; what has more is an image or a table
+COLUMNS = 30  # of a vector that are looked at, evenly chosen where there are more
+PAIRS = 6  # columns up to which each pair's correlation is a feature of its own
+PLACES = 8  # of a series, all channels together, at which its values are features
+CURVE = 16  # of a series, all channels together, at which its values are shown to the classifier
+INPUTS = 3  # columns of the inputs with which summaries are correlated
+INCREMENT_LAGS = (1, 2, 5)
+PRODUCTS = 10  # summaries of which the classifier sees all products; of more only the squares
+RANDOM = 64  # random functions
+BOUND = 5.0  # standard deviations beyond which no function of a row grows
+
+
+class Kind(NamedTuple):
+    """What the shapes decide.
+
+    Args:
+        x_shape: of one observation.
+        inputs: columns of the flat inputs.
+        series: whether x is looked at as a series.
+        chosen: the columns of the flat x, or channels of the series, that are looked at.
+        places: the points of the series at which its values are features.
+        curve: the points at which they are shown to the classifier.
+    """
+
+    x_shape: tuple[int, ...]
+    inputs: int
+    series: bool
+    chosen: tuple[int, ...]
+    places: tuple[int, ...] = ()
+    curve: tuple[int, ...] = ()
+
+
+class Frame(NamedTuple):
+    """The units in which a sample is looked at, taken from reference simulations, and the classifier's randomness.
+
+    Args:
+        shift: location of x, shaped like one observation.
+        scale: its scale, likewise.
+        middle: location of the summaries.
+        width: their scale.
+        correlations: between the columns of a vector.
+        inputs_shift: location of the inputs.
+        inputs_scale: their scale.
+        weight: of the random functions, (RANDOM, summaries + inputs).
+        bias: (RANDOM,).
+    """
+
+    shift: np.ndarray
+    scale: np.ndarray
+    middle: Array
+    width: Array
+    correlations: Array
+    inputs_shift: Array
+    inputs_scale: Array
+    weight: Array
+    bias: Array
+
+
+def kind_of(x_shape: tuple[int, ...], inputs: int = 0) -> Kind:
+    """Decide how observations of a shape are looked at.
+
+    Example:
+        >>> kind_of((64,)).series, kind_of((28, 28, 1)).series, len(kind_of((28, 28, 1)).chosen)
+        (True, False, 30)
+    """
+    channels = math.prod(x_shape[1:])
+    if 1 <= len(x_shape) <= 2 and x_shape[0] >= SERIES and channels <= WIDEST:
+        chosen = _even(channels, CHANNELS)
+        places = tuple(_last(x_shape[0], count // len(chosen)) for count in (PLACES, CURVE))
+        return Kind(x_shape, inputs, True, chosen, *places)
+    return Kind(x_shape, inputs, False, _even(math.prod(x_shape), COLUMNS))
+
+
+def _even(size: int, most: int) -> tuple[int, ...]:
+    return tuple(np.linspace(0, size - 1, min(size, most)).round().astype(int).tolist())
+
+
+def _last(points: int, count: int) -> tuple[int, ...]:
+    """The last point of each of `count` equal parts: a path's start is often fixed, its end never."""
+    return tuple((np.arange(1, count + 1) * points // count - 1).tolist())
+
+
+def _value_lags(points: int) -> tuple[int, ...]:
+    return 1, points // 8, points // 4
+
+
+# Autocorrelations, by what comes after the word; then the other summaries of a series, by their unit
+def _series_names(points: int) -> list[tuple[str, str]]:
+    sizes = ["net change", "spread within an observation", "spread of increments"]
+    lags = [f"values, lag {lag}" for lag in _value_lags(points)]
+    lags += [f"{what}, lag {lag}" for what in ("increments", "|increments|") for lag in INCREMENT_LAGS]
+    numbers = [*(f"autocorrelation of {words}" for words in lags), "skewness of increments", "kurtosis of increments"]
+    return [("level", "value"), *((name, "size") for name in sizes), *((name, "number") for name in numbers)]
+
+
+def _summary_names(kind: Kind) -> list[tuple[str, str, int]]:
+    """Name, unit ("value", "size" or "number") and column of the flat x, whose units it has, of each summary."""
+    if not kind.series:
+        return [(_column(kind.x_shape, i), "value", i) for i in kind.chosen]
+    points, channels = kind.x_shape[0], math.prod(kind.x_shape[1:])
+    names = [*_series_names(points), *((f"value at point {i}", "value") for i in kind.places)]
+    prefix = "channel {}: " if channels > 1 else ""
+    return [(prefix.format(c) + name, unit, c) for c in kind.chosen for name, unit in names]
+
+
+def _column(x_shape: tuple[int, ...], i: int) -> str:
+    if math.prod(x_shape) == 1:
+        return "x"
+    at = [int(k) for k in np.unravel_index(i, x_shape)]
+    return f"column {i}" if len(at) == 1 else f"entry ({', '.join(map(str, at))})"
+
+
+def names(kind: Kind) -> list[str]:
+    """Name the features.
+
+    Example:
+        >>> names(kind_of((2,)))  # doctest: +NORMALIZE_WHITESPACE
+        ['column 0, mean', 'column 1, mean', 'column 0, spread', 'column 1, spread', 'skewness, mean over columns',
+        'kurtosis, mean over columns', 'correlation of column 0 and column 1']
+    """
+    own = [name for name, _, _ in _summary_names(kind)]
+    found = [f"{name}, {what}" for what in ("mean", "spread") for name in own]
+    found += [f"{name}, correlation with input {j}" for j in range(min(kind.inputs, INPUTS)) for name in own]
+    if kind.series:
+        return found
+    found += [f"{what}, mean over columns" if len(own) > 1 else what for what in ("skewness", "kurtosis")]
+    if len(own) <= PAIRS:
+        pairs = np.triu_indices(len(own), 1)
+        return found + [f"correlation of {own[i]} and {own[j]}" for i, j in zip(*pairs, strict=True)]
+    return [*found, "correlation of columns, mean over pairs", "correlation of columns, distance from expected"]
+
+
+def units(kind: Kind, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Say what takes the features from standardised units to those of x: features * factor + offset."""
+    own = _summary_names(kind)
+    shift, scale = (np.ravel(a) for a in (frame.shift, frame.scale))
+    factor = np.array([1.0 if unit == "number" else scale[i] for _, unit, i in own])
+    offset = np.array([shift[i] if unit == "value" else 0.0 for _, unit, i in own])
+    rest = len(names(kind)) - 2 * len(own)
+    return np.concatenate([factor, factor, np.ones(rest)]), np.concatenate([offset, np.zeros(len(own) + rest)])
+
+
+def _autocorrelations(y: Float[Array, "m t"], lags: Sequence[int]) -> list[Float[Array, " m"]]:
+    """Compute sum_t y_t y_(t + lag) / sum_t y_t^2 of each row, its mean removed; 0 where a row is constant."""
+    mean = y.mean(1, keepdims=True)
+    deviation = y - mean
+    power = jnp.sum(deviation**2, axis=1)
+    flat = power <= y.shape[1] * (8 * jnp.finfo(y.dtype).eps * jnp.abs(mean[:, 0])) ** 2
+    power = jnp.where(flat, jnp.inf, power)
+    return [jnp.sum(deviation[:, lag:] * deviation[:, :-lag], axis=1) / power for lag in lags]
+
+
+def _moments(y: Float[Array, "m t"], axis: int, weight: Array | float) -> tuple[Array, Array, Array]:
+    """Compute standard deviation, skewness and kurtosis (0 and 3 of a normal) along an axis."""
+    mean = jnp.sum(weight * y, axis=axis, keepdims=True)
+    deviation = y - mean
+    variance, third, fourth = (jnp.sum(weight * deviation**k, axis=axis) for k in (2, 3, 4))
+    flat = variance <= (8 * jnp.finfo(y.dtype).eps * jnp.squeeze(mean, axis)) ** 2
+    safe = jnp.where(flat, jnp.inf, variance)
+    return jnp.sqrt(variance), third / safe**1.5, jnp.where(flat, 0.0, fourth / safe / safe)
+
+
+def _of_series(y: Float[Array, "m t"]) -> Float[Array, "m summaries"]:
+    increments = jnp.diff(y, axis=1)
+    spread, skewness, kurtosis = _moments(increments, 1, 1 / increments.shape[1])
+    columns = [y.mean(1), y[:, -1] - y[:, 0], y.std(1), spread, *_autocorrelations(y, _value_lags(y.shape[1]))]
+    columns += [a for part in (increments, jnp.abs(increments)) for a in _autocorrelations(part, INCREMENT_LAGS)]
+    return jnp.stack([*columns, skewness, kurtosis], axis=1)
+
+
+def summaries(kind: Kind, z: Float[Array, "m *x_shape"]) -> Float[Array, "m summaries"]:
+    """Compute the summaries of each row of standardised x."""
+    if not kind.series:
+        return z.reshape(len(z), -1)[:, jnp.array(kind.chosen)]
+    z = z.reshape(len(z), z.shape[1], -1)
+    each = [jnp.concatenate([_of_series(z[:, :, c]), z[:, jnp.array(kind.places), c]], axis=1) for c in kind.chosen]
+    return jnp.concatenate(each, axis=1)
+
+
+def features(
+    kind: Kind,
+    frame: Frame,
+    s: Float[Array, "m summaries"],
+    c: Float[Array, "m inputs"] | None,
+    ok: Bool[Array, " m"],
+) -> Float[Array, " features"]:
+    """Compute the features of a sample from its summaries, in standardised units and the order of `names`."""
+    weight = (ok / ok.sum())[:, None].astype(s.dtype)
+    mean = jnp.sum(weight * s, axis=0)
+    spread, skewness, kurtosis = _moments(s, 0, weight)
+    safe = jnp.where(spread == 0, jnp.inf, spread)
+    found = [mean, spread]
+    if c is not None:
+        d = c[:, :INPUTS] - jnp.sum(weight * c[:, :INPUTS], axis=0)[None]
+        sd = jnp.sqrt(jnp.sum(weight * d**2, axis=0))
+        together = (weight * d).T @ (s - mean[None])
+        found.append((together / jnp.where(sd == 0, jnp.inf, sd)[:, None] / safe[None]).ravel())
+    if kind.series:
+        return jnp.concatenate(found)
+    found.append(jnp.stack([skewness.mean(), kurtosis.mean()]))
+    upper = correlations(s, weight)
+    if len(kind.chosen) > PAIRS:
+        upper = jnp.stack([upper.mean(), jnp.sqrt(jnp.mean((upper - frame.correlations) ** 2))])
+    return jnp.concatenate([*found, upper])
+
+
+def correlations(s: Float[Array, "m columns"], weight: Float[Array, "m 1"]) -> Float[Array, " pairs"]:
+    """Compute the correlation of each pair of columns, 0 where one of them is constant."""
+    deviation = s - jnp.sum(weight * s, axis=0)[None]
+    covariance = deviation.T @ (weight * deviation)
+    sd = jnp.sqrt(jnp.diagonal(covariance))
+    sd = jnp.where(sd == 0, jnp.inf, sd)
+    return (covariance / sd[:, None] / sd[None])[np.triu_indices(len(sd), 1)]
+
+
+def functions(
+    kind: Kind, frame: Frame, z: Array, s: Float[Array, "m summaries"], c: Float[Array, "m inputs"] | None
+) -> Float[Array, "m functions"]:
+    """Compute phi of each row: bounded summaries h and inputs, their products or squares, |h|, tanh(W h + b)."""
+    h = jnp.clip((s - frame.middle[None]) / frame.width[None], -BOUND, BOUND)
+    parts = [h]
+    if kind.series:
+        curve = z.reshape(len(z), z.shape[1], -1)[:, :, jnp.array(kind.chosen)][:, jnp.array(kind.curve)]
+        parts.append(jnp.clip(curve.reshape(len(z), -1), -BOUND, BOUND))
+    if c is not None:
+        known = (c - frame.inputs_shift[None]) / frame.inputs_scale[None]
+        h = jnp.concatenate([h, jnp.clip(known, -BOUND, BOUND)], axis=1)
+    if h.shape[1] <= PRODUCTS:
+        i, j = np.triu_indices(h.shape[1])
+        parts += [h[:, i] * h[:, j], jnp.abs(h)]
+    else:
+        parts += [h**2]
+    return jnp.concatenate([*parts, jnp.tanh(h @ frame.weight.T + frame.bias[None])], axis=1)
+
+
+def random_functions(key: PRNGKeyArray, size: int) -> tuple[Array, Array]:
+    """Draw W and b of the random functions of `size` summaries and inputs."""
+    key_weight, key_bias = jax.random.split(key)
+    weight = jax.random.normal(key_weight, (RANDOM, size)) * (1.5 / math.sqrt(size))
+    return weight, jax.random.uniform(key_bias, (RANDOM,), minval=-2.0, maxval=2.0)
