@@ -25,7 +25,7 @@ CURVE = 16  # of a series, all channels together, at which its values are shown 
 INPUTS = 3  # columns of the inputs with which summaries are correlated
 INCREMENT_LAGS = (1, 2, 5)
 PRODUCTS = 10  # summaries of which the classifier sees all products; of more only the squares
-RANDOM = 64  # random functions
+RANDOM = 32  # random functions; twice as many cost more in noise than they find
 BOUND = 5.0  # standard deviations beyond which no function of a row grows
 
 
@@ -159,6 +159,19 @@ def units(kind: Kind, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([factor, factor, np.ones(rest)]), np.concatenate([offset, np.zeros(len(own) + rest)])
 
 
+def positive(kind: Kind) -> np.ndarray:
+    """Say which features are spreads, kurtoses or distances: above zero, and in few rows skewed, their logarithm not.
+
+    Example:
+        >>> [name for name, above in zip(names(kind_of(())), positive(kind_of(())), strict=True) if above]
+        ['x, spread', 'kurtosis']
+    """
+    words = (", spread", "distance from expected")
+    above = [name.endswith(words) or name.split(": ")[-1].startswith("kurtosis") for name in names(kind)]
+    # A kurtosis may be correlated with a condition, and of either sign
+    return np.array([a and ", correlation with" not in name for a, name in zip(above, names(kind), strict=True)])
+
+
 def _autocorrelations(y: Float[Array, "m t"], lags: Sequence[int]) -> list[Float[Array, " m"]]:
     """Compute sum_t y_t y_(t + lag) / sum_t y_t^2 of each row, its mean removed; 0 where a row is constant."""
     mean = y.mean(1, keepdims=True)
@@ -235,7 +248,10 @@ def correlations(s: Float[Array, "m columns"], weight: Float[Array, "m 1"]) -> F
 def functions(
     kind: Kind, frame: Frame, z: Array, s: Float[Array, "m summaries"], c: Float[Array, "m inputs"] | None
 ) -> Float[Array, "m functions"]:
-    """Compute phi of each row: bounded summaries h and inputs, their products or squares, |h|, tanh(W h + b)."""
+    """Compute phi of each row, with h its bounded summaries and inputs: h, what bends with it, and tanh(W h + b).
+
+    Of few summaries all products, |h|, cos 2h and sin 2h, which tell two clusters from one; of more the squares.
+    """
     h = jnp.clip((s - frame.middle[None]) / frame.width[None], -BOUND, BOUND)
     parts = [h]
     if kind.series:
@@ -246,7 +262,7 @@ def functions(
         h = jnp.concatenate([h, jnp.clip(known, -BOUND, BOUND)], axis=1)
     if h.shape[1] <= PRODUCTS:
         i, j = np.triu_indices(h.shape[1])
-        parts += [h[:, i] * h[:, j], jnp.abs(h)]
+        parts += [h[:, i] * h[:, j], jnp.abs(h), jnp.cos(2 * h), jnp.sin(2 * h)]
     else:
         parts += [h**2]
     return jnp.concatenate([*parts, jnp.tanh(h @ frame.weight.T + frame.bias[None])], axis=1)

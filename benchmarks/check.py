@@ -20,7 +20,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +34,7 @@ from avo.simulators import brownian
 from avo.space import Space
 
 OUT = Path(__file__).with_name("check.jsonl")
-FITTED = {"vector": 500, "series": 100}
+FITTED = {"vector": 500, "series": 200}
 COLUMNS, POINTS = 5, 64
 LEVEL = 0.05
 _brownian = brownian(POINTS)
@@ -189,10 +188,10 @@ def known(task: str, x: np.ndarray) -> tuple[Any, Any]:
     return _brownian.simulate, Known(space, x, [mu, np.log(sigma)], stderr)
 
 
-def trial(cell: str, seed: int, replicates: int = 99) -> dict[str, Any]:
+def trial(cell: str, seed: int, replicates: int = 99, fitted: int | None = None) -> dict[str, Any]:
     """Fit and check one data set; `cell` is task/deviation, or task/deviation/times as many new rows as fitted ones."""
     task, noise, *times = cell.split("/")
-    rows = FITTED[task]
+    rows = fitted or FITTED[task]
     rng = np.random.default_rng([seed, sum(map(ord, cell))])
     x = observe(task, noise, rows * (1 + int(times[0] if times else 1)), rng)
     simulate, result = known(task, x[:rows])
