@@ -10,12 +10,12 @@ estimate do, so that T_0 is one of B + 1 exchangeable numbers where the simulato
 observations there are: with 20 times as many as the fit had, all of them see the estimate's error, x_new as the
 replicates. Without theta_b a correct simulator would be rejected. What is measured:
 
-- *Classifier.* Rows are halved, a discriminant learned on one half judges the other, both ways, anew for each
-  replicate. It is Fisher's, on bounded functions phi of a row (`avo.summaries.functions`),
+- *Classifier.* Rows are halved, a discriminant learned on one half judges the other, both ways, ten times over, anew
+  for each replicate. It is Fisher's, on bounded functions phi of a row (`avo.summaries.functions`),
 
       w = M Delta_A,    T = w . Delta_B / |M^(-1/2) w|,    Delta = mean phi(x) - mean phi(reference),
 
-  in closed form: all that a replicate leaves behind are the means of phi over its two halves. M^-1 is the covariance of
+  in closed form: all that a replicate leaves behind are the means of phi over its halves. M^-1 is the covariance of
   such a mean: that of phi over the reference, and where the B + 1 means vary by more than chance, what they vary by.
   These few directions are where an error of the estimate moves x; the classifier would else find nothing but it.
 - *Gap.* E_new[d] - E_reference[d] of the fitted critic, which has never seen x_new.
@@ -56,6 +56,7 @@ LEAST_REPLICATES = 19  # with fewer no rank is as small as 5 %
 REFERENCE = 4  # simulations at the estimate per new observation, at least
 LEAST_REFERENCE = 1000
 CLASSIFIED = 4000  # rows that the classifier looks at, a random subset where there are more
+SPLITS = 10  # halvings that the classifier averages: of a single one the verdict depends on chance
 RIDGE = 0.1  # share of phi's variances added to its covariance; of .05 to 10, those up to .3 find most
 SMALLEST = 1e-6  # of a spread, in units of x's scale: below lies rounding
 LEVEL = 0.05
@@ -154,14 +155,14 @@ class _Sample(NamedTuple):
 
 
 class _Halves(NamedTuple):
-    """The rows that the classifier looks at, half by half."""
+    """The rows that the classifier looks at, and which of them belong to each half of each split, 0 or 1."""
 
-    first: Array
-    second: Array
+    rows: Array  # (n,)
+    member: Array  # (splits, 2, n)
 
 
 class _Seen(NamedTuple):
-    """What is kept of a sample: features, means of phi over the halves, and the critic's mean."""
+    """What is kept of a sample: features, means of phi over the halves (splits, 2, functions), the critic's mean."""
 
     features: np.ndarray
     means: np.ndarray
@@ -242,7 +243,7 @@ def check(
         classifier=Part(float(classifier[0]), _rank(classifier), classifier[1:]),
         gap=Part(float(gap[0]), _rank(np.abs(_standing(gap[:, None])[:, 0])), gap[1:]),
         rows=len(x),
-        classified=sum(map(len, halves)),
+        classified=len(halves.rows),
         replicates=replicates,
         calls=(blocks + replicates) * len(x),
         failed=failed,
@@ -331,9 +332,11 @@ def _frame(kind: Kind, key: PRNGKeyArray, reference: list[_Sample]) -> Frame:
 
 
 def _halves(rows: int, seed: int) -> _Halves:
-    """Choose the rows that the classifier sees, and halve them; the same ones in all sets."""
-    order = np.random.default_rng(seed).permutation(rows)[:CLASSIFIED]
-    return _Halves(*(jnp.asarray(half) for half in np.array_split(order, 2)))
+    """Choose the rows that the classifier sees, and halve them several times; the same way in all sets."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(rows)[:CLASSIFIED]
+    first = rng.permuted(np.tile(np.arange(len(chosen)) < len(chosen) // 2, (SPLITS, 1)), axis=1)
+    return _Halves(jnp.asarray(chosen), jnp.asarray(np.stack([first, ~first], axis=1), jnp.result_type(float)))
 
 
 def _look(result: Any, kind: Kind, frame: Frame, halves: _Halves, sample: _Sample) -> _Seen:
@@ -346,23 +349,22 @@ def _look(result: Any, kind: Kind, frame: Frame, halves: _Halves, sample: _Sampl
 _summaries = eqx.filter_jit(summaries.summaries)
 
 
-def _functions(kind: Kind, frame: Frame, half: Array, z: Array, s: Array, c: Array | None) -> Array:
-    return summaries.functions(kind, frame, z[half], s[half], None if c is None else c[half])
+def _phi(kind: Kind, frame: Frame, rows: Array, z: Array, s: Array, c: Array | None) -> Array:
+    return summaries.functions(kind, frame, z[rows], s[rows], None if c is None else c[rows])
 
 
 @eqx.filter_jit
 def _measure(kind: Kind, frame: Frame, halves: _Halves, z: Array, c: Array | None, ok: Array) -> tuple[Array, Array]:
-    ok, s, means = jnp.asarray(ok), summaries.summaries(kind, z), []
-    for half in halves:
-        weight = ok[half].astype(z.dtype)
-        means.append(weight @ _functions(kind, frame, half, z, s, c) / jnp.maximum(weight.sum(), 1))
-    return summaries.features(kind, frame, s, c, ok), jnp.stack(means)
+    """Compute features, and means of phi over each half of each split."""
+    ok, s = jnp.asarray(ok), summaries.summaries(kind, z)
+    weight = halves.member * ok[halves.rows].astype(z.dtype)[None, None]
+    means = weight @ _phi(kind, frame, halves.rows, z, s, c) / jnp.maximum(weight.sum(2, keepdims=True), 1)
+    return summaries.features(kind, frame, s, c, ok), means
 
 
 @eqx.filter_jit
-def _values(kind: Kind, frame: Frame, halves: _Halves, z: Array, c: Array | None) -> list[Array]:
-    s = summaries.summaries(kind, z)
-    return [_functions(kind, frame, half, z, s, c) for half in halves]
+def _values(kind: Kind, frame: Frame, halves: _Halves, z: Array, c: Array | None) -> Array:
+    return _phi(kind, frame, halves.rows, z, summaries.summaries(kind, z), c)
 
 
 @eqx.filter_jit
@@ -382,31 +384,33 @@ def _standardized(frame: Frame, sample: _Sample) -> tuple[Array, Array | None]:
 
 
 def _classify(
-    kind: Kind, frame: Frame, halves: _Halves, reference: list[_Sample], means: Float[np.ndarray, "sets 2 functions"]
+    kind: Kind,
+    frame: Frame,
+    halves: _Halves,
+    reference: list[_Sample],
+    means: Float[np.ndarray, "sets splits 2 functions"],
 ) -> Float[np.ndarray, " sets"]:
     """Train the discriminant on each half of each set, judge it on the other: the statistic of each set."""
-    phi = [_values(kind, frame, halves, *_standardized(frame, sample)) for sample in reference]
-    scatter, delta, degrees = 0.0, np.empty_like(means), 0
-    for i, half in enumerate(halves):
-        values = np.stack([np.asarray(p[i], np.float64) for p in phi])  # (blocks, rows, functions)
-        ok = np.stack([np.asarray(sample.ok)[np.asarray(half)] for sample in reference])[..., None]
-        count = np.maximum(ok.sum(0), 1)
-        # Given its conditions, for sets differ in x alone
-        rest = (ok * (values - (ok * values).sum(0) / count)).reshape(-1, values.shape[2])
-        scatter, degrees = scatter + rest.T @ rest, degrees + int((count - 1).sum())
-        noise = 1 / len(half) + 1 / ok.sum()
-        delta[:, i] = (means[:, i] - (ok * values).sum((0, 1)) / ok.sum()) / np.sqrt(noise)
-    covariance = np.asarray(scatter) / max(degrees, 1)
+    rows, member = np.asarray(halves.rows), np.asarray(halves.member, np.float64)
+    phi = np.stack([np.asarray(_values(kind, frame, halves, *_standardized(frame, s)), np.float64) for s in reference])
+    ok = np.stack([np.asarray(sample.ok)[rows] for sample in reference]).astype(float)  # (blocks, rows)
+    total, count = np.einsum("br,brp->rp", ok, phi), ok.sum(0)
+    # Given its conditions, for sets differ in x alone
+    rest = (ok[..., None] * (phi - (total / np.maximum(count, 1)[:, None])[None])).reshape(-1, phi.shape[2])
+    covariance = rest.T @ rest / max(np.sum(np.maximum(count - 1, 0)), 1)
+    simulated = member @ count
+    delta = means - (member @ total / simulated[..., None])[None]
+    delta /= np.sqrt(1 / member.sum(2) + 1 / simulated)[None, :, :, None]
     # A function that never varies in the simulations has no variance, and counts by the second term where data differ
     root = np.linalg.cholesky(covariance + np.diag(RIDGE * np.diag(covariance) + 1e-6))
-    v = solve_triangular(root, delta.reshape(-1, delta.shape[2]).T, lower=True).T.reshape(delta.shape)
+    v = solve_triangular(root, delta.reshape(-1, delta.shape[3]).T, lower=True).T.reshape(delta.shape)
     return _discriminate(v)
 
 
-def _discriminate(v: Float[np.ndarray, "sets 2 functions"]) -> Float[np.ndarray, " sets"]:
+def _discriminate(v: Float[np.ndarray, "sets splits 2 functions"]) -> Float[np.ndarray, " sets"]:
     """Compute T from mean differences in units in which chance alone gives each component a variance of about one."""
-    sets, _, functions = v.shape
-    both = v.sum(1) / np.sqrt(2)
+    sets, _, _, functions = v.shape
+    both = v.sum(2).mean(1) / np.sqrt(2)
     deviation = both - both.mean(0)
     scatter = deviation.T @ deviation
     # Above this edge (Marchenko and Pastur 1967) lies no variance of pure chance
@@ -419,7 +423,8 @@ def _discriminate(v: Float[np.ndarray, "sets 2 functions"]) -> Float[np.ndarray,
         keep = variance > edge
         shrunk, directions = 1 - 1 / np.sqrt(variance[keep]), directions[:, keep]
         u = v[i] - (v[i] @ directions * shrunk) @ directions.T
-        found[i] = u[0] @ u[1] * np.sum(1 / np.maximum(np.linalg.norm(u, axis=1), 1e-30)) / np.sqrt(2)
+        length = np.maximum(np.linalg.norm(u, axis=2), 1e-30)
+        found[i] = np.mean(np.sum(u[:, 0] * u[:, 1], axis=1) * np.sum(1 / length, axis=1)) / np.sqrt(2)
     return found
 
 

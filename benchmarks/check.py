@@ -71,7 +71,7 @@ class Known:
         shape = self.x_shape if inputs is None else (x[0].size + c.shape[1],)
         self.critic = critics.mlp(jax.random.key(5), shape) if critic is None else critic
         self.theta = np.asarray(space.constrain(self.loc))
-        self.stderr = self.error
+        self.stderr: Any = self.error
 
     def view(self, x: Any, inputs: Any = None) -> Array:
         z = jnp.asarray((x - self.shift[None]) / self.scale[None], float)
@@ -228,7 +228,7 @@ def report(rows: list[dict[str, Any]]) -> str:
 
 SIZES = [f"{task}/none/{times}" for task in NOISES for times in (1, 20)]
 POWERS = [f"{task}/{noise}" for task, noises in NOISES.items() for noise in noises if noise != "none"]
-STUDIES = {"size": Study(trial, SIZES, (0, 200)), "power": Study(trial, POWERS, (0, 40))}
+STUDIES = {"size": Study(trial, SIZES, (0, 200)), "power": Study(trial, POWERS, (0, 50))}
 
 if __name__ == "__main__":
     cells.main("avo.benchmarks.check", __doc__, OUT, STUDIES, report)
