@@ -168,7 +168,7 @@ def check(check: Check, features: int = 20) -> Figure:
     for group, style in ((filled, OBSERVED), (~filled, "none")):
         panels["z"].scatter(z[group], np.flatnonzero(group), c=style, edgecolors=OBSERVED, s=30, zorder=3)
     panels["z"].set_yticks(range(len(rows)), [row.name for row in rows], fontsize="small")
-    panels["z"].set_xlabel("z")
+    panels["z"].set_xlabel("z" if np.all(np.abs(z) < 20) else "z, drawn at 20 where larger")
     for name, part, label in (("classifier", check.classifier, "classifier"), ("gap", check.gap, "critic's gap")):
         _part(panels[name], part, label)
     figure.suptitle(f"{check.rows:,} new observations: p = {check.p_value:.3g}", fontsize="medium")

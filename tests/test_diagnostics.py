@@ -326,21 +326,31 @@ def test_a_column_that_should_not_vary() -> None:
     assert "+inf" in wrong.summary() and plots.check(wrong)
 
 
-def test_host_simulators() -> None:
+def test_host_simulators_and_failures() -> None:
     calls = []
 
     def draw(rng: Any, theta: Any) -> Any:
         calls.append(1)
         x = rng.normal(theta)
-        return x if rng.random() > 0.1 else np.full(2, np.nan)
+        return x if rng.random() > 0.35 else np.full(2, np.nan)
 
-    x = RNG(14).normal(size=(260, 2))
-    found = check(plane(x[:200]), avo.from_numpy(draw), x[200:], replicates=39)
-    assert found.calls == len(calls) == (39 + 17) * 60
-    # 10 % of 3360 calls, a standard deviation of 17
-    assert abs(found.failed - 336) < 70
-    assert f"{found.calls:,} simulator calls, of which {found.failed} not finite" in found.summary()
-    assert found.p_value > 0.05 and max(abs(row.z) for row in found.table) < 6
+    x = RNG(14).normal(size=(500, 2))
+    found = check(plane(x[:200]), avo.from_numpy(draw), x[200:], replicates=19)
+    assert found.calls == len(calls) == (19 + 4) * 300
+    # 35 % of 6900 calls, a standard deviation of 40
+    assert abs(found.failed - 2415) < 160
+    assert f"{found.calls:,} simulator calls, of which {found.failed:,} not finite" in found.summary()
+    # Rows that failed have no weight: they would halve the spread
+    assert found.p_value > 0.05 and max(abs(row.z) for row in found.table) < 4
+    assert np.abs(found.classifier.null).max() < 6 and abs(found.classifier.statistic) < 6
+
+
+def test_halves() -> None:
+    rows, member = (np.asarray(a) for a in diagnostics._halves(45, seed=1))
+    assert sorted(rows) == list(range(45)) and member.shape == (10, 2, 45)
+    # What trains does not judge, all are used, and the splits differ
+    assert np.all(member.sum(1) == 1) and np.all(member[:, 0].sum(1) == 22)
+    assert len(np.unique(member[:, 0], axis=0)) == 10
 
 
 def known_line(c: np.ndarray, x: np.ndarray) -> Known:
