@@ -469,6 +469,20 @@ def test_errors() -> None:
             check(*arguments, **options)
 
 
+def test_report_of_the_study() -> None:
+    row = {
+        "task": "vector/none/1",
+        "p": 0.04,
+        "classifier": 0.5,
+        "gap": 0.05,
+        "feature": 0.01,
+        "named": "a",
+        "seconds": 1,
+    }
+    rows = [row, row | {"p": 0.3, "feature": 0.2, "named": "b"}]
+    assert study.report(rows).splitlines()[-1] == "| vector/none/1 | 2 | 50.0% | 0.0% | 100.0% | 50.0% | a | 1.0 |"
+
+
 def test_bitcoin_is_not_brownian(shared_data: Any) -> None:
     """One-minute log-returns have an excess kurtosis near 160, and volatility that lasts."""
     from avo.benchmarks.real import MINUTES, price_paths
