@@ -27,6 +27,7 @@ from avo import files
 from avo.data import validate_observations
 from avo.host import HostSimulator, takes
 from avo.result import Result, load
+from avo.rows import simulate_host, simulate_jax
 from avo.space import Space
 from avo.trainer import Settings, Target, Trainer, make_trainer
 from avo.training import describe
@@ -40,35 +41,19 @@ FEW_STEPS = 2000  # below, a fit that stands still may have stopped short of the
 CHECKPOINT_SECONDS = 20.0
 
 
-def _blocks(key: PRNGKeyArray, settings: Settings) -> tuple[Array, int]:
+def block_size(settings: Settings) -> int:
+    """Compute the rows per block: as many as divide both the critic's batch and the pairs."""
+    return math.gcd(settings.batch, settings.pairs)
+
+
+def block_keys(key: PRNGKeyArray, settings: Settings) -> PRNGKeyArray:
     """Make one key per block of rows; of mirrored pairs u+ and u- share theirs, hence their random numbers."""
-    size = math.gcd(settings.batch, settings.pairs)
+    size = block_size(settings)
     critic, pairs = settings.critic_steps * settings.batch // size, settings.pairs // size
     if settings.gradient == "plain":
-        return jax.random.split(key, critic + 2 * pairs), size
+        return jax.random.split(key, critic + 2 * pairs)
     keys = jax.random.split(key, critic + pairs)
-    return jnp.concatenate([keys, keys[critic:]]), size
-
-
-def simulate_jax(
-    simulate: Callable, key: PRNGKeyArray, theta: Array, inputs: Array | None, settings: Settings
-) -> Array:
-    """Simulate all rows of a step inside a compiled program, block by block so that `simulate` is traced once."""
-    keys, size = _blocks(key, settings)
-    split = lambda a: a.reshape((len(keys), size) + a.shape[1:])  # noqa: E731
-    rows = (split(theta),) if inputs is None else (split(theta), split(inputs))
-    x = jax.lax.map(lambda block: simulate(*block), (keys, *rows))
-    return x.reshape((len(keys) * size,) + x.shape[2:])
-
-
-def simulate_host(
-    simulate: Callable, key: PRNGKeyArray, theta: Array, inputs: Array | None, settings: Settings
-) -> np.ndarray:
-    """Simulate all rows of a step by calls of `simulate`, with the blocks and keys of `simulate_jax`."""
-    keys, size = _blocks(key, settings)
-    split = lambda a: np.asarray(a).reshape((len(keys), size) + a.shape[1:])  # noqa: E731
-    rows = (split(theta),) if inputs is None else (split(theta), split(inputs))
-    return np.concatenate([simulate(k, *block) for k, *block in zip(keys, *rows, strict=True)])
+    return jnp.concatenate([keys, keys[critic:]])
 
 
 def _step(
@@ -86,7 +71,7 @@ def _compiled_chunk(
     simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int, key: PRNGKeyArray, state: State
 ) -> tuple[State, Info]:
     def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
-        return simulate_jax(simulate, key_x, theta, inputs, settings)
+        return simulate_jax(simulate, block_keys(key_x, settings), block_size(settings), theta, inputs)
 
     dynamic, static = eqx.partition(state, eqx.is_array)
 
@@ -104,7 +89,7 @@ def _host_chunk(
     x_shape = state.data.shift.shape
 
     def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
-        x = simulate_host(simulate, key_x, theta, inputs, settings)
+        x = simulate_host(simulate, block_keys(key_x, settings), block_size(settings), theta, inputs)
         if x.shape[1:] != x_shape:
             raise ValueError(
                 f"the simulator must return x shaped like a row of x_obs: expected {x_shape} for each theta, "
@@ -139,7 +124,7 @@ def _check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndar
         )
     if host:
         return simulate
-    n = math.gcd(settings.batch, settings.pairs)
+    n = block_size(settings)
     # jit keeps this trace: the compiled loop calls `simulate` with the same shapes and does not trace it again
     compiled = _jit(simulate)
     dtype = jnp.result_type(float)

@@ -13,7 +13,8 @@ import pytest
 
 import avo
 from avo.critics import Loss, mlp, packed, wasserstein
-from avo.run import simulate_jax
+from avo.rows import simulate_jax
+from avo.run import block_keys, block_size
 from avo.trainer import _gradient, _met, _move, standardize
 from avo.training import optimiser
 
@@ -315,7 +316,7 @@ def test_plain_loop_equals_the_compiled_one_and_averages_late_steps() -> None:
     loop = Fit(SPACE, X_OBS, SMALL, steps)
     key_init, key_run = jax.random.split(jax.random.key(seed))
     state, u = loop.trainer.init(key_init), []
-    rows = jax.jit(lambda key, theta: simulate_jax(simulate, key, theta, None, SMALL))
+    rows = jax.jit(lambda key, theta: simulate_jax(simulate, block_keys(key, SMALL), block_size(SMALL), theta))
     for i in range(steps):
         key_ask, key_x = jax.random.split(jax.random.fold_in(key_run, i))
         theta, state = loop.ask(key_ask, state)
@@ -567,7 +568,7 @@ def test_plain_rows_share_no_random_numbers_and_pairs_do() -> None:
         return jax.random.normal(key, (theta.shape[0], 1))
 
     for settings, shared in ((PLAIN, False), (SMALL, True)):
-        x = np.asarray(simulate_jax(noise, KEY, jnp.zeros((30, 3)), None, settings))[:, 0]
+        x = np.asarray(simulate_jax(noise, block_keys(KEY, settings), block_size(settings), jnp.zeros((30, 3))))[:, 0]
         assert (np.array_equal(x[18:24], x[24:])) == shared
         assert np.unique(x).size == (24 if shared else 30)
 
