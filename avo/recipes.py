@@ -118,7 +118,7 @@ def get(name: str) -> dict[str, Any]:
         name: one of `names()`.
 
     Returns:
-        critic, loss, settings, budget and proposal.
+        critic, loss, settings, budget, proposal and refine=False.
 
     Raises:
         ValueError: if there is no such recipe.
@@ -130,4 +130,4 @@ def get(name: str) -> dict[str, Any]:
     """
     if name not in names():
         raise ValueError(f"recipe must be one of {', '.join(_RECIPES)}; got {name!r}.")
-    return {**_RECIPES[name](), "proposal": partial(Gaussian.start, sd=1.0, full=False)}
+    return {**_RECIPES[name](), "proposal": partial(Gaussian.start, sd=1.0, full=False), "refine": False}

@@ -7,11 +7,15 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
+from numpy.typing import ArrayLike
 
 from avo import files
+from avo.estimate import Estimate, Identifiability, Population
 from avo.proposals import Gaussian
+from avo.scores import apply
 from avo.space import Space
 from avo.training import describe
+from avo.types import Frame
 
 Status = Literal["converged", "budget", "stopped", "failed"]
 
@@ -31,6 +35,8 @@ class Result:
         history: name -> array over steps: calls, gap, failed; theta, u and sd with one column per parameter.
         x_shape: shape of one observation.
         settings: the numbers of the algorithm, by name.
+        frame: the units in which the critic sees x; None in files of version 0.1.0.
+        estimate: what refining found, in u (avo/estimate.py); None without it.
     """
 
     space: Space
@@ -43,6 +49,8 @@ class Result:
     history: Mapping[str, np.ndarray]
     x_shape: tuple[int, ...]
     settings: Mapping[str, Any]
+    frame: Frame | None = None
+    estimate: Estimate | None = None
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(self.names, self.theta, strict=True))
@@ -59,9 +67,80 @@ class Result:
         return np.asarray(self.space.constrain(self.proposal.loc))
 
     @property
-    def stderr(self) -> None:
-        """Standard error of theta: None, since the width of q is not an error of the estimate."""
-        return None
+    def stderr(self) -> Float[np.ndarray, " d"] | None:
+        """Standard error of theta, |d theta / du| times that of u, infinite for what the data do not determine.
+
+        It holds the spread of the observations and that of the simulations (avo/fisher.py). None without refining: the
+        width of q is not an error.
+        """
+        return None if self.estimate is None else self.estimate.stderr(self.space)
+
+    def interval(self, level: float = 0.9) -> Float[np.ndarray, "d 2"]:
+        """Confidence interval of each parameter, with shape (d, 2): constrain(loc -+ t sd), t Student's quantile.
+
+        For what the data do not determine it is the support.
+
+        Raises:
+            ValueError: if the fit has no error, or the level is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must lie between 0 and 1, e.g. 0.9; got {level!r}.")
+        return self._refined("interval").interval(self.space, level)
+
+    @property
+    def population(self) -> Population | None:
+        """Moments of a population in physical units and in u, with standard errors; None for a point."""
+        if self.settings.get("target") != "population":
+            return None
+        return self._refined("population").population(self.space)
+
+    def identifiability(self) -> Identifiability:
+        """Directions in u with how well the data determine each, the worst first; print them."""
+        return self._refined("identifiability").identifiability(self.names)
+
+    def encode(self, x: ArrayLike, inputs: ArrayLike | None = None) -> Float[np.ndarray, "n d"]:
+        """Estimate the parameters of single observations, E[theta | x], under a reference N(loc, factor factor^T) in u.
+
+        The reference is `estimate.reference`: for a population the fitted one; for a point one that is four times as
+        wide as what one observation leaves, at most half a unit of u. E[theta | x] shrinks towards its mean, the more
+        the less x says.
+
+        Args:
+            x: observations, with shape (n, *x_shape).
+            inputs: their known conditions, where the fit had any.
+
+        Raises:
+            ValueError: if the fit was not refined, or x has another shape.
+        """
+        encoder = self._refined("encode").scores
+        x = np.asarray(x, np.float64)
+        if x.shape[1:] != self.x_shape or x.ndim == 0:
+            raise ValueError(
+                f"x must have one observation per row, shape (n, {', '.join(map(str, self.x_shape))}); got {x.shape}."
+            )
+        if (inputs is None) != (encoder.features.c_shift is None):
+            raise ValueError("encode needs inputs= exactly if the fit had them.")
+        c = None if inputs is None else np.asarray(inputs, np.float64)
+        return apply(encoder, x, c)[:, -len(self.names) :]
+
+    def central(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
+        """Draw theta of n observations at the estimate: all the same for a point, from the fitted population else."""
+        return self.space.constrain(self._refined("central").replicate(key, n, exact=True))
+
+    def replicate(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
+        """Draw theta of n observations at a truth that the estimate's error allows, one truth per key."""
+        return self.space.constrain(self._refined("replicate").replicate(key, n))
+
+    def view(self, x: np.ndarray, inputs: np.ndarray | None = None) -> np.ndarray:
+        """Show x, and its known conditions, as the critic sees them."""
+        if self.frame is None:
+            raise ValueError("this result was saved by version 0.1.0, which kept no units; fit again.")
+        return self.frame.view(x, inputs)
+
+    def _refined(self, name: str) -> Estimate:
+        if self.estimate is None:
+            raise ValueError(f"{name} needs a fit with refine=True that found a solution; {self.message}")
+        return self.estimate
 
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """Draw n thetas from the fitted proposal; for `target="point"` its width says nothing about the error."""
@@ -74,6 +153,9 @@ class Result:
             truth: known parameters, with shape (d,), for fits of simulated observations.
         """
         columns = {"estimate": self.theta}
+        if self.stderr is not None:
+            low, high = self.interval(0.9).T
+            columns |= {"stderr": self.stderr, "5 %": low, "95 %": high}
         if self.settings.get("target") == "population":
             # 0.994458 standard deviations above its mean lies the 84 % point of a normal
             sd = self.proposal.sd()
@@ -82,6 +164,9 @@ class Result:
                 "16 %": np.asarray(self.space.constrain(self.proposal.loc - 0.994458 * sd)),
                 "84 %": np.asarray(self.space.constrain(self.proposal.loc + 0.994458 * sd)),
             }
+            if self.population is not None:
+                found = self.population.theta
+                columns |= {"mean": found.mean, "+-": found.mean_stderr, "sd": found.sd, " +-": found.sd_stderr}
         if truth is not None:
             columns["truth"] = np.asarray(truth)
         rows = [["parameter", *columns, "unit"]]
@@ -90,7 +175,11 @@ class Result:
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         table = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         failures = "".join(f", {n:,} {kind}" for kind, n in self.failures.items() if n)
-        return "\n".join([*table, "", f"{self.status}: {self.message}", f"{self.calls:,} simulator calls{failures}"])
+        loose = [] if self.estimate is None else [d for d in self.identifiability() if not d.determined]
+        warnings = [f"warning: {direction}" for direction in loose]
+        return "\n".join(
+            [*table, "", *warnings, f"{self.status}: {self.message}", f"{self.calls:,} simulator calls{failures}"]
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write the result into a folder: `result.json` and `arrays.npz`, for `avo.load`.
@@ -103,7 +192,11 @@ class Result:
             raise FileExistsError(f"{folder} already holds a result; choose another folder.")
         trees = files.leaves("proposal", self.proposal) | files.leaves("critic", self.critic)
         history = {f"history.{name}": a for name, a in self.history.items()}
-        files.write_arrays(folder / "arrays.npz", trees | history)
+        units = (
+            {} if self.frame is None else {f"frame.{k}": a for k, a in self.frame._asdict().items() if a is not None}
+        )
+        arrays, words = ({}, None) if self.estimate is None else self.estimate.to_files()
+        files.write_arrays(folder / "arrays.npz", trees | history | units | arrays)
         # Written last: a folder with result.json is a whole result
         files.write_json(
             folder / "result.json",
@@ -118,6 +211,7 @@ class Result:
                 "settings": dict(self.settings),
                 "proposal": _describe_proposal(self.proposal),
                 "critic": describe(self.critic),
+                "estimate": words,
             },
         )
         return folder
@@ -125,6 +219,13 @@ class Result:
 
 def _describe_proposal(proposal: Any) -> dict[str, Any] | None:
     return {"full": proposal.lower is not None} if isinstance(proposal, Gaussian) else None
+
+
+def _read_frame(arrays: dict[str, np.ndarray]) -> Frame | None:
+    if "frame.shift" not in arrays:
+        return None
+    c = arrays.get("frame.c_shift"), arrays.get("frame.c_scale")
+    return Frame(arrays["frame.shift"], arrays["frame.scale"], *c)
 
 
 def load(path: str | Path, like: Any = None) -> Result:
@@ -180,6 +281,8 @@ def load(path: str | Path, like: Any = None) -> Result:
         critic=files.fill("critic", given[1], arrays),
         history={name.removeprefix("history."): a for name, a in arrays.items() if name.startswith("history.")},
         x_shape=tuple(words["x_shape"]),
+        frame=_read_frame(arrays),
+        estimate=Estimate.from_files(arrays, words["estimate"]) if words.get("estimate") else None,
         settings={k: tuple(v) if isinstance(v, list) else v for k, v in words["settings"].items()},
         **{k: words[k] for k in ("calls", "failures", "status", "message")},
     )

@@ -23,22 +23,28 @@ from jaxtyping import Array, PRNGKeyArray
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
-from avo import files
+from avo import files, fisher
 from avo.data import validate_observations
+from avo.estimate import floored
+from avo.fisher import Observed
 from avo.host import HostSimulator, takes
 from avo.result import Result, load
-from avo.rows import simulate_host, simulate_jax
+from avo.rows import Draws, simulate_host, simulate_jax
 from avo.space import Space
-from avo.trainer import Settings, Target, Trainer, make_trainer
+from avo.trainer import Settings, Target, Trainer, frame, make_trainer
 from avo.training import describe
 from avo.types import Info, State
 
-BUDGET = 1_200_000  # calls of a JAX simulator
+BUDGET = 1_300_000  # calls of a JAX simulator
 HOST_BUDGET = 100_000  # calls of any other
 CHUNK = 50  # steps between two looks at the clock, at most
 LEAST_STEPS = 20
 FEW_STEPS = 2000  # below, a fit that stands still may have stopped short of the answer
 CHECKPOINT_SECONDS = 20.0
+SHARE = 0.75  # of the calls, at most, to refining; less where the adversarial fit can use them better
+ENOUGH = {"point": (70_000, 20), "population": (300_000, 150)}  # calls: at most so many, or so many per observation
+LEAST_REFINE = 4000  # calls
+REFINE = 2**31 - 1  # names the key of refining; steps have the numbers below
 
 
 def block_size(settings: Settings) -> int:
@@ -163,9 +169,9 @@ def _jit(simulate: Callable) -> Callable:
 
 
 def _plan(
-    budget: int | None, settings: Settings | None, target: Target | None, host: bool
-) -> tuple[Settings, int, int]:
-    """Split a budget into steps: settings, number of steps, steps per chunk."""
+    budget: int | None, settings: Settings | None, target: Target | None, host: bool, m: int, refine: bool
+) -> tuple[Settings, int, int, int]:
+    """Split a budget: settings, number of steps, steps per chunk, and calls left to refining."""
     if budget is None:
         budget = HOST_BUDGET if host else BUDGET
     if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
@@ -173,15 +179,21 @@ def _plan(
     if not (settings is None or isinstance(settings, Settings)):
         raise ValueError(f"settings must be avo.Settings(...); got {settings!r}.")
     changes: dict[str, Any] = {} if target is None else {"target": target}
-    settings = Settings.for_budget(int(budget), **changes) if settings is None else replace(settings, **changes)
-    steps = int(budget) // settings.calls
+    rest = 0
+    if refine:
+        most, each = ENOUGH["population" if (target or getattr(settings, "target", None)) == "population" else "point"]
+        rest = int(min(SHARE * budget, max(most, each * m)))
+        rest *= rest >= LEAST_REFINE
+    steps_budget = int(budget) - rest
+    settings = Settings.for_budget(steps_budget, **changes) if settings is None else replace(settings, **changes)
+    steps = steps_budget // settings.calls
     if steps < LEAST_STEPS:
         raise ValueError(
             f"budget={budget} is too small: a step takes {settings.calls} simulator calls, and a fit needs at least "
             f"{LEAST_STEPS} steps, {LEAST_STEPS * settings.calls} calls; thousands of steps are usual."
         )
     chunk = 1 if host else min(steps // LEAST_STEPS, CHUNK)
-    return settings, steps - steps % chunk, chunk
+    return settings, steps - steps % chunk, chunk, rest
 
 
 class _Folder:
@@ -220,6 +232,11 @@ class _Folder:
             files.write_arrays(self.checkpoint, arrays)
             self.last = time.monotonic()
 
+    def clear(self) -> None:
+        """Remove what only a run that is not finished needs."""
+        for path in (self.checkpoint, *self.path.glob("draws-*.npz")):
+            path.unlink(missing_ok=True)
+
     def restore(self, state: State) -> tuple[State, list[Info]]:
         if not self.checkpoint.exists():
             return state, []
@@ -237,9 +254,11 @@ def fit(
     space: Space,
     *,
     inputs: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
     target: Target | None = None,
     budget: int | None = None,
     seed: int = 0,
+    refine: bool = True,
     critic: Any = None,
     loss: Any = None,
     proposal: Any = None,
@@ -248,12 +267,15 @@ def fit(
     resume: bool = False,
     progress: bool = True,
 ) -> Result:
-    """Find the parameters that make a simulator reproduce observations, by adversarial variational optimization.
+    """Find the parameters that make a simulator reproduce observations, and how sure one may be of them.
+
+    Adversarial variational optimization finds the region,
 
         theta = constrain(loc),  loc = argmin over q's centre of  max over d of  E_obs[d(x)] - E_{u ~ q}[d(x)]
 
     (Louppe, Hermans, Cranmer 2017, arXiv:1707.07113; the steps are in avo/trainer.py, where for a point the critic is
-    trained on a narrowed q). The simulator needs no likelihood and no gradient. The estimate has no error bar.
+    trained on a narrowed q); learned scores t then solve mean over x_obs of t = E[t(x) | u] there (avo/fisher.py).
+    The simulator needs no likelihood and no gradient.
 
     Args:
         simulate: `simulate(key, theta) -> x`, with theta (n, d) in physical units and x (n, *x_shape), written in JAX;
@@ -263,9 +285,13 @@ def fit(
         space: names, supports and units of the parameters.
         inputs: known conditions of each observation, with shape (m, *c_shape); then `simulate(key, theta, inputs)`.
             Simulated pairs draw theirs from the observed ones, and the critic sees (c, x).
+        groups: labels, with shape (m,), of observations that hang together (beats of one patient, windows of one
+            series): errors then count groups, not observations.
         target: "point": one theta for all observations, the default; "population": each its own, theta ~ q.
-        budget: simulator calls in all, never exceeded; None: 1,200,000 for JAX simulators, 100,000 for others.
+        budget: simulator calls in all, never exceeded; None: 1,300,000 for JAX simulators, 100,000 for others.
         seed: same seed, same numbers.
+        refine: solve the estimating equation after the adversarial fit, inside the same budget; without it there is
+            no error.
         critic: a module from one observation to a scalar, or a factory `critic(key, x_shape)` such as those of
             `avo.critics`; None: chosen from the shape of x, `avo.critics.for_shape`. With inputs it sees the flat
             vector (c, x).
@@ -277,7 +303,7 @@ def fit(
         progress: show a bar with gap, calls and the current estimate, on a terminal only.
 
     Returns:
-        `Result` with `.theta`, `.summary()`, `.history`, `.save()`.
+        `Result` with `.theta`, `.stderr`, `.interval()`, `.summary()`, `.history`, `.save()`.
 
     Raises:
         ValueError: if an argument is not as described; says what to change.
@@ -291,7 +317,7 @@ def fit(
         >>> x_obs = simulate(jax.random.key(1), jnp.tile(jnp.array([2.5, 0.7]), (500, 1)))
         >>> space = avo.Space(mean=avo.Interval(-10, 10), sd=avo.LogInterval(0.1, 10))
         >>> result = avo.fit(simulate, x_obs, space, budget=300_000, progress=False)
-        >>> bool(jnp.all(abs(result.theta - jnp.array([2.5, 0.7])) < 0.1))
+        >>> bool(jnp.all(abs(result.theta - jnp.array([2.5, 0.7])) < 4 * result.stderr))
         True
     """
     from avo import critics
@@ -302,7 +328,8 @@ def fit(
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise ValueError(f"seed must be a whole number; got {seed!r}.")
     host = isinstance(simulate, HostSimulator)
-    settings, steps, chunk = _plan(budget, settings, target, host)
+    labels = _groups(groups, len(x), space.dim)
+    settings, steps, chunk, rest = _plan(budget, settings, target, host, len(x), bool(refine))
     name = getattr(simulate.fn if host else simulate, "__qualname__", type(simulate).__name__)
     simulate = _check_simulator(simulate, space, x, c, settings)
     loss = loss or critics.wasserstein()
@@ -315,7 +342,12 @@ def fit(
     folder = None
     if out is not None:
         plan = {"seed": int(seed), "budget, in steps": steps, "settings": asdict(settings), "space": space.to_json()}
-        plan |= {"data": _digest(x, c), "simulator": name, "loss": getattr(loss, "name", "custom")}
+        plan |= {
+            "data": _digest(x, c, labels),
+            "refine, in calls": rest,
+            "simulator": name,
+            "loss": getattr(loss, "name", "custom"),
+        }
         like = trainer.init(jax.random.key(0))  # of one key, for a run with another seed has the same critic
         plan |= {"critic and proposal": _digest(*files.leaves("start", (like.critic, like.proposal)).values())}
         plan |= {"kind of critic": describe(like.critic)}
@@ -324,10 +356,58 @@ def fit(
             return load(folder.path, like=(state.proposal, state.critic))
         state, history = folder.restore(state)
     result = _loop(simulate, trainer, settings, space, x, chunk, key_run, state, history, folder, progress)
+    result = replace(result, frame=frame(x, c, settings))
+    if rest and result.status not in ("stopped", "failed"):
+        draws = Draws(
+            simulate, space, jax.random.fold_in(key_run, REFINE), block_size(settings), x.shape[1:], c,
+            folder=None if folder is None else folder.path,
+        )  # fmt: skip
+        result = _refine(result, draws, Observed(x, c, labels), rest, int(seed), progress)
     if folder is not None and result.status != "stopped":
         result.save(folder.path)
-        folder.checkpoint.unlink(missing_ok=True)
+        folder.clear()
     return result
+
+
+def _groups(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
+    if groups is None:
+        return None
+    labels = np.asarray(groups)
+    if labels.shape != (m,):
+        raise ValueError(f"groups must have one label per observation, shape ({m},); got {labels.shape}.")
+    names, found = np.unique(labels, return_inverse=True)
+    least = d * (d + 3) // 2 + 2
+    if len(names) < least:
+        raise ValueError(
+            f"groups names {len(names)} groups; an error for {d} parameters needs at least {least}, better dozens. "
+            "Leave groups out if the observations are independent."
+        )
+    return found
+
+
+def _refine(result: Result, draws: Draws, observed: Observed, budget: int, seed: int, progress: bool) -> Result:
+    """Let learned scores finish what the adversarial fit began; keep its estimate where they find no answer."""
+    q, target = result.proposal, result.settings["target"]
+    solve = fisher.population if target == "population" else fisher.point
+    with tqdm(total=budget, desc="refine", unit=" calls", disable=None if progress else True, leave=False) as bar:
+        draws.tick = bar.update
+        try:
+            found = solve(draws, observed, np.asarray(q.loc, float), np.asarray(q.factor(), float), budget, seed)
+        except KeyboardInterrupt:
+            words = f"stopped by the user while refining; {result.message}"
+            return replace(result, calls=result.calls + draws.calls, status="stopped", message=words)
+    calls, failures = result.calls + draws.calls, {"non-finite": result.failures["non-finite"] + draws.failed}
+    result = replace(result, calls=calls, failures=failures)
+    if not found.moved <= fisher.STILL:
+        words = "refining found no solution near the adversarial fit, which therefore stands, without errors"
+        return replace(result, status="budget", message=f"{words}; a larger budget may help.")
+    factor = result.proposal.factor() if found.spread is None else floored(found.spread, 1e-3)
+    moved = eqx.tree_at(lambda q: q.loc, q, jnp.asarray(found.loc, q.loc.dtype))
+    words = f"the last step was {found.moved:.1f} standard errors long; simulations widen the errors by a factor "
+    return replace(
+        result, proposal=moved.with_factor(jnp.asarray(factor, q.loc.dtype)), estimate=found, status="converged",
+        message=f"{words}{found.limit:.2f}.",
+    )  # fmt: skip
 
 
 def _observations(x_obs: ArrayLike, inputs: ArrayLike | None, space: Any) -> tuple[np.ndarray, np.ndarray | None]:
@@ -415,6 +495,8 @@ def _loop(
                 if share > 0.9 and int(state.step) >= window:
                     status = "failed"
                     break
+        if folder is not None and not status:
+            folder.save(state, history, force=True)  # refining may take long, and be stopped
     except KeyboardInterrupt:
         if not history:
             raise

@@ -39,7 +39,7 @@ from avo.metric import Metric
 from avo.proposals import Gaussian
 from avo.space import Interval, LogInterval, Space
 from avo.training import ADAM, Optimiser, Training, begin, describe, make_critic, optimiser, update
-from avo.types import Data, Info, Pending, State
+from avo.types import Data, Frame, Info, Pending, State
 
 Target = Literal["point", "population"]
 Gradient = Literal["paired", "plain"]
@@ -385,6 +385,14 @@ def standardize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])
 
 
+def frame(x_obs: np.ndarray, inputs: np.ndarray | None, settings: Settings) -> Frame:
+    """Take the units of the critic's view from the observations."""
+    x = np.asarray(x_obs, dtype=np.float64)
+    shift, scale = standardize(x) if settings.standardize else (np.zeros(x.shape[1:]), np.ones(x.shape[1:]))
+    c_shift, c_scale = (None, None) if inputs is None else standardize(np.asarray(inputs, dtype=np.float64))
+    return Frame(shift, scale, c_shift, c_scale)
+
+
 def _check_parts(loss: Any, critic: Any, proposal: Any) -> None:
     if not (hasattr(loss, "critic") and hasattr(loss, "cost")):
         raise ValueError(f"loss must be a critic's loss such as avo.critics.wasserstein('two-sided'); got {loss!r}.")
@@ -478,13 +486,8 @@ def make_trainer(
         raise ValueError(f"proposal must have one dimension per parameter, {space.dim}; got {q.loc.shape[0]}.")
     ask, tell = _functions(space, loss, settings if proposal is None else _from(q, settings))
     dtype = jnp.result_type(float)
-    x = np.asarray(x_obs, dtype=np.float64)
-    shift, scale = standardize(x) if settings.standardize else (np.zeros(x.shape[1:]), np.ones(x.shape[1:]))
-    z = (x - shift) / scale
-    if inputs is not None:
-        c = np.asarray(inputs, dtype=np.float64)
-        c_shift, c_scale = standardize(c)
-        z = np.concatenate([((c - c_shift) / c_scale).reshape(len(c), -1), z.reshape(len(x), -1)], axis=1)
+    seen = frame(x_obs, inputs, settings)
+    z = seen.view(x_obs, inputs)
 
     def as_jax(a: np.ndarray) -> Array:
         return jnp.asarray(a, dtype)
@@ -492,7 +495,7 @@ def make_trainer(
     # The critic meets the observations in this order; that of the file may be by time, by dose, by size
     order = np.random.default_rng(0).permutation(len(z))
     known = None if inputs is None else as_jax(np.asarray(inputs)[order])
-    data = Data(as_jax(z[order]), known, as_jax(shift), as_jax(scale))
+    data = Data(as_jax(z[order]), known, as_jax(seen.shift), as_jax(seen.scale))
 
     def init(key: PRNGKeyArray) -> State:
         d = make_critic(critics.for_shape if critic is None else critic, key, z.shape[1:], dtype)

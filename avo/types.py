@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 
@@ -9,6 +10,23 @@ class Simulator(Protocol):
     """Draw one x per row of theta: theta (n, d) -> x (n, *x_shape); with known conditions, inputs (n, *c_shape) too."""
 
     def __call__(self, key: Any, theta: Any, *inputs: Any) -> Any: ...
+
+
+class Frame(NamedTuple):
+    """The units in which the critic sees x and its known conditions: location and scale of the observed ones."""
+
+    shift: np.ndarray
+    scale: np.ndarray
+    c_shift: np.ndarray | None
+    c_scale: np.ndarray | None
+
+    def view(self, x: np.ndarray, inputs: np.ndarray | None = None) -> np.ndarray:
+        """Show x to the critic: (x - shift) / scale, and with conditions the flat pair (c, x)."""
+        z = (np.asarray(x, np.float64) - self.shift) / self.scale
+        if inputs is None or self.c_shift is None or self.c_scale is None:
+            return z
+        c = (np.asarray(inputs, np.float64) - self.c_shift) / self.c_scale
+        return np.concatenate([c.reshape(len(c), -1), z.reshape(len(z), -1)], axis=1)
 
 
 class Data(NamedTuple):

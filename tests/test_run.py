@@ -304,7 +304,7 @@ def test_single_precision_is_not_asked_for_too_much() -> None:
 
 def test_target_alone_decides_the_default_rate() -> None:
     for settings, target in ((avo.Settings(), "population"), (avo.Settings(target="population"), "point")):
-        plan = _plan(10**6, settings, target, host=False)[0]
+        plan = _plan(10**6, settings, target, host=False, m=500, refine=False)[0]
         assert plan.proposal_rate == ((0.05, 0.002) if target == "population" else (0.1, 0.1))
 
 

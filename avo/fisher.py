@@ -1,0 +1,435 @@
+"""Fisher scoring with learned scores: the estimate, its error, and what the data determine.
+
+The mathematics is in avo/scores.py; here are its steps. For a point,
+
+    a few rounds      learn t under q = N(loc, L L^T), find the slope and the residual, move loc, fit L to the data:
+                      half as wide as what one observation leaves undecided, since a wider q bends the score, and a
+                      narrower one teaches nothing;
+    the last t        learned from all rounds' simulations and as many again;
+    E[theta | x]      learned under a wider q, for `Result.encode`;
+    slope, centre     mirrored pairs for the slope of m, then simulations at loc itself, half of all calls, for the
+                      residual; the last step is checked against the error: it must be short.
+
+For a population the same with psi = (mean, covariance) of u and simulations from q(psi) itself.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+from scipy import stats
+
+from avo.estimate import PRIOR, UNDETERMINED, Estimate, floored, symmetric
+from avo.rows import Drawn, Draws
+from avo.scores import Scores, apply, learn, quadratic
+
+CHANCE = 1e-3  # level of the test that a direction moves t at all
+NEVER = 1e-6  # level of the test that a residual is chance
+ROUNDS = 4  # at most, that look for place and width
+SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}  # of the calls; the rest to the centre
+START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in u
+NARROW = 0.5  # that of the last q, in standard deviations that one observation leaves
+SOFT = 0.3  # that of any q in directions that are not determined, in u
+OPEN = 4.0  # how much wider than the last q the reference of E[theta | x] is
+REACH = 3.0  # longest step, in standard deviations of the q that gave the slope
+TRIES = 3  # steps at most before the last
+STILL = 4.0  # longest last step, in standard errors, of an estimate that is believed
+FLOOR = 0.05  # least standard deviation, in u, of a population's q while it is fitted
+WIDER = 1.5  # how much wider than a population the q is under which its t is learned
+NEAR = 1.5  # standard errors below which a step of a population ends the rounds
+POPULATION = {"learn": 0.1, "round": 0.05, "last": 0.5}  # of the calls
+
+
+class Observed(NamedTuple):
+    """Observations: x (m, *x_shape), their conditions, and the group of each, 0 .. g - 1, or None."""
+
+    x: np.ndarray
+    inputs: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+    @property
+    def freedom(self) -> int:
+        """Number of independent parts less one."""
+        return (len(self.x) if self.groups is None else int(self.groups.max()) + 1) - 1
+
+
+def covariance_of_mean(t: Float[np.ndarray, "m k"], groups: np.ndarray | None = None) -> Float[np.ndarray, "k k"]:
+    """Compute the covariance of the mean of t over observations, independent ones or independent groups of them.
+
+        sum_g s_g s_g^T / m^2 * g / (g - 1),    s_g = sum over the group of (t_i - mean)
+
+    Example:
+        >>> t = np.array([[1.0], [2.0], [6.0]])
+        >>> round(float(covariance_of_mean(t)[0, 0] - np.var(t, ddof=1) / 3), 12)
+        0.0
+    """
+    m, rest = len(t), t - t.mean(0)
+    if groups is not None:
+        sums = np.zeros((int(groups.max()) + 1, t.shape[1]))
+        np.add.at(sums, groups, rest)
+        rest = sums
+    return rest.T @ rest / m**2 * len(rest) / (len(rest) - 1)
+
+
+def slope(
+    du: Float[np.ndarray, "n d"], plus: Float[np.ndarray, "n k"], minus: Float[np.ndarray, "n k"]
+) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, "k d k d"]]:
+    """Regress t on u, from pairs at centre +- du that share their random numbers: (t+ - t-) / 2 = A du + error.
+
+    Shared random numbers cancel, which makes A precise; curvature cancels too.
+
+    Returns:
+        A, and the covariance of its entries, that of unequal errors.
+
+    Example:
+        >>> du = np.random.default_rng(0).normal(size=(500, 2))
+        >>> t = lambda du: du @ np.array([[2.0], [-1.0]]) + 3.0 * du[:, :1] ** 2 + 0.5
+        >>> slope(du, t(du), t(-du))[0].round(6).tolist()
+        [[2.0, -1.0]]
+    """
+    n, d = du.shape
+    odd, inverse = (plus - minus) / 2, np.linalg.inv(du.T @ du)
+    A = (inverse @ du.T @ odd).T
+    influence = np.einsum("nk,nd->nkd", odd - du @ A.T, du @ inverse).reshape(n, -1)
+    return A, (influence.T @ influence * n / max(n - d, 1)).reshape(A.shape * 2)
+
+
+class Information(NamedTuple):
+    """What the data say about each direction of u: G = A^T V^-1 A, V the covariance of tbar, in eigenvectors.
+
+    The eigenvalues are less what the simulations' noise adds to them; `inverse` is A^+ over the directions that are
+    determined.
+    """
+
+    values: Float[np.ndarray, " d"]
+    vectors: Float[np.ndarray, "d d"]
+    determined: np.ndarray
+    inverse: Float[np.ndarray, "d k"]
+
+    @property
+    def sd(self) -> Float[np.ndarray, " d"]:
+        """Standard deviation of u along each eigenvector, infinite where there is no information."""
+        with np.errstate(divide="ignore"):
+            return 1 / np.sqrt(np.maximum(self.values, 0.0))
+
+    def free(self) -> Float[np.ndarray, "d d"]:
+        """Covariance of what is not determined."""
+        loose = self.vectors[:, ~self.determined]
+        return PRIOR**2 * loose @ loose.T
+
+
+def information(
+    A: Float[np.ndarray, "k d"], V: Float[np.ndarray, "k k"], noise: np.ndarray, limit: float = UNDETERMINED
+) -> Information:
+    """Find what the data determine, and the truncated inverse A^+ = K (K^T G K)^-1 K^T A^T V^-1, K what is determined.
+
+    Example:
+        >>> found = information(np.array([[2.0, 0.0]]), np.array([[0.01]]), np.full((1, 2, 1, 2), 1e-6))
+        >>> found.determined.tolist(), found.sd.round(3).tolist(), found.inverse.round(6).tolist()
+        ([False, True], [inf, 0.05], [[0.0], [0.5]])
+    """
+    W = np.linalg.pinv(V, rcond=1e-10, hermitian=True)
+    G, bias = A.T @ W @ A, np.einsum("ij,iajb->ab", W, noise)
+    values, vectors = np.linalg.eigh(G - bias)
+    raw = np.einsum("dv,de,ev->v", vectors, G, vectors)
+    chance = np.einsum("dv,de,ev->v", vectors, bias, vectors)
+    k = np.linalg.matrix_rank(V, tol=1e-10 * np.abs(V).max(), hermitian=True)
+    # Where a direction moves nothing, raw / chance is about chi-square(k) / k
+    determined = (raw > chance * stats.chi2.isf(CHANCE, k) / k) & (values > 1 / limit**2)
+    kept = vectors[:, determined]
+    return Information(values, vectors, determined, kept @ np.linalg.solve(kept.T @ G @ kept, kept.T @ A.T @ W))
+
+
+class Residual(NamedTuple):
+    """tbar - m, the covariance V of tbar over observations, and that of m over simulations."""
+
+    r: Float[np.ndarray, " k"]
+    V: Float[np.ndarray, "k k"]
+    V_sim: Float[np.ndarray, "k k"]
+
+    def unexplained(self, found: Information, A: np.ndarray) -> bool:
+        """Tell whether more is left of r than chance allows when u makes its best step."""
+        left = self.r - A @ (found.inverse @ self.r)
+        W = np.linalg.pinv(self.V + self.V_sim, rcond=1e-10, hermitian=True)
+        return bool(left @ W @ left > stats.chi2.isf(NEVER, len(left)))
+
+    def step(self, found: Information) -> tuple[np.ndarray, np.ndarray, float]:
+        """Compute A^+ r, its covariance, and its length in standard errors."""
+        move = found.inverse @ self.r
+        covariance = found.inverse @ (self.V + self.V_sim) @ found.inverse.T
+        return move, covariance, float(np.sqrt(move @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ move))
+
+
+def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
+    z = ((c - own.mean(0)) / np.maximum(own.std(0), 1e-12)).reshape(len(c), -1)
+    return np.concatenate([z, quadratic(z) if z.shape[1] <= 10 else z**2], 1)
+
+
+class Equation:
+    """tbar = m(u) with t frozen: what observations and simulations say about it.
+
+    Args:
+        draws: where simulations come from.
+        observed: the observations.
+        scores: t.
+        out: how many of its outputs enter.
+    """
+
+    def __init__(self, draws: Draws, observed: Observed, scores: Scores, out: int) -> None:
+        self.draws, self.observed, self.scores, self.out = draws, observed, scores, out
+        self.t_obs = self._t(observed.x, observed.inputs)
+
+    def _t(self, x: np.ndarray, c: np.ndarray | None) -> np.ndarray:
+        return apply(self.scores, x, c)[:, : self.out]
+
+    def values(self, drawn: Drawn, ok: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compute t of simulations and of observations, less what their known conditions explain of it.
+
+        The simulations' conditions are the observed ones, so that what these do to t cancels in the residual; left in,
+        it would only be taken for noise.
+        """
+        own = self.observed.inputs
+        if drawn.inputs is None or own is None:
+            return self._t(drawn.x[ok], None), self.t_obs
+        c = drawn.inputs[ok]
+        t = self._t(drawn.x[ok], c)
+        f, f_obs = _conditions(c, own), _conditions(own, own)
+        coefficients = np.linalg.lstsq(f - f.mean(0), t - t.mean(0), rcond=None)[0]
+        return t - f @ coefficients, self.t_obs - f_obs @ coefficients
+
+    def slope(self, loc: np.ndarray, factor: np.ndarray, zeta: np.ndarray) -> tuple[np.ndarray, np.ndarray, Drawn]:
+        """Simulate mirrored pairs around loc: the slope of m, its noise, and the simulations."""
+        du = zeta @ factor.T
+        drawn = self.draws(np.concatenate([loc + du, loc - du]), mirrored=True)
+        ok = drawn.ok[: len(du)] & drawn.ok[len(du) :]
+        t, _ = self.values(drawn, np.concatenate([ok, ok]))
+        return *slope(du[ok], t[: ok.sum()], t[ok.sum() :]), drawn
+
+    def centre(self, loc: np.ndarray, rows: int) -> tuple[Residual, Drawn]:
+        """Simulate at loc: the residual there, and the simulations."""
+        drawn = self.draws(np.tile(loc, (rows, 1)))
+        t, t_obs = self.values(drawn, drawn.ok)
+        V = covariance_of_mean(t_obs, self.observed.groups)
+        return Residual(t_obs.mean(0) - t.mean(0), V, covariance_of_mean(t)), drawn
+
+
+def learn_at(
+    draws: Draws, observed: Observed, key: PRNGKeyArray, loc: np.ndarray, factor: np.ndarray, pool: list[Drawn],
+    squares: bool = False,
+) -> Scores:  # fmt: skip
+    """Learn t(x) = E[(score, theta) | x] from all simulations of a pool that lie near N(loc, factor factor^T)."""
+    u, x, ok = (np.concatenate([getattr(drawn, name) for drawn in pool]) for name in ("u", "x", "ok"))
+    zeta = np.linalg.solve(factor, (u - loc).T).T
+    ok = ok & (np.linalg.norm(zeta, axis=1) < REACH + np.sqrt(len(loc)))
+    c = (
+        None
+        if observed.inputs is None
+        else np.concatenate([drawn.inputs for drawn in pool if drawn.inputs is not None])[ok]
+    )
+    theta = np.asarray(draws.space.constrain(u[ok]), np.float64)
+    y = np.concatenate([monomials(zeta[ok]) if squares else zeta[ok], theta], 1)
+    return learn(key, observed.x, observed.inputs, zeta[ok], x[ok], c, y)
+
+
+def _start(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+    """Widen a proposal's spread, keeping its axes."""
+    axes, size, _ = np.linalg.svd(factor)
+    return axes * np.minimum(size * START / size[-1], WIDEST)
+
+
+def _adapt(found: Information, factor: np.ndarray, m: int, lost: bool) -> Float[np.ndarray, "d d"]:
+    """Choose the next q: half as wide as what one observation leaves, at most four times as wide as the last.
+
+    Where the data determine nothing it is `SOFT`; but where t says that the answer is elsewhere, q opens.
+    """
+    # One observation leaves sqrt(m) times the standard deviation that all of them leave
+    wanted = np.where(found.determined, np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST), PRIOR if lost else SOFT)
+    last = np.linalg.norm(found.vectors.T @ factor, axis=1)
+    return found.vectors * np.clip(wanted, last / 8, last * 4)
+
+
+def _cut(step: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    return step * min(1.0, REACH / max(float(np.linalg.norm(np.linalg.solve(factor, step))), 1e-30))
+
+
+def point(
+    draws: Draws,
+    observed: Observed,
+    loc: Float[np.ndarray, " d"],
+    factor: Float[np.ndarray, "d d"],
+    budget: int,
+    seed: int,
+) -> Estimate:
+    """Solve tbar = m(u) from a start near the answer, within a budget of calls.
+
+    Args:
+        draws: where simulations come from.
+        observed: the observations.
+        loc: the start, in u.
+        factor: of the proposal that found it; its axes and relative widths are used.
+        budget: simulator calls, at most.
+        seed: randomness of everything but the simulations.
+    """
+    d, last = len(loc), draws.calls + budget
+    rng, key, pool = np.random.default_rng(seed), jax.random.key(seed), []
+    rows = {name: draws.whole(share * budget, mirrored=True) for name, share in SHARES.items()}
+    factor, stride, past = _start(factor), 1.0, np.zeros(d)
+    for i in range(ROUNDS):
+        pool.append(draws(loc + rng.normal(size=(draws.whole(rows["round"] / 2), d)) @ factor.T))
+        scores = learn_at(draws, observed, jax.random.fold_in(key, i), loc, factor, pool)
+        equation, part = Equation(draws, observed, scores, d), draws.whole(rows["round"] / 4, mirrored=True)
+        A, noise, pairs = equation.slope(loc, factor, rng.normal(size=(part // 2, d)))
+        residual, here = equation.centre(loc, part)
+        pool += [pairs, here]
+        found = information(A, residual.V, noise)
+        move, lost = residual.step(found)[0], residual.unexplained(found, A)
+        stride = stride / 2 if move @ past < 0 else min(2 * stride, 1.0)  # back and forth: too far
+        move, before, past = _cut(stride * move, factor), factor, move
+        loc, factor = loc + move, _adapt(found, factor, len(observed.x), lost)
+        change = np.log(np.linalg.norm(found.vectors.T @ before, axis=1) / np.linalg.norm(factor, axis=0))
+        if np.linalg.norm(np.linalg.solve(before, move)) < 0.5 and np.abs(change).max() < 0.7 and not lost:
+            break
+    pool.append(draws(loc + rng.normal(size=(rows["learn"], d)) @ factor.T))
+    scores = learn_at(draws, observed, jax.random.fold_in(key, ROUNDS), loc, factor, pool)
+    wide = factor * np.minimum(OPEN, WIDEST / np.linalg.norm(factor, axis=0))
+    some = [draws(loc + rng.normal(size=(rows["wide"], d)) @ wide.T)]
+    encoder = learn_at(draws, observed, jax.random.fold_in(key, ROUNDS + 1), loc, wide, some)
+    equation = Equation(draws, observed, scores, d)
+    return _settle(equation, loc, factor, rng.normal(size=(rows["slope"] // 2, d)), last, encoder, (loc, wide))
+
+
+def _settle(
+    equation: Equation, loc: np.ndarray, factor: np.ndarray, zeta: np.ndarray, last: int, encoder: Scores,
+    reference: tuple[np.ndarray, np.ndarray],
+) -> Estimate:  # fmt: skip
+    """Take the last two steps, with one slope and simulations at loc itself, and state the error."""
+    draws, observed = equation.draws, equation.observed
+    A, noise, _ = equation.slope(loc, factor / 2, zeta)
+    for _ in range(TRIES):
+        first = draws.whole((last - draws.calls) / 4)
+        here, _ = equation.centre(loc, first)
+        move, _, far = here.step(information(A, here.V, noise))
+        move = _cut(move, factor)
+        loc = loc + move
+        if far < STILL:
+            break
+    matched = second = draws.whole(last - draws.calls)
+    there, _ = equation.centre(loc, second)
+    if far < STILL:  # near enough for the slope to carry the residual before over
+        a, b, matched = first / (first + second), second / (first + second), first + second
+        r, V_sim = a * (here.r - A @ move) + b * there.r, a**2 * here.V_sim + b**2 * there.V_sim
+        there = Residual(r, there.V, V_sim)
+    found = information(A, there.V, noise)
+    move, covariance, moved = there.step(found)
+    return Estimate(
+        loc + _cut(move, factor), None, covariance + found.free(), found.values, found.vectors, found.determined,
+        encoder, reference, float(np.sqrt(1 + len(observed.x) / (2 * len(zeta) + matched))),
+        np.inf if there.unexplained(found, A) else moved, observed.freedom,
+    )  # fmt: skip
+
+
+def monomials(zeta: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+    """Compute the score of N(loc + L a, L (I + S) L^T) at a = 0, S = 0, for u = loc + L zeta.
+
+        d log q / da = zeta,    d log q / dS_ii = (zeta_i^2 - 1) / 2,    d log q / dS_ij = zeta_i zeta_j  for i < j
+
+    Example:
+        >>> monomials(np.array([[2.0, -3.0]])).tolist()
+        [[2.0, -3.0, 1.5, -6.0, 4.0]]
+    """
+    i, j = np.triu_indices(zeta.shape[1])
+    return np.concatenate([zeta, (zeta[:, i] * zeta[:, j] - (i == j)) * np.where(i == j, 0.5, 1.0)], 1)
+
+
+def _moved(loc: np.ndarray, factor: np.ndarray, delta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of u after a step delta = (a, S): loc + L a and L (I + S) L^T."""
+    d = len(loc)
+    return loc + factor @ delta[:d], factor @ (np.eye(d) + symmetric(delta[d:], d)) @ factor.T
+
+
+def _chain(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "p p"]:
+    """The linear map from delta = (a, S) to changes of (mean, upper triangle of the covariance)."""
+    d = len(factor)
+    upper, columns = np.triu_indices(d), []
+    for delta in np.eye(d + d * (d + 1) // 2):
+        mean, spread = _moved(np.zeros(d), factor, delta)
+        columns.append(np.concatenate([mean, (spread - factor @ factor.T)[upper]]))
+    return np.array(columns).T
+
+
+def _bounded(delta: np.ndarray, d: int) -> np.ndarray:
+    """Cut a step to one standard deviation of the mean, and that of the scale to a factor sqrt(e) either way."""
+    values, vectors = np.linalg.eigh(np.eye(d) + symmetric(delta[d:], d))
+    S = vectors * np.clip(values, np.exp(-1), np.exp(1)) @ vectors.T - np.eye(d)
+    a = delta[:d] * min(1.0, 1.0 / max(float(np.linalg.norm(delta[:d])), 1e-30))
+    return np.concatenate([a, S[np.triu_indices(d)]])
+
+
+def _against(equation: Equation, drawn: Drawn, zeta: np.ndarray) -> tuple[np.ndarray, Information, Residual]:
+    """Compare observations with simulations from q: t = B s + rest, A = B Cov(s), s the score of q, E[s] = 0 known."""
+    t, t_obs = equation.values(drawn, drawn.ok)
+    s = monomials(zeta[drawn.ok])
+    size = np.concatenate([np.ones(zeta.shape[1]), np.where(np.equal(*np.triu_indices(zeta.shape[1])), 0.5, 1.0)])
+    inverse = np.linalg.inv(s.T @ s)
+    B = (inverse @ s.T @ (t - t.mean(0))).T
+    rest = t - s @ B.T
+    influence = np.einsum("nk,np->nkp", rest - rest.mean(0), s @ inverse * size).reshape(len(s), -1)
+    residual = Residual(
+        t_obs.mean(0) - rest.mean(0), covariance_of_mean(t_obs, equation.observed.groups), covariance_of_mean(rest)
+    )  # fmt: skip
+    # In units of q itself, which may be narrow: only what moves nothing is left out, and the step bounded
+    noise = (influence.T @ influence).reshape(B.shape * 2)
+    return B * size, information(B * size, residual.V, noise, np.inf), residual
+
+
+def population(
+    draws: Draws,
+    observed: Observed,
+    loc: Float[np.ndarray, " d"],
+    factor: Float[np.ndarray, "d d"],
+    budget: int,
+    seed: int,
+) -> Estimate:
+    """Solve tbar = E_q[t] for the mean and covariance of u, from a start near the answer, within a budget of calls.
+
+    t is learned twice, under a q without correlations that is wider than the population: around the start, and around
+    the first answer. Each round simulates from the present q, whose standard deviations are kept above a floor; the
+    covariance itself may end below it, since the equation is solved on the scale of variances. The last round has half
+    of all calls.
+    Arguments are those of `point`; factor is that of the population's q.
+    """
+    d, last = len(loc), draws.calls + budget
+    rng, key = np.random.default_rng(seed), jax.random.key(seed)
+    rows = {name: draws.whole(share * budget) for name, share in POPULATION.items()}
+    spread = factor @ factor.T
+    for phase, until in enumerate((last - rows["last"] - rows["learn"], last - rows["last"])):
+        wide = np.diag(WIDER * np.maximum(np.sqrt(np.diagonal(spread)), 2 * FLOOR))
+        pool = [draws(loc + rng.normal(size=(rows["learn"], d)) @ wide.T)]
+        scores = learn_at(draws, observed, jax.random.fold_in(key, phase), loc, wide, pool, squares=True)
+        equation, moved = Equation(draws, observed, scores, d + d * (d + 1) // 2), np.inf
+        while moved > NEAR and draws.calls + rows["round"] <= until:
+            factor = floored(spread, FLOOR)
+            zeta = rng.normal(size=(rows["round"], d))
+            _, found, residual = _against(equation, draws(loc + zeta @ factor.T), zeta)
+            delta, _, moved = residual.step(found)
+            loc, spread = _moved(loc, factor, _bounded(delta, d))
+    factor, n = floored(spread, FLOOR), draws.whole(last - draws.calls)
+    zeta = rng.normal(size=(n, d))
+    drawn = draws(loc + zeta @ factor.T)
+    A, found, residual = _against(equation, drawn, zeta)
+    delta, covariance, moved = residual.step(found)
+    moved = np.inf if residual.unexplained(found, A) else moved
+    reference, chain = (loc, factor), _chain(factor)
+    parts: Any = (None if a is None else a[: rows["learn"]] for a in drawn)
+    some = Drawn(*parts)
+    encoder = learn_at(draws, observed, jax.random.fold_in(key, 1), *reference, [some])
+    mean, spread = _moved(loc, factor, delta)
+    covariance = chain @ (covariance + found.free()) @ chain.T
+    own = covariance[:d, :d]
+    values, vectors = np.linalg.eigh(own)
+    limit = float(np.sqrt(1 + len(observed.x) / n))
+    return Estimate(
+        mean, spread, covariance, 1 / values, vectors, values < UNDETERMINED**2, encoder, reference, limit, moved,
+        observed.freedom,
+    )  # fmt: skip

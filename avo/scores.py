@@ -1,0 +1,306 @@
+"""From a region to an answer: learned scores.
+
+Adversarial variational optimization finds the region of the answer. From there on, a statistic t(x) takes over, learned
+from simulations. Fisher's identity, for p(x; psi) = int q(u; psi) p(x | u) du,
+
+    grad_psi log p(x; psi) = E[grad_psi log q(u; psi) | x],
+
+says that the least-squares regression of grad_psi log q on x, over pairs u ~ q, x ~ p(x | u), is the score of the
+marginal likelihood: as q = N(loc, L L^T) narrows, t(x) = E[L^-1 (u - loc) | x] tends to L times the score of p(x | u)
+at loc, the best statistic there is. Any other t costs efficiency, not correctness. What is done with t is in
+avo/fisher.py; what the errors mean, in docs/errors.md.
+
+The regression comes in two parts: a ridge regression on summaries of x that are known to matter, in closed form, and a
+small network for what that leaves, stopped where pairs held out gain no more.
+"""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from avo import files
+from avo.trainer import standardize
+
+ALL_PRODUCTS = 32  # values up to which x shows all its products to the regression
+WIDEST = 512  # values beyond which x is shown by its principal components and by what u moves
+COMPONENTS = 256
+SERIES = 16  # time points from which an x of one or two axes is a series
+LAGS = (1, 2, 4)
+SEGMENTS = 4
+CLIP = 8.0  # standard deviations at which a summary is cut off, so that no outlier rules the mean of t
+CHUNK = 4096  # rows of one compiled program
+WIDTH, DEPTH = 64, 2
+STEPS, BATCH, RATE = 1500, 256, 3e-3
+LOOK = 50  # steps between two looks at the held-out pairs
+HELD = 1 / 8  # fraction of the pairs that are held out
+
+
+def _moments(h: Float[Array, "T C"]) -> list[Array]:
+    """Average products of a series: of all channels at the same time, in four segments, and of each with its past."""
+    i, j = np.triu_indices(h.shape[1])
+    parts = np.array_split(np.arange(h.shape[0]), SEGMENTS)
+    return [jnp.mean(h[part][:, i] * h[part][:, j], 0) for part in parts] + [
+        jnp.mean(h[lag:] * h[:-lag], 0) for lag in LAGS
+    ]
+
+
+class Features(eqx.Module):
+    """What the regression sees of x and its condition c: values, and averages of products.
+
+    A vector of up to 32 values shows itself and all products. A series shows its values, second moments of values and
+    of increments d (in segments, and at lags), mean |d|^k for k = 1/2, 1, 3, 4, its ends squared, and moments of the
+    residual that is left when all that u moves on average is projected out. For Gaussian noise, processes with
+    independent increments and autoregressions the score is a sum of these. Longer x show principal components.
+
+    Args:
+        shift, scale: location and scale of x_obs, as the critic sees it; likewise of the conditions.
+        level, spread: location and scale of each channel of a series, else None.
+        basis: columns onto which long x are projected, else None.
+        moved: orthonormal directions in which u moves a series on average, else None.
+    """
+
+    shift: Array
+    scale: Array
+    c_shift: Array | None
+    c_scale: Array | None
+    level: Array | None
+    spread: Array | None
+    basis: Array | None
+    moved: Array | None
+
+    def flat(self, x: Array, c: Array | None) -> Array:
+        """Standardise values and condition."""
+        z = jnp.ravel((x - self.shift) / self.scale)
+        z = z if self.basis is None else z @ self.basis
+        if c is None or self.c_shift is None or self.c_scale is None:
+            return z
+        return jnp.concatenate([jnp.ravel((c - self.c_shift) / self.c_scale), z])
+
+    def __call__(self, x: Float[Array, "*x_shape"], c: Array | None = None) -> Float[Array, " k"]:
+        flat = self.flat(x, c)
+        parts = [flat]
+        if flat.size <= ALL_PRODUCTS:
+            i, j = np.triu_indices(flat.size)
+            cut = jnp.clip(flat, -CLIP, CLIP)
+            parts.append(cut[i] * cut[j])
+        if self.level is not None:
+            parts += self._series(x)
+        return jnp.concatenate([jnp.ravel(part) for part in parts])
+
+    def _series(self, x: Array) -> list[Array]:
+        assert self.moved is not None and self.level is not None and self.spread is not None
+        h = (x.reshape(x.shape[0], -1) - self.level[None]) / self.spread[None]
+        d = jnp.diff(h, axis=0)
+        a = jnp.abs(d)
+        z = jnp.ravel((x - self.shift) / self.scale)
+        r = (z - self.moved @ (self.moved.T @ z)).reshape(h.shape)
+        powers = [jnp.mean(a**k, 0) for k in (1, 3, 4)] + [jnp.mean(jnp.sqrt(a + 1e-12), 0)]
+        residual = [jnp.mean(r * r, 0), jnp.mean(r[1:] * r[:-1], 0), jnp.mean(r[2:] * r[:-2], 0)]
+        return [*_moments(h), *_moments(d), *powers, *residual, h[0] ** 2, h[-1] ** 2]
+
+
+def quadratic(z: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n q"]:
+    i, j = np.triu_indices(z.shape[1])
+    return z[:, i] * z[:, j]
+
+
+def _orthonormal(columns: Float[np.ndarray, "p k"]) -> Float[np.ndarray, "p r"]:
+    """Find an orthonormal basis of the columns' span, leaving out what is rounding error."""
+    left, size, _ = np.linalg.svd(columns, full_matrices=False)
+    return left[:, size > 1e-5 * max(size[0], 1e-30)]
+
+
+def make_features(
+    x_obs: np.ndarray, c_obs: np.ndarray | None, zeta: Float[np.ndarray, "n d"], x: np.ndarray
+) -> Features:
+    """Choose features by the shape of x, from observations and from simulations x of u = loc + L zeta."""
+    dtype = jnp.result_type(float)
+    units = [*standardize(x_obs), *((None, None) if c_obs is None else standardize(c_obs))]
+    series = x_obs.ndim in (2, 3) and x_obs.shape[1] >= SERIES and x_obs[0].size > ALL_PRODUCTS
+    level = spread = basis = moved = None
+    if series or x_obs[0].size > WIDEST:
+        z = ((x - units[0]) / units[1]).reshape(len(x), -1)
+        design = np.concatenate([np.ones((len(zeta), 1)), zeta, quadratic(zeta)], 1)
+        moved = _orthonormal(np.linalg.lstsq(design, z, rcond=None)[0][1:].T)
+        if x_obs[0].size > WIDEST:
+            some = z[:2000] - z[:2000].mean(0)
+            basis = np.concatenate([moved, np.linalg.svd(some, full_matrices=False)[2][:COMPONENTS].T], 1)
+    if series:
+        channels = x_obs.reshape(*x_obs.shape[:2], -1)
+        level, spread = channels.mean((0, 1)), np.maximum(channels.std((0, 1)), 1e-12)
+    arrays: Any = (*units, level, spread, basis, moved if series else None)
+    made: Any = [None if a is None else jnp.asarray(a, dtype) for a in arrays]
+    return Features(*made)
+
+
+class Scores(eqx.Module):
+    """A learned statistic of one observation, t(x) = W f + b + s net(f), f the standardised features of x and c."""
+
+    features: Features
+    middle: Float[Array, " k"]
+    size: Float[Array, " k"]
+    weights: Float[Array, "k out"]
+    bias: Float[Array, " out"]
+    net: eqx.nn.MLP
+    net_size: Float[Array, " out"]
+
+    def __call__(self, x: Float[Array, "*x_shape"], c: Array | None = None) -> Float[Array, " out"]:
+        f = jnp.clip((self.features(x, c) - self.middle) / self.size, -CLIP, CLIP)
+        return f @ self.weights + self.bias + self.net_size * self.net(f)
+
+    def to_arrays(self, name: str) -> dict[str, Any]:
+        """Name all arrays, for a file."""
+        parts = {f"{name}.features.{k}": a for k, a in vars(self.features).items() if a is not None}
+        parts |= {f"{name}.{k}": a for k, a in vars(self).items() if k not in ("features", "net")}
+        return parts | files.leaves(f"{name}.net", self.net)
+
+    @staticmethod
+    def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> "Scores":
+        """Make the statistic from what `to_arrays` gave."""
+        known: Any = {k.removeprefix(f"{name}."): jnp.asarray(a) for k, a in arrays.items() if k.startswith(f"{name}.")}
+        features = Features(**{k: known.get(f"features.{k}") for k in Features.__dataclass_fields__})
+        net = files.fill(f"{name}.net", _network(jax.random.key(0), *known["weights"].shape), arrays)
+        own = {k: known[k] for k in ("middle", "size", "weights", "bias", "net_size")}
+        return Scores(features=features, net=net, **own)
+
+
+def _network(key: PRNGKeyArray, k: int, out: int) -> eqx.nn.MLP:
+    """Make the network, zero until it is trained."""
+    net = eqx.nn.MLP(k, out, WIDTH, DEPTH, activation=jax.nn.silu, key=key)
+    last = lambda n: (n.layers[-1].weight, n.layers[-1].bias)  # noqa: E731
+    return eqx.tree_at(last, net, tuple(jnp.zeros_like(a) for a in last(net)))
+
+
+@eqx.filter_jit
+def _apply_chunk(fn: Any, x: Array, c: Array | None) -> Array:
+    return jax.vmap(fn)(x) if c is None else jax.vmap(fn)(x, c)
+
+
+def apply(fn: Any, x: np.ndarray, c: np.ndarray | None = None) -> Float[np.ndarray, "n out"]:
+    """Apply a module of one observation to many, in chunks of one compiled program."""
+    dtype, parts = jnp.result_type(float), []
+    for first in range(0, len(x), CHUNK):
+        some = [None if a is None else np.asarray(a[first : first + CHUNK], dtype) for a in (x, c)]
+        n = min(CHUNK, len(x) - first)
+        padded: Any = [None if a is None else np.concatenate([a, np.repeat(a[:1], CHUNK - n, 0)]) for a in some]
+        parts.append(np.asarray(_apply_chunk(fn, *padded), np.float64)[:n])
+    return np.concatenate(parts)
+
+
+def ridge(
+    f: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n out"], held: int
+) -> tuple[Float[np.ndarray, "k out"], Float[np.ndarray, " out"]]:
+    """Regress y on f, min |y - W f - b|^2 + n alpha |W|^2, with alpha for each output by the first `held` rows' error.
+
+    Example:
+        >>> f = np.random.default_rng(0).normal(size=(500, 3))
+        >>> w, b = ridge(f, f @ np.array([[1.0], [0.0], [-2.0]]) + 0.5, held=50)
+        >>> np.round(w[:, 0], 3).tolist(), round(float(b[0]), 3)
+        ([1.0, 0.0, -2.0], 0.5)
+    """
+    train, test = slice(held, None), slice(0, held)
+    mean_f, mean_y = f[train].mean(0, dtype=np.float64), y[train].mean(0)
+    g = (f[train] - mean_f).astype(np.float64)
+    values, vectors = np.linalg.eigh(g.T @ g / len(g))
+    cross = vectors.T @ (g.T @ (y[train] - mean_y) / len(g))
+    error = np.full(y.shape[1], np.inf)
+    best = np.zeros((f.shape[1], y.shape[1]))
+    centred = (f[test] - mean_f).astype(np.float64)
+    for alpha in 10.0 ** np.arange(-8, 3):
+        w = vectors @ (cross / (np.maximum(values, 0.0) + alpha)[:, None])
+        loss = np.mean((y[test] - mean_y - centred @ w) ** 2, axis=0)
+        best, error = np.where(loss < error, w, best), np.minimum(loss, error)
+    return best, mean_y - mean_f @ best
+
+
+@eqx.filter_jit
+def _train(key: PRNGKeyArray, net: Any, f: Array, y: Array, held: Array, n: Array) -> Any:
+    """Train a network by least squares on rows held .. n, and return that of the least error on the rows before.
+
+    Rows from n on are padding: sizes are data, so that fits of many sizes share one compiled program.
+    """
+    params, static = eqx.partition(net, eqx.is_inexact_array)
+    optimiser = optax.adam(optax.cosine_decay_schedule(RATE, STEPS))
+
+    def errors(params: Any, f: Array, y: Array) -> Array:
+        return jnp.mean((jax.vmap(eqx.combine(params, static))(f) - y) ** 2, axis=1)
+
+    def left(params: Any) -> Array:
+        seen = slice(0, int(HELD * len(f)) + 1)
+        return jnp.mean(errors(params, f[seen], y[seen]), where=jnp.arange(len(f))[seen] < held)
+
+    def step(carry: Any, key: PRNGKeyArray) -> tuple[Any, None]:
+        params, moments = carry
+        rows = jax.random.randint(key, (BATCH,), held, n)
+        gradient = jax.grad(lambda p: jnp.mean(errors(p, f[rows], y[rows])))(params)
+        move, moments = optimiser.update(gradient, moments, params)
+        return (optax.apply_updates(params, move), moments), None
+
+    def look(carry: Any, keys: PRNGKeyArray) -> tuple[Any, None]:
+        params, moments, best, least = carry
+        (params, moments), _ = jax.lax.scan(step, (params, moments), keys)
+        now = left(params)
+        best = jax.tree.map(lambda a, b: jnp.where(now < least, a, b), params, best)
+        return (params, moments, best, jnp.minimum(now, least)), None
+
+    keys = jax.random.split(key, (STEPS // LOOK, LOOK))
+    start = (params, optimiser.init(params), params, left(params))
+    return eqx.combine(jax.lax.scan(look, start, keys)[0][2], static)
+
+
+def learn(
+    key: PRNGKeyArray,
+    x_obs: np.ndarray,
+    c_obs: np.ndarray | None,
+    zeta: Float[np.ndarray, "n d"],
+    x: np.ndarray,
+    c: np.ndarray | None,
+    y: Float[np.ndarray, "n out"],
+) -> Scores:
+    """Learn t(x) = E[y | x] from pairs.
+
+    Args:
+        key: randomness of the network and its batches.
+        x_obs: observations, which give the units of x.
+        c_obs: their known conditions, or None.
+        zeta: where the simulations were, in units of their proposal's spread.
+        x: simulations, with shape (n, *x_shape).
+        c: their conditions, or None.
+        y: what to predict.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> u = rng.normal(size=(2000, 1))
+        >>> x = u + rng.normal(size=(2000, 1))  # E[u | x] = x / 2
+        >>> t = learn(jax.random.key(0), x, None, u, x, None, u)
+        >>> bool(abs(float(t(jnp.array([1.0]))[0]) - 0.5) < 0.1)
+        True
+    """
+    order = np.random.default_rng(0).permutation(len(x))  # pairs may come in rounds; those held out are of all rounds
+    x, y, zeta, c = x[order], y[order], zeta[order], None if c is None else c[order]
+    features = make_features(x_obs, c_obs, zeta, x)
+    f = apply(features, x, c)
+    middle, size = f.mean(0), f.std(0)
+    size = np.where(size > 1e-6 * (np.abs(middle) + 1e-30), size, 1.0)
+    f = np.clip((f - middle) / size, -CLIP, CLIP)
+    n, held = len(f), max(int(HELD * len(f)), 1)
+    weights, bias = ridge(f, y, held)
+    rest = y - f @ weights - bias
+    net_size = np.maximum(rest.std(0), 1e-12)
+    dtype = jnp.result_type(float)
+    padding = 2 ** math.ceil(math.log2(n)) - n
+
+    def pad(a: np.ndarray) -> Array:
+        return jnp.asarray(np.pad(a, ((0, padding), (0, 0))), dtype)
+
+    key_net, key_train = jax.random.split(key)
+    net = _network(key_net, *weights.shape)
+    net = _train(key_train, net, pad(f), pad(rest / net_size), jnp.asarray(held), jnp.asarray(n))
+    middle, size, weights, bias, net_size = (jnp.asarray(a, dtype) for a in (middle, size, weights, bias, net_size))
+    return Scores(features, middle, size, weights, bias, net=net, net_size=net_size)
