@@ -77,7 +77,7 @@ def fit(cell: str, seed: int, budget: int = BUDGET) -> dict[str, Any]:
     start = time.process_time()
     result = avo.fit(
         problem.simulate, x_obs, problem.space,
-        seed=seed, budget=budget, critic=CRITICS[critic], loss=LOSSES[loss], progress=False,
+        seed=seed, budget=budget, critic=CRITICS[critic], loss=LOSSES[loss], refine=False, progress=False,
     )  # fmt: skip
     error = np.abs(np.asarray(jax.nn.sigmoid(result.proposal.loc)) - position)
     sd = mle_sd(problem, position, OBSERVATIONS)

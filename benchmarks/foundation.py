@@ -7,9 +7,9 @@
 
 The first three append one line of JSON per finished cell to `--out`, so that a stopped study continues where it was;
 the last, also without a word, prints the table from them. The file beside this module holds the cells of this version:
-delete it to measure anew after a change. Default settings, but for `work`, where both fits have those for 300,000
-calls, so that only the number of steps differs, and for `speed`, where a step is 5 critic updates of 256 rows and 128
-pairs.
+delete it to measure anew after a change. All fits are adversarial only, 1,200,000 calls for `reliability`; what
+refining adds is in scores.py. Default settings, but for `work`, where both fits have those for 300,000 calls, so that
+only the number of steps differs, and for `speed`, where a step is 5 critic updates of 256 rows and 128 pairs.
 
 Errors are in *positions*: 0 at a parameter's lower bound, 1 at its upper, linear for `Interval`, logarithmic for
 `LogInterval`. The error of the maximum-likelihood estimate is its standard deviation from the Fisher information,
@@ -41,6 +41,7 @@ from avo.simulators.ecg import FIFTEEN
 
 OUT = Path(__file__).with_name("foundation.jsonl")
 OBSERVATIONS = 1000
+BUDGET = 1_200_000
 TASKS: dict[str, Callable[[], Problem]] = {
     "poisson": simulators.poisson,
     "brownian": simulators.brownian,
@@ -103,7 +104,7 @@ def reliability(name: str, seed: int) -> dict[str, Any]:
     position, theta = truth(problem, seed)
     x_obs = observe(problem, theta, OBSERVATIONS, seed)
     start = time.perf_counter()
-    result = avo.fit(problem.simulate, x_obs, problem.space, seed=seed, progress=False)
+    result = avo.fit(problem.simulate, x_obs, problem.space, seed=seed, budget=BUDGET, refine=False, progress=False)
     seconds = time.perf_counter() - start
     error = np.abs(np.asarray(jax.nn.sigmoid(result.proposal.loc)) - position)
     allowed = np.maximum(0.03, 4 * mle_sd(problem, position, OBSERVATIONS))
@@ -134,7 +135,14 @@ def work(name: str, seed: int) -> dict[str, Any]:
     settings = avo.Settings.for_budget(300_000)
     for label, budget in (("quarter", 300_000), ("full", 1_200_000)):
         result = avo.fit(
-            problem.simulate, x_obs, problem.space, seed=seed, budget=budget, settings=settings, progress=False
+            problem.simulate,
+            x_obs,
+            problem.space,
+            seed=seed,
+            budget=budget,
+            settings=settings,
+            refine=False,
+            progress=False,
         )
         row[label] = float(np.sqrt(np.mean((result.theta - problem.theta_true) ** 2)))
     return row
@@ -184,7 +192,9 @@ def speed(_: str, repeats: int) -> dict[str, Any]:
 
     def whole_fit() -> float:
         start = time.perf_counter()
-        calls = avo.fit(problem.simulate, x_obs, problem.space, settings=settings, budget=budget, progress=False).calls
+        calls = avo.fit(
+            problem.simulate, x_obs, problem.space, settings=settings, budget=budget, refine=False, progress=False
+        ).calls
         return calls / (time.perf_counter() - start)
 
     start = time.perf_counter()
