@@ -10,6 +10,7 @@ A fit leaves in its folder
     fit.json                  what `--resume` compares before it continues
     history.png               gap and parameters against simulator calls
     predictive.png            observed beside simulated data
+    check.png                 how observations that it has not seen compare, from `avo check`
 """
 
 import ast
@@ -113,6 +114,7 @@ Option = Annotated[
     typer.Option("--option", metavar="NAME=VALUE", help="An option of the simulator, e.g. points=180; repeatable."),
 ]
 Observations = Annotated[int, typer.Option("--n", min=1, help="Number of observations to simulate.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a finished run of `avo fit`.")]
 
 
 @app.command("list")
@@ -192,6 +194,9 @@ def fit(
         list[str] | None,
         typer.Option("--range", metavar="NAME=LOW,HIGH", help="Own bounds of a parameter; repeatable."),
     ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine/--no-refine", help="Learned scores after the adversarial fit: errors.")
+    ] = True,
     n: Observations = 1000,
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the stopped run in --out.")] = False,
@@ -233,8 +238,8 @@ def fit(
     else:
         observed = _suited(observed, source, str(data_))
     result = avo.fit(
-        source.simulate, observed, source.space, target=target, budget=budget, seed=seed, out=out, resume=resume,
-        progress=not quiet,
+        source.simulate, observed, source.space, target=target, budget=budget, seed=seed, refine=refine, out=out,
+        resume=resume, progress=not quiet,
     )  # fmt: skip
     pictures = _write(result, source, observed, truth, out, options, seed)
     _report(result, source, observed, truth, pictures)
@@ -328,6 +333,54 @@ def _folder(simulator: str, out: Path | None, resume: bool) -> Path:
     if not resume and any((out / name).exists() for name in ("fit.json", "result.json")):
         raise FileExistsError(f"--out: {out} already holds a run; choose another folder, or continue it by --resume.")
     return out
+
+
+@app.command()
+def report(run: Run) -> None:
+    """Print a finished run again: the estimates, and what the data determine."""
+    result, words = _finished(run)
+    truth = None if words["truth"] is None else np.array([words["truth"][name] for name in result.names])
+    typer.echo(result.summary(truth))
+    if result.estimate is not None:
+        typer.echo(f"\n{result.identifiability()}")
+
+
+@app.command()
+def check(
+    run: Run,
+    data_: Annotated[
+        Path | None,
+        typer.Option("--data", help="Observations that the fit has not seen, in a file like the fit's own."),
+    ] = None,
+    replicates: Annotated[int, typer.Option(help="Simulated sets that the observations are compared with.")] = 199,
+    n: Observations = 1000,
+    seed: Seed = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, on a terminal either.")] = False,
+) -> None:
+    """Ask whether the simulator, at a run's estimate, reproduces observations that the fit has not seen.
+
+    Without --data the observations are simulated anew, at the truth of a run that had simulated ones.
+    """
+    result, words = _finished(run)
+    options = words["options"]
+    observed = None if data_ is None else _read(data_, options["columns"], options["key"], options["log_windows"])
+    source = _source(options["simulator"], options["option"], observed, options["log_windows"])
+    if observed is not None:
+        observed = _suited(observed, source, str(data_))
+    elif words["truth"] is None or source.problem is None:
+        raise ValueError("--data must name a file of observations: the run was fitted to such a file.")
+    else:
+        observed = _observations(source.problem, np.array([words["truth"][k] for k in result.names]), n, seed)
+    found = avo.check(result, source.simulate, observed, replicates=replicates, seed=seed, progress=not quiet)
+    avo.plots.check(found).savefig(run / "check.png", dpi=100)
+    typer.echo(f"{found.summary()}\n\n{run / 'check.png'}")
+
+
+def _finished(run: Path) -> tuple[Result, dict[str, Any]]:
+    """Read a run of `avo fit`: its result, and the words of its command."""
+    if not (run / "command.json").is_file():
+        raise FileNotFoundError(f"{run} holds no finished run of `avo fit` (no command.json).")
+    return avo.load(run), files.read_json(run / "command.json")
 
 
 # --- simulators and observations -------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ from tqdm import tqdm
 from avo import summaries
 from avo.data import validate_observations
 from avo.result import Result
-from avo.run import _check_simulator
+from avo.run import check_simulator
 from avo.summaries import Frame, Kind
 from avo.trainer import Settings, standardize
 from avo.training import whole
@@ -212,11 +212,13 @@ def check(
         >>> import avo
         >>> problem = avo.simulators.get("poisson")
         >>> x = problem.simulate(jax.random.key(0), jnp.full((2000, 1), 7.0))
-        >>> result = avo.fit(problem.simulate, x[:1000], problem.space)  # doctest: +SKIP
-        >>> print(avo.check(result, problem.simulate, x[1000:]).summary())  # doctest: +SKIP
+        >>> result = avo.fit(problem.simulate, x[:1000], problem.space, budget=30_000, progress=False)
+        >>> found = avo.check(result, problem.simulate, x[1000:], replicates=99, progress=False)
+        >>> found.p_value > 0.001
+        True
     """
     x, c, replicates, seed = _arguments(result, x_new, inputs, replicates, seed)
-    simulate = _check_simulator(simulate, result.space, x, c, Settings())
+    simulate = check_simulator(simulate, result.space, x, c, Settings())
     key_reference, key_sets, key_random = jax.random.split(jax.random.key(seed), 3)
     observed = _observed(x, c)
     draw = partial(_draw, simulate, observed)

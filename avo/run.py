@@ -112,7 +112,7 @@ def _host_chunk(
     return state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *infos)
 
 
-def _check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndarray | None, settings: Settings) -> Any:
+def check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndarray | None, settings: Settings) -> Any:
     """Make sure that `simulate` can be called and returns one row of x per theta; costs no call of a JAX simulator."""
     arguments = "(key, theta)" if inputs is None else "(key, theta, inputs)"
     if not callable(simulate):
@@ -331,7 +331,7 @@ def fit(
     labels = _groups(groups, len(x), space.dim)
     settings, steps, chunk, rest = _plan(budget, settings, target, host, len(x), bool(refine))
     name = getattr(simulate.fn if host else simulate, "__qualname__", type(simulate).__name__)
-    simulate = _check_simulator(simulate, space, x, c, settings)
+    simulate = check_simulator(simulate, space, x, c, settings)
     loss = loss or critics.wasserstein()
     trainer = make_trainer(
         space, x, steps=steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings

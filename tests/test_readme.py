@@ -18,7 +18,7 @@ def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(avo.run, "BUDGET", 60_000)
     monkeypatch.setattr(avo.run, "HOST_BUDGET", 2_560)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     namespace, results = {}, []
     *blocks, distance = blocks
     # As a user has JAX: shapes may be of different rank
@@ -31,12 +31,13 @@ def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     assert abs(value / 3**0.5 - 1) < 0.1  # normals 1 apart in each of three columns; a standard error is .02
     assert results[0].names == ("start", "lifetime") and results[0].x_shape == (20,)
     assert (tmp_path / "history.png").stat().st_size > 0
-    assert results[1].calls <= 2_560
-    assert results[2].settings["target"] == "population" and results[2].settings["entropy"] == 1e-3
+    assert np.all(abs(results[0].theta - [2.0, 1.5]) < 4 * results[0].stderr)
+    assert namespace["result"].settings["entropy"] == 1e-3
+    assert results[1].population is not None and results[2].calls <= 2_560
     assert all(np.isfinite(result.theta).all() for result in results)
 
 
-@pytest.mark.parametrize("command", ["avo list", "avo simulate", "avo fit", "avo info"])
+@pytest.mark.parametrize("command", ["avo list", "avo simulate", "avo fit", "avo check", "avo info"])
 def test_commands_named_exist(command):
     from typer.testing import CliRunner
 
