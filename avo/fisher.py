@@ -154,11 +154,12 @@ class Residual(NamedTuple):
         W = np.linalg.pinv(self.V + self.V_sim, rcond=1e-10, hermitian=True)
         return bool(left @ W @ left > stats.chi2.isf(NEVER, len(left)))
 
-    def step(self, found: Information) -> tuple[np.ndarray, np.ndarray, float]:
-        """Compute A^+ r, its covariance, and its length in standard errors."""
+    def step(self, found: Information, past: Any = 0.0) -> tuple[np.ndarray, np.ndarray, float]:
+        """Compute A^+ r, its covariance, and in standard errors how far it is from `past`, the step expected."""
         move = found.inverse @ self.r
         covariance = found.inverse @ (self.V + self.V_sim) @ found.inverse.T
-        return move, covariance, float(np.sqrt(move @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ move))
+        W = np.linalg.pinv(covariance, rcond=1e-10, hermitian=True)
+        return move, covariance, float(np.sqrt((move - past) @ W @ (move - past)))
 
 
 def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -348,6 +349,13 @@ def _moved(loc: np.ndarray, factor: np.ndarray, delta: np.ndarray) -> tuple[np.n
     return loc + factor @ delta[:d], factor @ (np.eye(d) + symmetric(delta[d:], d)) @ factor.T
 
 
+def _delta(loc: np.ndarray, factor: np.ndarray, mean: np.ndarray, spread: np.ndarray) -> Float[np.ndarray, " p"]:
+    """Step delta = (a, S) that leads from N(loc, factor factor^T) to (mean, spread), the inverse of `_moved`."""
+    inverse = np.linalg.inv(factor)
+    S = inverse @ spread @ inverse.T - np.eye(len(loc))
+    return np.concatenate([inverse @ (mean - loc), S[np.triu_indices(len(loc))]])
+
+
 def _chain(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "p p"]:
     """The linear map from delta = (a, S) to changes of (mean, upper triangle of the covariance)."""
     d = len(factor)
@@ -403,6 +411,7 @@ def population(
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     rows = {name: draws.whole(share * budget) for name, share in POPULATION.items()}
     spread = factor @ factor.T
+    mean, raw = loc, spread  # where the last step led, before it was cut; the covariance may have left the allowed
     for phase, until in enumerate((last - rows["last"] - rows["learn"], last - rows["last"])):
         wide = np.diag(WIDER * np.maximum(np.sqrt(np.diagonal(spread)), 2 * FLOOR))
         pool = [draws(loc + rng.normal(size=(rows["learn"], d)) @ wide.T)]
@@ -412,13 +421,14 @@ def population(
             factor = floored(spread, FLOOR)
             zeta = rng.normal(size=(rows["round"], d))
             _, found, residual = _against(equation, draws(loc + zeta @ factor.T), zeta)
-            delta, _, moved = residual.step(found)
+            delta, _, moved = residual.step(found, _delta(loc, factor, mean, raw))
+            mean, raw = _moved(loc, factor, delta)
             loc, spread = _moved(loc, factor, _bounded(delta, d))
     factor, n = floored(spread, FLOOR), draws.whole(last - draws.calls)
     zeta = rng.normal(size=(n, d))
     drawn = draws(loc + zeta @ factor.T)
     A, found, residual = _against(equation, drawn, zeta)
-    delta, covariance, moved = residual.step(found)
+    delta, covariance, moved = residual.step(found, _delta(loc, factor, mean, raw))
     moved = np.inf if residual.unexplained(found, A) else moved
     reference, chain = (loc, factor), _chain(factor)
     parts: Any = (None if a is None else a[: rows["learn"]] for a in drawn)

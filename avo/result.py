@@ -1,6 +1,6 @@
 """What a fit returns: the estimate, whether to believe it, and how it came about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -92,7 +92,7 @@ class Result:
         """Moments of a population in physical units and in u, with standard errors; None for a point."""
         if self.settings.get("target") != "population":
             return None
-        return self._refined("population").population(self.space)
+        return None if self.estimate is None else self.estimate.population(self.space)
 
     def identifiability(self) -> Identifiability:
         """Directions in u with how well the data determine each, the worst first; print them."""
@@ -152,26 +152,13 @@ class Result:
         Args:
             truth: known parameters, with shape (d,), for fits of simulated observations.
         """
-        columns = {"estimate": self.theta}
-        if self.stderr is not None:
-            low, high = self.interval(0.9).T
-            columns |= {"stderr": self.stderr, "5 %": low, "95 %": high}
-        if self.settings.get("target") == "population":
-            # 0.994458 standard deviations above its mean lies the 84 % point of a normal
-            sd = self.proposal.sd()
-            columns = {
-                "median": self.theta,
-                "16 %": np.asarray(self.space.constrain(self.proposal.loc - 0.994458 * sd)),
-                "84 %": np.asarray(self.space.constrain(self.proposal.loc + 0.994458 * sd)),
-            }
-            if self.population is not None:
-                found = self.population.theta
-                columns |= {"mean": found.mean, "+-": found.mean_stderr, "sd": found.sd, " +-": found.sd_stderr}
+        columns = self._columns()
         if truth is not None:
             columns["truth"] = np.asarray(truth)
         rows = [["parameter", *columns, "unit"]]
         for i, (name, unit) in enumerate(zip(self.names, self.space.units, strict=True)):
-            rows.append([name, *(f"{values[i]:.5g}" for values in columns.values()), unit])
+            cells = [values[i] for values in columns.values()]
+            rows.append([name, *(cell if isinstance(cell, str) else f"{cell:.5g}" for cell in cells), unit])
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         table = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         failures = "".join(f", {n:,} {kind}" for kind, n in self.failures.items() if n)
@@ -180,6 +167,27 @@ class Result:
         return "\n".join(
             [*table, "", *warnings, f"{self.status}: {self.message}", f"{self.calls:,} simulator calls{failures}"]
         )
+
+    def _columns(self) -> dict[str, Sequence[float | str]]:
+        """Collect what the summary says of each parameter."""
+        if self.settings.get("target") != "population":
+            columns: dict[str, Any] = {"estimate": self.theta}
+            if self.stderr is not None:
+                low, high = self.interval(0.9).T
+                columns |= {"stderr": self.stderr, "5 %": low, "95 %": high}
+            return columns
+        # 0.994458 standard deviations above its mean lies the 84 % point of a normal
+        ends = self.proposal.loc - 0.994458 * self.proposal.sd(), self.proposal.loc + 0.994458 * self.proposal.sd()
+        low, high = (np.asarray(self.space.constrain(end)) for end in ends)
+        columns = {"median": self.theta, "16 %": low, "84 %": high}
+        if self.population is not None:
+            found = self.population.theta
+            # Where a spread does not differ from zero, its upper limit at level 95 %
+            sd = np.where(np.isfinite(found.sd_stderr), found.sd, found.sd_upper)
+            small = ["" if known else "< " for known in np.isfinite(found.sd_stderr)]
+            columns |= {"mean": found.mean, "+-": found.mean_stderr}
+            columns |= {"sd": [f"{sign}{v:.5g}" for sign, v in zip(small, sd, strict=True)], " +-": found.sd_stderr}
+        return columns
 
     def save(self, path: str | Path) -> Path:
         """Write the result into a folder: `result.json` and `arrays.npz`, for `avo.load`.
