@@ -72,15 +72,26 @@ def covariance_of_mean(t: Float[np.ndarray, "m k"], groups: np.ndarray | None = 
     return rest.T @ rest / m**2 * len(rest) / (len(rest) - 1)
 
 
+class Noise(NamedTuple):
+    """Sampling error of a slope, dA = sum_n rest_n h_n^T, the terms of which are independent."""
+
+    rest: Float[np.ndarray, "n k"]
+    h: Float[np.ndarray, "n d"]
+
+    def bias(self, W: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "d d"]:
+        """Compute the mean of dA^T W dA."""
+        return self.h.T @ (np.sum(self.rest @ W * self.rest, axis=1)[:, None] * self.h)
+
+
 def slope(
     du: Float[np.ndarray, "n d"], plus: Float[np.ndarray, "n k"], minus: Float[np.ndarray, "n k"]
-) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, "k d k d"]]:
+) -> tuple[Float[np.ndarray, "k d"], Noise]:
     """Regress t on u, from pairs at centre +- du that share their random numbers: (t+ - t-) / 2 = A du + error.
 
     Shared random numbers cancel, which makes A precise; curvature cancels too.
 
     Returns:
-        A, and the covariance of its entries, that of unequal errors.
+        A, and its noise, that of unequal errors.
 
     Example:
         >>> du = np.random.default_rng(0).normal(size=(500, 2))
@@ -91,8 +102,7 @@ def slope(
     n, d = du.shape
     odd, inverse = (plus - minus) / 2, np.linalg.inv(du.T @ du)
     A = (inverse @ du.T @ odd).T
-    influence = np.einsum("nk,nd->nkd", odd - du @ A.T, du @ inverse).reshape(n, -1)
-    return A, (influence.T @ influence * n / max(n - d, 1)).reshape(A.shape * 2)
+    return A, Noise((odd - du @ A.T) * np.sqrt(n / max(n - d, 1)), du @ inverse)
 
 
 class Information(NamedTuple):
@@ -120,17 +130,18 @@ class Information(NamedTuple):
 
 
 def information(
-    A: Float[np.ndarray, "k d"], V: Float[np.ndarray, "k k"], noise: np.ndarray, limit: float = UNDETERMINED
+    A: Float[np.ndarray, "k d"], V: Float[np.ndarray, "k k"], noise: Noise, limit: float = UNDETERMINED
 ) -> Information:
     """Find what the data determine, and the truncated inverse A^+ = K (K^T G K)^-1 K^T A^T V^-1, K what is determined.
 
     Example:
-        >>> found = information(np.array([[2.0, 0.0]]), np.array([[0.01]]), np.full((1, 2, 1, 2), 1e-6))
+        >>> noise = Noise(rest=np.full((1, 1), 1e-3), h=np.ones((1, 2)))
+        >>> found = information(np.array([[2.0, 0.0]]), np.array([[0.01]]), noise)
         >>> found.determined.tolist(), found.sd.round(3).tolist(), found.inverse.round(6).tolist()
         ([False, True], [inf, 0.05], [[0.0], [0.5]])
     """
     W = np.linalg.pinv(V, rcond=1e-10, hermitian=True)
-    G, bias = A.T @ W @ A, np.einsum("ij,iajb->ab", W, noise)
+    G, bias = A.T @ W @ A, noise.bias(W)
     values, vectors = np.linalg.eigh(G - bias)
     raw = np.einsum("dv,de,ev->v", vectors, G, vectors)
     chance = np.einsum("dv,de,ev->v", vectors, bias, vectors)
@@ -199,7 +210,7 @@ class Equation:
         coefficients = np.linalg.lstsq(f - f.mean(0), t - t.mean(0), rcond=None)[0]
         return t - f @ coefficients, self.t_obs - f_obs @ coefficients
 
-    def slope(self, loc: np.ndarray, factor: np.ndarray, zeta: np.ndarray) -> tuple[np.ndarray, np.ndarray, Drawn]:
+    def slope(self, loc: np.ndarray, factor: np.ndarray, zeta: np.ndarray) -> tuple[np.ndarray, Noise, Drawn]:
         """Simulate mirrored pairs around loc: the slope of m, its noise, and the simulations."""
         du = zeta @ factor.T
         drawn = self.draws(np.concatenate([loc + du, loc - du]), mirrored=True)
@@ -382,12 +393,11 @@ def _against(equation: Equation, drawn: Drawn, zeta: np.ndarray) -> tuple[np.nda
     inverse = np.linalg.inv(s.T @ s)
     B = (inverse @ s.T @ (t - t.mean(0))).T
     rest = t - s @ B.T
-    influence = np.einsum("nk,np->nkp", rest - rest.mean(0), s @ inverse * size).reshape(len(s), -1)
     residual = Residual(
         t_obs.mean(0) - rest.mean(0), covariance_of_mean(t_obs, equation.observed.groups), covariance_of_mean(rest)
     )  # fmt: skip
     # In units of q itself, which may be narrow: only what moves nothing is left out, and the step bounded
-    noise = (influence.T @ influence).reshape(B.shape * 2)
+    noise = Noise(rest - rest.mean(0), s @ inverse * size)
     return B * size, information(B * size, residual.V, noise, np.inf), residual
 
 

@@ -1,6 +1,6 @@
 """What a fit returns: the estimate, whether to believe it, and how it came about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -168,10 +168,10 @@ class Result:
             [*table, "", *warnings, f"{self.status}: {self.message}", f"{self.calls:,} simulator calls{failures}"]
         )
 
-    def _columns(self) -> dict[str, Sequence[float | str]]:
+    def _columns(self) -> dict[str, Any]:
         """Collect what the summary says of each parameter."""
         if self.settings.get("target") != "population":
-            columns: dict[str, Any] = {"estimate": self.theta}
+            columns = {"estimate": self.theta}
             if self.stderr is not None:
                 low, high = self.interval(0.9).T
                 columns |= {"stderr": self.stderr, "5 %": low, "95 %": high}

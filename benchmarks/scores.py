@@ -344,7 +344,7 @@ def _never(rows: list[dict[str, Any]]) -> str:
             error, alone, sd = (np.abs(r[k]) for k in ("error", "alone", "sd"))
             by = ((error - alone) / sd).max()
             worse = [worse[0] + 1, worse[1] + (by > 2), worse[2] + (by > 4)]
-        elif r["study"] == "published" and r.get("sd"):
+        elif r["study"] == "published" and r.get("sd") and "error" in r:
             by = (r["error"] - r["alone"]) / r["sd"]
             worse = [worse[0] + 1, worse[1] + (by > 2), worse[2] + (by > 4)]
     if not worse[0]:
