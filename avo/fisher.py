@@ -137,8 +137,8 @@ def information(
     Example:
         >>> noise = Noise(rest=np.full((1, 1), 1e-3), h=np.ones((1, 2)))
         >>> found = information(np.array([[2.0, 0.0]]), np.array([[0.01]]), noise)
-        >>> found.determined.tolist(), found.sd.round(3).tolist(), found.inverse.round(6).tolist()
-        ([False, True], [inf, 0.05], [[0.0], [0.5]])
+        >>> found.determined.tolist(), found.sd.round(3).tolist(), (found.inverse.round(6) + 0.0).tolist()
+        ([False, True], [inf, 0.05], [[0.5], [0.0]])
     """
     W = np.linalg.pinv(V, rcond=1e-10, hermitian=True)
     G, bias = A.T @ W @ A, noise.bias(W)
