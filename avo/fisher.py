@@ -153,22 +153,23 @@ def information(
 
 
 class Residual(NamedTuple):
-    """tbar - m, the covariance V of tbar over observations, and that of m over simulations."""
+    """tbar - m, the covariance V of tbar were observations independent, that of it as grouped, and that of m."""
 
     r: Float[np.ndarray, " k"]
     V: Float[np.ndarray, "k k"]
+    V_obs: Float[np.ndarray, "k k"]
     V_sim: Float[np.ndarray, "k k"]
 
     def unexplained(self, found: Information, A: np.ndarray) -> bool:
         """Tell whether more is left of r than chance allows when u makes its best step."""
         left = self.r - A @ (found.inverse @ self.r)
-        W = np.linalg.pinv(self.V + self.V_sim, rcond=1e-10, hermitian=True)
+        W = np.linalg.pinv(self.V_obs + self.V_sim, rcond=1e-10, hermitian=True)
         return bool(left @ W @ left > stats.chi2.isf(NEVER, len(left)))
 
     def step(self, found: Information, past: Any = 0.0) -> tuple[np.ndarray, np.ndarray, float]:
         """Compute A^+ r, its covariance, and in standard errors how far it is from `past`, the step expected."""
         move = found.inverse @ self.r
-        covariance = found.inverse @ (self.V + self.V_sim) @ found.inverse.T
+        covariance = found.inverse @ (self.V_obs + self.V_sim) @ found.inverse.T
         W = np.linalg.pinv(covariance, rcond=1e-10, hermitian=True)
         return move, covariance, float(np.sqrt((move - past) @ W @ (move - past)))
 
@@ -222,8 +223,12 @@ class Equation:
         """Simulate at loc: the residual there, and the simulations."""
         drawn = self.draws(np.tile(loc, (rows, 1)))
         t, t_obs = self.values(drawn, drawn.ok)
-        V = covariance_of_mean(t_obs, self.observed.groups)
-        return Residual(t_obs.mean(0) - t.mean(0), V, covariance_of_mean(t)), drawn
+        return self.residual(t_obs, t), drawn
+
+    def residual(self, t_obs: np.ndarray, t: np.ndarray) -> Residual:
+        """Compare the means of observations and simulations."""
+        grouped = covariance_of_mean(t_obs, self.observed.groups)
+        return Residual(t_obs.mean(0) - t.mean(0), covariance_of_mean(t_obs), grouped, covariance_of_mean(t))
 
 
 def learn_at(
@@ -286,11 +291,26 @@ def point(
     d, last = len(loc), draws.calls + budget
     rng, key, pool = np.random.default_rng(seed), jax.random.key(seed), []
     rows = {name: draws.whole(share * budget, mirrored=True) for name, share in SHARES.items()}
-    factor, stride, past = _start(factor), 1.0, np.zeros(d)
+    loc, factor = _locate(draws, observed, loc, _start(factor), rows["round"], rng, key, pool)
+    pool.append(draws(loc + rng.normal(size=(rows["learn"], d)) @ factor.T))
+    scores = learn_at(draws, observed, jax.random.fold_in(key, ROUNDS), loc, factor, pool)
+    wide = factor * np.minimum(OPEN, WIDEST / np.linalg.norm(factor, axis=0))
+    some = [draws(loc + rng.normal(size=(rows["wide"], d)) @ wide.T)]
+    encoder = learn_at(draws, observed, jax.random.fold_in(key, ROUNDS + 1), loc, wide, some)
+    equation = Equation(draws, observed, scores, d)
+    return _settle(equation, loc, factor, rng.normal(size=(rows["slope"] // 2, d)), last, encoder, (loc, wide))
+
+
+def _locate(
+    draws: Draws, observed: Observed, loc: np.ndarray, factor: np.ndarray, rows: int, rng: np.random.Generator,
+    key: PRNGKeyArray, pool: list[Drawn],
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Look for the place and the width of the last q, in rounds of so many rows, which the pool keeps."""
+    d, stride, past = len(loc), 1.0, np.zeros(len(loc))
     for i in range(ROUNDS):
-        pool.append(draws(loc + rng.normal(size=(draws.whole(rows["round"] / 2), d)) @ factor.T))
+        pool.append(draws(loc + rng.normal(size=(draws.whole(rows / 2), d)) @ factor.T))
         scores = learn_at(draws, observed, jax.random.fold_in(key, i), loc, factor, pool)
-        equation, part = Equation(draws, observed, scores, d), draws.whole(rows["round"] / 4, mirrored=True)
+        equation, part = Equation(draws, observed, scores, d), draws.whole(rows / 4, mirrored=True)
         A, noise, pairs = equation.slope(loc, factor, rng.normal(size=(part // 2, d)))
         residual, here = equation.centre(loc, part)
         pool += [pairs, here]
@@ -302,13 +322,7 @@ def point(
         change = np.log(np.linalg.norm(found.vectors.T @ before, axis=1) / np.linalg.norm(factor, axis=0))
         if np.linalg.norm(np.linalg.solve(before, move)) < 0.5 and np.abs(change).max() < 0.7 and not lost:
             break
-    pool.append(draws(loc + rng.normal(size=(rows["learn"], d)) @ factor.T))
-    scores = learn_at(draws, observed, jax.random.fold_in(key, ROUNDS), loc, factor, pool)
-    wide = factor * np.minimum(OPEN, WIDEST / np.linalg.norm(factor, axis=0))
-    some = [draws(loc + rng.normal(size=(rows["wide"], d)) @ wide.T)]
-    encoder = learn_at(draws, observed, jax.random.fold_in(key, ROUNDS + 1), loc, wide, some)
-    equation = Equation(draws, observed, scores, d)
-    return _settle(equation, loc, factor, rng.normal(size=(rows["slope"] // 2, d)), last, encoder, (loc, wide))
+    return loc, factor
 
 
 def _settle(
@@ -331,7 +345,7 @@ def _settle(
     if far < STILL:  # near enough for the slope to carry the residual before over
         a, b, matched = first / (first + second), second / (first + second), first + second
         r, V_sim = a * (here.r - A @ move) + b * there.r, a**2 * here.V_sim + b**2 * there.V_sim
-        there = Residual(r, there.V, V_sim)
+        there = there._replace(r=r, V_sim=V_sim)
     found = information(A, there.V, noise)
     move, covariance, moved = there.step(found)
     return Estimate(
@@ -393,9 +407,7 @@ def _against(equation: Equation, drawn: Drawn, zeta: np.ndarray) -> tuple[np.nda
     inverse = np.linalg.inv(s.T @ s)
     B = (inverse @ s.T @ (t - t.mean(0))).T
     rest = t - s @ B.T
-    residual = Residual(
-        t_obs.mean(0) - rest.mean(0), covariance_of_mean(t_obs, equation.observed.groups), covariance_of_mean(rest)
-    )  # fmt: skip
+    residual = equation.residual(t_obs, rest)
     # In units of q itself, which may be narrow: only what moves nothing is left out, and the step bounded
     noise = Noise(rest - rest.mean(0), s @ inverse * size)
     return B * size, information(B * size, residual.V, noise, np.inf), residual
@@ -420,25 +432,16 @@ def population(
     d, last = len(loc), draws.calls + budget
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     rows = {name: draws.whole(share * budget) for name, share in POPULATION.items()}
-    spread = factor @ factor.T
-    mean, raw = loc, spread  # where the last step led, before it was cut; the covariance may have left the allowed
+    at = (loc, factor @ factor.T)
+    led = at
     for phase, until in enumerate((last - rows["last"] - rows["learn"], last - rows["last"])):
-        wide = np.diag(WIDER * np.maximum(np.sqrt(np.diagonal(spread)), 2 * FLOOR))
-        pool = [draws(loc + rng.normal(size=(rows["learn"], d)) @ wide.T)]
-        scores = learn_at(draws, observed, jax.random.fold_in(key, phase), loc, wide, pool, squares=True)
-        equation, moved = Equation(draws, observed, scores, d + d * (d + 1) // 2), np.inf
-        while moved > NEAR and draws.calls + rows["round"] <= until:
-            factor = floored(spread, FLOOR)
-            zeta = rng.normal(size=(rows["round"], d))
-            _, found, residual = _against(equation, draws(loc + zeta @ factor.T), zeta)
-            delta, _, moved = residual.step(found, _delta(loc, factor, mean, raw))
-            mean, raw = _moved(loc, factor, delta)
-            loc, spread = _moved(loc, factor, _bounded(delta, d))
-    factor, n = floored(spread, FLOOR), draws.whole(last - draws.calls)
+        equation = _learn_population(draws, observed, *at, rows["learn"], rng, jax.random.fold_in(key, phase))
+        at, led = _approach(equation, at, led, rows["round"], until, rng)
+    loc, factor, n = at[0], floored(at[1], FLOOR), draws.whole(last - draws.calls)
     zeta = rng.normal(size=(n, d))
     drawn = draws(loc + zeta @ factor.T)
     A, found, residual = _against(equation, drawn, zeta)
-    delta, covariance, moved = residual.step(found, _delta(loc, factor, mean, raw))
+    delta, covariance, moved = residual.step(found, _delta(loc, factor, *led))
     moved = np.inf if residual.unexplained(found, A) else moved
     reference, chain = (loc, factor), _chain(factor)
     parts: Any = (None if a is None else a[: rows["learn"]] for a in drawn)
@@ -446,10 +449,40 @@ def population(
     encoder = learn_at(draws, observed, jax.random.fold_in(key, 1), *reference, [some])
     mean, spread = _moved(loc, factor, delta)
     covariance = chain @ (covariance + found.free()) @ chain.T
-    own = covariance[:d, :d]
-    values, vectors = np.linalg.eigh(own)
-    limit = float(np.sqrt(1 + len(observed.x) / n))
+    variances, vectors = np.linalg.eigh(covariance[:d, :d])
     return Estimate(
-        mean, spread, covariance, 1 / values, vectors, values < UNDETERMINED**2, encoder, reference, limit, moved,
-        observed.freedom,
+        mean, spread, covariance, 1 / variances, vectors, variances < UNDETERMINED**2, encoder, reference,
+        float(np.sqrt(1 + len(observed.x) / n)), moved, observed.freedom,
     )  # fmt: skip
+
+
+def _learn_population(
+    draws: Draws, observed: Observed, loc: np.ndarray, spread: np.ndarray, rows: int, rng: np.random.Generator,
+    key: PRNGKeyArray,
+) -> Equation:  # fmt: skip
+    """Learn t under a q that is wider than N(loc, spread), without correlations: a narrow ridge would teach little."""
+    d, wide = len(loc), np.diag(WIDER * np.maximum(np.sqrt(np.diagonal(spread)), 2 * FLOOR))
+    pool = [draws(loc + rng.normal(size=(rows, d)) @ wide.T)]
+    scores = learn_at(draws, observed, key, loc, wide, pool, squares=True)
+    return Equation(draws, observed, scores, d + d * (d + 1) // 2)
+
+
+Normal = tuple[np.ndarray, np.ndarray]
+
+
+def _approach(
+    equation: Equation, at: Normal, led: Normal, rows: int, until: int, rng: np.random.Generator
+) -> tuple[Normal, Normal]:
+    """Step until a step is short or the calls are spent: the present (mean, covariance), and where the last step led.
+
+    The two differ where a step was cut, or where it led to a covariance that is none: an unbiased estimate of a
+    variance that is zero is negative as often as not.
+    """
+    moved, draws = np.inf, equation.draws
+    while moved > NEAR and draws.calls + rows <= until:
+        loc, factor = at[0], floored(at[1], FLOOR)
+        zeta = rng.normal(size=(rows, len(loc)))
+        _, found, residual = _against(equation, draws(loc + zeta @ factor.T), zeta)
+        delta, _, moved = residual.step(found, _delta(loc, factor, *led))
+        at, led = _moved(loc, factor, _bounded(delta, len(loc))), _moved(loc, factor, delta)
+    return at, led

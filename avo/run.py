@@ -376,7 +376,7 @@ def _groups(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
     if labels.shape != (m,):
         raise ValueError(f"groups must have one label per observation, shape ({m},); got {labels.shape}.")
     names, found = np.unique(labels, return_inverse=True)
-    least = d * (d + 3) // 2 + 2
+    least = max(8, d + 2)
     if len(names) < least:
         raise ValueError(
             f"groups names {len(names)} groups; an error for {d} parameters needs at least {least}, better dozens. "
