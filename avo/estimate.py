@@ -96,7 +96,7 @@ class Estimate:
         scores: the last t; its last d outputs are E[theta | x] under the reference.
         reference: (loc, factor) of N(loc, factor factor^T), under which E[theta | x] is meant.
         limit: sqrt(1 + m / M): by so much do M simulations, matched with m observations, widen the error.
-        moved: length of the last step, in standard errors.
+        moved: length of the last step, in standard errors per direction.
         freedom: number of observations, or of groups of them, less one.
     """
 

@@ -23,6 +23,7 @@ from scipy import stats
 from avo.estimate import PRIOR, UNDETERMINED, Estimate, floored, symmetric
 from avo.rows import Drawn, Draws
 from avo.scores import Scores, apply, learn, quadratic
+from avo.space import Interval, LogInterval, Space
 
 CHANCE = 1e-3  # level of the test that a direction moves t at all
 NEVER = 1e-6  # level of the test that a residual is chance
@@ -33,8 +34,9 @@ NARROW = 0.5  # that of the last q, in standard deviations that one observation 
 SOFT = 0.3  # that of any q in directions that are not determined, in u
 OPEN = 4.0  # how much wider than the last q the reference of E[theta | x] is
 REACH = 3.0  # longest step, in standard deviations of the q that gave the slope
-TRIES = 3  # steps at most before the last
-STILL = 4.0  # longest last step, in standard errors, of an estimate that is believed
+TRIES = 5  # steps at most before the last
+STILL = 3.0  # longest last step, in standard errors per direction, of an estimate that is believed
+EDGE = 6.0  # largest |u| of a parameter with two bounds; theta is within 1/400 of its range of the bound there
 FLOOR = 0.05  # least standard deviation, in u, of a population's q while it is fitted
 WIDER = 1.5  # how much wider than a population the q is under which its t is learned
 NEAR = 1.5  # standard errors below which a step of a population ends the rounds
@@ -166,12 +168,19 @@ class Residual(NamedTuple):
         W = np.linalg.pinv(self.V_obs + self.V_sim, rcond=1e-10, hermitian=True)
         return bool(left @ W @ left > stats.chi2.isf(NEVER, len(left)))
 
-    def step(self, found: Information, past: Any = 0.0) -> tuple[np.ndarray, np.ndarray, float]:
-        """Compute A^+ r, its covariance, and in standard errors how far it is from `past`, the step expected."""
+    def step(self, found: Information, past: Any = 0.0, before: Any = 0.0) -> tuple[np.ndarray, np.ndarray, float]:
+        """Compute A^+ r, its covariance, and how far it is from the step expected, in standard errors per direction.
+
+        Args:
+            found: what the data determine.
+            past: the step expected.
+            before: covariance of m in the simulations that led here, whose noise the step makes up for.
+        """
         move = found.inverse @ self.r
         covariance = found.inverse @ (self.V_obs + self.V_sim) @ found.inverse.T
-        W = np.linalg.pinv(covariance, rcond=1e-10, hermitian=True)
-        return move, covariance, float(np.sqrt((move - past) @ W @ (move - past)))
+        noise = self.V_obs + self.V_sim + before
+        W = np.linalg.pinv(found.inverse @ noise @ found.inverse.T, rcond=1e-10, hermitian=True)
+        return move, covariance, float(np.sqrt((move - past) @ W @ (move - past) / max(found.determined.sum(), 1)))
 
 
 def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -270,6 +279,12 @@ def _cut(step: np.ndarray, factor: np.ndarray) -> np.ndarray:
     return step * min(1.0, REACH / max(float(np.linalg.norm(np.linalg.solve(factor, step))), 1e-30))
 
 
+def _inside(space: Space, loc: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+    """Keep loc where theta still moves with u: beyond, a solution at a bound would be chased for ever."""
+    bounded = np.array([isinstance(p, (Interval, LogInterval)) for p in space])
+    return np.where(bounded, np.clip(loc, -EDGE, EDGE), loc)
+
+
 def point(
     draws: Draws,
     observed: Observed,
@@ -318,7 +333,7 @@ def _locate(
         move, lost = residual.step(found)[0], residual.unexplained(found, A)
         stride = stride / 2 if move @ past < 0 else min(2 * stride, 1.0)  # back and forth: too far
         move, before, past = _cut(stride * move, factor), factor, move
-        loc, factor = loc + move, _adapt(found, factor, len(observed.x), lost)
+        loc, factor = _inside(draws.space, loc + move), _adapt(found, factor, len(observed.x), lost)
         change = np.log(np.linalg.norm(found.vectors.T @ before, axis=1) / np.linalg.norm(factor, axis=0))
         if np.linalg.norm(np.linalg.solve(before, move)) < 0.5 and np.abs(change).max() < 0.7 and not lost:
             break
@@ -330,16 +345,17 @@ def _settle(
     reference: tuple[np.ndarray, np.ndarray],
 ) -> Estimate:  # fmt: skip
     """Take the last two steps, with one slope and simulations at loc itself, and state the error."""
-    draws, observed = equation.draws, equation.observed
-    A, noise, _ = equation.slope(loc, factor / 2, zeta)
-    for _ in range(TRIES):
-        first = draws.whole((last - draws.calls) / 4)
+    draws, observed, paired = equation.draws, equation.observed, 2 * len(zeta)
+    tries, (A, noise, _) = 0, equation.slope(loc, factor / 2, zeta)
+    while True:
+        first, tries = draws.whole((last - draws.calls) / 5), tries + 1
         here, _ = equation.centre(loc, first)
         move, _, far = here.step(information(A, here.V, noise))
-        move = _cut(move, factor)
+        move = _inside(draws.space, loc + _cut(move, factor)) - loc
         loc = loc + move
-        if far < STILL:
+        if far < STILL or tries == TRIES or last - draws.calls < 4 * paired:
             break
+        A, noise, _ = equation.slope(loc, factor / 2, zeta)
     matched = second = draws.whole(last - draws.calls)
     there, _ = equation.centre(loc, second)
     if far < STILL:  # near enough for the slope to carry the residual before over
@@ -347,11 +363,13 @@ def _settle(
         r, V_sim = a * (here.r - A @ move) + b * there.r, a**2 * here.V_sim + b**2 * there.V_sim
         there = there._replace(r=r, V_sim=V_sim)
     found = information(A, there.V, noise)
-    move, covariance, moved = there.step(found)
+    move, covariance, moved = there.step(found, before=here.V_sim)
+    loc = _inside(draws.space, loc + _cut(move, factor))
+    # At a bound something may be left over, which only a value beyond the bound would explain
+    lost = there.unexplained(found, A) and np.all(np.abs(loc) < EDGE)
     return Estimate(
-        loc + _cut(move, factor), None, covariance + found.free(), found.values, found.vectors, found.determined,
-        encoder, reference, float(np.sqrt(1 + len(observed.x) / (2 * len(zeta) + matched))),
-        np.inf if there.unexplained(found, A) else moved, observed.freedom,
+        loc, None, covariance + found.free(), found.values, found.vectors, found.determined, encoder, reference,
+        float(np.sqrt(1 + len(observed.x) / (paired + matched))), np.inf if lost else moved, observed.freedom,
     )  # fmt: skip
 
 
@@ -432,7 +450,9 @@ def population(
     d, last = len(loc), draws.calls + budget
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     rows = {name: draws.whole(share * budget) for name, share in POPULATION.items()}
-    at = (loc, factor @ factor.T)
+    axes, size, _ = np.linalg.svd(factor)
+    wild = axes * np.minimum(size, 1.0)  # where a spread hardly shows the adversarial fit may leave it anywhere
+    at = (_inside(draws.space, loc), wild @ wild.T)
     led = at
     for phase, until in enumerate((last - rows["last"] - rows["learn"], last - rows["last"])):
         equation = _learn_population(draws, observed, *at, rows["learn"], rng, jax.random.fold_in(key, phase))
