@@ -177,11 +177,13 @@ def test_inputs_are_taken_in_turn(host: bool) -> None:
     seen = Counter()
     for n, mirrored in ((16, False), (32, True), (8, False), (48, False)):
         drawn = some(RNG(n).normal(size=(n, 2)), mirrored)
-        np.testing.assert_array_equal(drawn.x[:, 1:], drawn.inputs)  # the simulator got what is said to be given
-        np.testing.assert_array_equal(drawn.inputs[:, 1], -drawn.inputs[:, 0])
+        given = drawn.inputs
+        assert given is not None
+        np.testing.assert_array_equal(drawn.x[:, 1:], given)  # the simulator got what is said to be given
+        np.testing.assert_array_equal(given[:, 1], -given[:, 0])
         if mirrored:
-            np.testing.assert_array_equal(drawn.inputs[: n // 2], drawn.inputs[n // 2 :])
-        seen.update(drawn.inputs[: n // 2 if mirrored else n, 0].tolist())
+            np.testing.assert_array_equal(given[: n // 2], given[n // 2 :])
+        seen.update(given[: n // 2 if mirrored else n, 0].tolist())
         times = [seen[value] for value in c[:, 0]]
         assert max(times) - min(times) <= 1
     assert sum(seen.values()) == 88
@@ -189,7 +191,7 @@ def test_inputs_are_taken_in_turn(host: bool) -> None:
 
 def test_inputs_are_not_taken_in_the_order_of_the_observations() -> None:
     c = np.arange(400.0)[:, None] * np.ones((1, 2))
-    first = draws(with_inputs, inputs=c)(np.zeros((200, 2))).inputs[:, 0]
+    first = np.asarray(draws(with_inputs, inputs=c)(np.zeros((200, 2))).inputs)[:, 0]
     # Means of 200 of 400 without repetition vary by 400 / sqrt(12 * 200) / sqrt(2)
     assert abs(first.mean() - 199.5) < 4 * 400 / np.sqrt(12 * 400)
 
