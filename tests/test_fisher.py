@@ -125,7 +125,7 @@ def test_information_does_not_depend_on_the_units_of_t() -> None:
     np.testing.assert_allclose(other.inverse @ B @ r, found.inverse @ r, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("k", "d"), [(2, 1), (3, 2)])
+@pytest.mark.parametrize(("k", "d"), [(2, 1), (3, 2), (5, 5), (10, 10)])
 def test_noise_determines_nothing(k: int, d: int) -> None:
     """200 slopes that are nothing but noise; 1e-3 is the level of each direction's test."""
     rng, wrong, values = RNG(3), 0, []
