@@ -148,8 +148,9 @@ def information(
     raw = np.einsum("dv,de,ev->v", vectors, G, vectors)
     chance = np.einsum("dv,de,ev->v", vectors, bias, vectors)
     k = np.linalg.matrix_rank(V, tol=1e-10 * np.abs(V).max(), hermitian=True)
-    # Where a direction moves nothing, raw / chance is about chi-square(k) / k
-    determined = (raw > chance * stats.chi2.isf(CHANCE, k) / k) & (values > 1 / limit**2)
+    # Where nothing moves t, raw / chance is about chi-square(k) / k in each direction; as these are chosen by what they
+    # show, it is held against the sum over all of them
+    determined = (raw > chance * stats.chi2.isf(CHANCE, k * len(G)) / k) & (values > 1 / limit**2)
     kept = vectors[:, determined]
     return Information(values, vectors, determined, kept @ np.linalg.solve(kept.T @ G @ kept, kept.T @ A.T @ W))
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ import numpy as np
 import pytest
 
 import avo
-from avo import critics
+from avo import critics, scores
 from avo.critics import mlp
+from avo.estimate import Estimate
 from avo.result import Result
+from avo.scores import Features, Scores
+from avo.types import Frame
 
 SPACE = avo.Space(mu=avo.Interval(-3, 5, unit="mV"), rate=avo.LogInterval(0.05, 30.0), tau=avo.Positive(2.5, unit="ms"))
 LOC = jnp.array([0.7, -1.2, 0.4])
@@ -215,3 +219,90 @@ def test_samples_lie_inside_the_space_around_the_estimate() -> None:
     # Four standard errors of 4000 draws
     assert np.all(np.abs(u.mean(0) - LOC) < 4 * sd / np.sqrt(4000))
     assert np.all(np.abs(u.std(0) / sd - 1) < 4 / np.sqrt(8000))
+
+
+# --- refined results -------------------------------------------------------------------------------------------------
+
+
+def refined(target: str = "point", inputs: bool = False) -> Result:
+    """A result with an estimate whose statistic is made of random numbers."""
+    rng = np.random.default_rng(1)
+    c = (np.array([1.0]), np.array([2.0])) if inputs else (None, None)
+    shift, scale = np.full((4, 2), 0.5), np.full((4, 2), 3.0)
+    units: Any = [None if a is None else jnp.asarray(a) for a in (shift, scale, *c)]
+    features = Features(*units, *[None] * 4)
+    k = 54 if inputs else 44
+    numbers = [jnp.asarray(rng.normal(size=s)) for s in (k, k, (k, 6), 6, 6)]
+    t = Scores(features, *numbers[:4], scores._network(jax.random.key(0), k, 6), numbers[4])
+    p = 3 if target == "point" else 9
+    covariance = np.diag(np.linspace(1, 2, p)) * 1e-3
+    estimate = Estimate(
+        np.asarray(LOC), None if p == 3 else np.diag([0.3, 0.2, 0.1]), covariance, 1e3 / np.linspace(1, 2, 3)[:3],
+        np.eye(3), np.ones(3, bool), t, (np.zeros(3), np.eye(3)), 1.01, 0.2, 99,
+    )  # fmt: skip
+    settings = dict(made().settings) | {"target": target}
+    return replace(made(), estimate=estimate, frame=Frame(shift, scale, *c), settings=settings, status="converged")
+
+
+@pytest.mark.parametrize("target", ["point", "population"])
+@pytest.mark.parametrize("inputs", [False, True])
+def test_round_trip_of_a_refined_result_is_exact(tmp_path: Path, target: str, inputs: bool) -> None:
+    result = refined(target, inputs)
+    back = avo.load(result.save(tmp_path))
+    rng = np.random.default_rng(2)
+    x, c = rng.normal(size=(5, 4, 2)), rng.normal(size=(5, 1)) if inputs else None
+    np.testing.assert_array_equal(back.stderr, result.stderr)
+    np.testing.assert_array_equal(back.interval(0.8), result.interval(0.8))
+    np.testing.assert_array_equal(back.encode(x, c), result.encode(x, c))
+    np.testing.assert_array_equal(back.view(x, c), result.view(x, c))
+    key = jax.random.key(3)
+    np.testing.assert_array_equal(back.replicate(key, 4), result.replicate(key, 4))
+    np.testing.assert_array_equal(back.central(key, 4), result.central(key, 4))
+    assert str(back.identifiability()) == str(result.identifiability())
+    assert back.summary() == result.summary()
+    if target == "population":
+        assert result.population is not None and back.population is not None
+        np.testing.assert_array_equal(back.population.theta.sd_stderr, result.population.theta.sd_stderr)
+    else:
+        assert result.population is back.population is None
+        np.testing.assert_allclose(result.central(key, 3), np.tile(THETA, (3, 1)), rtol=1e-12)
+
+
+def test_view_is_that_of_the_critic() -> None:
+    x, c = np.ones((2, 4, 2)), np.array([[1.0], [4.0]])
+    np.testing.assert_allclose(refined().view(x), np.full((2, 4, 2), 0.5 / 3))
+    expected = np.concatenate([[[0.0], [1.5]], np.full((2, 8), 0.5 / 3)], axis=1)
+    np.testing.assert_allclose(refined(inputs=True).view(x, c), expected)
+
+
+def test_results_without_frame_and_estimate_are_read(tmp_path: Path) -> None:
+    folder = refined().save(tmp_path)
+    words = json.loads((folder / "result.json").read_text())
+    del words["estimate"]
+    (folder / "result.json").write_text(json.dumps(words))
+    arrays = {k: a for k, a in np.load(folder / "arrays.npz").items() if not k.startswith(("frame.", "estimate."))}
+    np.savez(folder / "arrays.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    back = avo.load(folder)
+    assert back.stderr is None and back.frame is None
+    np.testing.assert_array_equal(back.theta, made().theta)
+    with pytest.raises(ValueError, match=r"saved by version 0.1.0, which kept no units; fit again"):
+        back.view(np.zeros((1, 4, 2)))
+    with pytest.raises(ValueError, match=r"encode needs a fit with refine=True that found a solution"):
+        back.encode(np.zeros((1, 4, 2)))
+
+
+@pytest.mark.parametrize("level", [0, 1, 90, -0.1])
+def test_levels_are_fractions(level: float) -> None:
+    with pytest.raises(ValueError, match=r"level must lie between 0 and 1, e.g. 0.9; got"):
+        refined().interval(level)
+
+
+def test_summary_of_a_refined_result() -> None:
+    lines = refined().summary().splitlines()
+    assert lines[0].split() == ["parameter", "estimate", "stderr", "5", "%", "95", "%", "unit"]
+    stderr = refined().stderr
+    assert stderr is not None and lines[1].split()[2] == f"{stderr[0]:.5g}"
+    assert "+-" in refined("population").summary().splitlines()[0]
+    loose = refined()
+    loose = replace(loose, estimate=replace(loose.estimate, determined=np.array([True, True, False])))
+    assert "warning: direction (+1.00 tau) is not determined by these data" in loose.summary()
