@@ -192,8 +192,10 @@ def test_features_of_a_series_hold_its_sufficient_statistics(make: Any, channels
         return reproduces(features, x, np.stack([a.sum(1) for a in wanted], 1))
     x, zeta = make(400, 0), RNG(2).normal(size=(400, 2))
     features = make_features(x[:50] + 1.0, None, zeta, x)  # the observations' own units
-    if make is brownian:  # net change and quadratic variation
-        wanted = np.stack([x[:, -1] - x[:, 0], x[:, 0], (np.diff(x, axis=1) ** 2).sum(1)], 1)
+    if make is brownian:  # net change and quadratic variation; for jumps, other powers of increments
+        d = np.diff(x, axis=1)
+        wanted = [x[:, -1] - x[:, 0], x[:, 0], (d**2).sum(1), *((np.abs(d) ** k).sum(1) for k in (0.5, 1, 3, 4))]
+        wanted = np.stack([*wanted, (d[:, 4:] * d[:, :-4]).sum(1)], 1)
     else:  # x_0^2 and sums of (1, x_t, x_t-1)-products, of deviations from any level
         past, now = x[:, :-1] + 2.0, x[:, 1:] + 2.0
         wanted = np.stack([(x[:, 0] + 2) ** 2, (past**2).sum(1), (now * past).sum(1), (now**2).sum(1), now.sum(1)], 1)
