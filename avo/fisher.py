@@ -132,7 +132,7 @@ class Information(NamedTuple):
 
 
 def information(
-    A: Float[np.ndarray, "k d"], V: Float[np.ndarray, "k k"], noise: Noise, limit: float = UNDETERMINED
+    A: Float[np.ndarray, "k d"], V: Float[np.ndarray, "k k"], noise: Any, limit: float = UNDETERMINED
 ) -> Information:
     """Find what the data determine, and the truncated inverse A^+ = K (K^T G K)^-1 K^T A^T V^-1, K what is determined.
 
