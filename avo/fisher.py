@@ -5,7 +5,7 @@ The mathematics is in avo/scores.py; here are its steps. For a point,
     a few rounds      learn t under q = N(loc, L L^T), find the slope and the residual, move loc, fit L to the data:
                       half as wide as what one observation leaves undecided, since a wider q bends the score, and a
                       narrower one teaches nothing;
-    the last t        learned from all rounds' simulations and as many again;
+    the last t        learned from all rounds' simulations, the last ones of the adversarial fit, and as many again;
     E[theta | x]      learned under a wider q, for `Result.encode`;
     slope, centre     mirrored pairs for the slope of m, then simulations at loc itself, half of all calls, for the
                       residual; the last step is checked against the error: it must be short.
@@ -13,6 +13,7 @@ The mathematics is in avo/scores.py; here are its steps. For a point,
 For a population the same with psi = (mean, covariance) of u and simulations from q(psi) itself.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,12 +23,13 @@ from scipy import stats
 
 from avo.estimate import PRIOR, UNDETERMINED, Estimate, floored, symmetric
 from avo.rows import Drawn, Draws
-from avo.scores import Scores, apply, learn, quadratic
+from avo.scores import STEPS, Scores, apply, learn, quadratic
 from avo.space import Interval, LogInterval, Space
 
 CHANCE = 1e-3  # level of the test that a direction moves t at all
 NEVER = 1e-6  # level of the test that a residual is chance
 ROUNDS = 4  # at most, that look for place and width
+FEW = 500  # training steps of their t, which need not be the best
 SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}  # of the calls; the rest to the centre
 START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in u
 NARROW = 0.5  # that of the last q, in standard deviations that one observation leaves
@@ -243,20 +245,16 @@ class Equation:
 
 def learn_at(
     draws: Draws, observed: Observed, key: PRNGKeyArray, loc: np.ndarray, factor: np.ndarray, pool: list[Drawn],
-    squares: bool = False,
+    squares: bool = False, steps: int = STEPS,
 ) -> Scores:  # fmt: skip
     """Learn t(x) = E[(score, theta) | x] from all simulations of a pool that lie near N(loc, factor factor^T)."""
-    u, x, ok = (np.concatenate([getattr(drawn, name) for drawn in pool]) for name in ("u", "x", "ok"))
+    u, x, inputs, ok = Drawn.joined(pool)
     zeta = np.linalg.solve(factor, (u - loc).T).T
     ok = ok & (np.linalg.norm(zeta, axis=1) < REACH + np.sqrt(len(loc)))
-    c = (
-        None
-        if observed.inputs is None
-        else np.concatenate([drawn.inputs for drawn in pool if drawn.inputs is not None])[ok]
-    )
-    theta = np.asarray(draws.space.constrain(u[ok]), np.float64)
+    c = None if inputs is None else inputs[ok]
+    theta = apply(draws.space.constrain, u[ok])
     y = np.concatenate([monomials(zeta[ok]) if squares else zeta[ok], theta], 1)
-    return learn(key, observed.x, observed.inputs, zeta[ok], x[ok], c, y)
+    return learn(key, observed.x, observed.inputs, zeta[ok], x[ok], c, y, steps)
 
 
 def _start(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
@@ -293,6 +291,7 @@ def point(
     factor: Float[np.ndarray, "d d"],
     budget: int,
     seed: int,
+    known: Sequence[Drawn] = (),
 ) -> Estimate:
     """Solve tbar = m(u) from a start near the answer, within a budget of calls.
 
@@ -303,9 +302,10 @@ def point(
         factor: of the proposal that found it; its axes and relative widths are used.
         budget: simulator calls, at most.
         seed: randomness of everything but the simulations.
+        known: simulations at hand, from anywhere in u; t is learned from those that lie near.
     """
     d, last = len(loc), draws.calls + budget
-    rng, key, pool = np.random.default_rng(seed), jax.random.key(seed), []
+    rng, key, pool = np.random.default_rng(seed), jax.random.key(seed), list(known)
     rows = {name: draws.whole(share * budget, mirrored=True) for name, share in SHARES.items()}
     loc, factor = _locate(draws, observed, loc, _start(factor), rows["round"], rng, key, pool)
     pool.append(draws(loc + rng.normal(size=(rows["learn"], d)) @ factor.T))
@@ -325,7 +325,7 @@ def _locate(
     d, stride, past = len(loc), 1.0, np.zeros(len(loc))
     for i in range(ROUNDS):
         pool.append(draws(loc + rng.normal(size=(draws.whole(rows / 2), d)) @ factor.T))
-        scores = learn_at(draws, observed, jax.random.fold_in(key, i), loc, factor, pool)
+        scores = learn_at(draws, observed, jax.random.fold_in(key, i), loc, factor, pool, steps=FEW)
         equation, part = Equation(draws, observed, scores, d), draws.whole(rows / 4, mirrored=True)
         A, noise, pairs = equation.slope(loc, factor, rng.normal(size=(part // 2, d)))
         residual, here = equation.centre(loc, part)
@@ -439,6 +439,7 @@ def population(
     factor: Float[np.ndarray, "d d"],
     budget: int,
     seed: int,
+    known: Sequence[Drawn] = (),
 ) -> Estimate:
     """Solve tbar = E_q[t] for the mean and covariance of u, from a start near the answer, within a budget of calls.
 
@@ -456,7 +457,7 @@ def population(
     at = (_inside(draws.space, loc), wild @ wild.T)
     led = at
     for phase, until in enumerate((last - rows["last"] - rows["learn"], last - rows["last"])):
-        equation = _learn_population(draws, observed, *at, rows["learn"], rng, jax.random.fold_in(key, phase))
+        equation = _learn_population(draws, observed, *at, rows["learn"], rng, jax.random.fold_in(key, phase), known)
         at, led = _approach(equation, at, led, rows["round"], until, rng)
     loc, factor, n = at[0], floored(at[1], FLOOR), draws.whole(last - draws.calls)
     zeta = rng.normal(size=(n, d))
@@ -479,11 +480,11 @@ def population(
 
 def _learn_population(
     draws: Draws, observed: Observed, loc: np.ndarray, spread: np.ndarray, rows: int, rng: np.random.Generator,
-    key: PRNGKeyArray,
+    key: PRNGKeyArray, known: Sequence[Drawn],
 ) -> Equation:  # fmt: skip
     """Learn t under a q that is wider than N(loc, spread), without correlations: a narrow ridge would teach little."""
     d, wide = len(loc), np.diag(WIDER * np.maximum(np.sqrt(np.diagonal(spread)), 2 * FLOOR))
-    pool = [draws(loc + rng.normal(size=(rows, d)) @ wide.T)]
+    pool = [*known, draws(loc + rng.normal(size=(rows, d)) @ wide.T)]
     scores = learn_at(draws, observed, key, loc, wide, pool, squares=True)
     return Equation(draws, observed, scores, d + d * (d + 1) // 2)
 

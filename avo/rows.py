@@ -43,7 +43,8 @@ def simulate_host(
 def _fill(
     simulate: Callable,
     space: Space,
-    keys: PRNGKeyArray,
+    key: PRNGKeyArray,
+    names: Array,
     u: Array,
     inputs: Array | None,
     count: Array,
@@ -53,7 +54,7 @@ def _fill(
 
     def body(i: Array, x: Array) -> Array:
         rows = (space.constrain(u[i]),) if inputs is None else (space.constrain(u[i]), inputs[i])
-        return x.at[i].set(simulate(keys[i], *rows))
+        return x.at[i].set(simulate(jax.random.fold_in(key, names[i]), *rows))
 
     return jax.lax.fori_loop(0, count, body, jnp.zeros(u.shape[:2] + shape, u.dtype))
 
@@ -65,6 +66,18 @@ class Drawn(NamedTuple):
     x: np.ndarray
     inputs: np.ndarray | None
     ok: np.ndarray
+
+    @staticmethod
+    def of(u: np.ndarray, x: np.ndarray, inputs: np.ndarray | None = None) -> "Drawn":
+        """Mark the rows that are not finite as failed."""
+        return Drawn(u, x, inputs, np.asarray(np.isfinite(x.reshape(len(x), -1)).all(1)))
+
+    @staticmethod
+    def joined(parts: Sequence["Drawn"]) -> "Drawn":
+        """Put parts behind one another."""
+        u, x, inputs, ok = zip(*parts, strict=True)
+        c = None if inputs[0] is None else np.concatenate(inputs)
+        return Drawn(np.concatenate(u), np.concatenate(x), c, np.concatenate(ok))
 
 
 class Draws:
@@ -107,50 +120,49 @@ class Draws:
         """Simulate one row per row of u; `mirrored`: rows i and i + n / 2 share random numbers and condition."""
         n = len(u)
         distinct = n // 2 if mirrored else n
-        keys = jax.random.split(jax.random.fold_in(self.key, self.stage), distinct // self.size)
+        names = np.arange(n // self.size) % (distinct // self.size)  # of the blocks' keys
         c = None
         if self.inputs is not None:
             rows = self.order[(self.met + np.arange(distinct)) % len(self.order)]
             self.met += distinct
             c = self.inputs[np.concatenate([rows, rows]) if mirrored else rows]
-        if mirrored:
-            keys = jnp.concatenate([keys, keys])
         part = self._host if isinstance(self.simulate, HostSimulator) else self._compiled
-        x = part(keys, u, c)
+        x = part(jax.random.fold_in(self.key, self.stage), names, u, c)
         self.stage, self.calls = self.stage + 1, self.calls + n
-        ok = np.asarray(np.isfinite(x.reshape(n, -1)).all(1))
-        self.failed += int(n - ok.sum())
-        return Drawn(u, x, c, ok)
+        result = Drawn.of(u, x, c)
+        self.failed += int(n - result.ok.sum())
+        return result
 
-    def _compiled(self, keys: PRNGKeyArray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:
+    def _compiled(self, key: PRNGKeyArray, names: np.ndarray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:
         dtype, wide = jnp.result_type(float), max(BUFFER // self.size, 1)
         parts = []
 
-        def blocks(a: np.ndarray, first: int) -> Array:
-            a = np.asarray(a, dtype).reshape((-1, self.size) + a.shape[1:])[first : first + wide]
+        def filled(a: np.ndarray) -> Array:
             return jnp.asarray(np.concatenate([a, np.repeat(a[:1], wide - len(a), 0)]))
 
-        for first in range(0, len(keys), wide):
-            count = min(wide, len(keys) - first)
-            some = keys[jnp.minimum(first + jnp.arange(wide), len(keys) - 1)]
-            given = None if c is None else blocks(c, first)
-            x = _fill(self.simulate, self.space, some, blocks(u, first), given, jnp.asarray(count), self.x_shape)
-            parts.append(np.asarray(x[:count]).reshape((count * self.size, *self.x_shape)))
+        def blocks(a: np.ndarray, first: int) -> Array:
+            return filled(np.asarray(a, dtype).reshape((-1, self.size) + a.shape[1:])[first : first + wide])
+
+        for first in range(0, len(names), wide):
+            count = min(wide, len(names) - first)
+            some, given = filled(names[first : first + wide]), None if c is None else blocks(c, first)
+            x = _fill(self.simulate, self.space, key, some, blocks(u, first), given, jnp.asarray(count), self.x_shape)
+            parts.append(np.asarray(x)[:count].reshape((count * self.size, *self.x_shape)))
             self.tick(count * self.size)
         return np.concatenate(parts)
 
-    def _host(self, keys: PRNGKeyArray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:
+    def _host(self, key: PRNGKeyArray, names: np.ndarray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:
         kept = None if self.folder is None else self.folder / f"draws-{self.stage}.npz"
         parts = [files.read_arrays(kept)["x"]] if kept is not None and kept.exists() else []
         done, last = len(parts[0]) if parts else 0, time.monotonic()
         self.tick(done)
         theta = np.asarray(self.space.constrain(jnp.asarray(u)))
-        for i in range(done // self.size, len(keys)):
+        for i in range(done // self.size, len(names)):
             rows = slice(i * self.size, (i + 1) * self.size)
             given = () if c is None else (c[rows],)
-            parts.append(self.simulate(keys[i], theta[rows], *given))
+            parts.append(self.simulate(jax.random.fold_in(key, names[i]), theta[rows], *given))
             self.tick(self.size)
-            if kept is not None and (i == len(keys) - 1 or time.monotonic() - last > KEEP_SECONDS):
+            if kept is not None and (i == len(names) - 1 or time.monotonic() - last > KEEP_SECONDS):
                 parts, last = [np.concatenate(parts)], time.monotonic()
                 files.write_arrays(kept, {"x": parts[0]})
         return np.concatenate(parts)

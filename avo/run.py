@@ -29,7 +29,7 @@ from avo.estimate import floored
 from avo.fisher import Observed
 from avo.host import HostSimulator, takes
 from avo.result import Result, load
-from avo.rows import Draws, simulate_host, simulate_jax
+from avo.rows import Drawn, Draws, simulate_host, simulate_jax
 from avo.space import Space
 from avo.trainer import Settings, Target, Trainer, frame, make_trainer
 from avo.training import describe
@@ -44,6 +44,7 @@ CHECKPOINT_SECONDS = 20.0
 SHARE = 0.75  # of the calls, at most, to refining; less where the adversarial fit can use them better
 ENOUGH = {"point": (70_000, 20), "population": (300_000, 150)}  # calls: at most so many, or so many per observation
 LEAST_REFINE = 4000  # calls
+REUSE = 20_000  # last simulations of the adversarial fit, at most, from which the scores are learned too
 REFINE = 2**31 - 1  # names the key of refining; steps have the numbers below
 
 
@@ -62,36 +63,42 @@ def block_keys(key: PRNGKeyArray, settings: Settings) -> PRNGKeyArray:
     return jnp.concatenate([keys, keys[critic:]])
 
 
+Told = tuple[Info, tuple[Array, Array, Array | None]]  # and a step's simulations: u, x, known conditions
+
+
 def _step(
     simulate_rows: Callable, ask: Callable, tell: Callable, key: PRNGKeyArray, state: State
-) -> tuple[State, Info]:
+) -> tuple[State, Told]:
     key_ask, key_x = jax.random.split(jax.random.fold_in(key, state.step))
     theta, state = ask(key_ask, state)
     assert state.pending is not None
     inputs = None if state.data.inputs is None else state.data.inputs[state.pending.rows]
-    return tell(state, theta, simulate_rows(key_x, theta, inputs))
+    x = simulate_rows(key_x, theta, inputs)
+    asked = (state.pending.u, x, inputs)
+    state, info = tell(state, theta, x)
+    return state, (info, asked)
 
 
 @eqx.filter_jit
 def _compiled_chunk(
     simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int, key: PRNGKeyArray, state: State
-) -> tuple[State, Info]:
+) -> tuple[State, Told]:
     def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
         return simulate_jax(simulate, block_keys(key_x, settings), block_size(settings), theta, inputs)
 
     dynamic, static = eqx.partition(state, eqx.is_array)
 
-    def body(dynamic: Any, _: None) -> tuple[Any, Info]:
-        state, info = _step(rows, ask, tell, key, eqx.combine(dynamic, static))
-        return eqx.filter(state, eqx.is_array), info
+    def body(dynamic: Any, _: None) -> tuple[Any, Told]:
+        state, told = _step(rows, ask, tell, key, eqx.combine(dynamic, static))
+        return eqx.filter(state, eqx.is_array), told
 
-    dynamic, infos = jax.lax.scan(body, dynamic, None, length=steps)
-    return eqx.combine(dynamic, static), infos
+    dynamic, told = jax.lax.scan(body, dynamic, None, length=steps)
+    return eqx.combine(dynamic, static), told
 
 
 def _host_chunk(
     simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int, key: PRNGKeyArray, state: State
-) -> tuple[State, Info]:
+) -> tuple[State, Told]:
     x_shape = state.data.shift.shape
 
     def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
@@ -103,13 +110,11 @@ def _host_chunk(
             )
         return jnp.asarray(x)
 
-    infos = []
+    told = []
     for _ in range(steps):
-        state, info = _step(
-            rows, ask, tell, key, state
-        )  # fmt: skip
-        infos.append(info)
-    return state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *infos)
+        state, each = _step(rows, ask, tell, key, state)
+        told.append(each)
+    return state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *told)
 
 
 def check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndarray | None, settings: Settings) -> Any:
@@ -223,12 +228,14 @@ class _Folder:
                     f"out={str(out)!r} holds a run with other {', '.join(changed)}; resume needs the same."
                 )
 
-    def save(self, state: State, history: list[Info], force: bool = False) -> None:
+    def save(self, state: State, history: list[Info], late: list[Drawn], force: bool = False) -> None:
         if not (self.path / "fit.json").exists():
             files.write_json(self.path / "fit.json", self.plan)
         if force or time.monotonic() - self.last > CHECKPOINT_SECONDS:
             infos = jax.tree.map(lambda *a: np.concatenate(a), *history)
             arrays = files.leaves("state", state._replace(data=None)) | files.leaves("info", infos)
+            if late:
+                arrays |= {f"late.{name}": a for name, a in Drawn.joined(late)._asdict().items() if a is not None}
             files.write_arrays(self.checkpoint, arrays)
             self.last = time.monotonic()
 
@@ -237,15 +244,17 @@ class _Folder:
         for path in (self.checkpoint, *self.path.glob("draws-*.npz")):
             path.unlink(missing_ok=True)
 
-    def restore(self, state: State) -> tuple[State, list[Info]]:
+    def restore(self, state: State) -> tuple[State, list[Info], list[Drawn]]:
         if not self.checkpoint.exists():
-            return state, []
+            return state, [], []
         arrays = files.read_arrays(self.checkpoint)
         if not {f"info.{i}" for i in range(len(Info._fields))} <= arrays.keys():
             raise ValueError(f"{self.checkpoint} is not a checkpoint of this fit; delete the folder to start anew.")
         arguments: Any = [arrays[f"info.{i}"] for i in range(len(Info._fields))]
         info = Info(*arguments)
-        return files.fill("state", state._replace(data=None), arrays)._replace(data=state.data), [info]
+        kept: Any = [arrays.get(f"late.{name}") for name in Drawn._fields]
+        late = [Drawn(*kept)] if "late.u" in arrays else []
+        return files.fill("state", state._replace(data=None), arrays)._replace(data=state.data), [info], late
 
 
 def fit(
@@ -338,7 +347,7 @@ def fit(
     )  # fmt: skip
 
     key_init, key_run = jax.random.split(jax.random.key(int(seed)))
-    state, history = trainer.init(key_init), []
+    state, history, late = trainer.init(key_init), [], []
     folder = None
     if out is not None:
         plan = {"seed": int(seed), "budget, in steps": steps, "settings": asdict(settings), "space": space.to_json()}
@@ -354,15 +363,16 @@ def fit(
         folder = _Folder(out, resume, plan)
         if (folder.path / "result.json").exists():
             return load(folder.path, like=(state.proposal, state.critic))
-        state, history = folder.restore(state)
-    result = _loop(simulate, trainer, settings, space, x, chunk, key_run, state, history, folder, progress)
+        state, history, late = folder.restore(state)
+    reuse = min(REUSE, rest) // settings.calls  # last steps
+    result = _loop(simulate, trainer, settings, space, x, chunk, key_run, state, history, late, reuse, folder, progress)
     result = replace(result, frame=frame(x, c, settings))
     if rest and result.status not in ("stopped", "failed"):
         draws = Draws(
             simulate, space, jax.random.fold_in(key_run, REFINE), block_size(settings), x.shape[1:], c,
             folder=None if folder is None else folder.path,
         )  # fmt: skip
-        result = _refine(result, draws, Observed(x, c, labels), rest, int(seed), progress)
+        result = _refine(result, draws, Observed(x, c, labels), rest, int(seed), late, progress)
     if folder is not None and result.status != "stopped":
         result.save(folder.path)
         folder.clear()
@@ -385,14 +395,16 @@ def _groups(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
     return found
 
 
-def _refine(result: Result, draws: Draws, observed: Observed, budget: int, seed: int, progress: bool) -> Result:
+def _refine(
+    result: Result, draws: Draws, observed: Observed, budget: int, seed: int, late: list[Drawn], progress: bool
+) -> Result:
     """Let learned scores finish what the adversarial fit began; keep its estimate where they find no answer."""
     q, target = result.proposal, result.settings["target"]
     solve = fisher.population if target == "population" else fisher.point
     with tqdm(total=budget, desc="refine", unit=" calls", disable=None if progress else True, leave=False) as bar:
         draws.tick = bar.update
         try:
-            found = solve(draws, observed, np.asarray(q.loc, float), np.asarray(q.factor(), float), budget, seed)
+            found = solve(draws, observed, np.asarray(q.loc, float), np.asarray(q.factor(), float), budget, seed, late)
         except KeyboardInterrupt:
             words = f"stopped by the user while refining; {result.message}"
             return replace(result, calls=result.calls + draws.calls, status="stopped", message=words)
@@ -462,6 +474,8 @@ def _loop(
     key: PRNGKeyArray,
     state: State,
     history: list[Info],
+    late: list[Drawn],
+    reuse: int,
     folder: _Folder | None,
     progress: bool,
 ) -> Result:
@@ -475,8 +489,10 @@ def _loop(
     try:
         with bar:
             while int(state.step) < steps:
-                state, info = run_chunk(simulate, trainer.ask, trainer.tell, settings, chunk, key, state)
+                state, (info, asked) = run_chunk(simulate, trainer.ask, trainer.tell, settings, chunk, key, state)
                 history.append(jax.tree.map(np.asarray, info))
+                if int(state.step) > steps - reuse:
+                    late.append(Drawn.of(*jax.tree.map(lambda a: np.asarray(a).reshape((-1, *a.shape[2:])), asked)))
                 share = np.concatenate([i.failed for i in history[-window:]])[-window:].mean() / settings.calls
                 if share == 1 and int(state.step) == window:
                     raise _useless(history[0], space, window * settings.calls)
@@ -485,7 +501,7 @@ def _loop(
                     break
                 # Not before the first window is done: a simulator of no use leaves the folder free for the next try
                 if folder is not None and int(state.step) >= window:
-                    folder.save(state, history)
+                    folder.save(state, history, late)
                 bar.update(chunk)
                 if not bar.disable:
                     now = zip(space.names, np.asarray(space.constrain(state.proposal.loc)), strict=True)
@@ -496,14 +512,14 @@ def _loop(
                     status = "failed"
                     break
         if folder is not None and not status:
-            folder.save(state, history, force=True)  # refining may take long, and be stopped
+            folder.save(state, history, late, force=True)  # refining may take long, and be stopped
     except KeyboardInterrupt:
         if not history:
             raise
         # How far the user's simulator came in the step that was cut short is not known: it counts in full
         status, cut = "stopped", settings.calls if isinstance(simulate, HostSimulator) else 0
         if folder is not None:
-            folder.save(state, history, force=True)
+            folder.save(state, history, late, force=True)
     return _result(settings, space, x, state, history, status, cut)
 
 

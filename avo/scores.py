@@ -220,13 +220,14 @@ def ridge(
 
 
 @eqx.filter_jit
-def _train(key: PRNGKeyArray, net: Any, f: Array, y: Array, held: Array, n: Array) -> Any:
+def _train(key: PRNGKeyArray, net: Any, f: Array, y: Array, held: Array, n: Array, looks: Array) -> Any:
     """Train a network by least squares on rows held .. n, and return that of the least error on the rows before.
 
-    Rows from n on are padding: sizes are data, so that fits of many sizes share one compiled program.
+    Rows from n on are padding: sizes are data, so that fits of many sizes share one compiled program. The step size
+    falls by a half cosine over `looks` times `LOOK` steps.
     """
     params, static = eqx.partition(net, eqx.is_inexact_array)
-    optimiser = optax.adam(optax.cosine_decay_schedule(RATE, STEPS))
+    optimiser = optax.scale_by_adam()
 
     def errors(params: Any, f: Array, y: Array) -> Array:
         return jnp.mean((jax.vmap(eqx.combine(params, static))(f) - y) ** 2, axis=1)
@@ -235,23 +236,23 @@ def _train(key: PRNGKeyArray, net: Any, f: Array, y: Array, held: Array, n: Arra
         seen = slice(0, int(HELD * len(f)) + 1)
         return jnp.mean(errors(params, f[seen], y[seen]), where=jnp.arange(len(f))[seen] < held)
 
-    def step(carry: Any, key: PRNGKeyArray) -> tuple[Any, None]:
+    def step(i: Array, carry: Any) -> Any:
         params, moments = carry
-        rows = jax.random.randint(key, (BATCH,), held, n)
+        rows = jax.random.randint(jax.random.fold_in(key, i), (BATCH,), held, n)
         gradient = jax.grad(lambda p: jnp.mean(errors(p, f[rows], y[rows])))(params)
         move, moments = optimiser.update(gradient, moments, params)
-        return (optax.apply_updates(params, move), moments), None
+        rate = RATE * 0.5 * (1 + jnp.cos(jnp.pi * i / (looks * LOOK)))
+        return optax.apply_updates(params, jax.tree.map(lambda m: -rate * m, move)), moments
 
-    def look(carry: Any, keys: PRNGKeyArray) -> tuple[Any, None]:
-        params, moments, best, least = carry
-        (params, moments), _ = jax.lax.scan(step, (params, moments), keys)
+    def look(i: Array, carry: Any) -> Any:
+        *carry, best, least = carry
+        params, moments = jax.lax.fori_loop(i * LOOK, (i + 1) * LOOK, step, tuple(carry))
         now = left(params)
         best = jax.tree.map(lambda a, b: jnp.where(now < least, a, b), params, best)
-        return (params, moments, best, jnp.minimum(now, least)), None
+        return params, moments, best, jnp.minimum(now, least)
 
-    keys = jax.random.split(key, (STEPS // LOOK, LOOK))
     start = (params, optimiser.init(params), params, left(params))
-    return eqx.combine(jax.lax.scan(look, start, keys)[0][2], static)
+    return eqx.combine(jax.lax.fori_loop(0, looks, look, start)[2], static)
 
 
 def learn(
@@ -262,6 +263,7 @@ def learn(
     x: np.ndarray,
     c: np.ndarray | None,
     y: Float[np.ndarray, "n out"],
+    steps: int = STEPS,
 ) -> Scores:
     """Learn t(x) = E[y | x] from pairs.
 
@@ -273,6 +275,7 @@ def learn(
         x: simulations, with shape (n, *x_shape).
         c: their conditions, or None.
         y: what to predict.
+        steps: of training the network.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -294,13 +297,15 @@ def learn(
     rest = y - f @ weights - bias
     net_size = np.maximum(rest.std(0), 1e-12)
     dtype = jnp.result_type(float)
-    padding = 2 ** math.ceil(math.log2(n)) - n
+    padding = 4 ** math.ceil(math.log(n, 4)) - n
 
     def pad(a: np.ndarray) -> Array:
         return jnp.asarray(np.pad(a, ((0, padding), (0, 0))), dtype)
 
     key_net, key_train = jax.random.split(key)
     net = _network(key_net, *weights.shape)
-    net = _train(key_train, net, pad(f), pad(rest / net_size), jnp.asarray(held), jnp.asarray(n))
+    net = _train(
+        key_train, net, pad(f), pad(rest / net_size), jnp.asarray(held), jnp.asarray(n), jnp.asarray(steps // LOOK)
+    )
     middle, size, weights, bias, net_size = (jnp.asarray(a, dtype) for a in (middle, size, weights, bias, net_size))
     return Scores(features, middle, size, weights, bias, net=net, net_size=net_size)

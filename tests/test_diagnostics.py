@@ -158,7 +158,7 @@ def test_what_all_sets_vary_by_is_taken_out() -> None:
     assert found[1:].std() < 2
 
 
-def p_values(times: int, trials: int = 100, fitted: int = 40, **changed: Any) -> np.ndarray:
+def p_values(times: int, trials: int = 60, fitted: int = 40, **changed: Any) -> np.ndarray:
     """p of overall, classifier and gap, and the least p of the table, for a right simulator."""
     found = []
     for seed in range(trials):
@@ -173,11 +173,11 @@ def p_values(times: int, trials: int = 100, fitted: int = 40, **changed: Any) ->
 
 @pytest.mark.parametrize("times", [1, 20])
 def test_size(times: int) -> None:
-    """Of 100 checks of a right simulator about 5 reject at 5 %; 13 or more would in one case of 700."""
+    """Of 60 checks of a right simulator about 3 reject at 5 %; 10 or more would in one case of 1300."""
     p = p_values(times)
-    assert np.all((p <= 0.05).sum(0) < 13), (p <= 0.05).sum(0)
-    # Ranks are uniform on 1/40 .. 40/40, their mean over 100 checks has a standard deviation of 0.029
-    assert np.all(np.abs(p[:, :3].mean(0) - 0.5125) < 3.5 * 0.029), p.mean(0)
+    assert np.all((p <= 0.05).sum(0) < 10), (p <= 0.05).sum(0)
+    # Ranks are uniform on 1/40 .. 40/40, their mean over 60 checks has a standard deviation of 0.037
+    assert np.all(np.abs(p[:, :3].mean(0) - 0.5125) < 3.5 * 0.037), p.mean(0)
 
 
 def test_without_the_estimates_error_a_right_simulator_is_rejected() -> None:

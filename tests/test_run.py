@@ -85,7 +85,7 @@ def test_slope_is_seen_in_the_joint_distribution_with_the_inputs() -> None:
     x = line(jax.random.key(3), jnp.tile(truth, (1000, 1)), c)
     space = avo.Space(slope=avo.Interval(-5, 5), noise=avo.LogInterval(0.05, 5))
     for seed in (0, 1):
-        slope, noise = avo.fit(line, x, space, inputs=c, seed=seed, progress=False).theta
+        slope, noise = avo.fit(line, x, space, inputs=c, seed=seed, budget=300_000, progress=False).theta
         # 1000 pairs fix the slope to .6 / sqrt(1000) = .02 and the noise to 2 %
         assert abs(slope + 1.7) < 0.06
         assert abs(noise / 0.6 - 1) < 0.1
@@ -386,10 +386,11 @@ def test_a_resumed_run_judges_failures_by_the_latest_steps(tmp_path: Path) -> No
         return row(rng, theta) * (np.nan if rng.random() < 0.125 else 1.0)
 
     calls, stop, budget = [0], 300 * TINY.calls + 3, 400 * TINY.calls
-    assert fit(avo.from_numpy(flaky), budget=budget, out=tmp_path).status == "stopped"
-    resumed = fit(avo.from_numpy(flaky), budget=budget, out=tmp_path, resume=True)
+    known: Any = {"budget": budget, "refine": False}
+    assert fit(avo.from_numpy(flaky), out=tmp_path, **known).status == "stopped"
+    resumed = fit(avo.from_numpy(flaky), out=tmp_path, resume=True, **known)
     calls, stop = [0], -1
-    assert equal(resumed, fit(avo.from_numpy(flaky), budget=budget))
+    assert equal(resumed, fit(avo.from_numpy(flaky), **known))
     assert resumed.status != "failed" and 600 < resumed.failures["non-finite"] < 1000
 
 
