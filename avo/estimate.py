@@ -184,29 +184,22 @@ class Estimate:
     def _moments(self, of: Any, psi: Array) -> Moments:
         d = len(self.loc)
 
-        def variance(psi: Array) -> Array:
-            return jnp.diagonal(of(psi)[1])
+        def described(psi: Array) -> tuple[Array, Array, Array]:
+            mean, spread = of(psi)
+            variance = jnp.diagonal(spread)
+            return mean, variance, spread / jnp.sqrt(jnp.outer(variance, variance))
 
-        def corr(psi: Array) -> Array:
-            spread = of(psi)[1]
-            sd = jnp.sqrt(jnp.diagonal(spread))
-            return spread / jnp.outer(sd, sd)
+        def error(slope: Array) -> np.ndarray:
+            rows = np.asarray(slope, float).reshape(-1, len(psi))
+            return np.sqrt(np.einsum("kp,pq,kq->k", rows, self.covariance, rows))
 
-        def error(f: Any) -> np.ndarray:
-            slope = np.asarray(jax.jacobian(f)(psi), float).reshape(-1, len(psi))
-            return np.sqrt(np.einsum("kp,pq,kq->k", slope, self.covariance, slope))
-
-        mean, spread = (np.asarray(a, float) for a in of(psi))
-        v, v_error = np.diagonal(spread), error(variance)
+        mean, v, corr = (np.asarray(a, float) for a in jax.jit(described)(psi))
+        mean_error, v_error, corr_error = map(error, jax.jit(jax.jacobian(described))(psi))
         sd, small = np.sqrt(v), v < SURE * v_error
         upper = np.where(small, np.sqrt(v + stats.norm.isf(0.05) * v_error), np.nan)
-        corr_error = error(corr).reshape(d, d)
-        corr_error = np.where(small[:, None] | small[None, :], np.nan, corr_error)
+        corr_error = np.where(small[:, None] | small[None, :], np.nan, corr_error.reshape(d, d))
         np.fill_diagonal(corr_error, 0.0)
-        return Moments(
-            mean, sd, np.asarray(corr(psi), float), error(lambda psi: of(psi)[0]),
-            np.where(small, np.nan, v_error / (2 * sd)), corr_error, upper,
-        )  # fmt: skip
+        return Moments(mean, sd, corr, mean_error, np.where(small, np.nan, v_error / (2 * sd)), corr_error, upper)
 
     def to_files(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Describe the estimate as arrays and words, for `from_files`."""

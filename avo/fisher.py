@@ -5,7 +5,7 @@ The mathematics is in avo/scores.py; here are its steps. For a point,
     a few rounds      learn t under q = N(loc, L L^T), find the slope and the residual, move loc, fit L to the data:
                       half as wide as what one observation leaves undecided, since a wider q bends the score, and a
                       narrower one teaches nothing;
-    the last t        learned from all rounds' simulations, the last ones of the adversarial fit, and as many again;
+    the last t        learned from all rounds' simulations and as many again;
     E[theta | x]      learned under a wider q, for `Result.encode`;
     slope, centre     mirrored pairs for the slope of m, then simulations at loc itself, half of all calls, for the
                       residual; the last step is checked against the error: it must be short.
@@ -42,7 +42,8 @@ EDGE = 6.0  # largest |u| of a parameter with two bounds; theta is within 1/400 
 FLOOR = 0.05  # least standard deviation, in u, of a population's q while it is fitted
 WIDER = 1.5  # how much wider than a population the q is under which its t is learned
 NEAR = 1.5  # standard errors below which a step of a population ends the rounds
-POPULATION = {"learn": 0.1, "round": 0.05, "last": 0.5}  # of the calls
+POPULATION = {"learn": 0.08, "round": 0.02, "settle": 0.1}  # of the calls; the rest to the last comparison
+PHASES = 3  # at most, each with a t of its own
 
 
 class Observed(NamedTuple):
@@ -168,22 +169,26 @@ class Residual(NamedTuple):
     def unexplained(self, found: Information, A: np.ndarray) -> bool:
         """Tell whether more is left of r than chance allows when u makes its best step."""
         left = self.r - A @ (found.inverse @ self.r)
-        W = np.linalg.pinv(self.V_obs + self.V_sim, rcond=1e-10, hermitian=True)
+        # Fewer groups than entries of t leave V_obs without width in some directions; V has one in all
+        grouped = self.V if self.V_obs is self.V else self.V + self.V_obs
+        W = np.linalg.pinv(grouped + self.V_sim, rcond=1e-10, hermitian=True)
         return bool(left @ W @ left > stats.chi2.isf(NEVER, len(left)))
 
-    def step(self, found: Information, past: Any = 0.0, before: Any = 0.0) -> tuple[np.ndarray, np.ndarray, float]:
-        """Compute A^+ r, its covariance, and how far it is from the step expected, in standard errors per direction.
+    def step(self, found: Information) -> tuple[np.ndarray, np.ndarray]:
+        """Compute A^+ r and its covariance."""
+        return found.inverse @ self.r, found.inverse @ (self.V_obs + self.V_sim) @ found.inverse.T
+
+    def length(self, found: Information, move: np.ndarray, before: Any = 0.0) -> float:
+        """Measure a move in standard errors per direction.
 
         Args:
             found: what the data determine.
-            past: the step expected.
-            before: covariance of m in the simulations that led here, whose noise the step makes up for.
+            move: of u, or of the parameters of q.
+            before: covariance of m in the simulations that led here, whose noise the move makes up for.
         """
-        move = found.inverse @ self.r
-        covariance = found.inverse @ (self.V_obs + self.V_sim) @ found.inverse.T
         noise = self.V_obs + self.V_sim + before
         W = np.linalg.pinv(found.inverse @ noise @ found.inverse.T, rcond=1e-10, hermitian=True)
-        return move, covariance, float(np.sqrt((move - past) @ W @ (move - past) / max(found.determined.sum(), 1)))
+        return float(np.sqrt(move @ W @ move / max(found.determined.sum(), 1)))
 
 
 def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -239,8 +244,9 @@ class Equation:
 
     def residual(self, t_obs: np.ndarray, t: np.ndarray) -> Residual:
         """Compare the means of observations and simulations."""
-        grouped = covariance_of_mean(t_obs, self.observed.groups)
-        return Residual(t_obs.mean(0) - t.mean(0), covariance_of_mean(t_obs), grouped, covariance_of_mean(t))
+        V, groups = covariance_of_mean(t_obs), self.observed.groups
+        V_obs = V if groups is None else covariance_of_mean(t_obs, groups)
+        return Residual(t_obs.mean(0) - t.mean(0), V, V_obs, covariance_of_mean(t))
 
 
 def learn_at(
@@ -351,7 +357,9 @@ def _settle(
     while True:
         first, tries = draws.whole((last - draws.calls) / 5), tries + 1
         here, _ = equation.centre(loc, first)
-        move, _, far = here.step(information(A, here.V, noise))
+        found = information(A, here.V, noise)
+        move, _ = here.step(found)
+        far = here.length(found, move)
         move = _inside(draws.space, loc + _cut(move, factor)) - loc
         loc = loc + move
         if far < STILL or tries == TRIES or last - draws.calls < 4 * paired:
@@ -364,14 +372,19 @@ def _settle(
         r, V_sim = a * (here.r - A @ move) + b * there.r, a**2 * here.V_sim + b**2 * there.V_sim
         there = there._replace(r=r, V_sim=V_sim)
     found = information(A, there.V, noise)
-    move, covariance, moved = there.step(found, before=here.V_sim)
+    move, covariance = there.step(found)
+    moved = there.length(found, move, here.V_sim)
     loc = _inside(draws.space, loc + _cut(move, factor))
     # At a bound something may be left over, which only a value beyond the bound would explain
-    lost = there.unexplained(found, A) and np.all(np.abs(loc) < EDGE)
+    if moved > STILL or (there.unexplained(found, A) and np.all(np.abs(loc) < EDGE)):
+        moved = np.inf
     return Estimate(
         loc, None, covariance + found.free(), found.values, found.vectors, found.determined, encoder, reference,
-        float(np.sqrt(1 + len(observed.x) / (paired + matched))), np.inf if lost else moved, observed.freedom,
+        float(np.sqrt(1 + len(observed.x) / (paired + matched))), moved, observed.freedom,
     )  # fmt: skip
+
+
+Normal = tuple[np.ndarray, np.ndarray]  # mean and covariance
 
 
 def monomials(zeta: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
@@ -400,6 +413,12 @@ def _delta(loc: np.ndarray, factor: np.ndarray, mean: np.ndarray, spread: np.nda
     return np.concatenate([inverse @ (mean - loc), S[np.triu_indices(len(loc))]])
 
 
+def _change(loc: np.ndarray, factor: np.ndarray, old: Normal, new: Normal) -> Float[np.ndarray, " p"]:
+    """Compare two steps by where they lead once variances below zero, which noise makes, are set to zero."""
+    start, end = (_delta(loc, factor, mean, (f := floored(spread, 0.0)) @ f.T) for mean, spread in (old, new))
+    return end - start
+
+
 def _chain(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "p p"]:
     """The linear map from delta = (a, S) to changes of (mean, upper triangle of the covariance)."""
     d = len(factor)
@@ -408,6 +427,11 @@ def _chain(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "p p"]:
         mean, spread = _moved(np.zeros(d), factor, delta)
         columns.append(np.concatenate([mean, (spread - factor @ factor.T)[upper]]))
     return np.array(columns).T
+
+
+def _floored(spread: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """Factor of a covariance, raised where it is narrower than `floor`."""
+    return floor[:, None] * floored(spread / np.outer(floor, floor), 1.0)
 
 
 def _bounded(delta: np.ndarray, d: int) -> np.ndarray:
@@ -443,10 +467,11 @@ def population(
 ) -> Estimate:
     """Solve tbar = E_q[t] for the mean and covariance of u, from a start near the answer, within a budget of calls.
 
-    t is learned twice, under a q without correlations that is wider than the population: around the start, and around
-    the first answer. Each round simulates from the present q, whose standard deviations are kept above a floor; the
-    covariance itself may end below it, since the equation is solved on the scale of variances. The last round has half
-    of all calls.
+    t is learned at most three times, under a q without correlations that is wider than the population: around the
+    start, and around the answers that follow. Each round simulates from the present q, whose standard deviations are
+    kept above a floor, half of what the observations scatter in u; the covariance itself may end below it, since the
+    equation is solved on the scale of variances. Some larger rounds settle the answer before the last comparison.
+
     Arguments are those of `point`; factor is that of the population's q.
     """
     d, last = len(loc), draws.calls + budget
@@ -455,16 +480,29 @@ def population(
     axes, size, _ = np.linalg.svd(factor)
     wild = axes * np.minimum(size, 1.0)  # where a spread hardly shows the adversarial fit may leave it anywhere
     at = (_inside(draws.space, loc), wild @ wild.T)
-    led = at
-    for phase, until in enumerate((last - rows["last"] - rows["learn"], last - rows["last"])):
-        equation = _learn_population(draws, observed, *at, rows["learn"], rng, jax.random.fold_in(key, phase), known)
-        at, led = _approach(equation, at, led, rows["round"], until, rng)
-    loc, factor, n = at[0], floored(at[1], FLOOR), draws.whole(last - draws.calls)
+    led, floor = at, np.full(d, START)
+    rounds = 0
+    for phase in range(PHASES):
+        equation = _learn_population(
+            draws, observed, *at, floor, rows["learn"], rng, jax.random.fold_in(key, phase), known
+        )
+        most = ROUNDS * (phase + 1) - rounds  # what an early phase leaves a later one may use
+        at, led, floor, taken = _approach(equation, at, led, floor, rows["round"], most, rng)
+        rounds += taken
+        if phase and taken == 1:  # the new t has the same answer
+            break
+    most = int((last - draws.calls) / rows["settle"]) - 2
+    at, led, floor, _ = _approach(equation, at, led, floor, rows["settle"], most, rng)
+    loc, factor, n = at[0], _floored(at[1], floor), draws.whole(last - draws.calls)
     zeta = rng.normal(size=(n, d))
     drawn = draws(loc + zeta @ factor.T)
     A, found, residual = _against(equation, drawn, zeta)
-    delta, covariance, moved = residual.step(found, _delta(loc, factor, *led))
-    moved = np.inf if residual.unexplained(found, A) else moved
+    delta, covariance = residual.step(found)
+    change = _change(loc, factor, led, _moved(loc, factor, delta))
+    moved = residual.length(found, change)
+    if moved > STILL:  # short against q itself it is still believed, the last step being an error too
+        covariance += np.outer(change, change)
+        moved = moved if np.linalg.norm(change) < 1 else np.inf
     reference, chain = (loc, factor), _chain(factor)
     parts: Any = (None if a is None else a[: rows["learn"]] for a in drawn)
     some = Drawn(*parts)
@@ -479,32 +517,34 @@ def population(
 
 
 def _learn_population(
-    draws: Draws, observed: Observed, loc: np.ndarray, spread: np.ndarray, rows: int, rng: np.random.Generator,
-    key: PRNGKeyArray, known: Sequence[Drawn],
+    draws: Draws, observed: Observed, loc: np.ndarray, spread: np.ndarray, floor: np.ndarray, rows: int,
+    rng: np.random.Generator, key: PRNGKeyArray, known: Sequence[Drawn],
 ) -> Equation:  # fmt: skip
     """Learn t under a q that is wider than N(loc, spread), without correlations: a narrow ridge would teach little."""
-    d, wide = len(loc), np.diag(WIDER * np.maximum(np.sqrt(np.diagonal(spread)), 2 * FLOOR))
+    d, wide = len(loc), np.diag(WIDER * np.maximum(np.sqrt(np.maximum(np.diagonal(spread), 0)), floor))
     pool = [*known, draws(loc + rng.normal(size=(rows, d)) @ wide.T)]
     scores = learn_at(draws, observed, key, loc, wide, pool, squares=True)
     return Equation(draws, observed, scores, d + d * (d + 1) // 2)
 
 
-Normal = tuple[np.ndarray, np.ndarray]
-
-
 def _approach(
-    equation: Equation, at: Normal, led: Normal, rows: int, until: int, rng: np.random.Generator
-) -> tuple[Normal, Normal]:
-    """Step until a step is short or the calls are spent: the present (mean, covariance), and where the last step led.
+    equation: Equation, at: Normal, led: Normal, floor: np.ndarray, rows: int, most: int, rng: np.random.Generator
+) -> tuple[Normal, Normal, np.ndarray, int]:
+    """Step until a step is short, at most so many: (mean, covariance), where the last step led, and the steps taken.
 
-    The two differ where a step was cut, or where it led to a covariance that is none: an unbiased estimate of a
+    The first two differ where a step was cut, or where it led to a covariance that is none: an unbiased estimate of a
     variance that is zero is negative as often as not.
     """
-    moved, draws = np.inf, equation.draws
-    while moved > NEAR and draws.calls + rows <= until:
-        loc, factor = at[0], floored(at[1], FLOOR)
+    moved, taken = np.inf, 0
+    while moved > NEAR and taken < most:
+        loc, factor = at[0], _floored(at[1], floor)
         zeta = rng.normal(size=(rows, len(loc)))
-        _, found, residual = _against(equation, draws(loc + zeta @ factor.T), zeta)
-        delta, _, moved = residual.step(found, _delta(loc, factor, *led))
+        _, found, residual = _against(equation, equation.draws(loc + zeta @ factor.T), zeta)
+        delta, covariance = residual.step(found)
+        moved = residual.length(found, _change(loc, factor, led, _moved(loc, factor, delta)))
+        d, free = len(loc), covariance + found.free()
+        total = np.sqrt(len(equation.observed.x) * np.diagonal(factor @ free[:d, :d] @ factor.T))
+        floor = np.clip(total / 2, FLOOR, WIDEST)
         at, led = _moved(loc, factor, _bounded(delta, len(loc))), _moved(loc, factor, delta)
-    return at, led
+        taken += 1
+    return at, led, floor, taken

@@ -43,6 +43,7 @@ FEW_STEPS = 2000  # below, a fit that stands still may have stopped short of the
 CHECKPOINT_SECONDS = 20.0
 SHARE = 0.75  # of the calls, at most, to refining; less where the adversarial fit can use them better
 ENOUGH = {"point": (70_000, 20), "population": (300_000, 150)}  # calls: at most so many, or so many per observation
+PAIR = 5  # unknowns of a population of two parameters, for which that is enough; more unknowns take more calls
 LEAST_REFINE = 4000  # calls
 REUSE = 20_000  # last simulations of the adversarial fit, at most, from which the scores are learned too
 REFINE = 2**31 - 1  # names the key of refining; steps have the numbers below
@@ -174,7 +175,7 @@ def _jit(simulate: Callable) -> Callable:
 
 
 def _plan(
-    budget: int | None, settings: Settings | None, target: Target | None, host: bool, m: int, refine: bool
+    budget: int | None, settings: Settings | None, target: Target | None, host: bool, m: int, d: int, refine: bool
 ) -> tuple[Settings, int, int, int]:
     """Split a budget: settings, number of steps, steps per chunk, and calls left to refining."""
     if budget is None:
@@ -186,8 +187,10 @@ def _plan(
     changes: dict[str, Any] = {} if target is None else {"target": target}
     rest = 0
     if refine:
-        most, each = ENOUGH["population" if (target or getattr(settings, "target", None)) == "population" else "point"]
-        rest = int(min(SHARE * budget, max(most, each * m)))
+        kind: Target = target or getattr(settings, "target", "point")
+        (most, each), unknowns = ENOUGH[kind], d + d * (d + 1) // 2
+        times = max(unknowns / PAIR, 1.0) if kind == "population" else 1.0
+        rest = int(min(SHARE * budget, max(most, each * m) * times))
         rest *= rest >= LEAST_REFINE
     steps_budget = int(budget) - rest
     settings = Settings.for_budget(steps_budget, **changes) if settings is None else replace(settings, **changes)
@@ -338,7 +341,7 @@ def fit(
         raise ValueError(f"seed must be a whole number; got {seed!r}.")
     host = isinstance(simulate, HostSimulator)
     labels = _groups(groups, len(x), space.dim)
-    settings, steps, chunk, rest = _plan(budget, settings, target, host, len(x), bool(refine))
+    settings, steps, chunk, rest = _plan(budget, settings, target, host, len(x), space.dim, bool(refine))
     name = getattr(simulate.fn if host else simulate, "__qualname__", type(simulate).__name__)
     simulate = check_simulator(simulate, space, x, c, settings)
     loss = loss or critics.wasserstein()
@@ -410,15 +413,15 @@ def _refine(
             return replace(result, calls=result.calls + draws.calls, status="stopped", message=words)
     calls, failures = result.calls + draws.calls, {"non-finite": result.failures["non-finite"] + draws.failed}
     result = replace(result, calls=calls, failures=failures)
-    if not found.moved <= fisher.STILL:
+    if not np.isfinite(found.moved):
         words = "refining found no solution near the adversarial fit, which therefore stands, without errors"
         return replace(result, status="budget", message=f"{words}; a larger budget may help.")
     factor = result.proposal.factor() if found.spread is None else floored(found.spread, 1e-3)
     moved = eqx.tree_at(lambda q: q.loc, q, jnp.asarray(found.loc, q.loc.dtype))
     words = f"the last step was {found.moved:.1f} standard errors long; simulations widen the errors by a factor "
     return replace(
-        result, proposal=moved.with_factor(jnp.asarray(factor, q.loc.dtype)), estimate=found, status="converged",
-        message=f"{words}{found.limit:.2f}.",
+        result, proposal=moved.with_factor(jnp.asarray(factor, q.loc.dtype)), estimate=found,
+        status="converged" if found.moved <= fisher.STILL else "budget", message=f"{words}{found.limit:.2f}.",
     )  # fmt: skip
 
 

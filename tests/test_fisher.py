@@ -171,11 +171,13 @@ def test_step_and_what_it_leaves() -> None:
     found = information(A3, V3, Known(NOISE))
     du = np.array([0.02, -0.05])
     on = Residual(A3 @ du, V3, V3, 0.5 * V3)
-    move, covariance, length = on.step(found)
+    move, covariance = on.step(found)
     np.testing.assert_allclose(move, du, rtol=1e-10)
     G = A3.T @ np.linalg.inv(V3) @ A3
     np.testing.assert_allclose(covariance, 1.5 * np.linalg.inv(G), rtol=1e-9)
-    np.testing.assert_allclose(length, np.sqrt(du @ G @ du / 1.5 / 2), rtol=1e-9)  # per direction, of two
+    # Per direction, of two; noise that the move makes up for lengthens the standard errors
+    np.testing.assert_allclose(on.length(found, move), np.sqrt(du @ G @ du / 1.5 / 2), rtol=1e-9)
+    np.testing.assert_allclose(on.length(found, move, 2.5 * V3), np.sqrt(du @ G @ du / 4 / 2), rtol=1e-9)
     assert not on.unexplained(found, A3)
     off = np.cross(*A3.T)
     off = V3 @ off / np.sqrt(off @ V3 @ off)  # one standard deviation, of which no step explains anything

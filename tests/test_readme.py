@@ -21,8 +21,8 @@ def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     assert len(blocks) == 5
     namespace, results = {}, []
     *blocks, distance = blocks
-    # As a user has JAX: shapes may be of different rank
-    with jax.numpy_rank_promotion("allow"):
+    # As a user has JAX: single precision, and shapes may be of different rank
+    with jax.enable_x64(False), jax.numpy_rank_promotion("allow"):
         for block in blocks:
             exec(compile(block, "README.md", "exec"), namespace)
             results.append(namespace["result"])

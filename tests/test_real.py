@@ -1,7 +1,9 @@
-"""Fits to real recordings by the functions of benchmarks/real.py, skipped where the recordings are absent."""
+"""Fits to real recordings by the functions of benchmarks/real.py, as users make them; skipped where they are absent."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -9,6 +11,12 @@ from avo.benchmarks import real
 
 # A quarter and a sixth of the default, to be quick
 PATHS, BEATS, SWINGS = 300_000, 200_000, 300_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def single_precision() -> Iterator[None]:
+    with jax.enable_x64(False):
+        yield
 
 
 @pytest.fixture(scope="module")
