@@ -413,12 +413,6 @@ def _delta(loc: np.ndarray, factor: np.ndarray, mean: np.ndarray, spread: np.nda
     return np.concatenate([inverse @ (mean - loc), S[np.triu_indices(len(loc))]])
 
 
-def _change(loc: np.ndarray, factor: np.ndarray, old: Normal, new: Normal) -> Float[np.ndarray, " p"]:
-    """Compare two steps by where they lead once variances below zero, which noise makes, are set to zero."""
-    start, end = (_delta(loc, factor, mean, (f := floored(spread, 0.0)) @ f.T) for mean, spread in (old, new))
-    return end - start
-
-
 def _chain(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "p p"]:
     """The linear map from delta = (a, S) to changes of (mean, upper triangle of the covariance)."""
     d = len(factor)
@@ -442,7 +436,71 @@ def _bounded(delta: np.ndarray, d: int) -> np.ndarray:
     return np.concatenate([a, S[np.triu_indices(d)]])
 
 
-def _against(equation: Equation, drawn: Drawn, zeta: np.ndarray) -> tuple[np.ndarray, Information, Residual]:
+class Comparison(NamedTuple):
+    """Observations beside simulations from q = N(loc, L L^T): slope of m in delta = (a, S), its noise, the residual."""
+
+    loc: Float[np.ndarray, " d"]
+    factor: Float[np.ndarray, "d d"]
+    A: Float[np.ndarray, "k p"]
+    noise: Noise
+    residual: Residual
+
+    def full(self) -> Information:
+        """Tell what the data say about delta. Only what moves nothing is left out: the units are those of q itself."""
+        return information(self.A, self.residual.V, self.noise, np.inf)
+
+    def solve(self) -> tuple[Normal, "Found"]:
+        """Solve for mean and covariance. A variance that would be negative is zero, and the rest is solved anew.
+
+        Noise makes an unbiased estimate of a variance that is zero negative as often as not; a wrong simulator may
+        scatter more than the observations do, and then means would follow variances that are none.
+        """
+        d, flat = len(self.loc), np.zeros(len(self.loc), bool)
+        i, j = np.triu_indices(d)
+        own, sd = self.factor @ self.factor.T, np.linalg.norm(self.factor, axis=1)
+        unit, back = np.concatenate([sd, sd[i] * sd[j]]), np.linalg.inv(_chain(self.factor))
+        A, h = self.A @ back * unit, self.noise.h @ back * unit
+        while True:
+            zero = np.concatenate([np.zeros(d, bool), flat[i] | flat[j]])
+            change = np.where(zero, -np.concatenate([np.zeros(d), own[i, j]]), 0.0)
+            r = self.residual.r - A @ (change / unit)
+            found = information(A[:, ~zero], self.residual.V, Noise(self.noise.rest, h[:, ~zero]), np.inf)
+            change[~zero] = (found.inverse @ r) * unit[~zero]
+            spread = own + symmetric(change[d:], d)
+            lost = ~flat & (np.diagonal(spread) < 0)
+            if not lost.any():
+                return (self.loc + change[:d], spread), Found(self.residual, found, ~zero, unit)
+            flat |= lost
+
+
+class Found(NamedTuple):
+    """How well a comparison knows the mean and the upper triangle of the covariance, those entries that are `free`."""
+
+    residual: Residual
+    information: Information
+    free: np.ndarray
+    unit: Float[np.ndarray, " p"]
+
+    def covariance(self, beside: Float[np.ndarray, "p p"]) -> Float[np.ndarray, "p p"]:
+        """Compute the covariance of all entries; those that are zero have that of a solution which leaves them free."""
+        _, some = self.residual.step(self.information)
+        some = (some + self.information.free()) * np.outer(self.unit[self.free], self.unit[self.free])
+        both = np.where(np.outer(~self.free, ~self.free), beside, 0.0)
+        both[np.ix_(self.free, self.free)] = some
+        return both
+
+    def change(self, old: Normal, new: Normal) -> Float[np.ndarray, " f"]:
+        """Compare two answers in units of q, by their free entries."""
+        i, j = np.triu_indices(len(old[0]))
+        start, end = (np.concatenate([mean, spread[i, j]]) for mean, spread in (old, new))
+        return ((end - start) / self.unit)[self.free]
+
+    def length(self, change: Float[np.ndarray, " f"]) -> float:
+        """Measure a change in standard errors per direction."""
+        return self.residual.length(self.information, change)
+
+
+def _against(equation: Equation, drawn: Drawn, loc: np.ndarray, factor: np.ndarray, zeta: np.ndarray) -> Comparison:
     """Compare observations with simulations from q: t = B s + rest, A = B Cov(s), s the score of q, E[s] = 0 known."""
     t, t_obs = equation.values(drawn, drawn.ok)
     s = monomials(zeta[drawn.ok])
@@ -450,10 +508,8 @@ def _against(equation: Equation, drawn: Drawn, zeta: np.ndarray) -> tuple[np.nda
     inverse = np.linalg.inv(s.T @ s)
     B = (inverse @ s.T @ (t - t.mean(0))).T
     rest = t - s @ B.T
-    residual = equation.residual(t_obs, rest)
-    # In units of q itself, which may be narrow: only what moves nothing is left out, and the step bounded
     noise = Noise(rest - rest.mean(0), s @ inverse * size)
-    return B * size, information(B * size, residual.V, noise, np.inf), residual
+    return Comparison(loc, factor, B * size, noise, equation.residual(t_obs, rest))
 
 
 def population(
@@ -496,19 +552,20 @@ def population(
     loc, factor, n = at[0], _floored(at[1], floor), draws.whole(last - draws.calls)
     zeta = rng.normal(size=(n, d))
     drawn = draws(loc + zeta @ factor.T)
-    A, found, residual = _against(equation, drawn, zeta)
-    delta, covariance = residual.step(found)
-    change = _change(loc, factor, led, _moved(loc, factor, delta))
-    moved = residual.length(found, change)
+    last_one = _against(equation, drawn, loc, factor, zeta)
+    (mean, spread), found = last_one.solve()
+    full, chain = last_one.full(), _chain(factor)
+    covariance = found.covariance(chain @ (last_one.residual.step(full)[1] + full.free()) @ chain.T)
+    change = found.change(led, (mean, spread))
+    moved = found.length(change)
     if moved > STILL:  # short against q itself it is still believed, the last step being an error too
-        covariance += np.outer(change, change)
+        wide = change * found.unit[found.free]
+        covariance[np.ix_(found.free, found.free)] += np.outer(wide, wide)
         moved = moved if np.linalg.norm(change) < 1 else np.inf
-    reference, chain = (loc, factor), _chain(factor)
+    reference = loc, factor
     parts: Any = (None if a is None else a[: rows["learn"]] for a in drawn)
     some = Drawn(*parts)
     encoder = learn_at(draws, observed, jax.random.fold_in(key, 1), *reference, [some])
-    mean, spread = _moved(loc, factor, delta)
-    covariance = chain @ (covariance + found.free()) @ chain.T
     variances, vectors = np.linalg.eigh(covariance[:d, :d])
     return Estimate(
         mean, spread, covariance, 1 / variances, vectors, variances < UNDETERMINED**2, encoder, reference,
@@ -539,12 +596,11 @@ def _approach(
     while moved > NEAR and taken < most:
         loc, factor = at[0], _floored(at[1], floor)
         zeta = rng.normal(size=(rows, len(loc)))
-        _, found, residual = _against(equation, equation.draws(loc + zeta @ factor.T), zeta)
-        delta, covariance = residual.step(found)
-        moved = residual.length(found, _change(loc, factor, led, _moved(loc, factor, delta)))
-        d, free = len(loc), covariance + found.free()
-        total = np.sqrt(len(equation.observed.x) * np.diagonal(factor @ free[:d, :d] @ factor.T))
-        floor = np.clip(total / 2, FLOOR, WIDEST)
-        at, led = _moved(loc, factor, _bounded(delta, len(loc))), _moved(loc, factor, delta)
-        taken += 1
+        here = _against(equation, equation.draws(loc + zeta @ factor.T), loc, factor, zeta)
+        answer, found = here.solve()
+        moved, led, taken = found.length(found.change(led, answer)), answer, taken + 1
+        d = len(loc)
+        errors = found.covariance(np.zeros((len(found.unit), len(found.unit))))
+        floor = np.clip(np.sqrt(len(equation.observed.x) * np.diagonal(errors)[:d]) / 2, FLOOR, WIDEST)
+        at = _moved(loc, factor, _bounded(_delta(loc, factor, *led), d))
     return at, led, floor, taken

@@ -16,7 +16,7 @@ from scipy import stats
 import avo
 from avo import fisher
 from avo.estimate import Estimate, Moments
-from avo.fisher import Observed, Residual, covariance_of_mean, information, monomials, slope
+from avo.fisher import Noise, Observed, Residual, covariance_of_mean, information, monomials, slope
 from avo.rows import Draws
 
 RNG = np.random.default_rng
@@ -522,3 +522,45 @@ def test_population_without_spread_has_an_upper_bound() -> None:
     assert np.all(got.sd_upper >= got.sd)
     near = 4 * np.sqrt(600 / 20_480) + 0.15
     assert np.all(np.abs(got.mean - x[:, :2].mean(0)) < near * E_SD / np.sqrt(600))
+
+
+def test_a_variance_that_would_be_negative_is_zero_and_the_rest_solved_anew() -> None:
+    """m is linear in mean and covariance here; the observations scatter less in b than the simulations' noise alone."""
+    rng = RNG(30)
+    loc, factor = np.array([0.3, -1.0]), np.array([[0.5, 0.0], [0.2, 0.7]])
+    A = rng.normal(size=(5, 5)) + 3 * np.eye(5)
+    V = np.diag([1.0, 2.0, 0.5, 1.5, 1.0]) * 1e-6
+    still = Noise(np.zeros((1, 5)), np.zeros((1, 5)))
+    chain = fisher._chain(factor)
+
+    def solved(mean: np.ndarray, spread: np.ndarray) -> tuple[fisher.Normal, fisher.Found]:
+        psi = np.concatenate([mean - loc, (spread - factor @ factor.T)[np.triu_indices(2)]])
+        r = A @ np.linalg.solve(chain, psi)
+        return fisher.Comparison(loc, factor, A, still, Residual(r, V, V, 0 * V)).solve()
+
+    mean, spread = np.array([0.5, -0.6]), np.array([[0.3, 0.1], [0.1, 0.4]])
+    answer, found = solved(mean, spread)
+    np.testing.assert_allclose(answer[0], mean, rtol=1e-9)
+    np.testing.assert_allclose(answer[1], spread, rtol=1e-9)
+    assert found.free.all() and found.information.determined.all()
+    np.testing.assert_allclose(
+        found.covariance(np.zeros((5, 5))), chain @ np.linalg.inv(A.T @ np.linalg.inv(V) @ A) @ chain.T, rtol=1e-6
+    )
+
+    answer, found = solved(mean, np.array([[0.3, 0.1], [0.1, -0.4]]))
+    assert found.free.tolist() == [True, True, True, False, False]
+    # Weighted least squares with the covariance and the variance of b held at zero
+    B = A @ np.linalg.inv(chain)
+    target = B @ np.concatenate(
+        [mean - loc, (np.array([[0.3, 0.1], [0.1, -0.4]]) - factor @ factor.T)[np.triu_indices(2)]]
+    )
+    target = target + B[:, 3:] @ (factor @ factor.T)[np.triu_indices(2)][1:]
+    weight = np.sqrt(1 / np.diag(V))
+    known = np.linalg.lstsq(B[:, :3] * weight[:, None], target * weight, rcond=None)[0]
+    np.testing.assert_allclose(np.concatenate([answer[0] - loc, [answer[1][0, 0] - 0.25]]), known, rtol=1e-8)
+    np.testing.assert_allclose(answer[1].ravel()[1:], 0.0, atol=1e-15)
+    beside = np.arange(25.0).reshape(5, 5)
+    covariance = found.covariance(beside)
+    np.testing.assert_array_equal(covariance[3:, 3:], beside[3:, 3:])
+    np.testing.assert_array_equal(covariance[:3, 3:], 0.0)
+    np.testing.assert_allclose(found.change((loc, 0 * spread), (loc + [0.5, 0.0], 0 * spread)), [1.0, 0.0, 0.0])
