@@ -592,7 +592,7 @@ def _approach(
     The first two differ where a step was cut, or where it led to a covariance that is none: an unbiased estimate of a
     variance that is zero is negative as often as not.
     """
-    moved, taken = np.inf, 0
+    moved, taken, stride, past = np.inf, 0, 1.0, np.zeros(len(at[0]))
     while moved > NEAR and taken < most:
         loc, factor = at[0], _floored(at[1], floor)
         zeta = rng.normal(size=(rows, len(loc)))
@@ -602,5 +602,7 @@ def _approach(
         d = len(loc)
         errors = found.covariance(np.zeros((len(found.unit), len(found.unit))))
         floor = np.clip(np.sqrt(len(equation.observed.x) * np.diagonal(errors)[:d]) / 2, FLOOR, WIDEST)
-        at = _moved(loc, factor, _bounded(_delta(loc, factor, *led), d))
+        step = _bounded(_delta(loc, factor, *led), d)
+        stride = stride / 2 if step[:d] @ past < 0 else min(2 * stride, 1.0)  # back and forth: too far
+        at, past = _moved(loc, factor, stride * step), step[:d]
     return at, led, floor, taken

@@ -4,12 +4,13 @@
 
 **Heartbeats.** The normal beats of MIT-BIH record 100, read as avo/benchmarks/real.py does. The seventeen parameters of
 the wave model are fitted to all of them as one point, which fixes the shape; then the P wave's amplitude and place, the
-R wave's, the T wave's and two kinds of noise, white and slow, vary from beat to beat. Without slow noise
-(stationary, forgotten in 0.1 s, about what respiration, muscles and a skin electrode leave) the scores take for a
-parameter what is none. Means, spreads and correlations come with errors; neighbouring beats breathe together, so that
-beats are grouped by the minute. `encode` gives E[theta | x] of each beat, also of the atrial premature beats (label A),
-which the fit has not seen; the area under the ROC curve says how well one encoded parameter tells them from normal
-beats.
+R wave's amplitude, the T wave's amplitude and place, and two kinds of noise, white and slow, vary from beat to beat.
+Without slow noise (stationary, forgotten in 0.1 s, about what respiration, muscles and electrodes leave) the scores
+take for a parameter what is none. Means, spreads and correlations come with errors; neighbouring beats breathe
+together, so that beats are grouped by the minute. `encode` gives E[theta | x] of each beat, also of the atrial
+premature beats (label A), which the fit has not seen; the area under the ROC curve says how well one encoded parameter
+tells them from normal beats. The labels sit within 1.5 ms of the R peaks, whose wave is 9 ms wide and sampled each
+5.6 ms: part of the spread of the R amplitude is theirs.
 
 **Prices.** BTC/USDT, December 2024, windows of 180 minutes of log price, as Brownian motion whose volatility differs
 from window to window: the spread of log sigma, with its error. Windows of one day are grouped. Then plain Brownian
@@ -26,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import roc_auc_score
 
 import avo
@@ -39,7 +41,6 @@ VARY = Space(
     p_amp=Interval(-0.2, 0.5, unit="mV"),
     p_centre=Interval(-0.22, -0.12, unit="s"),
     r_amp=Interval(0.4, 2.0, unit="mV"),
-    r_centre=Interval(-0.01, 0.015, unit="s"),
     t_amp=Interval(-0.3, 0.6, unit="mV"),
     t_centre=Interval(0.32, 0.42, unit="s"),
     snr=Interval(5.0, 40.0, unit="dB"),
@@ -105,9 +106,11 @@ def picture(found: dict[str, Any]) -> Figure:
     space = found["result"].space
     figure = Figure(figsize=(11, 5.5), layout="constrained")
     axes = figure.subplots(2, 4)
-    for i, (ax, name, unit) in enumerate(zip(axes.flat, space.names, space.units, strict=True)):
+    *others, free = axes.flat
+    free.set_axis_off()
+    for i, (ax, name, unit) in enumerate(zip(others, space.names, space.units, strict=True)):
         low, high = np.percentile(np.r_[found["normal"][:, i], found["premature"][:, i]], [0.5, 99.5])
-        bins = np.linspace(low, high, 30)
+        bins = np.linspace(low, high, 20)
         ax.hist(found["normal"][:, i], bins, density=True, color="0.75", label="normal beats")
         ax.hist(
             found["premature"][:, i], bins, density=True, histtype="step", lw=1.6, color="tab:red",
@@ -116,6 +119,7 @@ def picture(found: dict[str, Any]) -> Figure:
         ax.set_title(f"area under ROC {found['area'][i]:.2f}", fontsize=9)
         ax.set_xlabel(f"{name} ({unit})")
         ax.set_yticks([])
+        ax.xaxis.set_major_locator(MaxNLocator(4))
     axes[0, 0].set_ylabel("density")
     axes[1, 0].set_ylabel("density")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncol=2, frameon=False)
