@@ -29,7 +29,7 @@ from avo.space import Interval, LogInterval, Space
 CHANCE = 1e-3  # level of the test that a direction moves t at all
 NEVER = 1e-6  # level of the test that a residual is chance
 ROUNDS = 4  # at most, that look for place and width
-FEW = 500  # training steps of their t, which need not be the best
+FEW = 1000  # training steps of their t, which need not be the best
 SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}  # of the calls; the rest to the centre
 START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in u
 NARROW = 0.5  # that of the last q, in standard deviations that one observation leaves
