@@ -22,7 +22,7 @@ from jaxtyping import Array
 from scipy.optimize import minimize_scalar
 
 import avo
-from avo import fisher, simulators
+from avo import fisher, run, simulators
 from avo.benchmarks import cells, foundation, published
 from avo.benchmarks.cells import Study
 from avo.rows import Draws
@@ -213,6 +213,23 @@ def population_row(name: str, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def cost_row(name: str, seed: int) -> dict[str, Any]:
+    """Time a fit at default settings with refining and without, the same number of steps, all compiled before."""
+    if name == "ou":
+        simulate, space, truth = ornstein_uhlenbeck()
+    else:
+        problem = foundation.task(name) if name != "linear5" else _linear5()
+        simulate, space, truth = problem.simulate, problem.space, problem.theta_true
+    simulate, x_obs = _jitted(simulate), _observe(simulate, truth, seed)
+    settings, steps, *_ = run._plan(None, None, None, False, len(x_obs), space.dim, True)
+    seconds: dict[str, float] = {}
+    for way, options in 2 * [("both", {}), ("alone", {"refine": False, "budget": steps * settings.calls})]:
+        began = time.perf_counter()
+        avo.fit(simulate, x_obs, space, seed=seed, progress=False, **options)
+        seconds[way] = time.perf_counter() - began
+    return seconds
+
+
 LADDER = (6_000, 12_000, 24_000, 48_000, 100_000, 300_000, 1_300_000)
 WAYS = ("avo", "scores", "both")
 
@@ -245,7 +262,9 @@ def _ways(problem: simulators.Problem, x_obs: np.ndarray, budget: int, way: str,
 
 def report(rows: list[dict[str, Any]]) -> str:
     """Render the finished cells as Markdown."""
-    return "\n\n".join(filter(None, [part(rows) for part in (_published, _coverage, _population, _ablation, _never)]))
+    return "\n\n".join(
+        filter(None, [part(rows) for part in (_published, _coverage, _population, _ablation, _cost, _never)])
+    )
 
 
 def _published(rows: list[dict[str, Any]]) -> str:
@@ -291,8 +310,8 @@ def _coverage(rows: list[dict[str, Any]]) -> str:
             continue
         below, above = np.array([r["below"] for r in done]), np.array([r["above"] for r in done])
         covered = ~(below | above)
-        error, sd, limit = np.array([r["error"] for r in done]), np.array([r["sd"] for r in done]), done[0]["limit"]
-        ratio = np.median(sd / (np.array([r["sd of mle"] for r in done]) * limit), 0)
+        error, sd = np.array([r["error"] for r in done]), np.array([r["sd"] for r in done])
+        ratio = np.median([np.array(r["sd"]) / np.array(r["sd of mle"]) / r["limit"] for r in done], 0)
         lines.append(
             f"| {name}, {len(found)} | {len(done)} | {', '.join(f'{100 * c:.1f}' for c in covered.mean(0))} "
             f"| {100 * covered.mean():.1f} | {100 * below.mean(0).max():.1f}, {100 * above.mean(0).max():.1f} "
@@ -323,17 +342,43 @@ def _ablation(rows: list[dict[str, Any]]) -> str:
     found = [r for r in rows if r["study"] == "ablation"]
     if not found:
         return ""
-    lines = ["| task, way | " + " | ".join(f"{b:,}" for b in LADDER) + " |", "|---" * (len(LADDER) + 1) + "|"]
+    lines = [
+        "| task, way | " + " | ".join(f"{b:,}" for b in LADDER) + " | calls to twice the floor |",
+        "|---" * (len(LADDER) + 2) + "|",
+    ]
     for task in ("poisson", "linear5", "brownian", "pendulum"):
         for way in WAYS:
-            cells_ = []
-            for budget in LADDER:
+            cells_, enough = [], "more"
+            for budget in reversed(LADDER):
                 some = [r["over"] for r in found if r["task"] == f"{task}/{way}/{budget}"]
                 known = [v for v in some if v is not None]
                 lost = f" ({len(some) - len(known)} lost)" if len(known) < len(some) else ""
                 cells_.append(f"{np.median(known):.1f}, {max(known):.0f}{lost}" if known else ("lost" if some else ""))
-            lines.append(f"| {task}, {way} | {' | '.join(cells_)} |")
-    return "\n".join(["Error over that of the maximum likelihood, rms over parameters: median, worst.", "", *lines])
+                if some and np.median([np.inf if v is None else v for v in some]) <= 2:
+                    enough = f"{budget:,}"
+            lines.append(f"| {task}, {way} | {' | '.join(reversed(cells_))} | {enough} |")
+    return "\n".join(
+        [
+            "Error over the standard deviation of the maximum likelihood, rms over parameters: median, worst; and the "
+            "fewest of these calls with a median of at most 2. Lost: no estimate.",
+            "",
+            *lines,
+        ]
+    )
+
+
+def _cost(rows: list[dict[str, Any]]) -> str:
+    found = [r for r in rows if r["study"] == "cost"]
+    if not found:
+        return ""
+    lines = ["| task | AVO alone, s | AVO and refining, s | refining / AVO |", "|---|---|---|---|"]
+    for name in COVERED:
+        if some := [r for r in found if r["task"] == name]:
+            alone, both = (np.array([r[k] for r in some]) for k in ("alone", "both"))
+            lines.append(
+                f"| {name} | {np.median(alone):.1f} | {np.median(both):.1f} | {np.median(both / alone - 1):.2f} |"
+            )
+    return "\n".join(lines)
 
 
 def _never(rows: list[dict[str, Any]]) -> str:
@@ -360,6 +405,7 @@ STUDIES = {
     "published": Study(published_row, list(BUDGETS), (0, 60)),
     "coverage": Study(coverage_row, COVERED, (0, 200)),
     "population": Study(population_row, ["normal", "bounded"], (0, 20)),
+    "cost": Study(cost_row, COVERED, (0, 3)),
     "ablation": Study(
         ablation_row,
         [f"{t}/{w}/{b}" for t in ("poisson", "linear5", "brownian", "pendulum") for b in LADDER for w in WAYS],
