@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from avo.simulators.brownian import brownian
 from avo.simulators.ecg import ecg
+from avo.simulators.ecgsyn import ecgsyn
 from avo.simulators.epem import epem
 from avo.simulators.linear5 import linear5
 from avo.simulators.pendulum import pendulum
@@ -15,12 +16,14 @@ from avo.simulators.poisson import poisson
 from avo.simulators.problem import Axis, Problem, vectorize
 
 __all__ = [
-    "Axis", "Problem", "brownian", "ecg", "epem", "get", "linear5", "names", "pendulum", "poisson", "vectorize",
+    "Axis", "Problem", "brownian", "ecg", "ecgsyn", "epem", "get", "linear5", "names", "pendulum", "poisson",
+    "vectorize",
 ]  # fmt: skip
 
 _FACTORIES: dict[str, Callable[..., Problem]] = {
     "brownian": brownian,
     "ecg": ecg,
+    "ecgsyn": ecgsyn,
     "epem": epem,
     "linear5": linear5,
     "pendulum": pendulum,

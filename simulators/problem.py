@@ -4,16 +4,17 @@ A simulator is written for one parameter vector, `draw(key, theta) -> x`. `vecto
 `fold_in(key, i)` for row i, so that a batch of one equals the row of a batch, on one worker or eight.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from avo.space import Space
+from avo.space import Parameter, Space
 
 
 class Axis(NamedTuple):
@@ -45,6 +46,58 @@ def vectorize(draw: Callable[..., Array]) -> Callable[..., Array]:
         return jax.vmap(draw)(keys, theta, *inputs)
 
     return simulate
+
+
+class Choice(NamedTuple):
+    """Which parameters are fitted: their space, their default truth, and `named(theta)`, the values of all by name."""
+
+    space: Space
+    theta_true: np.ndarray
+    named: Callable[[ArrayLike], dict[str, Any]]
+
+
+def choose(
+    known: Mapping[str, tuple[Parameter, float]], free: Sequence[str], values: Mapping[str, float] | None = None
+) -> Choice:
+    """Choose the parameters to fit; the others are fixed.
+
+    Args:
+        known: name -> parameter and default value.
+        free: names of the parameters to fit, in the order of theta's columns.
+        values: name -> value in place of the default: fixed there, or the truth where the parameter is free.
+
+    Returns:
+        A `Choice`.
+
+    Raises:
+        ValueError: if a name is unknown or free twice, a value is not finite, or a truth lies outside its range.
+
+    Example:
+        >>> from avo.space import Interval
+        >>> known = {"rate": (Interval(1, 30), 7.0), "delay": (Interval(0, 1, unit="s"), 0.2)}
+        >>> choice = choose(known, free=("delay",), values={"rate": 9.0})
+        >>> choice.space.names, choice.theta_true.tolist(), choice.named([0.5])["rate"]
+        (('delay',), [0.2], 9.0)
+    """
+    free, values = tuple(free), dict(values or {})
+    if not free or len(set(free)) != len(free) or not set(free) <= set(known):
+        raise ValueError(f"free must name different parameters out of {', '.join(known)}; got {free!r}.")
+    if not set(values) <= set(known):
+        raise ValueError(f"values must name parameters out of {', '.join(known)}; got {values!r}.")
+    defaults = {name: default for name, (_, default) in known.items()} | values
+    for name, value in defaults.items():
+        low, high = known[name][0].support
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite; got {value}.")
+        if name in free and not low < value < high:
+            raise ValueError(f"{name} must lie inside ({low:g}, {high:g}) where it is free; got {value:g}.")
+
+    def named(theta: ArrayLike) -> dict[str, Any]:
+        theta = jnp.asarray(theta, dtype=float)
+        return defaults | {name: theta[i] for i, name in enumerate(free)}
+
+    space = Space(**{name: known[name][0] for name in free})
+    return Choice(space, np.array([defaults[name] for name in free]), named)
 
 
 def no_mle(x: Array) -> None:

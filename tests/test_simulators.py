@@ -15,7 +15,6 @@ import pytest
 from scipy import integrate, special, stats
 
 import avo.simulators
-from avo.simulators.ecg import FIFTEEN, SEVEN, ecg, gaussian_wave, waveform
 from avo.simulators.epem import asymmetry, epem, quantile
 from avo.simulators.linear5 import R, linear5
 from avo.simulators.pendulum import pendulum, trajectory
@@ -134,6 +133,8 @@ def test_one_trace_under_jit_and_vmap(name: str) -> None:
 @every_simulator
 def test_mean_is_the_average(name: str) -> None:
     problem, simulate = compiled(name)
+    if problem.mean is None:
+        pytest.skip(f"the mean of {name} is not known without simulating")
     for theta in random_thetas(problem, 3):
         x = np.asarray(simulate(KEY, repeat(list(theta), 10_000)), dtype=np.float64)
         mean = problem.mean(theta)
@@ -413,111 +414,3 @@ def test_pendulum_free_parameters() -> None:
 def test_pendulum_names_the_wrong_argument(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         pendulum(**options)
-
-
-# --- ecg ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("amp", [0.37, -0.62])
-@pytest.mark.parametrize(("order", "peak"), [(0, 0.0), (1, -1.0), (2, 0.0)])
-def test_ecg_wave_has_its_amplitude(order: int, peak: float, amp: float) -> None:
-    centre, width = 0.13, 0.021
-    t = centre + width * np.linspace(-6, 6, 24_001)
-    wave = np.asarray(gaussian_wave(t, amp, centre, width, order))
-    assert np.isclose(np.abs(wave).max(), abs(amp), rtol=1e-5)
-    assert np.isclose(gaussian_wave(np.array([centre + peak * width]), amp, centre, width, order)[0], amp, rtol=1e-5)
-
-
-@pytest.mark.parametrize(("order", "factor"), [(1, 0.021 * math.exp(0.5)), (2, -(0.021**2))])
-def test_ecg_orders_are_derivatives(order: int, factor: float) -> None:
-    with jax.enable_x64(True):
-        derivative: Callable = lambda t: 0.37 * jnp.exp(-(((t - 0.13) / (math.sqrt(2) * 0.021)) ** 2))  # noqa: E731
-        for _ in range(order):
-            derivative = jax.grad(derivative)
-        t = jnp.linspace(0.05, 0.21, 33)
-        assert np.allclose(gaussian_wave(t, 0.37, 0.13, 0.021, order), factor * jax.vmap(derivative)(t), atol=1e-12)
-
-
-def test_ecg_width_conventions() -> None:
-    beside = np.array([0.03 + 0.011])
-    single = waveform(beside, {"s_amp": -0.4, "s_centre": 0.03, "s_width": 0.011})
-    assert np.isclose(single[0], -0.4 * math.exp(-0.5), rtol=1e-4)
-    for half in ("q1", "q2"):
-        value = waveform(beside, {f"{half}_amp": -0.4, f"{half}_centre": 0.03, f"{half}_width": 0.011})
-        assert np.isclose(value[0], -0.4 * math.exp(-1), rtol=1e-4)
-
-
-def test_ecg_waveform_sums_its_waves() -> None:
-    problem = ecg(free=FIFTEEN, orders={"t": 1, "p": 2})
-    t = problem.axes[0].values
-    expected = np.zeros(200)
-    for wave, (amp, centre, width) in zip("pqrst", problem.theta_true.reshape(5, 3), strict=True):
-        u = (t - centre) / width
-        gauss = np.exp(-(u**2) / 2)
-        expected += amp * {"p": (1 - u**2) * gauss, "t": -u * math.exp(0.5) * gauss}.get(wave, gauss)
-    assert np.allclose(problem.mean(problem.theta_true), expected, atol=1e-5)
-
-
-def test_ecg_double_q() -> None:
-    problem = ecg(q="double")
-    assert problem.space.names == ("p_amp", "q1_amp", "q2_amp", "r_amp", "s_amp", "t_amp", "t_centre", "t_width")
-    change = problem.mean(problem.theta_true + np.eye(8)[1]) - problem.mean(problem.theta_true)
-    assert np.allclose(change, np.exp(-(((problem.axes[0].values + 0.032) / 0.01) ** 2)), atol=1e-5)
-
-
-def test_ecg_grid() -> None:
-    problem = ecg(rate=360.0, window=(-0.25, 0.45))
-    assert problem.x_shape == (252,)
-    assert np.allclose(np.diff(problem.axes[0].values), 1 / 360) and problem.axes[0].values[0] == -0.25
-    assert ecg().x_shape == (200,)
-
-
-@pytest.mark.parametrize("snr", [13.0, 20.0])
-def test_ecg_signal_to_noise_ratio(snr: float) -> None:
-    beats = 500
-    problem = ecg(snr=snr, free=("r_amp", "offset"))
-    theta = [1.3, 0.08]
-    f = np.asarray(problem.mean(theta), dtype=np.float64)
-    x = np.asarray(problem.simulate(KEY, repeat(theta, beats)), dtype=np.float64)
-    measured = 10 * np.log10(np.mean((f - 0.08) ** 2) / np.mean((x - f) ** 2))
-    # The noise variance of N samples has relative standard deviation sqrt(2 / N), 10 / ln 10 times that in dB.
-    assert abs(measured - snr) < 5 * 10 / math.log(10) * math.sqrt(2 / (beats * 200))
-    assert stats.kstest(((x - f) / (x - f).std()).ravel(), "norm").pvalue > 1e-3
-
-
-def test_ecg_snr_as_a_parameter() -> None:
-    problem = ecg(free=("snr",), snr=24.0)
-    assert problem.theta_true == [24.0] and problem.space.units == ("dB",)
-    quiet, loud = (problem.simulate(KEY, np.array([[v]]))[0] - problem.mean(np.array([v])) for v in (34.0, 16.0))
-    assert np.allclose(loud, 10 ** (18 / 20) * quiet, rtol=1e-2, atol=1e-5)
-
-
-def test_ecg_presets() -> None:
-    assert SEVEN == ("p_amp", "q_amp", "r_amp", "s_amp", "t_amp", "t_centre", "t_width")
-    assert ecg().space.names == SEVEN
-    assert FIFTEEN[:4] == ("p_amp", "p_centre", "p_width", "q_amp") and FIFTEEN[-1] == "t_width" and len(FIFTEEN) == 15
-    fifteen = ecg(free=FIFTEEN)
-    assert fifteen.space.names == FIFTEEN
-    assert np.allclose(fifteen.mean(fifteen.theta_true), ecg().mean(ecg().theta_true), atol=1e-6)
-    assert jnp.isfinite(fifteen.simulate(KEY, random_thetas(fifteen, 1000))).all()
-    for value, parameter in zip(fifteen.theta_true, fifteen.space, strict=True):
-        assert parameter.support[0] < value < parameter.support[1]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"free": ("u_amp",)}, "free must name different parameters out of p_amp"),
-        ({"free": ("q_amp",), "q": "double"}, "q1_amp"),
-        ({"free": ("r_amp", "r_amp")}, "different"),
-        ({"orders": {"t": 3}}, "orders must map"),
-        ({"orders": {"q": 1}, "q": "double"}, "orders must map"),
-        ({"q": "triple"}, "q must be"),
-        ({"rate": 0.0}, "rate above zero"),
-        ({"window": (0.5, -0.3)}, "window must be"),
-        ({"free": ("snr",), "snr": 40.0}, "snr must lie inside"),
-    ],
-)
-def test_ecg_names_the_wrong_argument(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ecg(**options)
