@@ -6,28 +6,49 @@
 from collections.abc import Callable
 from difflib import get_close_matches
 
+from avo.simulators.bernoulli_glm import bernoulli_glm
 from avo.simulators.brownian import brownian
 from avo.simulators.ecg import ecg
 from avo.simulators.ecgsyn import ecgsyn
 from avo.simulators.epem import epem
+from avo.simulators.gaussian_linear import gaussian_linear
+from avo.simulators.gaussian_linear_uniform import gaussian_linear_uniform
+from avo.simulators.gaussian_mixture import gaussian_mixture
+from avo.simulators.hodgkin_huxley import hodgkin_huxley
 from avo.simulators.linear5 import linear5
+from avo.simulators.lotka_volterra import lotka_volterra
 from avo.simulators.pendulum import pendulum
 from avo.simulators.poisson import poisson
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.sir import sir
+from avo.simulators.slcp import slcp
+from avo.simulators.slcp_distractors import slcp_distractors
+from avo.simulators.two_moons import two_moons
 
 __all__ = [
-    "Axis", "Problem", "brownian", "ecg", "ecgsyn", "epem", "get", "linear5", "names", "pendulum", "poisson",
-    "vectorize",
+    "Axis", "Problem", "bernoulli_glm", "brownian", "ecg", "ecgsyn", "epem", "gaussian_linear",
+    "gaussian_linear_uniform", "gaussian_mixture", "get", "hodgkin_huxley", "linear5", "lotka_volterra", "names",
+    "pendulum", "poisson", "sir", "slcp", "slcp_distractors", "two_moons", "vectorize",
 ]  # fmt: skip
 
 _FACTORIES: dict[str, Callable[..., Problem]] = {
+    "bernoulli_glm": bernoulli_glm,
     "brownian": brownian,
     "ecg": ecg,
     "ecgsyn": ecgsyn,
     "epem": epem,
+    "gaussian_linear": gaussian_linear,
+    "gaussian_linear_uniform": gaussian_linear_uniform,
+    "gaussian_mixture": gaussian_mixture,
+    "hodgkin_huxley": hodgkin_huxley,
     "linear5": linear5,
+    "lotka_volterra": lotka_volterra,
     "pendulum": pendulum,
     "poisson": poisson,
+    "sir": sir,
+    "slcp": slcp,
+    "slcp_distractors": slcp_distractors,
+    "two_moons": two_moons,
 }
 
 
