@@ -1,29 +1,45 @@
 """Ready-made simulators: one system per file, each a factory that returns a `Problem`.
 
 `names()` lists the registry, `get(name, **options)` builds a problem by name; its `summary` describes it in a line.
+`sde` and `sde_from_numpy` make simulators of your own stochastic differential equations.
 """
 
 from collections.abc import Callable
 from difflib import get_close_matches
 
 from avo.simulators.brownian import brownian
+from avo.simulators.cir import cir
 from avo.simulators.ecg import ecg
 from avo.simulators.epem import epem
+from avo.simulators.geometric_brownian import geometric_brownian
 from avo.simulators.linear5 import linear5
+from avo.simulators.merton import merton
+from avo.simulators.ornstein_uhlenbeck import ornstein_uhlenbeck
 from avo.simulators.pendulum import pendulum
+from avo.simulators.pendulum_driven import pendulum_driven
+from avo.simulators.pendulum_stochastic import pendulum_stochastic
 from avo.simulators.poisson import poisson
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.sde import sde, sde_from_numpy
 
 __all__ = [
-    "Axis", "Problem", "brownian", "ecg", "epem", "get", "linear5", "names", "pendulum", "poisson", "vectorize",
+    "Axis", "Problem", "brownian", "cir", "ecg", "epem", "geometric_brownian", "get", "linear5", "merton", "names",
+    "ornstein_uhlenbeck", "pendulum", "pendulum_driven", "pendulum_stochastic", "poisson", "sde", "sde_from_numpy",
+    "vectorize",
 ]  # fmt: skip
 
 _FACTORIES: dict[str, Callable[..., Problem]] = {
     "brownian": brownian,
+    "cir": cir,
     "ecg": ecg,
     "epem": epem,
+    "geometric_brownian": geometric_brownian,
     "linear5": linear5,
+    "merton": merton,
+    "ornstein_uhlenbeck": ornstein_uhlenbeck,
     "pendulum": pendulum,
+    "pendulum_driven": pendulum_driven,
+    "pendulum_stochastic": pendulum_stochastic,
     "poisson": poisson,
 }
 

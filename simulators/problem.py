@@ -4,6 +4,7 @@ A simulator is written for one parameter vector, `draw(key, theta) -> x`. `vecto
 `fold_in(key, i)` for row i, so that a batch of one equals the row of a batch, on one worker or eight.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -45,6 +46,39 @@ def vectorize(draw: Callable[..., Array]) -> Callable[..., Array]:
         return jax.vmap(draw)(keys, theta, *inputs)
 
     return simulate
+
+
+def check_free(free: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that `free`, a factory's argument, names different parameters out of those that it knows.
+
+    Raises:
+        ValueError: if a name is unknown or comes twice, or there is none.
+
+    Example:
+        >>> check_free(("drive", "damping"), ("damping", "drive", "frequency"))
+        ('drive', 'damping')
+    """
+    free = tuple(free)
+    if not free or len(set(free)) != len(free) or not set(free) <= set(known):
+        raise ValueError(f"free must name different parameters out of {', '.join(known)}; got {free!r}.")
+    return free
+
+
+def check_grid(points: int, duration: float, noise: float = 0.0) -> None:
+    """Check what series of measurements have in common: their number, their duration and their noise.
+
+    Raises:
+        ValueError: if points is not a whole number above zero, duration not above zero, or noise below zero.
+
+    Example:
+        >>> check_grid(points=64, duration=0.5)
+    """
+    if not float(points).is_integer() or points <= 0:
+        raise ValueError(f"points must be a whole number above zero; got {points}.")
+    if not (math.isfinite(duration) and duration > 0):
+        raise ValueError(f"duration must be above zero; got {duration}.")
+    if not (math.isfinite(noise) and noise >= 0):
+        raise ValueError(f"noise must not be negative; got {noise}.")
 
 
 def no_mle(x: Array) -> None:
