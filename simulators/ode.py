@@ -16,10 +16,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PyTree
+from jaxtyping import ArrayLike, PyTree
 
 
-def runge_kutta(rate: Callable[[Any], PyTree], state: PyTree, step: float) -> PyTree:
+def runge_kutta(rate: Callable[[Any], PyTree], state: PyTree, step: ArrayLike) -> PyTree:
     """Make one step: y + h (k1 + 2 k2 + 2 k3 + k4) / 6.
 
     Args:
@@ -36,7 +36,7 @@ def runge_kutta(rate: Callable[[Any], PyTree], state: PyTree, step: float) -> Py
         True
     """
 
-    def ahead(h: float, slope: PyTree) -> PyTree:
+    def ahead(h: ArrayLike, slope: PyTree) -> PyTree:
         return jax.tree.map(lambda y, k: y + h * k, state, slope)
 
     k1 = rate(state)

@@ -48,6 +48,22 @@ def vectorize(draw: Callable[..., Array]) -> Callable[..., Array]:
     return simulate
 
 
+def check_free(free: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that `free`, a factory's argument, names different parameters out of those that it knows.
+
+    Raises:
+        ValueError: if a name is unknown or comes twice, or there is none.
+
+    Example:
+        >>> check_free(("drive", "damping"), ("damping", "drive", "frequency"))
+        ('drive', 'damping')
+    """
+    free = tuple(free)
+    if not free or len(set(free)) != len(free) or not set(free) <= set(known):
+        raise ValueError(f"free must name different parameters out of {', '.join(known)}; got {free!r}.")
+    return free
+
+
 class Choice(NamedTuple):
     """Which parameters are fitted: their space, their default truth, and `named(theta)`, the values of all by name."""
 
@@ -79,9 +95,7 @@ def choose(
         >>> choice.space.names, choice.theta_true.tolist(), choice.named([0.5])["rate"]
         (('delay',), [0.2], 9.0)
     """
-    free, values = tuple(free), dict(values or {})
-    if not free or len(set(free)) != len(free) or not set(free) <= set(known):
-        raise ValueError(f"free must name different parameters out of {', '.join(known)}; got {free!r}.")
+    free, values = check_free(tuple(free), tuple(known)), dict(values or {})
     if not set(values) <= set(known):
         raise ValueError(f"values must name parameters out of {', '.join(known)}; got {values!r}.")
     defaults = {name: default for name, (_, default) in known.items()} | values
@@ -98,6 +112,23 @@ def choose(
 
     space = Space(**{name: known[name][0] for name in free})
     return Choice(space, np.array([defaults[name] for name in free]), named)
+
+
+def check_grid(points: int, duration: float, noise: float = 0.0) -> None:
+    """Check what series of measurements have in common: their number, their duration and their noise.
+
+    Raises:
+        ValueError: if points is not a whole number above zero, duration not above zero, or noise below zero.
+
+    Example:
+        >>> check_grid(points=64, duration=0.5)
+    """
+    if not float(points).is_integer() or points <= 0:
+        raise ValueError(f"points must be a whole number above zero; got {points}.")
+    if not (math.isfinite(duration) and duration > 0):
+        raise ValueError(f"duration must be above zero; got {duration}.")
+    if not (math.isfinite(noise) and noise >= 0):
+        raise ValueError(f"noise must not be negative; got {noise}.")
 
 
 def no_mle(x: Array) -> None:

@@ -12,12 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import integrate, special, stats
+from scipy import stats
 
 import avo.simulators
 from avo.simulators.epem import asymmetry, epem, quantile
 from avo.simulators.linear5 import R, linear5
-from avo.simulators.pendulum import pendulum, trajectory
 from avo.simulators.poisson import poisson
 from avo.simulators.problem import Problem
 
@@ -289,128 +288,3 @@ def test_linear5_mle_spread() -> None:
     assert np.allclose(theory, [0.0071, 0.0212], atol=5e-5)
     assert np.all(np.abs(estimates.mean(axis=0) - [1.0, -1.0]) < 5 * theory / math.sqrt(sets))
     assert np.all(np.abs(estimates.std(axis=0) / theory - 1) < 5 / math.sqrt(2 * sets))
-
-
-# --- pendulum -----------------------------------------------------------------------------------------------------
-
-
-def solve_pendulum(w0_sq: float, damping: float, angle: float, velocity: float, times: np.ndarray) -> np.ndarray:
-    solution = integrate.solve_ivp(
-        lambda t, y: [y[1], -w0_sq * np.sin(y[0]) - damping * y[1]],
-        (0, times[-1]), [angle, velocity], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-12,
-    )  # fmt: skip
-    return solution.y[0]
-
-
-@pytest.mark.parametrize("theta", [(100.0, 0.0, 2.0), (97.3, 0.03, 1.9), (24.5, 0.15, 1.1), (9.2, 0.98, 0.23)])
-def test_pendulum_solves_its_equation(theta: tuple[float, float, float]) -> None:
-    problem = pendulum(noise=0.0)
-    times = problem.axes[0].values
-    with jax.enable_x64(True):
-        x = problem.simulate(jax.random.key(0), np.array([theta]))[0]
-    # The module promises 6e-4 per rad of swing; the noise is 0.05.
-    assert np.abs(x - solve_pendulum(*theta, 0.0, times)).max() < 6e-4 * theta[2]
-
-
-def test_pendulum_in_single_precision() -> None:
-    theta, problem = (97.3, 0.03, 1.9), pendulum(noise=0.0)
-    with jax.enable_x64(False):
-        x = problem.simulate(jax.random.key(0), np.array([theta]))[0]
-    assert np.abs(x - solve_pendulum(*theta, 0.0, problem.axes[0].values)).max() < 6e-4 * theta[2]
-
-
-@pytest.mark.parametrize(("points", "duration"), [(13, 4.0), (400, 4.0), (1000, 1.0)])
-def test_pendulum_accuracy_does_not_depend_on_the_grid(points: int, duration: float) -> None:
-    problem, theta = pendulum(points=points, duration=duration, noise=0.0), (81.0, 0.07, 1.7)
-    assert np.isclose(problem.axes[0].values[-1], duration)
-    with jax.enable_x64(True):
-        x = problem.simulate(jax.random.key(0), np.array([theta]))[0]
-    assert np.abs(x - solve_pendulum(*theta, 0.0, problem.axes[0].values)).max() < 6e-4 * theta[2]
-
-
-def test_pendulum_converges_at_order_4() -> None:
-    with jax.enable_x64(True):
-        exact = solve_pendulum(31.0, 0.2, 1.3, 0.7, np.array([2.0]))[0]
-        errors = [abs(float(trajectory(31.0, 0.2, 1.3, 0.7, 2.0 / n, n)[-1, 0]) - exact) for n in (400, 800, 1600)]
-    # Halving the step divides the error by 2^4, up to a term of relative order h.
-    assert np.allclose([errors[0] / errors[1], errors[1] / errors[2]], 16, rtol=0.05)
-
-
-def test_pendulum_conserves_energy_undamped() -> None:
-    w0_sq, angle = 24.5, 1.4
-    with jax.enable_x64(True):
-        path = trajectory(w0_sq, 0.0, angle, 0.0, 0.002, 5000)
-    energy = path[:, 1] ** 2 / 2 - w0_sq * jnp.cos(path[:, 0])
-    # RK4 loses energy at a relative rate of order w0 (w0 h)^5, 5e-10 over these 10 s.
-    assert np.abs(energy + w0_sq * np.cos(angle)).max() < 1e-8 * w0_sq
-
-
-def test_pendulum_loses_energy_by_damping() -> None:
-    with jax.enable_x64(True):
-        path = trajectory(24.5, 0.4, 0.001, 0.0, 0.002, 1000)
-    # Small swings: angle = A exp(-damping t / 2) cos(w t + phase), w^2 = w0^2 - damping^2 / 4.
-    w, t = math.sqrt(24.5 - 0.04), 0.002 * np.arange(1, 1001)
-    exact = 0.001 * np.exp(-0.2 * t) * (np.cos(w * t) + 0.2 / w * np.sin(w * t))
-    assert np.abs(path[:, 0] - exact).max() < 1e-8
-
-
-@pytest.mark.parametrize("angle", [0.001, 1.0, 2.0, 3.0])
-def test_pendulum_period(angle: float) -> None:
-    w0_sq = 17.3
-    period = 4 / math.sqrt(w0_sq) * special.ellipk(math.sin(angle / 2) ** 2)
-    if angle == 0.001:
-        assert np.isclose(period, 2 * math.pi / math.sqrt(w0_sq), rtol=1e-7)
-    with jax.enable_x64(True):
-        path = np.asarray(trajectory(w0_sq, 0.0, angle, 0.0, period / 4000, 4000))
-    assert np.allclose(path[-1], [angle, 0.0], rtol=0, atol=1e-8)
-    assert np.allclose(path[1999], [-angle, 0.0], rtol=0, atol=1e-8)
-
-
-def test_pendulum_noise() -> None:
-    problem = pendulum(points=40, noise=0.07)
-    x = np.asarray(problem.simulate(KEY, repeat([24.5, 0.15, 1.1], 500)), dtype=np.float64)
-    residual = (x - np.asarray(problem.mean(problem.theta_true))) / 0.07
-    assert stats.kstest(residual.ravel(), "norm").pvalue > 1e-3
-
-
-def test_pendulum_with_inputs_equals_plain() -> None:
-    theta = np.array([[31.0, 0.2, 1.3], [64.2, 0.06, 0.4]])
-    inputs = np.stack([theta[:, 2], np.zeros(2)], axis=1)
-    plain, recorded = pendulum(), pendulum(start="inputs")
-    assert recorded.space.names == ("w0_sq", "damping")
-    x = plain.simulate(KEY, theta)
-    assert np.allclose(recorded.simulate(KEY, theta[:, :2], inputs), x, rtol=0, atol=1e-5)
-    assert np.allclose(recorded.mean(theta[1, :2], inputs[1]), plain.mean(theta[1]), rtol=0, atol=1e-5)
-
-
-def test_pendulum_inputs_are_angle_and_velocity() -> None:
-    problem = pendulum(points=60, duration=0.6, noise=0.0, start="inputs")
-    theta, inputs = np.array([[64.2, 0.06]] * 2), np.array([[-0.6, 4.3], [1.2, 17.0]])
-    with jax.enable_x64(True):
-        x = problem.simulate(jax.random.key(0), theta, inputs)
-    for row, start in zip(x, inputs, strict=True):
-        exact = solve_pendulum(64.2, 0.06, start[0], start[1], problem.axes[0].values)
-        assert np.abs(row - exact).max() < 1e-4
-
-
-def test_pendulum_free_parameters() -> None:
-    problem = pendulum(free=("damping", "w0_sq"))
-    assert problem.space.names == ("damping", "w0_sq")
-    full = pendulum().simulate(KEY, np.array([[40.0, 0.3, 1.1]]))
-    assert np.allclose(problem.simulate(KEY, np.array([[0.3, 40.0]])), full, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"free": ("length",)}, "free must name different parameters out of w0_sq, damping, start"),
-        ({"free": ("start",), "start": "inputs"}, "out of w0_sq, damping; got"),
-        ({"start": "moving"}, "start must be"),
-        ({"points": 0}, "points must be above zero; got 0"),
-        ({"duration": -1.0}, "duration must be above zero"),
-        ({"noise": -0.1}, "noise must not be negative"),
-    ],
-)
-def test_pendulum_names_the_wrong_argument(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        pendulum(**options)
