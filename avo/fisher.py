@@ -5,7 +5,7 @@ The mathematics is in avo/scores.py; here are its steps. For a point,
     a few rounds      learn t under q = N(loc, L L^T), find the slope and the residual, move loc, fit L to the data:
                       half as wide as what one observation leaves undecided, since a wider q bends the score, and a
                       narrower one teaches nothing;
-    the last t        learned from all rounds' simulations and as many again;
+    the last t        learned from all rounds' simulations and as many again, each with its own proposal's score;
     E[theta | x]      learned under a wider q, for `Result.encode`;
     slope, centre     mirrored pairs for the slope of m, then simulations at loc itself, half of all calls, for the
                       residual; the last step is checked against the error: it must be short.
@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
-from scipy import stats
+from jaxtyping import Float, Int, PRNGKeyArray
+from scipy import special, stats
 
 from avo.estimate import PRIOR, UNDETERMINED, Estimate, floored, symmetric
 from avo.rows import Drawn, Draws
@@ -32,6 +32,9 @@ ROUNDS = 4  # at most, that look for place and width
 FEW = 1000  # training steps of their t, which need not be the best
 SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}  # of the calls; the rest to the centre
 START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in u
+BLOCK = 1000  # rows of an adversarial fit's simulations, one after another, that count as of one proposal
+LEAST = 20  # rows for each parameter of a part of the simulations that t is learned from
+LEAST_SPREAD = 1e-3  # of such a part, in units of q
 NARROW = 0.5  # that of the last q, in standard deviations that one observation leaves
 SOFT = 0.3  # that of any q in directions that are not determined, in u
 OPEN = 4.0  # how much wider than the last q the reference of E[theta | x] is
@@ -229,18 +232,18 @@ class Equation:
         return t - f @ coefficients, self.t_obs - f_obs @ coefficients
 
     def slope(self, loc: np.ndarray, factor: np.ndarray, zeta: np.ndarray) -> tuple[np.ndarray, Noise, Drawn]:
-        """Simulate mirrored pairs around loc: the slope of m, its noise, and the simulations."""
-        du = zeta @ factor.T
+        """Simulate mirrored pairs around loc, half as wide as q: the slope of m, its noise, and the simulations."""
+        du = zeta @ factor.T / 2
         drawn = self.draws(np.concatenate([loc + du, loc - du]), mirrored=True)
         ok = drawn.ok[: len(du)] & drawn.ok[len(du) :]
         t, _ = self.values(drawn, np.concatenate([ok, ok]))
         return *slope(du[ok], t[: ok.sum()], t[ok.sum() :]), drawn
 
-    def centre(self, loc: np.ndarray, rows: int) -> tuple[Residual, Drawn]:
-        """Simulate at loc: the residual there, and the simulations."""
+    def centre(self, loc: np.ndarray, rows: int) -> Residual:
+        """Simulate at loc: the residual there."""
         drawn = self.draws(np.tile(loc, (rows, 1)))
         t, t_obs = self.values(drawn, drawn.ok)
-        return self.residual(t_obs, t), drawn
+        return self.residual(t_obs, t)
 
     def residual(self, t_obs: np.ndarray, t: np.ndarray) -> Residual:
         """Compare the means of observations and simulations."""
@@ -249,18 +252,57 @@ class Equation:
         return Residual(t_obs.mean(0) - t.mean(0), V, V_obs, covariance_of_mean(t))
 
 
+def _own_scores(
+    zeta: Float[np.ndarray, "n d"], part: Int[np.ndarray, " n"], known: Float[np.ndarray, " d"]
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
+    """Compute what each part N(mean, C) teaches about one score in units of q = N(0, 1), and the weight of its error.
+
+        y = (I + 1)^-1 (I + C^-1) (zeta - mean),    weight = min((I_i + 1) / (I + C^-1)_ii, 1)
+
+    with I what one observation tells, `known` on its diagonal: E[zeta - mean | x] = (I + C^-1)^-1 times the score where
+    the likelihood is Gaussian. A part that is too small or does not spread teaches nothing and has no weight.
+    """
+    y, weight = np.zeros_like(zeta), np.zeros_like(zeta)
+    for s in range(int(part.max()) + 1):
+        some = zeta[part == s]
+        spread = np.cov(some.T).reshape(2 * some.shape[1:]) if len(some) >= LEAST * zeta.shape[1] else np.zeros((1, 1))
+        if np.linalg.eigvalsh(spread)[0] > LEAST_SPREAD**2:
+            precision = np.diag(known) + np.linalg.inv(spread)
+            y[part == s] = (some - some.mean(0)) @ precision / (known + 1)
+            weight[part == s] = np.minimum((known + 1) / np.diagonal(precision), 1.0)
+    return y, weight
+
+
 def learn_at(
     draws: Draws, observed: Observed, key: PRNGKeyArray, loc: np.ndarray, factor: np.ndarray, pool: list[Drawn],
-    squares: bool = False, steps: int = STEPS,
+    known: np.ndarray | None = None, squares: bool = False, steps: int = STEPS,
 ) -> Scores:  # fmt: skip
-    """Learn t(x) = E[(score, theta) | x] from all simulations of a pool that lie near N(loc, factor factor^T)."""
+    """Learn t(x) from all simulations of a pool that lie near N(loc, factor factor^T), in units of factor.
+
+    Where it is known how much one observation tells about each of these units, each part of the pool has its own score;
+    else all are taken as if from one q.
+    """
     u, x, inputs, ok = Drawn.joined(pool)
     zeta = np.linalg.solve(factor, (u - loc).T).T
     ok = ok & (np.linalg.norm(zeta, axis=1) < REACH + np.sqrt(len(loc)))
+    y, part, weight = monomials(zeta[ok]) if squares else zeta[ok], None, None
+    if known is not None:
+        part = np.repeat(np.arange(len(pool)), [len(drawn.u) for drawn in pool])[ok]
+        y, weight = _own_scores(zeta[ok], part, known)
+        taught = weight.any(1)
+        ok[ok], y, part, weight = taught, y[taught], part[taught], weight[taught]
     c = None if inputs is None else inputs[ok]
-    theta = apply(draws.space.constrain, u[ok])
-    y = np.concatenate([monomials(zeta[ok]) if squares else zeta[ok], theta], 1)
-    return learn(key, observed.x, observed.inputs, zeta[ok], x[ok], c, y, steps)
+    return learn(key, observed.x, observed.inputs, zeta[ok], x[ok], c, y, part, weight, steps)
+
+
+def learn_encoder(
+    draws: Draws, observed: Observed, key: PRNGKeyArray, reference: tuple[np.ndarray, np.ndarray], drawn: Drawn
+) -> Scores:
+    """Learn E[theta | x] under a reference N(loc, factor factor^T) from simulations of it."""
+    loc, factor = reference
+    u, x, inputs, ok = drawn
+    c, zeta = None if inputs is None else inputs[ok], np.linalg.solve(factor, (u[ok] - loc).T).T
+    return learn(key, observed.x, observed.inputs, zeta, x[ok], c, apply(draws.space.constrain, u[ok]))
 
 
 def _start(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
@@ -284,10 +326,30 @@ def _cut(step: np.ndarray, factor: np.ndarray) -> np.ndarray:
     return step * min(1.0, REACH / max(float(np.linalg.norm(np.linalg.solve(factor, step))), 1e-30))
 
 
+def _between_bounds(space: Space) -> np.ndarray:
+    return np.array([isinstance(p, (Interval, LogInterval)) for p in space])
+
+
 def _inside(space: Space, loc: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
     """Keep loc where theta still moves with u: beyond, a solution at a bound would be chased for ever."""
-    bounded = np.array([isinstance(p, (Interval, LogInterval)) for p in space])
-    return np.where(bounded, np.clip(loc, -EDGE, EDGE), loc)
+    return np.where(_between_bounds(space), np.clip(loc, -EDGE, EDGE), loc)
+
+
+def _along(space: Space, start: Float[np.ndarray, " d"], end: Float[np.ndarray, " d"]) -> tuple[np.ndarray, np.ndarray]:
+    """Where m is linear in v, compute the way by the slope dv/du at the start, and what the slope changes by.
+
+        v = sigmoid(u),  (v(end) - v(start)) / v'(start),  v'(end) / v'(start)
+
+    where a parameter has two bounds, near which it is v that m follows, and v = u elsewhere.
+
+    Example:
+        >>> way, turn = _along(Space(a=Interval(0, 1), b=Interval(0, 1)), np.zeros(2), np.array([0.0, np.log(3.0)]))
+        >>> (way.round(6) + 0.0).tolist(), turn.round(6).tolist()
+        ([0.0, 1.0], [1.0, 0.75])
+    """
+    rate = lambda u: special.expit(u) * special.expit(-u)  # noqa: E731
+    way, turn = (special.expit(end) - special.expit(start)) / rate(start), rate(end) / rate(start)
+    return np.where(_between_bounds(space), way, end - start), np.where(_between_bounds(space), turn, 1.0)
 
 
 def point(
@@ -311,14 +373,15 @@ def point(
         known: simulations at hand, from anywhere in u; t is learned from those that lie near.
     """
     d, last = len(loc), draws.calls + budget
-    rng, key, pool = np.random.default_rng(seed), jax.random.key(seed), list(known)
+    rng, key = np.random.default_rng(seed), jax.random.key(seed)
+    pool = Drawn.joined(known).blocks(BLOCK) if known else []
     rows = {name: draws.whole(share * budget, mirrored=True) for name, share in SHARES.items()}
-    loc, factor = _locate(draws, observed, loc, _start(factor), rows["round"], rng, key, pool)
+    loc, factor, told = _locate(draws, observed, loc, _start(factor), rows["round"], rng, key, pool)
     pool.append(draws(loc + rng.normal(size=(rows["learn"], d)) @ factor.T))
-    scores = learn_at(draws, observed, jax.random.fold_in(key, ROUNDS), loc, factor, pool)
+    scores = learn_at(draws, observed, jax.random.fold_in(key, ROUNDS), loc, factor, pool, told)
     wide = factor * np.minimum(OPEN, WIDEST / np.linalg.norm(factor, axis=0))
-    some = [draws(loc + rng.normal(size=(rows["wide"], d)) @ wide.T)]
-    encoder = learn_at(draws, observed, jax.random.fold_in(key, ROUNDS + 1), loc, wide, some)
+    some = draws(loc + rng.normal(size=(rows["wide"], d)) @ wide.T)
+    encoder = learn_encoder(draws, observed, jax.random.fold_in(key, ROUNDS + 1), (loc, wide), some)
     equation = Equation(draws, observed, scores, d)
     return _settle(equation, loc, factor, rng.normal(size=(rows["slope"] // 2, d)), last, encoder, (loc, wide))
 
@@ -326,25 +389,29 @@ def point(
 def _locate(
     draws: Draws, observed: Observed, loc: np.ndarray, factor: np.ndarray, rows: int, rng: np.random.Generator,
     key: PRNGKeyArray, pool: list[Drawn],
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Look for the place and the width of the last q, in rounds of so many rows, which the pool keeps."""
-    d, stride, past = len(loc), 1.0, np.zeros(len(loc))
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Look for the place and the width of the last q, in rounds of so many rows, which the pool keeps.
+
+    Also returns what one observation tells about each unit of q.
+    """
+    d, stride, past, told = len(loc), 1.0, np.zeros(len(loc)), np.zeros(len(loc))
     for i in range(ROUNDS):
         pool.append(draws(loc + rng.normal(size=(draws.whole(rows / 2), d)) @ factor.T))
         scores = learn_at(draws, observed, jax.random.fold_in(key, i), loc, factor, pool, steps=FEW)
         equation, part = Equation(draws, observed, scores, d), draws.whole(rows / 4, mirrored=True)
         A, noise, pairs = equation.slope(loc, factor, rng.normal(size=(part // 2, d)))
-        residual, here = equation.centre(loc, part)
-        pool += [pairs, here]
+        residual = equation.centre(loc, part)
+        pool.append(pairs)
         found = information(A, residual.V, noise)
         move, lost = residual.step(found)[0], residual.unexplained(found, A)
         stride = stride / 2 if move @ past < 0 else min(2 * stride, 1.0)  # back and forth: too far
         move, before, past = _cut(stride * move, factor), factor, move
         loc, factor = _inside(draws.space, loc + move), _adapt(found, factor, len(observed.x), lost)
+        told = np.linalg.norm(factor, axis=0) ** 2 * np.where(found.determined, found.values, 0.0) / len(observed.x)
         change = np.log(np.linalg.norm(found.vectors.T @ before, axis=1) / np.linalg.norm(factor, axis=0))
         if np.linalg.norm(np.linalg.solve(before, move)) < 0.5 and np.abs(change).max() < 0.7 and not lost:
             break
-    return loc, factor
+    return loc, factor, told
 
 
 def _settle(
@@ -353,24 +420,24 @@ def _settle(
 ) -> Estimate:  # fmt: skip
     """Take the last two steps, with one slope and simulations at loc itself, and state the error."""
     draws, observed, paired = equation.draws, equation.observed, 2 * len(zeta)
-    tries, (A, noise, _) = 0, equation.slope(loc, factor / 2, zeta)
+    tries, (A, noise, _) = 0, equation.slope(loc, factor, zeta)
     while True:
         first, tries = draws.whole((last - draws.calls) / 5), tries + 1
-        here, _ = equation.centre(loc, first)
+        here = equation.centre(loc, first)
         found = information(A, here.V, noise)
         move, _ = here.step(found)
         far = here.length(found, move)
-        move = _inside(draws.space, loc + _cut(move, factor)) - loc
-        loc = loc + move
+        before, loc = loc, _inside(draws.space, loc + _cut(move, factor))
         if far < STILL or tries == TRIES or last - draws.calls < 4 * paired:
             break
-        A, noise, _ = equation.slope(loc, factor / 2, zeta)
+        A, noise, _ = equation.slope(loc, factor, zeta)
     matched = second = draws.whole(last - draws.calls)
-    there, _ = equation.centre(loc, second)
-    if far < STILL:  # near enough for the slope to carry the residual before over
+    there = equation.centre(loc, second)
+    if far < STILL:  # near enough for the slope to carry over: the residual to here, and itself
         a, b, matched = first / (first + second), second / (first + second), first + second
-        r, V_sim = a * (here.r - A @ move) + b * there.r, a**2 * here.V_sim + b**2 * there.V_sim
-        there = there._replace(r=r, V_sim=V_sim)
+        way, turn = _along(draws.space, before, loc)
+        r, V_sim = a * (here.r - A @ way) + b * there.r, a**2 * here.V_sim + b**2 * there.V_sim
+        there, A, noise = there._replace(r=r, V_sim=V_sim), A * turn, noise._replace(h=noise.h * turn)
     found = information(A, there.V, noise)
     move, covariance = there.step(found)
     moved = there.length(found, move, here.V_sim)
@@ -564,8 +631,7 @@ def population(
         moved = moved if np.linalg.norm(change) < 1 else np.inf
     reference = loc, factor
     parts: Any = (None if a is None else a[: rows["learn"]] for a in drawn)
-    some = Drawn(*parts)
-    encoder = learn_at(draws, observed, jax.random.fold_in(key, 1), *reference, [some])
+    encoder = learn_encoder(draws, observed, jax.random.fold_in(key, 1), reference, Drawn(*parts))
     variances, vectors = np.linalg.eigh(covariance[:d, :d])
     return Estimate(
         mean, spread, covariance, 1 / variances, vectors, variances < UNDETERMINED**2, encoder, reference,

@@ -121,7 +121,7 @@ class Result:
         if (inputs is None) != (encoder.features.c_shift is None):
             raise ValueError("encode needs inputs= exactly if the fit had them.")
         c = None if inputs is None else np.asarray(inputs, np.float64)
-        return apply(encoder, x, c)[:, -len(self.names) :]
+        return apply(encoder, x, c)
 
     def central(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """Draw theta of n observations at the estimate: all the same for a point, from the fitted population else."""

@@ -72,6 +72,12 @@ class Drawn(NamedTuple):
         """Mark the rows that are not finite as failed."""
         return Drawn(u, x, inputs, np.asarray(np.isfinite(x.reshape(len(x), -1)).all(1)))
 
+    def blocks(self, size: int) -> list["Drawn"]:
+        """Cut into parts of so many rows."""
+        ends = range(size, len(self.u), size)
+        split = [[None] * (len(ends) + 1) if a is None else np.split(a, ends) for a in self]
+        return [Drawn(*part) for part in zip(*split, strict=True)]
+
     @staticmethod
     def joined(parts: Sequence["Drawn"]) -> "Drawn":
         """Put parts behind one another."""

@@ -187,9 +187,9 @@ def _plan(
     changes: dict[str, Any] = {} if target is None else {"target": target}
     rest = 0
     if refine:
-        kind: Target = target or getattr(settings, "target", "point")
-        (most, each), unknowns = ENOUGH[kind], d + d * (d + 1) // 2
-        times = max(unknowns / PAIR, 1.0) if kind == "population" else 1.0
+        several = (target or getattr(settings, "target", None)) == "population"
+        most, each = ENOUGH["population" if several else "point"]
+        times = max((d + d * (d + 1) // 2) / PAIR, 1.0) if several else 1.0
         rest = int(min(SHARE * budget, max(most, each * m) * times))
         rest *= rest >= LEAST_REFINE
     steps_budget = int(budget) - rest

@@ -10,8 +10,12 @@ marginal likelihood: as q = N(loc, L L^T) narrows, t(x) = E[L^-1 (u - loc) | x] 
 at loc, the best statistic there is. Any other t costs efficiency, not correctness. What is done with t is in
 avo/fisher.py; what the errors mean, in docs/errors.md.
 
-The regression comes in two parts: a ridge regression on summaries of x that are known to matter, in closed form, and a
-small network for what that leaves, stopped where pairs held out gain no more.
+Pairs of several proposals q_s = N(mu_s, C_s) near one another serve together: the scores of the marginals at mu_s
+differ by constants, to first order, so that t is learned from C_s^-1 (u - mu_s) with a constant for each s. Pooled as
+if from one q, which is then not Gaussian, t would bend: E[u | x] would tell the proposals apart.
+
+The regression comes in two parts: a ridge regression on summaries of x that are known to matter, and a small network
+for what that leaves, stopped where pairs held out gain no more.
 """
 
 import math
@@ -22,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from avo import files
 from avo.trainer import standardize
@@ -37,6 +41,9 @@ CLIP = 8.0  # standard deviations at which a summary is cut off, so that no outl
 CHUNK = 4096  # rows of one compiled program
 WIDTH, DEPTH = 64, 2
 STEPS, BATCH, RATE = 1500, 256, 3e-3
+DECAY = 1.0  # of the network's weights, in units of the rate: what it need not know it forgets
+NEWEST = 0.01  # share of the newest weights in their running average
+SWEEPS = 20  # at most, of the ridge regression's penalties
 LOOK = 50  # steps between two looks at the held-out pairs
 HELD = 1 / 8  # fraction of the pairs that are held out
 
@@ -92,6 +99,13 @@ class Features(eqx.Module):
         if self.level is not None:
             parts += self._series(x)
         return jnp.concatenate([jnp.ravel(part) for part in parts])
+
+    def kinds(self, k: int) -> Int[np.ndarray, " k"]:
+        """Tell the kind of each of k features: 0 for values, 1 for products of values, 2 for moments of a series."""
+        values = self.shift.size if self.basis is None else self.basis.shape[1]
+        values += 0 if self.c_shift is None else self.c_shift.size
+        products = values * (values + 1) // 2 if values <= ALL_PRODUCTS else 0
+        return np.repeat([0, 1, 2], [values, products, k - values - products])
 
     def _series(self, x: Array) -> list[Array]:
         assert self.moved is not None and self.level is not None and self.spread is not None
@@ -194,65 +208,93 @@ def apply(fn: Any, x: np.ndarray, c: np.ndarray | None = None) -> Float[np.ndarr
 
 
 def ridge(
-    f: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n out"], held: int
-) -> tuple[Float[np.ndarray, "k out"], Float[np.ndarray, " out"]]:
-    """Regress y on f, min |y - W f - b|^2 + n alpha |W|^2, with alpha for each output by the first `held` rows' error.
+    f: Float[np.ndarray, "n k"],
+    y: Float[np.ndarray, "n out"],
+    weight: Float[np.ndarray, "n out"],
+    kinds: Int[np.ndarray, " k"],
+) -> Float[np.ndarray, "k out"]:
+    """Regress y on f, both of mean zero, with a penalty for each kind of columns that the rows themselves choose.
+
+    For each output, with W = diag(weight), the mean of the posterior under w_j ~ N(0, s / p_kind(j)) and errors of
+    variance s / weight, where p and s maximise the marginal likelihood, by MacKay's iteration:
+
+        w = (f^T W f + diag(p))^-1 f^T W y,    g_j = 1 - p_j (f^T W f + diag(p))^-1_jj,
+        s = |W^1/2 (y - f w)|^2 / (n - sum_j g_j),    p_kind = s sum_kind g_j / sum_kind w_j^2
+
+    So products that say nothing cost nothing, and no row is held out.
+
+    Source: MacKay, Neural Computation 4 (1992), 415, equations for alpha and beta in section 4.
 
     Example:
-        >>> f = np.random.default_rng(0).normal(size=(500, 3))
-        >>> w, b = ridge(f, f @ np.array([[1.0], [0.0], [-2.0]]) + 0.5, held=50)
-        >>> np.round(w[:, 0], 3).tolist(), round(float(b[0]), 3)
-        ([1.0, 0.0, -2.0], 0.5)
+        >>> rng = np.random.default_rng(0)
+        >>> f = rng.normal(size=(500, 3))
+        >>> y = f @ np.array([[1.0], [0.0], [-2.0]]) + 1e-3 * rng.normal(size=(500, 1))
+        >>> ridge(f, y, np.ones((500, 1)), np.array([0, 0, 1]))[:, 0].round(2).tolist()
+        [1.0, 0.0, -2.0]
     """
-    train, test = slice(held, None), slice(0, held)
-    mean_f, mean_y = f[train].mean(0, dtype=np.float64), y[train].mean(0)
-    g = (f[train] - mean_f).astype(np.float64)
-    values, vectors = np.linalg.eigh(g.T @ g / len(g))
-    cross = vectors.T @ (g.T @ (y[train] - mean_y) / len(g))
-    error = np.full(y.shape[1], np.inf)
-    best = np.zeros((f.shape[1], y.shape[1]))
-    centred = (f[test] - mean_f).astype(np.float64)
-    for alpha in 10.0 ** np.arange(-8, 3):
-        w = vectors @ (cross / (np.maximum(values, 0.0) + alpha)[:, None])
-        loss = np.mean((y[test] - mean_y - centred @ w) ** 2, axis=0)
-        best, error = np.where(loss < error, w, best), np.minimum(loss, error)
-    return best, mean_y - mean_f @ best
+    n, k = f.shape
+    member, found = kinds == np.arange(kinds.max() + 1)[:, None], np.zeros((k, y.shape[1]))
+    for out in range(y.shape[1]):
+        root = np.sqrt(weight[:, out : out + 1])
+        g, r = f * root, y[:, out] * root[:, 0]
+        square, cross, total = g.T @ g, g.T @ r, r @ r
+        penalty = np.full(len(member), 1e-3 * n)
+        for _ in range(SWEEPS):
+            own = penalty @ member
+            inverse = np.linalg.inv(square + np.diag(own))
+            w = inverse @ cross
+            known = 1 - own * np.diagonal(inverse)
+            s = max(float(total - 2 * w @ cross + w @ square @ w), 1e-12 * float(total)) / max(n - known.sum(), 1.0)
+            last, penalty = penalty, s * (member @ known) / np.maximum(member @ w**2, 1e-300)
+            penalty = np.clip(penalty, 1e-8 * n, 1e8 * n)
+            if np.abs(np.log(penalty / last)).max() < 0.01:
+                break
+        found[:, out] = w
+    return found
 
 
 @eqx.filter_jit
-def _train(key: PRNGKeyArray, net: Any, f: Array, y: Array, held: Array, n: Array, looks: Array) -> Any:
-    """Train a network by least squares on rows held .. n, and return that of the least error on the rows before.
+def _train(key: PRNGKeyArray, net: Any, f: Array, y: Array, weight: Array, held: Array, n: Array, looks: Array) -> Any:
+    """Train a network by weighted least squares on rows held .. n; return that of the least error on the rows before.
 
     Rows from n on are padding: sizes are data, so that fits of many sizes share one compiled program. The step size
-    falls by a half cosine over `looks` times `LOOK` steps.
+    falls by a half cosine over `looks` times `LOOK` steps, and what is looked at is a running average.
     """
     params, static = eqx.partition(net, eqx.is_inexact_array)
-    optimiser = optax.scale_by_adam()
+    optimiser = optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(DECAY))
 
-    def errors(params: Any, f: Array, y: Array) -> Array:
-        return jnp.mean((jax.vmap(eqx.combine(params, static))(f) - y) ** 2, axis=1)
+    def errors(params: Any, rows: Any) -> Array:
+        return jnp.mean(weight[rows] * (jax.vmap(eqx.combine(params, static))(f[rows]) - y[rows]) ** 2, axis=1)
 
     def left(params: Any) -> Array:
         seen = slice(0, int(HELD * len(f)) + 1)
-        return jnp.mean(errors(params, f[seen], y[seen]), where=jnp.arange(len(f))[seen] < held)
+        return jnp.mean(errors(params, seen), where=jnp.arange(len(f))[seen] < held)
 
     def step(i: Array, carry: Any) -> Any:
-        params, moments = carry
+        params, moments, average = carry
         rows = jax.random.randint(jax.random.fold_in(key, i), (BATCH,), held, n)
-        gradient = jax.grad(lambda p: jnp.mean(errors(p, f[rows], y[rows])))(params)
+        gradient = jax.grad(lambda p: jnp.mean(errors(p, rows)))(params)
         move, moments = optimiser.update(gradient, moments, params)
         rate = RATE * 0.5 * (1 + jnp.cos(jnp.pi * i / (looks * LOOK)))
-        return optax.apply_updates(params, jax.tree.map(lambda m: -rate * m, move)), moments
+        params = optax.apply_updates(params, jax.tree.map(lambda m: -rate * m, move))
+        return params, moments, optax.incremental_update(params, average, NEWEST)
 
     def look(i: Array, carry: Any) -> Any:
         *carry, best, least = carry
-        params, moments = jax.lax.fori_loop(i * LOOK, (i + 1) * LOOK, step, tuple(carry))
-        now = left(params)
-        best = jax.tree.map(lambda a, b: jnp.where(now < least, a, b), params, best)
-        return params, moments, best, jnp.minimum(now, least)
+        carry = jax.lax.fori_loop(i * LOOK, (i + 1) * LOOK, step, tuple(carry))
+        now = left(carry[2])
+        best = jax.tree.map(lambda a, b: jnp.where(now < least, a, b), carry[2], best)
+        return *carry, best, jnp.minimum(now, least)
 
-    start = (params, optimiser.init(params), params, left(params))
-    return eqx.combine(jax.lax.fori_loop(0, looks, look, start)[2], static)
+    start = (params, optimiser.init(params), params, params, left(params))
+    return eqx.combine(jax.lax.fori_loop(0, looks, look, start)[3], static)
+
+
+def _less_its_mean(a: Float[np.ndarray, "n k"], part: Int[np.ndarray, " n"]) -> Float[np.ndarray, "n k"]:
+    """Take from each row the mean of its part."""
+    sums = np.zeros((int(part.max()) + 1, a.shape[1]))
+    np.add.at(sums, part, a)
+    return a - (sums / np.maximum(np.bincount(part), 1)[:, None])[part]
 
 
 def learn(
@@ -263,9 +305,11 @@ def learn(
     x: np.ndarray,
     c: np.ndarray | None,
     y: Float[np.ndarray, "n out"],
+    part: Int[np.ndarray, " n"] | None = None,
+    weight: Float[np.ndarray, "n out"] | None = None,
     steps: int = STEPS,
 ) -> Scores:
-    """Learn t(x) = E[y | x] from pairs.
+    """Learn t(x) = E[y | x] from pairs, up to a constant where they come in parts that each have their own.
 
     Args:
         key: randomness of the network and its batches.
@@ -275,6 +319,8 @@ def learn(
         x: simulations, with shape (n, *x_shape).
         c: their conditions, or None.
         y: what to predict.
+        part: to which part each pair belongs, 0, 1, ...; None for one part.
+        weight: of each error; None for equal ones.
         steps: of training the network.
 
     Example:
@@ -286,16 +332,20 @@ def learn(
         True
     """
     order = np.random.default_rng(0).permutation(len(x))  # pairs may come in rounds; those held out are of all rounds
-    x, y, zeta, c = x[order], y[order], zeta[order], None if c is None else c[order]
+    part = np.zeros(len(x), int) if part is None else part
+    weight = np.ones_like(y) if weight is None else weight
+    x, y, zeta, part, weight = (a[order] for a in (x, y, zeta, part, weight))
+    c = None if c is None else c[order]
     features = make_features(x_obs, c_obs, zeta, x)
     f = apply(features, x, c)
     middle, size = f.mean(0), f.std(0)
     size = np.where(size > 1e-6 * (np.abs(middle) + 1e-30), size, 1.0)
     f = np.clip((f - middle) / size, -CLIP, CLIP)
     n, held = len(f), max(int(HELD * len(f)), 1)
-    weights, bias = ridge(f, y, held)
-    rest = y - f @ weights - bias
-    net_size = np.maximum(rest.std(0), 1e-12)
+    weights = ridge(_less_its_mean(f, part), _less_its_mean(y, part), weight, features.kinds(f.shape[1]))
+    bias = np.mean(y - f @ weights, axis=0)
+    rest = _less_its_mean(y - f @ weights, part)
+    net_size = np.maximum(np.sqrt(np.mean(weight * rest**2, axis=0)), 1e-12)
     dtype = jnp.result_type(float)
     padding = 4 ** math.ceil(math.log(n, 4)) - n
 
@@ -303,9 +353,7 @@ def learn(
         return jnp.asarray(np.pad(a, ((0, padding), (0, 0))), dtype)
 
     key_net, key_train = jax.random.split(key)
-    net = _network(key_net, *weights.shape)
-    net = _train(
-        key_train, net, pad(f), pad(rest / net_size), jnp.asarray(held), jnp.asarray(n), jnp.asarray(steps // LOOK)
-    )
+    net, data = _network(key_net, *weights.shape), (pad(f), pad(rest / net_size), pad(weight))
+    net = _train(key_train, net, *data, jnp.asarray(held), jnp.asarray(n), jnp.asarray(steps // LOOK))
     middle, size, weights, bias, net_size = (jnp.asarray(a, dtype) for a in (middle, size, weights, bias, net_size))
     return Scores(features, middle, size, weights, bias, net=net, net_size=net_size)

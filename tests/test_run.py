@@ -739,10 +739,21 @@ def test_the_adversarial_fit_stands_where_refining_finds_nothing(
     done: avo.Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = refined(shift, refine=False, budget=4000)
-    for moved in (4.5, np.inf, np.nan):
+    for moved in (np.inf, np.nan):
         found = replace(done.estimate, moved=moved)
         monkeypatch.setattr(avo.fisher, "point", lambda *a, found=found: found)  # type: ignore[attr-defined]
         result = refined(shift)
         assert result.status == "budget" and result.stderr is None
         assert result.message.startswith("refining found no solution near the adversarial fit, which therefore stands")
         np.testing.assert_array_equal(result.theta, plain.theta)
+
+
+def test_a_last_step_that_counts_as_an_error_is_not_called_converged(
+    done: avo.Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for moved, status in ((2.9, "converged"), (4.5, "budget")):
+        found = replace(done.estimate, moved=moved)
+        monkeypatch.setattr(avo.fisher, "point", lambda *a, found=found: found)  # type: ignore[attr-defined]
+        result = refined(shift)
+        assert result.status == status and f"the last step was {moved} standard errors long" in result.message
+        np.testing.assert_array_equal(result.stderr, done.stderr)
