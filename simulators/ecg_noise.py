@@ -10,8 +10,8 @@ Kinds are independent and their powers add: together they have SNR = -10 log10(s
     mains    sqrt(2) sin(2 pi f t + phase), f = 50 or 60 Hz, phase uniform over a turn
     muscle   Gaussian, flat from 20 to 150 Hz, or to half the sampling rate where that is less (electromyogram)
 
-The bands are those in common use in the field; a flat spectrum within them is our simplification. A Gaussian kind with
-K equidistant lines f_k in its band is
+The bands are those in common use in the field; that the spectrum is flat within them is our simplification. With K
+equidistant lines f_k in its band a Gaussian kind is
 
     n(t) = K^(-1/2) sum_k  A_k cos(2 pi f_k t) + B_k sin(2 pi f_k t),    A_k, B_k ~ N(0, 1) independent
 
@@ -139,9 +139,9 @@ def make_noise(noise: str | Sequence[str] | Mapping[str, float], snr: float, rat
 
     def draw(key: Array, signal: Float[Array, "points"], values: Mapping[str, ArrayLike]) -> Float[Array, "points"]:
         # A single kind takes the key as it is, so that white noise alone is the plainest program.
-        keys = [key] if len(kinds) == 1 else jax.random.split(key, len(kinds) + 1)
+        keys = [key] if len(kinds) == 1 else jax.random.split(key, len(kinds))
         total = jnp.zeros(signal.shape)
-        for kind, own in zip(kinds, keys, strict=False):
+        for kind, own in zip(kinds, keys, strict=True):
             ratio = jnp.asarray(values[PARAMETERS[kind][0]], dtype=float)
             sd = jnp.sqrt(jnp.mean(signal**2)) * 10.0 ** (-ratio / 20.0)
             total = total + sd * unit_noise(kind, own, len(signal), rate, mains)

@@ -94,7 +94,21 @@ def test_noises_add_and_have_parameters_of_their_own() -> None:
     for part, kind in zip(parts, KINDS, strict=True):
         louder = simulate(KEY, jnp.full((1, 4), 400.0).at[0, KINDS.index(kind)].set(14.0))[0] - mean
         assert np.allclose(louder, 10 ** (6 / 20) * part, atol=1e-12)
-    assert np.abs(np.corrcoef(parts) - np.eye(4)).max() < 0.5  # four different ones
+
+
+def test_noises_are_independent() -> None:
+    draws = 3000
+    model, unit = make_noise(KINDS, 20.0, 250.0), jnp.ones(12)
+
+    def alone(kind: int, key: jax.Array) -> jax.Array:
+        ratios = jnp.full(4, 400.0).at[kind].set(0.0)
+        return model.draw(key, unit, dict(zip(model.known, ratios, strict=True)))
+
+    keys = jax.random.split(KEY, draws)
+    n = np.asarray(jax.jit(jax.vmap(jax.vmap(alone, (None, 0)), (0, None)))(jnp.arange(4), keys))
+    assert np.allclose(n.std(axis=(1, 2)), 1, atol=0.1)
+    for i, j in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)):
+        assert np.abs(n[i].T @ n[j] / draws).max() < 5 / math.sqrt(draws)
 
 
 def test_no_noise() -> None:
@@ -278,9 +292,10 @@ def test_ecg_infarction() -> None:
     assert beat[before].min() < -0.25 * beat.max() and np.sum(beat[before] < -0.01) >= 40
     assert np.all(np.abs(beat[after] - 0.2) < 0.01)
     assert np.isclose(beat[np.argmin(np.abs(t - 0.29))], -0.2, atol=0.01)
-    for q in ("single", "double"):
-        sick, normal = ecg(q=q, infarction=True), ecg(q=q)
-        for name in normal.space.names:  # its ranges hold the normal beat's
+    halves = tuple(f"q{i}_{part}" for i in (1, 2) for part in ("amp", "width"))
+    for q, free in (("single", FIFTEEN), ("double", halves)):
+        sick, normal = ecg(free, q=q, infarction=True), ecg(free, q=q)
+        for name in free:  # its ranges hold the normal beat's
             (low, high), (inner_low, inner_high) = sick.space[name].support, normal.space[name].support
             assert low <= inner_low and inner_high <= high
     healed = ecg(infarction=True, values={"q_amp": -0.12, "q_width": 0.008, "t_amp": 0.28, "st_amp": 0.0})
@@ -523,6 +538,14 @@ def test_ecgsyn_strips_begin_anywhere_in_a_beat() -> None:
     assert stats.kstest(np.mod(first, interval) / interval, "uniform").pvalue > 1e-3
 
 
+def test_ecgsyn_beats_do_not_fall_over_each_other() -> None:
+    values = SILENT | {"heart_rate": 150.0, "heart_rate_sd": 90.0, "t_a": 0.0, "p_a": 0.0, "q_a": 0.0, "s_a": 0.0}
+    x = draw(make_ecgsyn(("lf_hf",), 10.0, 200.0, noise=(), values=values), 50)
+    intervals = np.concatenate([np.diff(signal.find_peaks(row, height=0.6)[0]) for row in x]) / 200
+    # RR has mean 0.4 s and standard deviation 0.24 s, without the shortest that is allowed
+    assert 0.245 <= intervals.min() <= 0.255 and intervals.max() > 0.6
+
+
 # --- ecgsyn: twelve leads -------------------------------------------------------------------------------------------
 
 
@@ -550,6 +573,17 @@ def test_ecgsyn_leads_obey_einthoven_and_goldberger_and_have_their_noise() -> No
     # Lead II is the single lead.
     single = draw(make_ecgsyn(("resp_amp",), 2.0, 250.0, noise=()), 5)
     assert np.allclose(quiet[:5, :, 1], single, atol=1e-12)
+
+
+def test_dower_matrix_has_the_published_inverse() -> None:
+    """Inverse Dower matrix of Edenbrandt and Pahlm (Journal of Electrocardiology 21:361, 1988), V1 ... V6, I, II."""
+    published = [
+        [-0.172, -0.074, 0.122, 0.231, 0.239, 0.194, 0.156, -0.010],
+        [0.057, -0.019, -0.106, -0.022, 0.041, 0.048, -0.227, 0.887],
+        [-0.229, -0.310, -0.246, -0.063, 0.055, 0.108, 0.022, 0.102],
+    ]
+    matrix = np.array([DOWER[lead] for lead in (*LEADS[6:], "I", "II")])
+    assert np.abs(np.linalg.pinv(matrix) - published).max() < 1e-3
 
 
 def test_ecgsyn_leads_look_as_a_cardiologist_expects() -> None:
@@ -599,6 +633,9 @@ def test_ecgsyn_agrees_with_neurokit() -> None:
         ({"free": ("r_amp",)}, "free must name different parameters out of heart_rate"),
         ({"values": {"heart_rate": 30.0}}, r"heart_rate must lie inside \(40, 180\)"),
         ({"values": {"r_width": -0.1}}, "values: r_width must be above zero; got -0.1"),
+        ({"free": ("r_a",), "values": {"heart_rate": 250.0}}, "values: heart_rate must be at most 240 1/min; got 250"),
+        ({"values": {"t_angle": 2.2}}, "values: t_angle must lie within 2.1 rad of R; got 2.2"),
+        ({"values": {"s_angle": -1.6}}, "values: s_angle must lie within 1.5 rad of R; got -1.6"),
         ({"noise": "pink"}, "noise must name different kinds"),
     ],
 )
