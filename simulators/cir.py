@@ -4,9 +4,10 @@
     X_{t + dt} given X_t  ~  c chi'^2(df, X_t exp(-rate dt) / c)
     c = sigma^2 (1 - exp(-rate dt)) / (4 rate),    df = 4 rate mean / sigma^2
 
-chi'^2(df, nc) is the noncentral chi-square. The stationary law is Gamma with shape df / 2 and scale sigma^2 / (2 rate);
-the autocorrelation is exp(-rate |lag|). Where df < 2 (Feller's condition fails) the process touches zero; the draws are
-exact there too. No maximum-likelihood estimate is known in closed form.
+chi'^2(df, nc) is the noncentral chi-square, a Poisson mixture of central ones: it is drawn as chi^2(df + 2 n), that is
+2 Gamma(df / 2 + n), with n ~ Poisson(nc / 2). The stationary law is Gamma with shape df / 2 and scale
+sigma^2 / (2 rate); the autocorrelation is exp(-rate |lag|). Where df < 2 (Feller's condition fails) the process touches
+zero; the draws are exact there too. No maximum-likelihood estimate is known in closed form.
 
 Source: Cox, Ingersoll and Ross (Econometrica 53, 1985).
 """
@@ -16,38 +17,10 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 
 from avo.simulators.problem import Axis, Problem, check_grid, vectorize
 from avo.space import LogInterval, Space
-
-
-def noncentral_chi2(key: Array, df: ArrayLike, nc: ArrayLike) -> Float[Array, ""]:
-    """Draw from the noncentral chi-square law, exactly, for any df > 0 and nc >= 0.
-
-    Where df > 1 it is (z + sqrt(nc))^2 + chi^2(df - 1) with z ~ N(0, 1), and elsewhere chi^2(df + 2 n) with n ~
-    Poisson(nc / 2). The first form is the better one where nc is large: a Poisson draw of many thousand is inexact in
-    single precision.
-
-    Args:
-        key: random key.
-        df: degrees of freedom, above zero, a scalar.
-        nc: noncentrality, not negative, a scalar.
-
-    Returns:
-        One draw; its mean is df + nc and its variance 2 (df + 2 nc).
-
-    Example:
-        >>> draws = jax.vmap(noncentral_chi2, (0, None, None))(jax.random.split(jax.random.key(0), 4000), 0.5, 3.0)
-        >>> abs(float(draws.mean()) - 3.5) < 0.3
-        True
-    """
-    df, nc = jnp.asarray(df, dtype=float), jnp.asarray(nc, dtype=float)
-    key_z, key_n, key_gamma = jax.random.split(key, 3)
-    shifted = (jax.random.normal(key_z) + jnp.sqrt(nc)) ** 2
-    n = jax.random.poisson(key_n, jnp.where(df > 1.0, 0.0, nc / 2.0))
-    shape = jnp.where(df > 1.0, (df - 1.0) / 2.0, df / 2.0 + n)
-    return jnp.where(df > 1.0, shifted, 0.0) + 2.0 * jax.random.gamma(key_gamma, shape)
 
 
 def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> Problem:
@@ -83,7 +56,9 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         df = 4.0 * rate * mean / sigma**2
 
         def advance(x: Array, key: Array) -> tuple[Array, Array]:
-            x = c * noncentral_chi2(key, df, x * decay / c)
+            key_n, key_gamma = jax.random.split(key)
+            n = jax.random.poisson(key_n, x * decay / (2.0 * c))
+            x = 2.0 * c * jax.random.gamma(key_gamma, df / 2.0 + n)
             return x, x
 
         keys = jax.random.split(key, points)

@@ -161,7 +161,7 @@ def trajectory_with_friction(
 
     Example:
         >>> path = trajectory_with_friction(25.0, 0.0, 0.0, 1.0, 0.1, 0.0, step=0.01, steps=400)
-        >>> jnp.abs(path[-1] - jnp.array([0.02, 0.0])).max() < 1e-4  # two half swings, each shorter by 0.08, then stuck
+        >>> jnp.abs(path[-1] - jnp.array([-0.02, 0.0])).max() < 1e-4  # half a swing, 0.08 too short, then stuck
         Array(True, dtype=bool)
     """
 

@@ -123,7 +123,7 @@ def check_grid(points: int, duration: float, noise: float = 0.0) -> None:
     Example:
         >>> check_grid(points=64, duration=0.5)
     """
-    if not float(points).is_integer() or points <= 0:
+    if not isinstance(points, (int, np.integer)) or points <= 0:
         raise ValueError(f"points must be a whole number above zero; got {points}.")
     if not (math.isfinite(duration) and duration > 0):
         raise ValueError(f"duration must be above zero; got {duration}.")

@@ -71,9 +71,13 @@ def solve(
         >>> solve(growth, noise, jnp.array([0.5, 0.2]), 1.0, jnp.array([0.0, 1.0]), step=0.1).round(4).tolist()
         [1.05, 1.3125]
     """
+    _check_method(method)
     theta, start = jnp.asarray(theta, dtype=float), jnp.asarray(start, dtype=float)
-    general = _check_shapes(drift, diffusion, theta, start, method)
+    general, wiener = _noise(drift, diffusion, theta, start, method)
     increments = jnp.asarray(increments, dtype=float)
+    if increments.shape[1:] != wiener:
+        expected = ", ".join(["steps", *map(str, wiener)])
+        raise ValueError(f"increments must have shape ({expected}) for this diffusion; got {increments.shape}.")
 
     def advance(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
         i, dw = inputs
@@ -88,12 +92,17 @@ def solve(
     return jax.lax.scan(advance, start, (jnp.arange(len(increments), dtype=float), increments))[1]
 
 
-def _check_shapes(drift: Field, diffusion: Field, theta: Array, start: Array, method: str) -> bool:
-    """Check what drift and diffusion return; say whether the noise is general."""
-    time = jnp.zeros((), dtype=float)
-    slope, spread = (jnp.shape(jax.eval_shape(field, start, time, theta)) for field in (drift, diffusion))
+def _check_method(method: str) -> None:
+    if method not in ("euler", "milstein"):
+        raise ValueError(f'method must be "euler" or "milstein"; got {method!r}. sdeint\'s are in sde_from_numpy.')
+
+
+def _noise(drift: Field, diffusion: Field, theta: Array, start: Array, method: str) -> tuple[bool, tuple[int, ...]]:
+    """Check what drift and diffusion return; say whether the noise is general, and the shape of dW."""
     if start.ndim > 1:
         raise ValueError(f"start must be a scalar or a vector; got shape {start.shape}.")
+    time = jnp.zeros((), dtype=float)
+    slope, spread = (jnp.shape(jax.eval_shape(field, start, time, theta)) for field in (drift, diffusion))
     if slope != start.shape:
         raise ValueError(f"drift must return the state's shape, {start.shape}; got {slope}.")
     general = start.ndim == 1 and len(spread) == 2 and spread[0] == start.shape[0]
@@ -105,7 +114,7 @@ def _check_shapes(drift: Field, diffusion: Field, theta: Array, start: Array, me
             f'method "milstein" needs scalar or diagonal noise; diffusion returns a matrix of shape {spread}. '
             'Use "euler", or return a vector if each coordinate has a noise of its own.'
         )
-    return general
+    return general, spread[1:] if general else spread
 
 
 def sde(
@@ -142,14 +151,12 @@ def sde(
         (2, 20)
     """
     _check_steps(points, duration, substeps)
-    if method not in ("euler", "milstein"):
-        raise ValueError(f'method must be "euler" or "milstein"; got {method!r}. sdeint\'s are in sde_from_numpy.')
+    _check_method(method)
     step, steps = duration / points / substeps, points * substeps
 
     def draw(key: Array, theta: Float[Array, "d"]) -> Float[Array, "points *state"]:
         first = jnp.asarray(start(theta) if callable(start) else start, dtype=float)
-        spread = jnp.shape(jax.eval_shape(diffusion, first, jnp.zeros((), dtype=float), theta))
-        wiener = spread[1:] if len(spread) == 2 else spread
+        _, wiener = _noise(drift, diffusion, theta, first, method)
         increments = np.sqrt(step) * jax.random.normal(key, (steps, *wiener), dtype=theta.dtype)
         return solve(drift, diffusion, theta, first, increments, step, method)[substeps - 1 :: substeps]
 
@@ -186,7 +193,8 @@ def sde_from_numpy(
 
     Raises:
         ImportError: if sdeint is not installed.
-        ValueError: if an argument is out of range; a shape that does not fit is reported by sdeint at the first path.
+        ValueError: if an argument is out of range. A shape that does not fit shows at the first path, as an error of
+            sdeint.
 
     Example:
         >>> def drift(x, t, theta):
@@ -223,5 +231,5 @@ def sde_from_numpy(
 
 def _check_steps(points: int, duration: float, substeps: int) -> None:
     check_grid(points, duration)
-    if not float(substeps).is_integer() or substeps < 1:
+    if not isinstance(substeps, (int, np.integer)) or substeps < 1:
         raise ValueError(f"substeps must be a whole number, at least 1; got {substeps}.")

@@ -15,7 +15,6 @@ import pytest
 from scipy import stats
 
 from avo.simulators import cir, geometric_brownian, merton, ornstein_uhlenbeck, sde, sde_from_numpy
-from avo.simulators.cir import noncentral_chi2
 from avo.simulators.problem import Problem
 from avo.simulators.sde import SDEINT, solve
 
@@ -68,10 +67,12 @@ RATE, MEAN, SIGMA = 1.7, -0.6, 0.8
 @pytest.mark.parametrize("start", [None, 2.1])
 def test_ornstein_uhlenbeck_law(start: float | None) -> None:
     dt, n = 0.35, 4000
-    x = draw(ornstein_uhlenbeck(points=6, duration=6 * dt, start=start), [RATE, MEAN, SIGMA], n)
+    problem = ornstein_uhlenbeck(points=6, duration=6 * dt, start=start)
+    x = draw(problem, [RATE, MEAN, SIGMA], n)
     stationary = SIGMA / math.sqrt(2 * RATE)
     away = 0.0 if start is None else (start - MEAN) * np.exp(-RATE * dt * np.arange(1, 7))
     spread = stationary * (1.0 if start is None else np.sqrt(1 - np.exp(-2 * RATE * dt * np.arange(1, 7))))
+    assert np.allclose(problem.mean(np.array([RATE, MEAN, SIGMA])), MEAN + away, rtol=1e-12)
     z = (x - MEAN - away) / spread
     for i in (0, 1, 5):
         assert agrees(z[:, i], stats.norm.cdf)
@@ -125,23 +126,12 @@ def test_ornstein_uhlenbeck_estimate_without_a_rate_is_nan() -> None:
 
 # --- Cox-Ingersoll-Ross -------------------------------------------------------------------------------------------
 
-CHI2 = [(0.2, 0.0), (0.3, 2.1), (0.9, 60.0), (1.0, 3.7), (1.6, 0.0), (1.6, 0.8), (5.3, 1000.0)]
-
-
-def test_noncentral_chi2() -> None:
-    n = 2000
-    df, nc = jnp.array(CHI2).T
-    sample = jax.jit(jax.vmap(jax.vmap(noncentral_chi2, (0, None, None)), (0, 0, 0)))
-    for row, (k, shift) in zip(sample(jax.random.split(KEY, (len(CHI2), n)), df, nc), CHI2, strict=True):
-        row = np.asarray(row)
-        assert agrees(row, stats.ncx2(k, shift).cdf if shift else stats.chi2(k).cdf)
-        assert abs(row.mean() - k - shift) < 5 * math.sqrt(2 * (k + 2 * shift) / n)
-
-
 four_steps = jax.jit(cir(points=4, duration=1.0).simulate)
 
 
-@pytest.mark.parametrize("theta", [(1.7, 0.9, 0.6), (0.8, 0.3, 1.4)], ids=["Feller", "touching zero"])
+@pytest.mark.parametrize(
+    "theta", [(1.7, 0.9, 0.6), (0.8, 0.3, 1.4), (0.3, 4.1, 0.1)], ids=["Feller", "touching zero", "calm"]
+)
 def test_cir_law(theta: tuple[float, float, float]) -> None:
     rate, mean, sigma = theta
     dt, n = 0.25, 1500
@@ -427,8 +417,9 @@ def test_sdeint_takes_vectors_and_matrices() -> None:
     error = np.sqrt((np.outer(np.diag(cov), np.diag(cov)) + cov**2) / n)
     assert np.all(np.abs(x[:, -1].mean(axis=0) - [1.0, -2.0]) < 5 * np.sqrt(np.diag(cov) / n))
     assert np.all(np.abs(np.cov(x[:, -1].T) - cov) < 5 * error)
-    diagonal = sde_from_numpy(lambda x, t, theta: -x, lambda x, t, theta: 0.1 * x, [1.0, -2.0], 3, method="stratHeun")
-    assert diagonal(KEY, np.array([[1.0]])).shape == (1, 3, 2)
+    own = sde_from_numpy(lambda x, t, theta: 0 * x, lambda x, t, theta: theta, [0.0, 0.0], 2, 1.3, 1, "itoEuler")
+    ends = own(KEY, np.tile([0.5, 2.0], (n, 1)))[:, -1] / (math.sqrt(1.3) * np.array([0.5, 2.0]))
+    assert agrees(ends, stats.norm.cdf) and uncorrelated(ends[:, 0], ends[:, 1])
 
 
 def test_without_sdeint_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -467,6 +458,14 @@ def constant(value):
 def test_shapes_that_do_not_fit(drift, noise, start, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         sde(drift, noise, start, **options)(KEY, jnp.ones((2, 1)))
+
+
+def test_increments_that_do_not_fit() -> None:
+    field = constant([1.0, 2.0])
+    with pytest.raises(ValueError, match=r"increments must have shape \(steps, 2\) .*; got \(7, 1\)"):
+        solve(field, field, GROWTH, [0.0, 1.0], jnp.ones((7, 1)), 0.1)
+    with pytest.raises(ValueError, match="method must be"):
+        solve(field, field, GROWTH, [0.0, 1.0], jnp.ones((7, 2)), 0.1, "heun")
 
 
 @pytest.mark.parametrize(

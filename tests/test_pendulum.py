@@ -143,6 +143,15 @@ def test_period(angle: float, ratio: float) -> None:
     assert np.allclose(path[0, 1], -2.0 * W0 * math.sin(angle / 2.0), rtol=1e-12)
 
 
+def test_exact_solution_released_nearly_upright() -> None:
+    angle = math.pi - 1e-5  # 1 - k^2 = 2.5e-11 must keep its digits
+    quarter = float(ellipk(math.sin((math.pi - angle) / 2.0) ** 2)) / W0
+    assert math.isclose(quarter * W0, math.log(4.0 / 5e-6), rel_tol=1e-9)  # K near the separatrix
+    path = exact_path(W0_SQ, angle, 0.0, quarter * np.array([1.0, 2.0, 3.0, 8.0]))
+    assert np.allclose(path[:, 0], [0.0, -angle, 0.0, angle], rtol=0, atol=1e-8)
+    assert np.allclose(path[[0, 2], 1], [-2.0 * W0, 2.0 * W0], rtol=1e-8)
+
+
 def test_exact_solution_of_small_swings() -> None:
     times = np.linspace(0.0, 3.0, 40)
     harmonic = 1e-5 * (np.cos(W0 * times) + 0.7 * np.sin(W0 * times))
