@@ -1,41 +1,116 @@
 """Ready-made simulators: one system per file, each a factory that returns a `Problem`.
 
-`names()` lists the registry, `get(name, **options)` builds a problem by name; its `summary` describes it in a line.
+`names()` lists the registry, `find("series", "discrete")` those that have all these tags, `get(name, **options)` builds
+a problem by name; its `summary` describes it in a line. Each problem has one tag for the form of x, `scalar`, `vector`,
+`series` or `image`, and others for what it is about; `TAGS` explains those that do not explain themselves.
 """
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import cache
 
 from avo.simulators.brownian import brownian
+from avo.simulators.detector import detector
 from avo.simulators.ecg import ecg
-from avo.simulators.epem import epem
+from avo.simulators.epem import epem, epem2
+from avo.simulators.g_and_k import g_and_k
 from avo.simulators.linear5 import linear5
+from avo.simulators.ma2 import ma2
+from avo.simulators.mg1 import mg1
 from avo.simulators.pendulum import pendulum
 from avo.simulators.poisson import poisson
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.ricker import ricker
 
 __all__ = [
-    "Axis", "Problem", "brownian", "ecg", "epem", "get", "linear5", "names", "pendulum", "poisson", "vectorize",
+    "TAGS", "Axis", "Problem", "brownian", "detector", "ecg", "epem", "epem2", "find", "g_and_k", "get", "linear5",
+    "ma2", "mg1", "names", "pendulum", "poisson", "ricker", "tags", "vectorize",
 ]  # fmt: skip
 
 _FACTORIES: dict[str, Callable[..., Problem]] = {
     "brownian": brownian,
+    "detector": detector,
     "ecg": ecg,
     "epem": epem,
+    "epem2": epem2,
+    "g_and_k": g_and_k,
     "linear5": linear5,
+    "ma2": ma2,
+    "mg1": mg1,
     "pendulum": pendulum,
     "poisson": poisson,
+    "ricker": ricker,
 }
 
 
-def names() -> tuple[str, ...]:
-    """Names of the registered simulators, in alphabetical order.
+TAGS = {
+    "scalar": "one number per observation",
+    "vector": "numbers in no particular order",
+    "series": "numbers in the order of time or place, one or several channels",
+    "image": "a grid of pixels",
+    "discrete": "whole numbers",
+    "population": "one observation tells of every parameter: made for target='population'",
+    "unidentified": "observations do not decide every parameter",
+    "published": "published with adversarial variational optimization",
+    "benchmark": "a standard task of likelihood-free inference",
+}
+
+
+@cache
+def _tags(name: str) -> frozenset[str]:
+    return frozenset(get(name).tags)
+
+
+def tags() -> tuple[str, ...]:
+    """Tags of the registered simulators, in alphabetical order; `TAGS` says what some of them mean.
 
     Example:
-        >>> "brownian" in names()
+        >>> {"series", "image", "discrete"} <= set(tags())
         True
     """
-    return tuple(sorted(_FACTORIES))
+    return tuple(sorted(frozenset().union(*map(_tags, _FACTORIES))))
+
+
+def names(tag: str | None = None) -> tuple[str, ...]:
+    """Names of the registered simulators, in alphabetical order.
+
+    Args:
+        tag: one of `tags()`; None: all simulators.
+
+    Returns:
+        The names.
+
+    Raises:
+        ValueError: if no simulator has the tag; the message lists those there are.
+
+    Example:
+        >>> "brownian" in names() and "brownian" in names("series")
+        True
+        >>> "detector" in names("image")
+        True
+    """
+    return find() if tag is None else find(tag)
+
+
+def find(*wanted: str) -> tuple[str, ...]:
+    """Names of the registered simulators that have all of these tags, in alphabetical order.
+
+    Args:
+        *wanted: of `tags()`.
+
+    Returns:
+        The names; none where no simulator has all of them.
+
+    Raises:
+        ValueError: if no simulator has one of the tags; the message lists those there are.
+
+    Example:
+        >>> "ricker" in find("series", "discrete")
+        True
+    """
+    if unknown := [tag for tag in wanted if tag not in tags()]:
+        raise ValueError(f"tag must be one of {', '.join(tags())}; got {', '.join(map(repr, unknown))}.")
+    return tuple(name for name in sorted(_FACTORIES) if _tags(name).issuperset(wanted))
 
 
 def get(name: str, **options: object) -> Problem:

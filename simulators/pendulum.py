@@ -143,5 +143,5 @@ def pendulum(
         quantity="angle",
         unit="rad",
         mean=mean,
-        tags=("series", "physics"),
+        tags=("series", "physics", "population"),
     )
