@@ -55,5 +55,5 @@ def brownian(points: int = 64, duration: float = 1.0) -> Problem:
         quantity="X",
         mle=mle,
         mean=mean,
-        tags=("series", "diffusion"),
+        tags=("series", "diffusion", "population"),
     )

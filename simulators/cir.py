@@ -86,5 +86,5 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         axes=(Axis("time", "yr", times),),
         quantity="X",
         mean=average,
-        tags=("series", "diffusion", "finance"),
+        tags=("series", "diffusion", "finance", "population"),
     )

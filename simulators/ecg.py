@@ -266,5 +266,5 @@ def ecg(
         quantity="voltage",
         unit="mV",
         mean=mean,
-        tags=("series", "medicine"),
+        tags=("series", "medicine", "population"),
     )

@@ -73,5 +73,5 @@ def geometric_brownian(points: int = 252, duration: float = 1.0, start: float = 
         quantity="price",
         mle=mle,
         mean=mean,
-        tags=("series", "diffusion", "finance"),
+        tags=("series", "diffusion", "finance", "population"),
     )

@@ -100,5 +100,5 @@ def ornstein_uhlenbeck(points: int = 64, duration: float = 6.4, start: float | N
         quantity="X",
         mle=mle,
         mean=average,
-        tags=("series", "diffusion"),
+        tags=("series", "diffusion", "population"),
     )

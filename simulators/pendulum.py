@@ -347,7 +347,7 @@ def pendulum(
         quantity="angle",
         unit="rad",
         mean=mean,
-        tags=("series", "physics"),
+        tags=("series", "physics", "population"),
     )
 
 

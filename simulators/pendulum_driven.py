@@ -132,5 +132,5 @@ def pendulum_driven(
         quantity="angle",
         unit="rad",
         mean=mean,
-        tags=("series", "physics", "chaos"),
+        tags=("series", "physics", "chaos", "population"),
     )

@@ -118,5 +118,5 @@ def pendulum_stochastic(
         axes=(Axis("time", "s", dt * np.arange(1, points + 1)),),
         quantity="angle",
         unit="rad",
-        tags=("series", "physics", "diffusion"),
+        tags=("series", "physics", "diffusion", "population"),
     )

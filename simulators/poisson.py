@@ -47,5 +47,5 @@ def poisson() -> Problem:
         quantity="count",
         mle=mle,
         mean=mean,
-        tags=("counts", "published"),
+        tags=("scalar", "discrete", "published"),
     )

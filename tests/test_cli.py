@@ -75,7 +75,7 @@ def test_info_prints_versions_and_devices(avo_command):
     assert "cpu" in lines["devices"].lower() or lines["devices"]
 
 
-@pytest.mark.parametrize("command", ["list", "info", "simulate", "fit"])
+@pytest.mark.parametrize("command", ["list", "info", "simulate", "fit", "gallery"])
 def test_help_documents_every_option(avo_command, command):
     printed = avo_command(command, "--help").stdout
     lines = printed[printed.index("Options:") :].splitlines()[1:]
