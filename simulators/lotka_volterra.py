@@ -90,5 +90,5 @@ def lotka_volterra() -> Problem:
         axes=(Axis("coordinate", "", np.arange(2 * POINTS)),),
         quantity="population",
         mean=mean,
-        tags=("series", "sbibm", "ecology"),
+        tags=("vector", "sbibm", "ecology"),
     )

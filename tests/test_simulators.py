@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 from scipy import stats
 
 import avo.simulators
@@ -24,19 +25,39 @@ KEY = jax.random.key(20)
 every_simulator = pytest.mark.parametrize("name", avo.simulators.names())
 
 
-@functools.cache
-def compiled(name: str) -> tuple[Problem, Callable[..., jax.Array]]:
-    """A registered problem and its simulator, compiled once per shape for all tests."""
-    problem = avo.simulators.get(name)
-    return problem, jax.jit(problem.simulate)
+ROWS = 64  # of every batch: each simulator is compiled once in each precision
+
+
+class Simulator:
+    """A registered problem and its compiled simulator, which counts its traces."""
+
+    def __init__(self, name: str) -> None:
+        self.problem, self.traces = avo.simulators.get(name), 0
+        self.compiled = jax.jit(self._counted)
+
+    def _counted(self, key: jax.Array, theta: jax.Array) -> jax.Array:
+        self.traces += 1
+        return self.problem.simulate(key, theta)
+
+    def __call__(self, theta: ArrayLike, key: jax.Array = KEY) -> jax.Array:
+        """Simulate a batch of ROWS rows."""
+        return self.compiled(key, theta)
+
+    def many(self, theta: jax.Array) -> np.ndarray:
+        """Simulate as many batches as theta has, with a key each."""
+        batches = np.asarray(theta).reshape(-1, ROWS, theta.shape[-1])  # slices of JAX arrays are slow
+        return np.concatenate([self(batch, jax.random.key(i)) for i, batch in enumerate(batches)])
+
+
+simulator = functools.cache(Simulator)
 
 
 def random_thetas(problem: Problem, n: int) -> jax.Array:
     return problem.space.constrain(1.5 * jax.random.normal(jax.random.key(11), (n, problem.space.dim)))
 
 
-def repeat(theta: list[float], n: int) -> jax.Array:
-    return jnp.tile(jnp.array(theta), (n, 1))
+def repeat(theta: list[float] | np.ndarray | jax.Array, n: int) -> jax.Array:
+    return jnp.tile(jnp.asarray(theta, dtype=float), (n, 1))
 
 
 # --- one law, many simulators -------------------------------------------------------------------------------------
@@ -56,90 +77,75 @@ def test_describes_itself(name: str) -> None:
 
 @every_simulator
 def test_shape_and_dtype(name: str) -> None:
-    problem, simulate = compiled(name)
-    x = simulate(KEY, random_thetas(problem, 64))
-    assert x.shape == (64, *problem.x_shape)
+    simulate = simulator(name)
+    problem, x = simulate.problem, simulate(random_thetas(simulate.problem, ROWS))
+    assert x.shape == (ROWS, *problem.x_shape)
     assert x.dtype == jnp.result_type(float)
     assert problem.mle(x) is None or problem.mle(x).shape == (problem.space.dim,)
 
 
 @every_simulator
-def test_key_decides_everything(name: str) -> None:
-    problem, simulate = compiled(name)
-    theta = random_thetas(problem, 64)
-    x = simulate(KEY, theta)
-    assert np.array_equal(x, simulate(KEY, theta))
-    assert not np.array_equal(x, simulate(jax.random.key(21), theta))
+def test_key_decides_everything_in_one_trace(name: str) -> None:
+    simulate = simulator(name)
+    theta = random_thetas(simulate.problem, ROWS)
+    x, before = simulate(theta), simulate.traces
+    assert np.array_equal(x, simulate(theta))
+    assert not np.array_equal(x, simulate(theta, jax.random.key(21)))
+    assert simulate.traces == before
 
 
 @every_simulator
 def test_rows_are_independent(name: str) -> None:
-    problem, simulate = compiled(name)
-    same = repeat(list(problem.theta_true), 64)
-    x = np.asarray(simulate(KEY, same)).reshape(64, -1)
+    simulate = simulator(name)
+    problem = simulate.problem
+    same = repeat(problem.theta_true, ROWS)
+    x = np.asarray(simulate(same)).reshape(ROWS, -1)
     assert len(np.unique(x, axis=0)) > 8
-    changed = np.asarray(simulate(KEY, same.at[5].set(random_thetas(problem, 1)[0]))).reshape(64, -1)
-    others = np.arange(64) != 5
+    changed = np.asarray(simulate(same.at[5].set(random_thetas(problem, 1)[0]))).reshape(ROWS, -1)
+    others = np.arange(ROWS) != 5
     assert np.array_equal(x[others], changed[others])
-    # Under independence the correlation of n neighbouring pairs has standard deviation 1 / sqrt(n).
-    many = np.asarray(simulate(KEY, repeat(list(problem.theta_true), 4001))).reshape(4001, -1)[:, -1]
-    assert abs(np.corrcoef(many[1:], many[:-1])[0, 1]) < 5 / math.sqrt(4000)
+    # Under independence the correlation of n neighbouring pairs, 63 of a batch, has standard deviation 1 / sqrt(n).
+    many = simulate.many(repeat(problem.theta_true, 64 * ROWS)).reshape(64, ROWS, -1)[..., -1]
+    assert abs(np.corrcoef(many[:, 1:].ravel(), many[:, :-1].ravel())[0, 1]) < 5 / math.sqrt(64 * 63)
 
 
 @every_simulator
-def test_batch_of_one_equals_row_of_batch(name: str) -> None:
-    problem, simulate = compiled(name)
-    theta = random_thetas(problem, 64)
-    x = simulate(KEY, theta)
-    # Vectorised and scalar instructions may round the last bits differently.
-    scale = float(jnp.abs(x).max()) * float(jnp.finfo(x.dtype).eps)
-    assert np.allclose(simulate(KEY, theta[:1]), x[:1], rtol=0, atol=64 * scale)
+def test_vmap_and_batches_of_one_equal_rows_of_a_batch(name: str) -> None:
+    simulate = simulator(name)
+    theta, keys = random_thetas(simulate.problem, ROWS), jnp.stack([KEY, jax.random.key(1)])
+    ones = jax.jit(jax.vmap(simulate.problem.simulate))(keys, theta[:2, None])
+    assert ones.shape == (2, 1, *simulate.problem.x_shape)
+    other = simulate(theta[np.r_[1, 0, 2:ROWS]], keys[1])  # its first row is that of theta[1]
+    for one, x in zip(ones, (simulate(theta), other), strict=True):
+        # Vectorised and scalar instructions may round the last bits differently.
+        scale = float(jnp.abs(x).max()) * float(jnp.finfo(x.dtype).eps)
+        assert np.allclose(one, x[:1], rtol=0, atol=256 * scale)
 
 
 @every_simulator
 def test_finite_over_the_space_and_at_its_edges(name: str) -> None:
-    problem, simulate = compiled(name)
+    simulate = simulator(name)
+    problem = simulate.problem
     with jax.enable_x64(False):  # as users run
-        x = simulate(KEY, random_thetas(problem, 10_000))
+        x = simulate.many(random_thetas(problem, 157 * ROWS))  # 10,048 thetas
         assert x.dtype == jnp.float32
-        assert jnp.isfinite(x).all()
-        edges = jnp.where(jax.random.bernoulli(KEY, shape=(10_000, problem.space.dim)), 40.0, -40.0)
-        assert jnp.isfinite(simulate(KEY, problem.space.constrain(edges))).all()
-
-
-@every_simulator
-def test_one_trace_under_jit_and_vmap(name: str) -> None:
-    problem = avo.simulators.get(name)
-    traces = 0
-
-    def counted(key: jax.Array, theta: jax.Array) -> jax.Array:
-        nonlocal traces
-        traces += 1
-        return problem.simulate(key, theta)
-
-    simulate = jax.jit(counted)
-    theta = random_thetas(problem, 128).reshape(2, 64, -1)
-    x = simulate(KEY, theta[0])
-    simulate(jax.random.key(1), theta[1])
-    assert traces == 1
-    keys = jnp.stack([KEY, jax.random.key(1)])
-    batches = jax.jit(jax.vmap(problem.simulate))(keys, theta)
-    assert batches.shape == (2, 64, *problem.x_shape)
-    tolerance = 256 * float(jnp.finfo(x.dtype).eps) * float(jnp.abs(x).max())
-    assert np.allclose(batches[0], x, rtol=0, atol=tolerance)
+        assert np.isfinite(x).all()
+        edges = jnp.where(jax.random.bernoulli(KEY, shape=(16 * ROWS, problem.space.dim)), 40.0, -40.0)
+        assert np.isfinite(simulate.many(problem.space.constrain(edges))).all()
 
 
 @every_simulator
 def test_mean_is_the_average(name: str) -> None:
-    problem, simulate = compiled(name)
-    if problem.mean is None:
+    simulate = simulator(name)
+    if simulate.problem.mean is None:
         pytest.skip(f"the mean of {name} is not known without simulating")
-    for theta in random_thetas(problem, 3):
-        x = np.asarray(simulate(KEY, repeat(list(theta), 10_000)), dtype=np.float64)
-        mean = problem.mean(theta)
-        assert mean.shape == problem.x_shape
+    n = 100 * ROWS
+    for theta in random_thetas(simulate.problem, 3):
+        x = np.asarray(simulate.many(repeat(theta, n)), dtype=np.float64)
+        mean = simulate.problem.mean(theta)
+        assert mean.shape == simulate.problem.x_shape
         rounding = 1e-5 * np.abs(x).max()
-        assert np.all(np.abs(x.mean(axis=0) - mean) < 5 * x.std(axis=0) / math.sqrt(10_000) + rounding)
+        assert np.all(np.abs(x.mean(axis=0) - mean) < 5 * x.std(axis=0) / math.sqrt(n) + rounding)
 
 
 def test_registry() -> None:
@@ -154,7 +160,7 @@ def test_unknown_name_suggests_the_nearest(wrong: str, near: str) -> None:
 
 
 def test_unknown_name_without_a_near_one_lists_all() -> None:
-    with pytest.raises(ValueError, match="Known: brownian, ") as error:
+    with pytest.raises(ValueError, match="Known: bernoulli_glm, brownian, ") as error:
         avo.simulators.get("xyzzy")
     assert "Did you mean" not in str(error.value)
 
