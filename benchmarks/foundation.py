@@ -34,7 +34,8 @@ from scipy.special import logit
 
 import avo
 from avo import critics, simulators
-from avo.benchmarks import cells, simulators_dynamics
+from avo.benchmarks import cells
+from avo.benchmarks import simulators as races
 from avo.benchmarks.cells import Study
 from avo.simulators import Problem
 from avo.simulators.ecg import FIFTEEN
@@ -202,7 +203,8 @@ def speed(_: str, repeats: int) -> dict[str, Any]:
     pairs = [(whole_fit(), bare()) for _ in range(repeats)]
     compile_seconds -= budget / np.median([a for a, _ in pairs])
 
-    paths = simulators_dynamics.diffusion("brownian", "itoEuler", repeats)
+    race = races.diffusion("brownian", "itoEuler")
+    paths = [(races.rate(race.ours, i), races.rate(race.theirs, i)) for i in range(repeats)]
     ratio = lambda rows: float(np.median([a / b for a, b in rows]))  # noqa: E731
     return {
         "fit_calls_per_second": float(np.median([a for a, _ in pairs])),
@@ -211,8 +213,8 @@ def speed(_: str, repeats: int) -> dict[str, Any]:
         "fit_over_bare_by_updates": ratio(pairs) * settings.critic_steps * settings.batch / settings.calls,
         "first_fit_calls_per_second": first,
         "compile_seconds": float(compile_seconds),
-        "paths_per_second": paths["ours"],
-        "paths_over_sdeint": paths["ratio"],
+        "paths_per_second": float(np.median([a for a, _ in paths])),
+        "paths_over_sdeint": ratio(paths),
     }
 
 

@@ -96,7 +96,7 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
     size = TIMES if summary == "raw" else 1 + LAGS
     return Problem(
         name="bernoulli_glm",
-        summary="spikes of a neuron that filters a known stimulus, as their sufficient statistic",
+        summary="spikes of a neuron that filters a known stimulus, summarised",
         simulate=vectorize(draw),
         space=Space(**{name: Real(0.0, float(s)) for name, s in zip(names, sd, strict=True)}),
         # Of sbibm's observation 1.
