@@ -21,8 +21,10 @@ waveform (`Problem.mean`) beside that of its parameters.
 
 The model is our reading of a formula shown in a talk by A. Honchar; no published source of it is known. Its relatives
 are the Gaussian pulse decomposition of Suppappola, Sun and Chiaramida (1997) and the Gaussian combination model of
-Parvaneh and Pashna (Computing in Cardiology 2007). T2 and the plateau are our additions. Ranges and defaults suit
-lead II.
+Parvaneh and Pashna (Computing in Cardiology 2007). T2 and the plateau are our additions.
+
+Limits: defaults and their ranges suit a healthy lead II. `WIDE` has ranges for beats of patients; within them, with T2
+and the plateau free, the model explains at least 93 % of the variance of each of ten PTB subjects' median beats.
 """
 
 import math
@@ -40,6 +42,18 @@ from avo.space import Interval, Parameter
 
 SEVEN = ("p_amp", "q_amp", "r_amp", "s_amp", "t_amp", "t_centre", "t_width")
 FIFTEEN = tuple(f"{wave}_{part}" for wave in "pqrst" for part in ("amp", "centre", "width"))
+
+# Ranges for beats that need not be healthy: `ecg(free=(*WIDE,), ranges=WIDE)`
+WIDE = {
+    "p_amp": (-0.3, 0.5), "p_centre": (-0.25, -0.07), "p_width": (0.01, 0.06),
+    "q_amp": (-1.0, 0.5), "q_centre": (-0.08, -0.01), "q_width": (0.004, 0.03),
+    "r_amp": (-2.0, 3.0), "r_centre": (-0.02, 0.02), "r_width": (0.004, 0.03),
+    "s_amp": (-1.0, 1.0), "s_centre": (0.005, 0.08), "s_width": (0.004, 0.04),
+    "t_amp": (-0.6, 1.0), "t_centre": (0.15, 0.42), "t_width": (0.02, 0.12),
+    "t2_amp": (-0.6, 0.6), "t2_centre": (0.15, 0.45), "t2_width": (0.02, 0.12),
+    "st_amp": (-0.5, 0.5), "st_start": (0.03, 0.1), "st_end": (0.12, 0.35),
+    "offset": (-1.0, 1.0),
+}  # fmt: skip
 
 # wave: (amplitude mV, centre s, width s), each as (low, high, default).
 _WAVES = {
@@ -173,6 +187,7 @@ def ecg(
     window: tuple[float, float] = (-0.3, 0.5),
     *,
     values: Mapping[str, float] | None = None,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
     infarction: bool = False,
     noise: str | Sequence[str] | Mapping[str, float] = "white",
     mains: float = 50.0,
@@ -193,6 +208,7 @@ def ecg(
         rate: sampling rate, in Hz.
         window: first time and end, in s after the R peak.
         values: name -> value in place of the default: fixed there, or the truth where the parameter is free.
+        ranges: name -> (low, high) in place of the default range, e.g. `WIDE`.
         infarction: an infarcted beat, in ranges that hold the normal one too: Q 0.35 mV deep and 44 ms broad (4
             widths), ST raised by 0.2 mV, T inverted. ST raised by 0.1 mV in two neighbouring leads other than V2 and V3
             counts as a sign of infarction (Fourth Universal Definition of Myocardial Infarction, 2018).
@@ -231,6 +247,10 @@ def ecg(
         raise ValueError(f"orders must map waves of p, q (if single), r, s, t, t2 to 0, 1 or 2; got {orders}.")
     added = make_noise(noise, snr, rate, mains)
     known = _ranges(waves, infarction) | {"offset": (Interval(-0.1, 0.1, unit="mV"), 0.0)} | added.known
+    if not set(ranges or {}) <= set(known):
+        raise ValueError(f"ranges must name parameters out of {', '.join(known)}; got {ranges!r}.")
+    for name, (low, high) in (ranges or {}).items():
+        known[name] = Interval(low, high, unit=known[name][0].unit), known[name][1]
     if free is None:
         free = SEVEN if q == "single" else (SEVEN[0], "q1_amp", "q2_amp", *SEVEN[2:])
         free = (*free, "st_amp") if infarction else free

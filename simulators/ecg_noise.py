@@ -30,6 +30,7 @@ from jaxtyping import Array, ArrayLike, Float
 from avo.space import Interval, Parameter
 
 WANDER, MUSCLE = (0.05, 0.5), (20.0, 150.0)  # Hz
+FEW = 64  # lines at most that are summed one by one
 # kind -> the parameter that holds its signal-to-noise ratio, and its range where it is free
 PARAMETERS = {
     "white": ("snr", Interval(15.0, 35.0, unit="dB")),
@@ -64,22 +65,23 @@ def unit_noise(kind: str, key: Array, points: int, rate: float, mains: float = 5
         # Whole turns are taken off in double precision: single precision would lose the phase in long records.
         turns = np.mod(mains * np.arange(points) / rate, 1.0)
         return math.sqrt(2.0) * jnp.sin(jnp.asarray(2.0 * math.pi * turns, dtype=float) + phase)
-    return (_few_lines if kind == "wander" else _many_lines)(key, points, rate)
-
-
-def _few_lines(key: Array, points: int, rate: float) -> Float[Array, "points"]:
-    """Baseline wander: so few lines that they are summed one by one."""
-    low, high = WANDER
+    low, high = WANDER if kind == "wander" else MUSCLE
     lines = max(16, math.ceil(2 * (high - low) * points / rate))
+    if lines <= FEW:
+        return _few_lines(key, points, rate, low, high, lines)
+    return _many_lines(key, points, rate, low, high)
+
+
+def _few_lines(key: Array, points: int, rate: float, low: float, high: float, lines: int) -> Float[Array, "points"]:
+    """Sum lines one by one: the wander of a beat needs 16, for which a transform would be 100 times as long."""
     f = low + (high - low) * (np.arange(lines) + 0.5) / lines
     angle = 2.0 * math.pi * f * np.arange(points)[:, None] / rate
     a, b = jax.random.normal(key, (2, lines)) / math.sqrt(lines)
     return jnp.asarray(np.cos(angle), dtype=float) @ a + jnp.asarray(np.sin(angle), dtype=float) @ b
 
 
-def _many_lines(key: Array, points: int, rate: float) -> Float[Array, "points"]:
-    """Muscle noise: an inverse Fourier transform of twice the record's length sums the lines."""
-    low, high = MUSCLE
+def _many_lines(key: Array, points: int, rate: float, low: float, high: float) -> Float[Array, "points"]:
+    """Sum more lines by an inverse Fourier transform of twice the record's length."""
     length = 2 * max(points, math.ceil(rate / low))
     f = np.arange(length // 2 + 1) * rate / length
     inside = (f >= low) & (f <= high) & (f < rate / 2)

@@ -15,7 +15,7 @@ import pytest
 from scipy import integrate, optimize, signal, special, stats
 
 from avo.simulators import ecgsyn as make_ecgsyn
-from avo.simulators.ecg import FIFTEEN, SEVEN, ecg, gaussian_wave, plateau, waveform
+from avo.simulators.ecg import FIFTEEN, SEVEN, WIDE, ecg, gaussian_wave, plateau, waveform
 from avo.simulators.ecg_noise import make_noise, unit_noise
 from avo.simulators.ecgsyn import DOWER, GAIN, LEADS, WAVES, heights, lead_gains, line_offsets, rr_interval
 from avo.simulators.problem import Problem
@@ -334,36 +334,19 @@ def median_beat(record: np.ndarray, lead: np.ndarray, fs: int) -> np.ndarray:
     return np.median([lead[i - before : i + after] for i in peaks], axis=0)
 
 
-# part of a wave: (start, least, most), as wide as all ten subjects need
-BOUNDS = {
-    "p_amp": (0.1, -0.3, 0.5), "p_centre": (-0.16, -0.25, -0.07), "p_width": (0.025, 0.01, 0.06),
-    "q_amp": (-0.1, -1.0, 0.5), "q_centre": (-0.03, -0.08, -0.01), "q_width": (0.01, 0.004, 0.03),
-    "r_amp": (0.9, -2.0, 3.0), "r_centre": (0.0, -0.02, 0.02), "r_width": (0.01, 0.004, 0.03),
-    "s_amp": (-0.25, -1.0, 1.0), "s_centre": (0.03, 0.005, 0.08), "s_width": (0.01, 0.004, 0.04),
-    "t_amp": (0.2, -0.6, 1.0), "t_centre": (0.29, 0.15, 0.42), "t_width": (0.05, 0.02, 0.12),
-    "t2_amp": (0.05, -0.6, 0.6), "t2_centre": (0.3, 0.15, 0.45), "t2_width": (0.06, 0.02, 0.12),
-    "st_amp": (0.02, -0.5, 0.5), "st_start": (0.05, 0.03, 0.1), "st_end": (0.2, 0.12, 0.35),
-    "offset": (0.0, -1.0, 1.0),
-}  # fmt: skip
-
-
-def explained_shares(beats: list[np.ndarray], t: np.ndarray, starts: int) -> list[float]:
-    """Fractions of the variances of beats that the waveform explains at its bounded least-squares fit."""
-    first, low, high = np.array(list(BOUNDS.values())).T
+def explained_shares(beats: list[np.ndarray], problem: Problem, begin: np.ndarray, starts: int) -> list[float]:
+    """Fractions of the variances of beats that a problem's mean explains at its least-squares fit inside its space."""
+    low, high = np.array([parameter.support for parameter in problem.space]).T
     width = high - low
-
-    def residual(theta: jax.Array, beat: jax.Array) -> jax.Array:
-        values = {name: theta[i] for i, name in enumerate(BOUNDS)}
-        return waveform(t, values) + values["offset"] - beat
-
-    residual_of, slope_of = jax.jit(residual), jax.jit(jax.jacfwd(residual))
-    jitter = 0.15 * width * np.random.default_rng(0).normal(size=(starts, len(first)))
-    begins = [first, *np.clip(first + jitter, low + 1e-3 * width, high - 1e-3 * width)[1:]]
+    residual = jax.jit(lambda theta, beat: problem.mean(theta) - beat)
+    slope = jax.jit(jax.jacfwd(lambda theta, beat: problem.mean(theta) - beat))
+    jitter = 0.15 * width * np.random.default_rng(0).normal(size=(starts, len(begin)))
+    begins = [begin, *np.clip(begin + jitter, low + 1e-3 * width, high - 1e-3 * width)[1:]]
     shares = []
     for beat in beats:
         fits = [
             optimize.least_squares(
-                residual_of, begin, slope_of, bounds=(low, high), x_scale=width, max_nfev=200, args=(beat,)
+                residual, begin, slope, bounds=(low, high), x_scale=width, max_nfev=200, args=(beat,)
             )
             for begin in begins
         ]
@@ -372,15 +355,34 @@ def explained_shares(beats: list[np.ndarray], t: np.ndarray, starts: int) -> lis
 
 
 def test_ecg_fits_recorded_beats(shared_data: Path) -> None:
-    """Lead II of ten PTB subjects: P, Q, R, S, T, T2, ST and offset."""
+    """Lead II of ten PTB subjects: P, Q, R, S, T, T2, ST and offset, each within its range of `WIDE`."""
     archive = np.load(shared_data / "ecg" / "ptb_10subjects_15lead.npz")
     fs, two = int(archive["fs"]), list(archive["leads"]).index("ii")
     records = archive["adu"] / float(archive["gain"])
     beats = [median_beat(record, record[two], fs) for record in records]
-    t = np.arange(round(-0.3 * fs), round(0.5 * fs)) / fs
-    shares = explained_shares([beat - np.median(beat) for beat in beats], t, starts=3)
+    problem = ecg(free=(*WIDE,), ranges=WIDE, rate=float(fs))
+    begin = problem.theta_true + np.array([0.02 if name in ("t2_amp", "st_amp") else 0.0 for name in WIDE])
+    shares = explained_shares([beat - np.median(beat) for beat in beats], problem, begin, starts=3)
     assert len(shares) == 10
     assert min(shares) >= 0.93, np.round(shares, 3)
+
+
+def test_ranges_replace_the_defaults() -> None:
+    problem = ecg(free=("r_amp", "snr"), ranges={"snr": (3.0, 50.0), "t_amp": (-9.0, 9.0)})
+    assert [parameter.support for parameter in problem.space] == [(0.4, 2.0), (3.0, 50.0)]
+    assert problem.space.units == ("mV", "dB")
+    with pytest.raises(ValueError, match="ranges must name parameters out of p_amp, .* got"):
+        ecg(ranges={"u_amp": (0.0, 1.0)})
+
+
+def test_wander_of_a_long_strip_has_unit_power_in_its_band() -> None:
+    """300 s at 250 Hz, summed by a transform: 270 lines in 0.45 Hz, each with two squares of unit normals."""
+    n = np.asarray(unit_noise("wander", jax.random.key(8), 75_000, 250.0))
+    power, f = np.abs(np.fft.rfft(n * np.hanning(75_000))) ** 2, np.fft.rfftfreq(75_000, 1 / 250.0)
+    inside = (f > 0.05 - 0.01) & (f < 0.5 + 0.01)
+    assert power[~inside].sum() < 1e-3 * power.sum()
+    # At least 270 lines, of which half a record sees as many degrees of freedom: variance 2 / 270
+    assert abs(np.mean(n**2) - 1) < 5 * math.sqrt(2 / 270)
 
 
 # --- ecgsyn: the equation -------------------------------------------------------------------------------------------

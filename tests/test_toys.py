@@ -332,7 +332,7 @@ def test_rivals_of_the_speed_benchmark_draw_from_the_same_law() -> None:
 
 def test_report_of_the_speed_benchmark_takes_medians_of_turns() -> None:
     turns = [{"task": "sir against loops", "rival": "NumPy", "ours": 10.0 * r, "theirs": 2.0} for r in (1, 9, 2)]
-    assert rivals.report(turns).splitlines()[2:] == ["| sir against loops | 20 | NumPy | 2.0 | 10 (5 .. 45) |  |"]
+    assert rivals.report(turns).splitlines()[2:] == ["| sir against loops | 20 | NumPy | 2.0 | 10 (5.0 .. 45) |  |"]
     assert set(rivals.RACES) >= {"brownian", "ecgsyn, 1 lead", "pendulum, exact", "mg1 against arrays"}
 
 
