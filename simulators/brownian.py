@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_grid, vectorize
 from avo.space import Interval, LogInterval, Space
 
 
@@ -23,12 +23,16 @@ def brownian(points: int = 64, duration: float = 1.0) -> Problem:
     Returns:
         `Problem` with parameters mu (1/s) and sigma (1/sqrt(s)); x has shape (points,).
 
+    Raises:
+        ValueError: if an argument is out of range.
+
     Example:
         >>> problem = brownian()
         >>> x = problem.simulate(jax.random.key(0), jnp.array([[0.8, 0.5]]))
         >>> x.shape
         (1, 64)
     """
+    check_grid(points, duration)
     dt = duration / points
     times = dt * np.arange(1, points + 1)
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from avo.simulators.ornstein_uhlenbeck import average
 from avo.simulators.problem import Axis, Problem, check_grid, vectorize
 from avo.space import LogInterval, Space
 
@@ -67,11 +68,6 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         first = jax.random.gamma(keys[0], df / 2.0) * sigma**2 / (2.0 * rate)
         return jnp.concatenate([first[None], jax.lax.scan(advance, first, keys[1:])[1]])
 
-    def average(theta: Float[Array, "3"]) -> Float[Array, "points"]:
-        rate, mean, _ = jnp.asarray(theta, dtype=float)
-        away = 0.0 if start is None else start - mean
-        return mean + away * jnp.exp(-rate * jnp.asarray(times, dtype=float))
-
     return Problem(
         name="cir",
         summary="Cox-Ingersoll-Ross process, exact paths of a positive quantity that returns to its mean",
@@ -85,6 +81,6 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         x_shape=(points,),
         axes=(Axis("time", "yr", times),),
         quantity="X",
-        mean=average,
+        mean=average(times, start),
         tags=("series", "diffusion", "finance", "population"),
     )

@@ -32,7 +32,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.epem import quantile
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, check_positive, vectorize
 from avo.space import Interval, Space
 
 _NODES = 6  # of Gauss-Legendre, per side of a pixel
@@ -113,13 +113,11 @@ def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width:
         >>> float(problem.mean(jnp.array([0.5, -0.3, 0.2])).sum().round(3))
         40.0
     """
-    if pixels < 1:
-        raise ValueError(f"pixels must be at least 1; got {pixels}.")
+    check_count("pixels", pixels)
     if not radius**2 > 3:
         raise ValueError(f"radius must be above sqrt(3) cm, the largest offset; got {radius}.")
-    for name, value in {"tracks": tracks, "width": width}.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be above zero; got {value}.")
+    check_positive("tracks", tracks)
+    check_positive("width", width)
     kappa = 1.0 / width**2
     most = int(np.ceil(tracks + 8.0 * np.sqrt(tracks)))
     nodes, weights = _pixel_nodes(pixels)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.simulators.problem import Axis, Problem, check_grid, vectorize
+from avo.simulators.problem import Axis, Problem, check_grid, check_positive, vectorize
 from avo.space import Interval, LogInterval, Space
 
 
@@ -44,8 +44,7 @@ def geometric_brownian(points: int = 252, duration: float = 1.0, start: float = 
         (1, 252)
     """
     check_grid(points, duration)
-    if not (math.isfinite(start) and start > 0):
-        raise ValueError(f"start must be above zero; got {start}.")
+    check_positive("start", start)
     dt = duration / points
     times = dt * np.arange(1, points + 1)
 

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 from scipy import linalg, optimize
 
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, vectorize
 from avo.space import Interval, Space
 
 
@@ -66,7 +66,7 @@ def autocovariances(theta: Float[ArrayLike, "2"]) -> Float[Array, "3"]:
 def ma2(points: int = 100, summaries: bool = False) -> Problem:
     """Series of a moving average of order 2: x_t = e_t + c1 e_{t-1} + c2 e_{t-2}, c1 = ratio (1 + c2).
 
-    `mle` maximises the exact Gaussian likelihood of independent series, numerically.
+    `mle` maximises the exact Gaussian likelihood of independent series within the space, numerically.
 
     Args:
         points: points per series.
@@ -76,15 +76,14 @@ def ma2(points: int = 100, summaries: bool = False) -> Problem:
         `Problem` with parameters ratio and c2 (see `coefficients`); x has shape (points,) or (2,).
 
     Raises:
-        ValueError: if `points` is below 3.
+        ValueError: if `points` is not a whole number, at least 3.
 
     Example:
         >>> problem = ma2()
         >>> problem.simulate(jax.random.key(0), jnp.array([[0.5, 0.2]])).shape
         (1, 100)
     """
-    if points < 3:
-        raise ValueError(f"points must be at least 3; got {points}.")
+    check_count("points", points, least=3)
 
     def draw(key: Array, theta: Float[Array, "2"]) -> Float[Array, "..."]:
         c1, c2 = coefficients(theta)

@@ -17,14 +17,12 @@ from diffusion. No maximum-likelihood estimate is known in closed form.
 Source: Merton (Journal of Financial Economics 3, 1976).
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.simulators.problem import Axis, Problem, check_grid, vectorize
+from avo.simulators.problem import Axis, Problem, check_grid, check_positive, vectorize
 from avo.space import Interval, LogInterval, Space
 
 
@@ -51,8 +49,7 @@ def merton(points: int = 252, duration: float = 1.0, start: float = 1.0) -> Prob
         (1, 252)
     """
     check_grid(points, duration)
-    if not (math.isfinite(start) and start > 0):
-        raise ValueError(f"start must be above zero; got {start}.")
+    check_positive("start", start)
     dt = duration / points
     times = dt * np.arange(1, points + 1)
 

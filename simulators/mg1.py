@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, vectorize
 from avo.space import Interval, Space
 
 
@@ -59,7 +59,7 @@ def mg1(points: int = 50, quantiles: int | None = None) -> Problem:
         (quantiles,).
 
     Raises:
-        ValueError: if `points` is below 1 or `quantiles` below 2.
+        ValueError: if `points` is not a whole number above zero or `quantiles` below 2.
 
     Example:
         >>> problem = mg1()
@@ -68,8 +68,7 @@ def mg1(points: int = 50, quantiles: int | None = None) -> Problem:
         >>> mg1(quantiles=5).x_shape
         (5,)
     """
-    if points < 1:
-        raise ValueError(f"points must be at least 1; got {points}.")
+    check_count("points", points)
     if quantiles is not None and quantiles < 2:
         raise ValueError(f"quantiles must be None or at least 2, the least and the largest time; got {quantiles}.")
     levels = None if quantiles is None else np.linspace(0.0, 1.0, quantiles)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, vectorize
 from avo.space import Interval, LogInterval, Space
 
 
@@ -60,15 +60,14 @@ def ricker(points: int = 50, burn_in: int = 0, summaries: bool = False) -> Probl
         `Problem` with parameters log_r, sigma and phi (no units); x has shape (points,) or (3,).
 
     Raises:
-        ValueError: if `points` is below 1 or `burn_in` below 0.
+        ValueError: if `points` is not a whole number above zero or `burn_in` below 0.
 
     Example:
         >>> problem = ricker()
         >>> problem.simulate(jax.random.key(0), jnp.array([[3.8, 0.3, 10.0]])).shape
         (1, 50)
     """
-    if points < 1:
-        raise ValueError(f"points must be at least 1; got {points}.")
+    check_count("points", points)
     if burn_in < 0:
         raise ValueError(f"burn_in must not be negative; got {burn_in}.")
 

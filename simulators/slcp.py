@@ -55,7 +55,8 @@ def best(x: Float[Array, "m 8"]) -> Float[Array, "5"]:
         x: observations, with shape (m, 8).
 
     Returns:
-        theta with shape (5,); theta5 is not held inside the box.
+        theta with shape (5,), not held inside the box; nan where the points have a variance below 1e-6 or lie nearly on
+        a line.
 
     Example:
         >>> theta = best(jnp.array([[1.0, 2.0, 1.0, 6.0, 3.0, 2.0, 3.0, 6.0]]))  # the corners of a box

@@ -407,7 +407,7 @@ def test_pendulum_free_parameters() -> None:
         ({"free": ("length",)}, "free must name different parameters out of w0_sq, damping, start"),
         ({"free": ("start",), "start": "inputs"}, "out of w0_sq, damping, drag, friction; got"),
         ({"start": "moving"}, "start must be"),
-        ({"points": 0}, "points must be a whole number above zero; got 0"),
+        ({"points": 0}, "points must be at least 1; got 0"),
         ({"duration": -1.0}, "duration must be above zero"),
         ({"noise": -0.1}, "noise must not be negative"),
         ({"fixed": {"length": 0.4}}, "fixed must name parameters that are not free, out of velocity, drag, friction"),
@@ -548,7 +548,7 @@ def test_stochastic_simulator_is_its_path_and_noise() -> None:
             "free must name different parameters out of w0_sq, damping, drive, freq",
         ),
         (driven_problem, {"duration": 0.0}, "duration must be above zero; got 0.0"),
-        (stochastic_problem, {"points": 2.5}, "points must be a whole number above zero; got 2.5"),
+        (stochastic_problem, {"points": 2.5}, "points must be a whole number; got 2.5"),
         (stochastic_problem, {"angle": math.nan}, "angle and velocity must be finite; got angle=nan"),
     ],
 )
