@@ -1,4 +1,12 @@
-"""Brownian motion with drift, X_t = mu t + sigma W_t, drawn exactly on a grid."""
+"""Brownian motion with drift, X_t = mu t + sigma W_t, drawn exactly on a grid.
+
+Identified: mu and sigma. Every point sharpens sigma; mu only gains by the time observed, since over m paths of duration
+T its error is sigma / sqrt(m T) on any grid.
+
+Limits: the start X_0 = 0 is known, the time steps are equal, and there is no measurement noise.
+
+Source: Karatzas and Shreve, Brownian Motion and Stochastic Calculus (1991), chapters 2 and 5.
+"""
 
 import jax
 import jax.numpy as jnp

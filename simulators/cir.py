@@ -9,6 +9,13 @@ chi'^2(df, nc) is the noncentral chi-square, a Poisson mixture of central ones: 
 sigma^2 / (2 rate); the autocorrelation is exp(-rate |lag|). Where df < 2 (Feller's condition fails) the process touches
 zero; the draws are exact there too. No maximum-likelihood estimate is known in closed form.
 
+Identified: all three parameters. sigma comes from the increments, and every point sharpens it; mean is known to near
+sigma sqrt(mean) / (rate sqrt(T)) from a long path of duration T; rate comes from the fall of the autocorrelation, which
+a path of a few times 1 / rate tells badly. Where exp(-rate dt) is near 0 the values are independent, and tell mean and
+sigma^2 / rate only.
+
+Limits: the time steps are equal, and there is no measurement noise.
+
 Source: Cox, Ingersoll and Ross (Econometrica 53, 1985).
 """
 

@@ -6,6 +6,10 @@
 posterior of a single x is N(x, 0.1 I) cut to the box: often at its edges, which are only 3.2 standard deviations from
 the centre.
 
+Identified: each parameter by its own number, to sqrt(0.1) for one observation.
+
+Limits: the likelihood does not know the box: its maximum, `mle`, may lie outside.
+
 Source: the task `gaussian_linear_uniform` of sbibm (Lueckmann, Boelts, Greenberg, Goncalves, Macke, AISTATS 2021).
 """
 

@@ -2,8 +2,12 @@
 
     dS = mu S dt + sigma S dW,    S_t = S_0 exp((mu - sigma^2 / 2) t + sigma W_t)
 
-The logarithm is Brownian motion with drift mu - sigma^2 / 2. The drift is hard to know: its error is sigma / sqrt(T)
+The logarithm is Brownian motion with drift mu - sigma^2 / 2.
+
+Identified: mu and sigma. Every point sharpens sigma. The drift is hard to know: its error is at least sigma / sqrt(T)
 for one path of T years, however many points it has.
+
+Limits: drift and volatility are constant, there are no jumps (see `merton`), and the time steps are equal.
 
 Source: Black and Scholes (Journal of Political Economy 81, 1973).
 """

@@ -14,6 +14,11 @@ which no product of intervals is. The parameters are therefore
 and every pair of them is a point of the triangle and every point a pair (for autoregressions this is Monahan,
 Biometrika 71 (1984) 403). A uniform prior on the triangle has density (1 + c2) / 4 in (ratio, c2).
 
+Identified: ratio and c2, inside the triangle; towards c2 = -1 the ratio matters less and less, as c1 does not grow
+beyond 1 + c2.
+
+Limits: the mean is 0 and the noise has variance 1, both known; the summaries leave out the variance of x.
+
 Source: Marin, Pudlo, Robert and Ryder, Statistics and Computing 22 (2012) 1167; truth (c1, c2) = (0.6, 0.2), that is
 ratio 0.5, and 100 points.
 """

@@ -6,6 +6,12 @@
 Its stationary law is N(mean, sigma^2 / (2 rate)), its autocorrelation exp(-rate |lag|). On a grid it is an AR(1)
 series.
 
+Identified: all three parameters. sigma comes from the increments, and every point sharpens it; mean is known to near
+sigma / (rate sqrt(T)) from a long path of duration T; rate comes from the fall of the autocorrelation, which a path of
+a few times 1 / rate tells badly. Where a is near 0 the values are independent, and tell mean and sigma^2 / rate only.
+
+Limits: the time steps are equal, and there is no measurement noise.
+
 Source: Uhlenbeck and Ornstein (Physical Review 36, 1930).
 """
 

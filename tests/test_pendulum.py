@@ -401,6 +401,12 @@ def test_pendulum_free_parameters() -> None:
     assert pendulum(fixed={"damping": 0.0}).space.names == ("w0_sq", "start")
 
 
+def test_pendulum_is_called_damped_where_it_is() -> None:
+    assert pendulum().summary.startswith("damped pendulum")
+    still = pendulum(free=("w0_sq",), fixed={"damping": 0.0}, method="exact")
+    assert still.summary.startswith("pendulum without losses")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
