@@ -6,8 +6,13 @@
 x holds the number of spikes and the sums of the stimulus 0 to 8 steps before them. It is sufficient for theta: nothing
 that the 100 spikes tell is lost.
 
-The stimulus is fixed, 100 numbers of NumPy's RandomState(42).randn in single precision, as in the task `bernoulli_glm`
-of sbibm (Lueckmann, Boelts, Greenberg, Goncalves, Macke, AISTATS 2021). Its prior: N(0, B) with
+Identified: all ten parameters, since V has full rank. Where a hyperplane parts the spikes of an observation from its
+silences (all spikes, no spikes), its likelihood has no maximum, and only a prior keeps theta finite.
+
+Limits: given the stimulus the spikes are independent: no rest after a spike, no drift.
+
+Source: the task `bernoulli_glm` of sbibm (Lueckmann, Boelts, Greenberg, Goncalves, Macke, AISTATS 2021). The stimulus
+is fixed, 100 numbers of NumPy's RandomState(42).randn in single precision. The prior: N(0, B) with
 
     B^-1 = diag(1/2, F^T F),   F = D D + diag(sqrt(i / 9)), i = 0..8,   D = the matrix of first differences
 
@@ -93,10 +98,11 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
     def mean(theta: Float[Array, "10"]) -> Float[Array, "..."]:
         return reduce(chance(theta))
 
-    size = TIMES if summary == "raw" else 1 + LAGS
+    raw = summary == "raw"
+    size = TIMES if raw else 1 + LAGS
     return Problem(
         name="bernoulli_glm",
-        summary="spikes of a neuron that filters a known stimulus, summarised",
+        summary="spikes of a neuron that filters a known stimulus" + ("" if raw else ", as their sufficient statistic"),
         simulate=vectorize(draw),
         space=Space(**{name: Real(0.0, float(s)) for name, s in zip(names, sd, strict=True)}),
         # Of sbibm's observation 1.
@@ -105,8 +111,8 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
             + [-1.5749966, -2.4357948, -2.1009881, -1.1669482, 0.3189116]
         ),
         x_shape=(size,),
-        axes=(Axis("time" if summary == "raw" else "coordinate", "", np.arange(size)),),
+        axes=(Axis("time" if raw else "coordinate", "", np.arange(size)),),
         quantity="spikes",
         mean=mean,
-        tags=("vector", "sbibm", "neuroscience"),
+        tags=(*(("series", "discrete") if raw else ("vector",)), "sbibm", "neuroscience"),
     )

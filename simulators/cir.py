@@ -9,6 +9,13 @@ chi'^2(df, nc) is the noncentral chi-square, a Poisson mixture of central ones: 
 sigma^2 / (2 rate); the autocorrelation is exp(-rate |lag|). Where df < 2 (Feller's condition fails) the process touches
 zero; the draws are exact there too. No maximum-likelihood estimate is known in closed form.
 
+Identified: all three parameters. sigma comes from the increments, and every point sharpens it; mean is known to near
+sigma sqrt(mean) / (rate sqrt(T)) from a long path of duration T; rate comes from the fall of the autocorrelation, which
+a path of a few times 1 / rate tells badly. Where exp(-rate dt) is near 0 the values are independent, and tell mean and
+sigma^2 / rate only.
+
+Limits: the time steps are equal, and there is no measurement noise.
+
 Source: Cox, Ingersoll and Ross (Econometrica 53, 1985).
 """
 
@@ -19,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from avo.simulators.ornstein_uhlenbeck import average
 from avo.simulators.problem import Axis, Problem, check_grid, vectorize
 from avo.space import LogInterval, Space
 
@@ -67,11 +75,6 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         first = jax.random.gamma(keys[0], df / 2.0) * sigma**2 / (2.0 * rate)
         return jnp.concatenate([first[None], jax.lax.scan(advance, first, keys[1:])[1]])
 
-    def average(theta: Float[Array, "3"]) -> Float[Array, "points"]:
-        rate, mean, _ = jnp.asarray(theta, dtype=float)
-        away = 0.0 if start is None else start - mean
-        return mean + away * jnp.exp(-rate * jnp.asarray(times, dtype=float))
-
     return Problem(
         name="cir",
         summary="Cox-Ingersoll-Ross process, exact paths of a positive quantity that returns to its mean",
@@ -85,6 +88,6 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         x_shape=(points,),
         axes=(Axis("time", "yr", times),),
         quantity="X",
-        mean=average,
+        mean=average(times, start),
         tags=("series", "diffusion", "finance", "population"),
     )

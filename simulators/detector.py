@@ -17,13 +17,17 @@ Legendre polynomial P2 and s = 1 + 3 / kappa^2 - 3 / (kappa tanh kappa), and on 
     f(q) = g(d) R^2 (R + c . q) / |c + R q|^3,    d = (c + R q) / |c + R q|
 
 whose integral over a pixel, times the mean number of tracks, is the expected image. It is known exactly, the likelihood
-is not: tracks of one image share n. To first order in c / R the image tells the offset by a dipole of -2 c . q / R,
-and by jets that do not lie opposite each other.
+is not: tracks of one image share n.
 
-It stands in for the alignment of a tracker by adversarial variational optimization in Borisyak et al., PeerJ Computer
-Science 6 (2020) e274, which needs the event generator Pythia 8: e+ e- at 91.2 GeV, three offsets in [-1, 1] with the
-truth 0, 32 x 32 bins of pseudorapidity and azimuth, x = log(1 + count). Radius, number of tracks and width of the jets
-are ours, and so is the truth, which lies off the middle of the space, where a fit starts.
+Identified: the three offsets. To first order in c / R the image tells the offset by a dipole of -2 c . q / R, and by
+jets that do not lie opposite each other.
+
+Limits: tracks are straight and all are seen; nothing scatters, bends or showers, and two jets are all there is.
+
+Source: ours, in place of the alignment of a tracker by adversarial variational optimization in Borisyak et al., PeerJ
+Computer Science 6 (2020) e274, which needs the event generator Pythia 8: e+ e- at 91.2 GeV, three offsets in [-1, 1]
+with the truth 0, 32 x 32 bins of pseudorapidity and azimuth, x = log(1 + count). Radius, number of tracks and width of
+the jets are ours, and so is the truth, which lies off the middle of the space, where a fit starts.
 """
 
 import jax
@@ -32,7 +36,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.epem import quantile
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, check_positive, vectorize
 from avo.space import Interval, Space
 
 _NODES = 6  # of Gauss-Legendre, per side of a pixel
@@ -113,13 +117,11 @@ def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width:
         >>> float(problem.mean(jnp.array([0.5, -0.3, 0.2])).sum().round(3))
         40.0
     """
-    if pixels < 1:
-        raise ValueError(f"pixels must be at least 1; got {pixels}.")
+    check_count("pixels", pixels)
     if not radius**2 > 3:
         raise ValueError(f"radius must be above sqrt(3) cm, the largest offset; got {radius}.")
-    for name, value in {"tracks": tracks, "width": width}.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be above zero; got {value}.")
+    check_positive("tracks", tracks)
+    check_positive("width", width)
     kappa = 1.0 / width**2
     most = int(np.ceil(tracks + 8.0 * np.sqrt(tracks)))
     nodes, weights = _pixel_nodes(pixels)

@@ -1,7 +1,8 @@
 """ECGSYN: heartbeats as a walk round a circle with hills and dips, paced by RR intervals that breathe.
 
-McSharry, Clifford, Tarassenko and Smith, IEEE Transactions on Biomedical Engineering 50(3):289-294 (2003). A point runs
-round the unit circle, its limit cycle, once per beat; its height z is the voltage:
+Source: McSharry, Clifford, Tarassenko and Smith, IEEE Transactions on Biomedical Engineering 50(3):289-294 (2003).
+
+A point runs round the unit circle, its limit cycle, once per beat; its height z is the voltage:
 
     phase' = 2 pi / RR,    z' = -sum_i a_i D_i exp(-D_i^2 / (2 b_i^2)) - (z - z0(t)),    z0 = A sin(2 pi f_resp t)
 
@@ -15,9 +16,9 @@ and r_i = b_i / w, a wave alone gives, with the normal distribution function Phi
     z_i = a_i b_i^2 / w [exp(-D_i^2 / (2 b_i^2)) - sqrt(2 pi) r_i exp(r_i^2 / 2 - D_i / w) Phi(D_i / b_i - r_i)]
 
 plus a multiple of exp(-t) that makes z continuous where a beat begins and where D_i jumps from pi to -pi. So z is
-computed without time steps, to rounding error, at any sampling rate: in single precision, x is off by up to 5e-5 mV
-over 10 s and 2e-3 mV over 300 s, where times have fewer digits left. z starts on its periodic solution for the first
-RR, not at the software's 0.04, and z0, whose phase is random, has long been on: nothing has to be waited for.
+computed without time steps, to rounding error, at any sampling rate: in single precision, x is off by less than 3e-4 mV
+over four beats, and by more in a long strip, where times have fewer digits left. z starts on its periodic solution for
+the first RR, not at the software's 0.04, and z0, whose phase is random, has long been on: nothing has to be waited for.
 
 Heart rate. The software's scaling keeps a_i b_i^2 / w, so that amplitudes hardly depend on the mean rate HR (1/min):
 with h = sqrt(HR / 60) the widths are h b_i, the angles h^(1/2), h, 1, h, h^(1/2) times those of P, Q, R, S, T.
@@ -41,14 +42,16 @@ I, II, V1 ... V6 are the vector's projections by Dower's matrix (Dower, Machado 
 
     III = II - I,    aVR = -(I + II) / 2,    aVL = I - II / 2,    aVF = II - I / 2
 
-The directions are our choice, of the signs seen at the peaks of lead II in the Frank leads of three healthy-looking
-PTB records: P, R and T to the left, the feet and the front; Q (the septum) to the right, the head and the front; S to
-the head and the back. They give R growing from V1 to V4, S deepest in V2 and V3, T upright in I, II and V3 to V6, all
-waves turned round in aVR.
+The directions are our choice: P, R and T to the left, the feet and the front; Q (the septum) to the right, the head and
+the front; S to the head and the back. They give R growing from V1 to V4, S deepest in V2 and V3, T upright in I, II and
+V3 to V6, all waves turned round in aVR.
 
-Identified. From beats: heights, angles and widths, Q, R and S traded among each other; from strips also heart_rate and
-heart_rate_sd. lf_hf and resp_freq need minutes: a Mayer wave lasts 10 s. The baseline has the amplitude
+Identified: from beats the heights, angles and widths, where Q, R and S trade among each other; from strips also
+heart_rate and heart_rate_sd. lf_hf and resp_freq need minutes: a Mayer wave lasts 10 s. The baseline has the amplitude
 resp_amp / sqrt(1 + (2 pi f_resp)^2) in x, and looks like noise of the kind "wander".
+
+Limits: all beats of a record have one shape, up to the scaling by their RR; no premature beats, no arrhythmia, no
+disease.
 """
 
 import math

@@ -4,10 +4,12 @@ With x = cos A, beam energy E (GeV) and coupling G in units of its nominal value
 
     p(x | theta) = 3/8 (1 + x^2 + a x),  -1 <= x <= 1,    a(E, G) = 2 G tanh(10 (2 E - 90) / 90)
 
-Only the asymmetry a is identified: every (E, G) on a curve G tanh(...) = const gives the same law of x.
+Identified: only the asymmetry a. Every (E, G) on a curve G tanh(...) = const gives the same law of x.
 
-The density is negative near x = -1 or 1 when |a| > 2, which the ranges allow at E near 40 or 50 with G > 1.24. We clip
-a to [-2, 2]. The distribution function is a cubic in x; with b = a / 2, x = y - b and u ~ U(0, 1) it reads
+Limits: the density is negative near x = -1 or 1 when |a| > 2, which the ranges allow at E near 40 or 50 with G > 1.24;
+a is clipped to [-2, 2].
+
+The distribution function is a cubic in x; with b = a / 2, x = y - b and u ~ U(0, 1) it reads
 
     y^3 + 3 (1 - b^2) y + 2 b^3 - 6 b + 4 - 8 u = 0
 

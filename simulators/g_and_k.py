@@ -4,8 +4,13 @@
 
 A is the median, B the scale, g the skewness, k the weight of the tails; g = k = 0 is N(A, B^2). Q rises for every g and
 every k >= 0 at this c, so that the distribution function is Phi(Q^-1(x)) and the density phi(z) / Q'(z) at Q(z) = x.
-There is no closed form of Q^-1; `normal_score` bisects. Nor is there one of E[x]; where k is large, a few numbers
-decide the mean of any sample.
+There is no closed form of Q^-1; `normal_score` bisects. Nor is there one of E[x].
+
+Identified: all four by a sample: A by its median, B by its spread near there, g by its skewness, k by its tails. A
+large g is told badly, since tanh(g z / 2) is then near the sign of z.
+
+Limits: (1 + z^2)^k is 10^k at |z| = 3, so that where k is large a few numbers decide the mean and the variance of any
+sample.
 
 Source: Rayner and MacGillivray, Statistics and Computing 12 (2002) 57; Allingham, King and Mengersen, Statistics and
 Computing 19 (2009) 189, with the ranges (0, 10) and the truth (3, 1, 2, 0.5) that others took over.

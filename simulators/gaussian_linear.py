@@ -5,6 +5,10 @@
 0.1 is the variance, although sbibm's code calls it a scale: a standard deviation of 0.316. Its prior is N(0, 0.1 I), so
 the posterior of a single x is N(x / 2, 0.05 I).
 
+Identified: each parameter by its own number, to sqrt(0.1) for one observation.
+
+Limits: nothing is hard about it; it is a check that an exact answer is found.
+
 Source: the task `gaussian_linear` of sbibm (Lueckmann, Boelts, Greenberg, Goncalves, Macke, AISTATS 2021).
 """
 

@@ -6,17 +6,19 @@
 posterior of a single x is N(x, 0.1 I) cut to the box: often at its edges, which are only 3.2 standard deviations from
 the centre.
 
+Identified: each parameter by its own number, to sqrt(0.1) for one observation.
+
+Limits: the likelihood does not know the box: its maximum, `mle`, may lie outside.
+
 Source: the task `gaussian_linear_uniform` of sbibm (Lueckmann, Boelts, Greenberg, Goncalves, Macke, AISTATS 2021).
 """
 
-import math
+import dataclasses
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.gaussian_linear import gaussian_linear
+from avo.simulators.problem import Problem
 from avo.space import Interval, Space
 
 
@@ -30,31 +32,15 @@ def gaussian_linear_uniform() -> Problem:
         `Problem` with parameters theta1, ..., theta10 in (-1, 1) (no units); x has shape (10,).
 
     Example:
-        >>> problem = gaussian_linear_uniform()
-        >>> problem.simulate(jax.random.key(0), jnp.full((3, 10), 0.9)).shape
-        (3, 10)
+        >>> float(gaussian_linear_uniform().mle(np.full((3, 10), 1.5))[0])  # outside the box
+        1.5
     """
-
-    def draw(key: Array, theta: Float[Array, "10"]) -> Float[Array, "10"]:
-        return theta + math.sqrt(0.1) * jax.random.normal(key, (10,))
-
-    def mle(x: Float[Array, "m 10"]) -> Float[Array, "10"]:
-        return jnp.mean(jnp.asarray(x, dtype=float), axis=0)
-
-    def mean(theta: Float[Array, "10"]) -> Float[Array, "10"]:
-        return jnp.asarray(theta, dtype=float)
-
     # Ours: the truth of sbibm's observation 1 lies at the edge, with values of 0.99.
     truth = [0.27, 0.68, 0.17, -0.04, -0.82, 0.02, -0.24, -0.16, -0.14, 0.55]
-    return Problem(
+    return dataclasses.replace(
+        gaussian_linear(),
         name="gaussian_linear_uniform",
         summary="ten Gaussian numbers around their parameters, uniform prior",
-        simulate=vectorize(draw),
         space=Space(**{f"theta{i}": Interval(-1.0, 1.0) for i in range(1, 11)}),
         theta_true=np.array(truth),
-        x_shape=(10,),
-        axes=(Axis("coordinate", "", np.arange(10)),),
-        mle=mle,
-        mean=mean,
-        tags=("vector", "sbibm"),
     )

@@ -5,6 +5,10 @@
 1 and 0.1 are standard deviations. Both coordinates of a row share the component, so they are uncorrelated but not
 independent: Cov(x1^2, x2^2) around theta is (1 - 0.01)^2 / 4.
 
+Identified: both parameters, the centre; the narrow component tells them ten times as exactly as the wide one.
+
+Limits: the two standard deviations and their shares are known.
+
 Source: the task `gaussian_mixture` of sbibm (Lueckmann, Boelts, Greenberg, Goncalves, Macke, AISTATS 2021), after
 Sisson, Fan, Tanaka (PNAS 2007). Its code draws the component once per call, for all rows at once; here each row has its
 own.

@@ -2,8 +2,12 @@
 
     dS = mu S dt + sigma S dW,    S_t = S_0 exp((mu - sigma^2 / 2) t + sigma W_t)
 
-The logarithm is Brownian motion with drift mu - sigma^2 / 2. The drift is hard to know: its error is sigma / sqrt(T)
+The logarithm is Brownian motion with drift mu - sigma^2 / 2.
+
+Identified: mu and sigma. Every point sharpens sigma. The drift is hard to know: its error is at least sigma / sqrt(T)
 for one path of T years, however many points it has.
+
+Limits: drift and volatility are constant, there are no jumps (see `merton`), and the time steps are equal.
 
 Source: Black and Scholes (Journal of Political Economy 81, 1973).
 """
@@ -15,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.simulators.problem import Axis, Problem, check_grid, vectorize
+from avo.simulators.problem import Axis, Problem, check_grid, check_positive, vectorize
 from avo.space import Interval, LogInterval, Space
 
 
@@ -44,8 +48,7 @@ def geometric_brownian(points: int = 252, duration: float = 1.0, start: float = 
         (1, 252)
     """
     check_grid(points, duration)
-    if not (math.isfinite(start) and start > 0):
-        raise ValueError(f"start must be above zero; got {start}.")
+    check_positive("start", start)
     dt = duration / points
     times = dt * np.arange(1, points + 1)
 

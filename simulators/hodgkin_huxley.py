@@ -16,17 +16,18 @@ The current is 0 until 10 ms, then 0.0005 uA over the surface of a sphere of dia
 3.248 uA/cm^2, until 110 ms, then 0 until 120 ms. The noise is white, noise(t) dt = 0.1 dW with t in ms. V starts at
 -70 mV, the gates at their steady state there.
 
-The equations are those of Pospischil et al. (Biological Cybernetics 99, 2008). The setting, the ranges (with a uniform
-prior) and the seven summary statistics are those of the Hodgkin-Huxley tutorial of the `sbi` toolbox, after Goncalves
-et al. (eLife 9:e56261, 2020).
+The steps are Runge-Kutta steps of order 4 and 0.025 ms. Against an adaptive solver, without noise, at (g_na, g_k) =
+(50, 5) and (12.3, 9.1), the voltage is off by less than 1.2 mV over the 120 ms, and by less than 0.02 mV until 20 ms.
 
-The steps are Runge-Kutta steps of order 4 and 0.025 ms. Against an adaptive solver with a tolerance of 1e-10, without
-noise, at 41 thetas of the space: all spikes are there, the largest error of the voltage is 0.4 mV in the median and
-28 mV in the worst case, where a spike near threshold comes late, and no statistic is off by more than 0.23 of the
-spread that the noise gives it, in the median by at most 0.05. (The tutorial's exponential Euler steps of 0.01 ms:
-5.3 mV and 87 mV.)
+Identified: g_na and g_k, where the neuron spikes: the spikes' number and shape depend on both. Where it does not, as at
+(2.1, 9), only the rise of the voltage below threshold tells of them.
 
-Both conductances are identified where the neuron spikes. In 29 of 1500 random thetas it does not.
+Limits: one compartment; all constants but the two conductances are known. A spike near threshold comes early or late by
+a small error of any kind, so that single voltages there are the least certain.
+
+Source: the equations are those of Pospischil et al. (Biological Cybernetics 99, 2008). The setting, the ranges (with a
+uniform prior) and the seven summary statistics are those of the Hodgkin-Huxley tutorial of the `sbi` toolbox, after
+Goncalves et al. (eLife 9:e56261, 2020).
 """
 
 import math
@@ -191,7 +192,7 @@ def hodgkin_huxley(output: Literal["summary", "voltage"] = "summary", noise: flo
     recorded = output == "voltage"
     return Problem(
         name="hodgkin_huxley",
-        summary="spiking neuron of Hodgkin-Huxley type, seven statistics of its voltage",
+        summary=f"spiking neuron of Hodgkin-Huxley type, {'' if recorded else 'seven statistics of '}its voltage",
         simulate=vectorize(draw),
         space=Space(g_na=Interval(0.5, 80.0, unit="mS/cm^2"), g_k=Interval(1e-4, 15.0, unit="mS/cm^2")),
         theta_true=np.array([50.0, 5.0]),
@@ -199,7 +200,7 @@ def hodgkin_huxley(output: Literal["summary", "voltage"] = "summary", noise: flo
         axes=(
             Axis("time", "ms", EVERY * STEP * np.arange(points)) if recorded else Axis("statistic", "", np.arange(7)),
         ),
-        quantity="voltage" if recorded else "statistic",
+        quantity="voltage" if recorded else "summary of the voltage",
         unit="mV" if recorded else "",
         tags=("series" if recorded else "vector", "neuroscience"),
     )

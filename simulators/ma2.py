@@ -14,6 +14,11 @@ which no product of intervals is. The parameters are therefore
 and every pair of them is a point of the triangle and every point a pair (for autoregressions this is Monahan,
 Biometrika 71 (1984) 403). A uniform prior on the triangle has density (1 + c2) / 4 in (ratio, c2).
 
+Identified: ratio and c2, inside the triangle; towards c2 = -1 the ratio matters less and less, as c1 does not grow
+beyond 1 + c2.
+
+Limits: the mean is 0 and the noise has variance 1, both known; the summaries leave out the variance of x.
+
 Source: Marin, Pudlo, Robert and Ryder, Statistics and Computing 22 (2012) 1167; truth (c1, c2) = (0.6, 0.2), that is
 ratio 0.5, and 100 points.
 """
@@ -24,7 +29,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 from scipy import linalg, optimize
 
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, vectorize
 from avo.space import Interval, Space
 
 
@@ -66,7 +71,7 @@ def autocovariances(theta: Float[ArrayLike, "2"]) -> Float[Array, "3"]:
 def ma2(points: int = 100, summaries: bool = False) -> Problem:
     """Series of a moving average of order 2: x_t = e_t + c1 e_{t-1} + c2 e_{t-2}, c1 = ratio (1 + c2).
 
-    `mle` maximises the exact Gaussian likelihood of independent series, numerically.
+    `mle` maximises the exact Gaussian likelihood of independent series within the space, numerically.
 
     Args:
         points: points per series.
@@ -76,15 +81,14 @@ def ma2(points: int = 100, summaries: bool = False) -> Problem:
         `Problem` with parameters ratio and c2 (see `coefficients`); x has shape (points,) or (2,).
 
     Raises:
-        ValueError: if `points` is below 3.
+        ValueError: if `points` is not a whole number, at least 3.
 
     Example:
         >>> problem = ma2()
         >>> problem.simulate(jax.random.key(0), jnp.array([[0.5, 0.2]])).shape
         (1, 100)
     """
-    if points < 3:
-        raise ValueError(f"points must be at least 3; got {points}.")
+    check_count("points", points, least=3)
 
     def draw(key: Array, theta: Float[Array, "2"]) -> Float[Array, "..."]:
         c1, c2 = coefficients(theta)

@@ -11,20 +11,23 @@ The logarithmic returns are independent; their density is a Poisson mixture of n
     k4 = rate (jump_mean^4 + 6 jump_mean^2 jump_sd^2 + 3 jump_sd^4) dt
 
 mu is the drift without the jumps: Merton's alpha is mu + rate (exp(jump_mean + jump_sd^2 / 2) - 1), which is the rate
-at which the expected price grows. The drift is hard to know, and jumps much smaller than sigma sqrt(dt) cannot be told
-from diffusion. No maximum-likelihood estimate is known in closed form.
+at which the expected price grows. No maximum-likelihood estimate is known in closed form.
+
+Identified: sigma from the many small returns, rate, jump_mean and jump_sd from the few large ones: a path of T years
+holds some rate T jumps. Jumps much smaller than sigma sqrt(dt) cannot be told from diffusion. The drift mu is hard to
+know: its error is at least sigma / sqrt(T), however many points there are.
+
+Limits: drift, volatility and the rate of jumps are constant, and the time steps are equal.
 
 Source: Merton (Journal of Financial Economics 3, 1976).
 """
-
-import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.simulators.problem import Axis, Problem, check_grid, vectorize
+from avo.simulators.problem import Axis, Problem, check_grid, check_positive, vectorize
 from avo.space import Interval, LogInterval, Space
 
 
@@ -51,8 +54,7 @@ def merton(points: int = 252, duration: float = 1.0, start: float = 1.0) -> Prob
         (1, 252)
     """
     check_grid(points, duration)
-    if not (math.isfinite(start) and start > 0):
-        raise ValueError(f"start must be above zero; got {start}.")
+    check_positive("start", start)
     dt = duration / points
     times = dt * np.arange(1, points + 1)
 

@@ -6,8 +6,13 @@ Job i arrives a time w_i after job i - 1 and needs the server for s_i, first com
     v_i = s_i + max(0, v_{i-1} - w_i),    v_0 = 0      time of job i in the system (Lindley's recursion)
     y_i = s_i + max(0, w_i - v_{i-1})                  time between departures i - 1 and i
 
-The recursion has no sums that grow with i, so that single precision serves for any number of jobs. While the server is
-busy y_i is s_i alone and says nothing about the arrivals. `shortest` lies below every y_i.
+The recursion has no sums that grow with i, so that single precision serves for any number of jobs.
+
+Identified: all three, where the server is busy at times and idle at times. While it is busy y_i is s_i alone, which
+tells shortest and spread and nothing about the arrivals: the busier it is, the less is known of rate. `shortest` lies
+below every y_i.
+
+Limits: one server, first come first served, empty at the start; quantiles forget the order of the times.
 
 Source: Blum and Francois, Statistics and Computing 20 (2010) 63; Shestopaloff and Neal, arXiv:1401.5548, equation 1.
 The literature writes theta = (shortest, longest, rate) with longest - shortest ~ U(0, 10), which is `spread` here, and
@@ -19,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, vectorize
 from avo.space import Interval, Space
 
 
@@ -59,7 +64,7 @@ def mg1(points: int = 50, quantiles: int | None = None) -> Problem:
         (quantiles,).
 
     Raises:
-        ValueError: if `points` is below 1 or `quantiles` below 2.
+        ValueError: if `points` is not a whole number above zero or `quantiles` below 2.
 
     Example:
         >>> problem = mg1()
@@ -68,8 +73,7 @@ def mg1(points: int = 50, quantiles: int | None = None) -> Problem:
         >>> mg1(quantiles=5).x_shape
         (5,)
     """
-    if points < 1:
-        raise ValueError(f"points must be at least 1; got {points}.")
+    check_count("points", points)
     if quantiles is not None and quantiles < 2:
         raise ValueError(f"quantiles must be None or at least 2, the least and the largest time; got {quantiles}.")
     levels = None if quantiles is None else np.linspace(0.0, 1.0, quantiles)
@@ -84,7 +88,7 @@ def mg1(points: int = 50, quantiles: int | None = None) -> Problem:
     jobs = Axis("job", "", np.arange(1, points + 1))
     return Problem(
         name="mg1",
-        summary="queue with one server, times between departures",
+        summary=f"queue with one server, {'' if levels is None else 'quantiles of the '}times between departures",
         simulate=vectorize(draw),
         space=Space(shortest=Interval(0.0, 10.0), spread=Interval(0.0, 10.0), rate=Interval(0.0, 1.0 / 3.0)),
         theta_true=np.array([1.0, 4.0, 0.2]),

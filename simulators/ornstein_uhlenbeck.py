@@ -6,10 +6,17 @@
 Its stationary law is N(mean, sigma^2 / (2 rate)), its autocorrelation exp(-rate |lag|). On a grid it is an AR(1)
 series.
 
+Identified: all three parameters. sigma comes from the increments, and every point sharpens it; mean is known to near
+sigma / (rate sqrt(T)) from a long path of duration T; rate comes from the fall of the autocorrelation, which a path of
+a few times 1 / rate tells badly. Where a is near 0 the values are independent, and tell mean and sigma^2 / rate only.
+
+Limits: the time steps are equal, and there is no measurement noise.
+
 Source: Uhlenbeck and Ornstein (Physical Review 36, 1930).
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +25,29 @@ from jaxtyping import Array, Float
 
 from avo.simulators.problem import Axis, Problem, check_grid, vectorize
 from avo.space import Interval, LogInterval, Space
+
+
+def average(times: Float[np.ndarray, "points"], start: float | None) -> Callable[[Array], Float[Array, "points"]]:
+    """Make theta -> E[X_t] of a linear drift, rate (mean - X): mean + (start - mean) exp(-rate t), whatever the noise.
+
+    Args:
+        times: t, with shape (points,).
+        start: X_0; None: the stationary law, whose mean is `mean`.
+
+    Returns:
+        A function of theta = (rate, mean, sigma).
+
+    Example:
+        >>> average(np.array([1.0, 50.0]), start=3.0)(jnp.array([jnp.log(2.0), 1.0, 0.4])).round(4).tolist()
+        [2.0, 1.0]
+    """
+
+    def expected(theta: Float[Array, "3"]) -> Float[Array, "points"]:
+        rate, mean, _ = jnp.asarray(theta, dtype=float)
+        away = 0.0 if start is None else start - mean
+        return mean + away * jnp.exp(-rate * jnp.asarray(times, dtype=float))
+
+    return expected
 
 
 def ornstein_uhlenbeck(points: int = 64, duration: float = 6.4, start: float | None = None) -> Problem:
@@ -69,11 +99,6 @@ def ornstein_uhlenbeck(points: int = 64, duration: float = 6.4, start: float | N
         first = noise[0] if start is None else advance(start - mean, noise[0])[0]
         return mean + jnp.concatenate([first[None], jax.lax.scan(advance, first, noise[1:])[1]])
 
-    def average(theta: Float[Array, "3"]) -> Float[Array, "points"]:
-        rate, mean, _ = jnp.asarray(theta, dtype=float)
-        away = 0.0 if start is None else start - mean
-        return mean + away * jnp.exp(-rate * jnp.asarray(times, dtype=float))
-
     def mle(x: Float[Array, "m points"]) -> Float[Array, "3"]:
         x = jnp.asarray(x, dtype=float)
         if start is not None:
@@ -99,6 +124,6 @@ def ornstein_uhlenbeck(points: int = 64, duration: float = 6.4, start: float | N
         axes=(Axis("time", "s", times),),
         quantity="X",
         mle=mle,
-        mean=average,
+        mean=average(times, start),
         tags=("series", "diffusion", "population"),
     )

@@ -6,13 +6,18 @@
 
 After many times 1 / damping the pendulum forgets its start: with the temperature T = kick^2 / (2 damping) its
 stationary density is proportional to exp(-(velocity^2 / 2 - w0^2 cos(angle)) / T). The velocity is then N(0, T), and
-the angle, wrapped to a turn, independent of it with the von Mises law of concentration w0^2 / T. A record shorter than
-1 / damping tells kick, but hardly damping.
+the angle, wrapped to a turn, independent of it with the von Mises law of concentration w0^2 / T.
 
-The steps are those of `avo.simulators.pendulum.leapfrog` with random pushes, the scheme "BAOAB" of Leimkuhler and
-Matthews (Applied Mathematics Research eXpress 2013, 34-56): the decay of the velocity and its noise are exact, the rest
-is the symplectic leapfrog. Its weak order is 2, and the stationary law of the angle is exact for small swings. The
-steps are h <= 0.1 / w0 at the largest w0 of the space.
+Identified: w0_sq by the frequency of the swings, kick by their roughness, damping by how fast they are forgotten. A
+record shorter than 1 / damping tells kick, but hardly damping; the stationary law alone tells w0^2 / T only, and the
+velocities would tell T, but they are not observed.
+
+Limits: the start is known, and the pushes are white noise: no gust lasts.
+
+Source: for the steps, those of `avo.simulators.pendulum.leapfrog` with random pushes, Leimkuhler and Matthews (Applied
+Mathematics Research eXpress 2013, 34-56), whose name for the scheme is "BAOAB": the decay of the velocity and its noise
+are exact, the rest is the symplectic leapfrog. Its weak order is 2, and the stationary law of the angle is exact for
+small swings. The steps are h <= 0.1 / w0 at the largest w0 of the space.
 """
 
 import math

@@ -114,6 +114,33 @@ def choose(
     return Choice(space, np.array([defaults[name] for name in free]), named)
 
 
+def check_count(name: str, value: int, least: int = 1) -> None:
+    """Check an argument that counts something.
+
+    Raises:
+        ValueError: if value is not a whole number, or below `least`.
+
+    Example:
+        >>> check_count("points", 64)
+    """
+    whole = isinstance(value, (int, np.integer))
+    if not whole or value < least:
+        raise ValueError(f"{name} must be {f'at least {least}' if whole else 'a whole number'}; got {value}.")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Check an argument that must be above zero and finite.
+
+    Raises:
+        ValueError: if it is not.
+
+    Example:
+        >>> check_positive("duration", 0.5)
+    """
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be above zero{'' if value <= 0 else ' and finite'}; got {value}.")
+
+
 def check_grid(points: int, duration: float, noise: float = 0.0) -> None:
     """Check what series of measurements have in common: their number, their duration and their noise.
 
@@ -123,10 +150,8 @@ def check_grid(points: int, duration: float, noise: float = 0.0) -> None:
     Example:
         >>> check_grid(points=64, duration=0.5)
     """
-    if not isinstance(points, (int, np.integer)) or points <= 0:
-        raise ValueError(f"points must be a whole number above zero; got {points}.")
-    if not (math.isfinite(duration) and duration > 0):
-        raise ValueError(f"duration must be above zero; got {duration}.")
+    check_count("points", points)
+    check_positive("duration", duration)
     if not (math.isfinite(noise) and noise >= 0):
         raise ValueError(f"noise must not be negative; got {noise}.")
 
@@ -150,7 +175,8 @@ class Problem:
         axes: one `Axis` per axis of x.
         quantity: what x measures, for plots, e.g. "voltage".
         unit: unit of x.
-        mle: x_obs (m, *x_shape) -> maximum-likelihood theta (d,), or None where none is known.
+        mle: x_obs (m, *x_shape) -> maximum-likelihood theta (d,), or None where none is known. The space does not bind
+            it: unless its simulator says so the estimate may lie outside, and it is nan where x_obs determines none.
         mean: theta (d,) -> E[x | theta] (*x_shape), where known without simulating, else None. A problem with inputs
             has `mean(theta, inputs)` of one row. Use `jax.vmap` for many.
         tags: words to search by.

@@ -9,6 +9,12 @@ is chaotic and the likelihood of a series ragged.
 The code carries log N. After a large peak N is exp(-N) times smaller, which single precision calls 0 from N = 104 on:
 the population would die out, and never does in the model.
 
+Identified: all three by a series. A first count alone tells phi r and sigma only, since log N_1 has the law above; the
+mean in the long run tells phi log r; the sizes of crashes and recoveries separate them.
+
+Limits: a count of 0 says little about how small the population is. The likelihood is not known in closed form. N_0 = 1
+is known.
+
 Source: Ricker, J. Fisheries Research Board of Canada 11 (1954) 559; with these counts and the truth (3.8, 0.3, 10)
 Wood, Nature 466 (2010) 1102. The start N_0 = 1 without burn-in is that of the example in ELFI; the ranges are ours.
 """
@@ -18,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, vectorize
 from avo.space import Interval, LogInterval, Space
 
 
@@ -60,15 +66,14 @@ def ricker(points: int = 50, burn_in: int = 0, summaries: bool = False) -> Probl
         `Problem` with parameters log_r, sigma and phi (no units); x has shape (points,) or (3,).
 
     Raises:
-        ValueError: if `points` is below 1 or `burn_in` below 0.
+        ValueError: if `points` is not a whole number above zero or `burn_in` below 0.
 
     Example:
         >>> problem = ricker()
         >>> problem.simulate(jax.random.key(0), jnp.array([[3.8, 0.3, 10.0]])).shape
         (1, 50)
     """
-    if points < 1:
-        raise ValueError(f"points must be at least 1; got {points}.")
+    check_count("points", points)
     if burn_in < 0:
         raise ValueError(f"burn_in must not be negative; got {burn_in}.")
 
@@ -81,12 +86,13 @@ def ricker(points: int = 50, burn_in: int = 0, summaries: bool = False) -> Probl
         return jnp.stack([jnp.mean(y), jnp.var(y), jnp.sum(y == 0).astype(y.dtype)]) if summaries else y
 
     axis = Axis("time", "generations", burn_in + np.arange(1, points + 1))
-    quantity, tags = "count", ("series", "discrete", "ecology", "benchmark", "population")
+    seen, quantity, tags = "Poisson counts", "count", ("series", "discrete", "ecology", "benchmark", "population")
     if summaries:
-        axis, quantity, tags = Axis("summary", "", np.arange(3)), "summary", ("vector", "ecology", "benchmark")
+        axis, tags = Axis("statistic", "", np.arange(3)), ("vector", "ecology", "benchmark")
+        seen, quantity = "mean, variance and zeros of its Poisson counts", "summary of the counts"
     return Problem(
         name="ricker",
-        summary="population with Ricker growth, Poisson counts",
+        summary=f"population with Ricker growth, {seen}",
         simulate=vectorize(draw),
         space=Space(log_r=Interval(3.0, 5.0), sigma=LogInterval(0.05, 0.8), phi=Interval(4.0, 20.0)),
         theta_true=np.array([3.8, 0.3, 10.0]),

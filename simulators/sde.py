@@ -33,7 +33,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.host import HostSimulator, from_numpy
-from avo.simulators.problem import check_grid, vectorize
+from avo.simulators.problem import check_count, check_grid, vectorize
 
 Field = Callable[[Any, Any, Any], Any]  # (x, t, theta) -> value
 SDEINT = ("itoint", "itoEuler", "itoSRI2", "stratint", "stratHeun", "stratSRS2", "stratKP2iS")
@@ -186,7 +186,9 @@ def sde_from_numpy(
         duration: time of the last value.
         substeps: steps between two values.
         method: name of sdeint's function: "itoint" and "stratint" let sdeint choose; "itoEuler" (strong order 1/2),
-            "itoSRI2", "stratHeun", "stratSRS2", "stratKP2iS" (strong order 1).
+            "itoSRI2", "stratSRS2", "stratKP2iS" (strong order 1), "stratHeun" (strong order 1 where the noise commutes,
+            as scalar and additive noise do, and diagonal noise of which each row depends on its own coordinate only;
+            1/2 otherwise).
 
     Returns:
         `simulate(key, theta)` for `avo.fit`, with x of shape (n, points) or (n, points, state).
@@ -231,5 +233,4 @@ def sde_from_numpy(
 
 def _check_steps(points: int, duration: float, substeps: int) -> None:
     check_grid(points, duration)
-    if not isinstance(substeps, (int, np.integer)) or substeps < 1:
-        raise ValueError(f"substeps must be a whole number, at least 1; got {substeps}.")
+    check_count("substeps", substeps)

@@ -4,8 +4,11 @@
     S = [[s1^2, rho s1 s2], [rho s1 s2, s2^2]] + 1e-6 I
     x = (four independent draws of N(m, S)), as x1, y1, x2, y2, x3, y3, x4, y4
 
-The standard deviations are squares: the signs of theta3 and theta4 cannot be told, so the likelihood has four equal
-maxima. Judge a fit by theta3^2 and theta4^2.
+Identified: theta1, theta2, theta5, theta3^2 and theta4^2. The standard deviations are squares: the signs of theta3 and
+theta4 cannot be told, so the likelihood has four equal maxima. Judge a fit by the squares.
+
+Limits: where theta3 or theta4 is near 0 the 1e-6 I outweighs it, and theta5 is not told. One observation is four
+points, few for a covariance.
 
 Source: the task `slcp` of sbibm (Lueckmann, Boelts, Greenberg, Goncalves, Macke, AISTATS 2021), after Papamakarios,
 Sterratt, Murray (AISTATS 2019). Its prior is uniform on the box of the space.
@@ -55,7 +58,8 @@ def best(x: Float[Array, "m 8"]) -> Float[Array, "5"]:
         x: observations, with shape (m, 8).
 
     Returns:
-        theta with shape (5,); theta5 is not held inside the box.
+        theta with shape (5,), not held inside the box; nan where the points have a variance below 1e-6 or lie nearly on
+        a line.
 
     Example:
         >>> theta = best(jnp.array([[1.0, 2.0, 1.0, 6.0, 3.0, 2.0, 3.0, 6.0]]))  # the corners of a box

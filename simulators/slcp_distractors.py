@@ -7,6 +7,10 @@
 The scales of the 92 are 0.3 to 80, in the median 21, around centres spread by 15, and their variance is infinite (2
 degrees of freedom); those of the eight are at most 9.
 
+Identified: what `slcp` identifies, by its eight numbers; the other 92 say nothing.
+
+Limits: those of `slcp`; and averages over observations settle slowly, as the noise has no finite variance.
+
 Source: the task `slcp_distractors` of sbibm (Lueckmann, Boelts, Greenberg, Goncalves, Macke, AISTATS 2021), after
 Greenberg, Nonnenmacher, Macke (ICML 2019). sbibm stores the constants mu, L and the order; they follow from NumPy's
 RandomState(42), drawn in the sequence of its generating script, so that they are the same here.

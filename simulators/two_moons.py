@@ -3,8 +3,10 @@
     a ~ U(-pi/2, pi/2),   r ~ N(0.1, 0.01^2)
     x = (r cos a + 0.25, r sin a) + (-|theta1 + theta2|, -theta1 + theta2) / sqrt(2)
 
-theta and its mirror image (-theta2, -theta1) give the same law of x: judge a fit by |theta1 + theta2| and
-theta2 - theta1.
+Identified: |theta1 + theta2| and theta2 - theta1. theta and its mirror image (-theta2, -theta1) give the same law of x:
+judge a fit by these two.
+
+Limits: the crescent's place alone depends on theta; its radius and width are known.
 
 Source: the task `two_moons` of sbibm (Lueckmann, Boelts, Greenberg, Goncalves, Macke, AISTATS 2021), after Greenberg,
 Nonnenmacher, Macke (ICML 2019). Its prior is uniform on the box of the space. sbibm's likelihood of x leaves out the

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from avo.simulators import cir, geometric_brownian, merton, ornstein_uhlenbeck, sde, sde_from_numpy
+from avo.simulators import brownian, cir, geometric_brownian, merton, ornstein_uhlenbeck, sde, sde_from_numpy
 from avo.simulators.problem import Problem
 from avo.simulators.sde import SDEINT, solve
 
@@ -201,7 +201,12 @@ def test_merton_cumulants(returns: np.ndarray) -> None:
     ("factory", "options", "message"),
     [
         (geometric_brownian, {"start": 0.0}, "start must be above zero; got 0.0"),
-        (geometric_brownian, {"points": 0}, "points must be a whole number above zero; got 0"),
+        (geometric_brownian, {"points": 0}, "points must be at least 1; got 0"),
+        (geometric_brownian, {"start": math.inf}, "start must be above zero and finite; got inf"),
+        (brownian, {"points": 0}, "points must be at least 1; got 0"),
+        (brownian, {"points": 2.5}, "points must be a whole number; got 2.5"),
+        (brownian, {"duration": -1.0}, "duration must be above zero; got -1.0"),
+        (brownian, {"duration": math.nan}, "duration must be above zero and finite; got nan"),
         (ornstein_uhlenbeck, {"start": math.nan}, "start must be finite, or None"),
         (ornstein_uhlenbeck, {"points": 1}, "points must be at least 2 where the start is stationary"),
         (cir, {"start": -1.0}, "start must be above zero, or None for the stationary law; got -1.0"),
@@ -477,8 +482,8 @@ def test_increments_that_do_not_fit() -> None:
             {"method": "euler"},
             "method must be one of itoint, .*; got 'euler'. JAX's methods are in sde",
         ),
-        (sde, {"substeps": 0}, "substeps must be a whole number, at least 1; got 0"),
-        (sde_from_numpy, {"points": -3}, "points must be a whole number above zero; got -3"),
+        (sde, {"substeps": 0}, "substeps must be at least 1; got 0"),
+        (sde_from_numpy, {"points": -3}, "points must be at least 1; got -3"),
     ],
 )
 def test_sde_names_the_wrong_argument(factory, options: dict, message: str) -> None:

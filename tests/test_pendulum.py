@@ -401,13 +401,19 @@ def test_pendulum_free_parameters() -> None:
     assert pendulum(fixed={"damping": 0.0}).space.names == ("w0_sq", "start")
 
 
+def test_pendulum_is_called_damped_where_it_is() -> None:
+    assert pendulum().summary.startswith("damped pendulum")
+    still = pendulum(free=("w0_sq",), fixed={"damping": 0.0}, method="exact")
+    assert still.summary.startswith("pendulum without losses")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"free": ("length",)}, "free must name different parameters out of w0_sq, damping, start"),
         ({"free": ("start",), "start": "inputs"}, "out of w0_sq, damping, drag, friction; got"),
         ({"start": "moving"}, "start must be"),
-        ({"points": 0}, "points must be a whole number above zero; got 0"),
+        ({"points": 0}, "points must be at least 1; got 0"),
         ({"duration": -1.0}, "duration must be above zero"),
         ({"noise": -0.1}, "noise must not be negative"),
         ({"fixed": {"length": 0.4}}, "fixed must name parameters that are not free, out of velocity, drag, friction"),
@@ -548,7 +554,7 @@ def test_stochastic_simulator_is_its_path_and_noise() -> None:
             "free must name different parameters out of w0_sq, damping, drive, freq",
         ),
         (driven_problem, {"duration": 0.0}, "duration must be above zero; got 0.0"),
-        (stochastic_problem, {"points": 2.5}, "points must be a whole number above zero; got 2.5"),
+        (stochastic_problem, {"points": 2.5}, "points must be a whole number; got 2.5"),
         (stochastic_problem, {"angle": math.nan}, "angle and velocity must be finite; got angle=nan"),
     ],
 )

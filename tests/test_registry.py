@@ -1,5 +1,6 @@
 """The registry: search by tag, `avo list`, `avo simulate` for every simulator, and the gallery."""
 
+import inspect
 from functools import lru_cache
 from pathlib import Path
 
@@ -67,6 +68,21 @@ def test_tags_are_right(name: str) -> None:
     assert len(forms) == 1 and len(set(tags)) == len(tags)
     assert forms <= {0: {"scalar"}, 1: {"vector", "series"}}.get(len(shape), {"series", "image"})
     assert set(plots.KINDS) <= set(TAGS)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "ecg"])  # which has no published source
+def test_modules_name_their_source_and_what_is_identified_and_their_limits(name: str) -> None:
+    text = inspect.getdoc(inspect.getmodule(avo.simulators._FACTORIES[name])) or ""
+    assert [word for word in ("Source", "Identified", "Limits") if f"\n\n{word}: " not in text] == []
+
+
+def test_words_follow_the_options() -> None:
+    spikes, raw = problem("bernoulli_glm"), problem("bernoulli_glm", summary="raw")
+    assert "statistic" in spikes.summary and "statistic" not in raw.summary
+    assert "discrete" in raw.tags and "discrete" not in spikes.tags
+    seven, voltage = problem("hodgkin_huxley"), problem("hodgkin_huxley", output="voltage")
+    assert "seven statistics" in seven.summary and "statistics" not in voltage.summary
+    assert problem("ricker").summary != problem("ricker", summaries=True).summary
 
 
 # --- avo list -----------------------------------------------------------------------------------------------------
