@@ -108,5 +108,5 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
         axes=(Axis("time" if summary == "raw" else "coordinate", "", np.arange(size)),),
         quantity="spikes",
         mean=mean,
-        tags=("vector", "sbibm", "neuroscience"),
+        tags=("vector", "benchmark", "sbibm", "neuroscience"),
     )

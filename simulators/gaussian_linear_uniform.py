@@ -56,5 +56,5 @@ def gaussian_linear_uniform() -> Problem:
         axes=(Axis("coordinate", "", np.arange(10)),),
         mle=mle,
         mean=mean,
-        tags=("vector", "sbibm"),
+        tags=("vector", "benchmark", "sbibm"),
     )

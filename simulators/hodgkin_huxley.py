@@ -201,5 +201,5 @@ def hodgkin_huxley(output: Literal["summary", "voltage"] = "summary", noise: flo
         ),
         quantity="voltage" if recorded else "statistic",
         unit="mV" if recorded else "",
-        tags=("series" if recorded else "vector", "neuroscience"),
+        tags=("series" if recorded else "vector", "benchmark", "neuroscience"),
     )

@@ -91,5 +91,5 @@ def lotka_volterra() -> Problem:
         axes=(Axis("coordinate", "", np.arange(2 * POINTS)),),
         quantity="population",
         mean=mean,
-        tags=("vector", "sbibm", "ecology"),
+        tags=("vector", "benchmark", "sbibm", "ecology"),
     )

@@ -63,5 +63,5 @@ def two_moons() -> Problem:
         x_shape=(2,),
         axes=(Axis("coordinate", "", np.arange(2)),),
         mean=mean,
-        tags=("vector", "sbibm", "unidentified"),
+        tags=("vector", "benchmark", "sbibm", "unidentified"),
     )

@@ -48,7 +48,8 @@ def test_known_tasks_are_found() -> None:
     assert {"detector"} <= set(avo.simulators.names("image"))
     assert {"epem"} <= set(avo.simulators.names("unidentified")) and "epem2" not in avo.simulators.names("unidentified")
     assert {"epem", "linear5", "poisson"} <= set(avo.simulators.names("published"))
-    assert {"g_and_k", "ma2", "mg1", "ricker"} <= set(avo.simulators.names("benchmark"))
+    assert {"g_and_k", "hodgkin_huxley", "ma2", "mg1", "ricker"} <= set(avo.simulators.names("benchmark"))
+    assert set(avo.simulators.names("sbibm")) <= set(avo.simulators.names("benchmark"))
     assert {"brownian", "ecg", "mg1"} <= set(avo.simulators.find("population", "series"))
 
 
