@@ -114,5 +114,5 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
         axes=(Axis("time" if raw else "coordinate", "", np.arange(size)),),
         quantity="spikes",
         mean=mean,
-        tags=(*(("series", "discrete") if raw else ("vector",)), "sbibm", "neuroscience"),
+        tags=(*(("series", "discrete") if raw else ("vector",)), "benchmark", "sbibm", "neuroscience"),
     )

@@ -77,7 +77,7 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
 
     return Problem(
         name="cir",
-        summary="Cox-Ingersoll-Ross process, exact paths of a positive quantity that returns to its mean",
+        summary="Cox-Ingersoll-Ross process, exact paths of what stays positive",
         simulate=vectorize(draw),
         space=Space(
             rate=LogInterval(0.2, 10.0, unit="1/yr"),

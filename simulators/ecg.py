@@ -16,10 +16,11 @@ sqrt(2) times a standard deviation.
 Two parts are absent unless asked for: T2, a second part of T, of order 1 by default, which makes T skewed or biphasic;
 and the ST segment's level, a plateau from the end of S to T.
 
-Waves that overlap (Q, R and S; T, T2 and the plateau) trade amplitude against width. Judge a fit by the error of its
-waveform (`Problem.mean`) beside that of its parameters.
+Identified: the waveform, and by it the parameters of waves that stand alone. Waves that overlap (Q, R and S; T, T2 and
+the plateau) trade amplitude against width. Judge a fit by the error of its waveform (`Problem.mean`) beside that of its
+parameters.
 
-The model is our reading of a formula shown in a talk by A. Honchar; no published source of it is known. Its relatives
+Source: the model is our reading of a formula shown in a talk by A. Honchar; no published source of it is known. Its relatives
 are the Gaussian pulse decomposition of Suppappola, Sun and Chiaramida (1997) and the Gaussian combination model of
 Parvaneh and Pashna (Computing in Cardiology 2007). T2 and the plateau are our additions.
 

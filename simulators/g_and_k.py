@@ -99,6 +99,8 @@ def robust_summaries(x: Float[ArrayLike, "draws"]) -> Float[Array, "4"]:
 
         E_4,    E_6 - E_2,    (E_6 + E_2 - 2 E_4) / (E_6 - E_2),    (E_7 - E_5 + E_3 - E_1) / (E_6 - E_2)
 
+    Where E_6 = E_2, as when B is lost in the rounding of A, the last two are divided by 1 instead.
+
     Args:
         x: a sample, with shape (draws,).
 
@@ -111,7 +113,8 @@ def robust_summaries(x: Float[ArrayLike, "draws"]) -> Float[Array, "4"]:
     """
     e = jnp.quantile(jnp.asarray(x, dtype=float), jnp.arange(1, 8) / 8.0)
     scale = e[5] - e[1]
-    return jnp.stack([e[3], scale, (e[5] + e[1] - 2.0 * e[3]) / scale, (e[6] - e[4] + e[2] - e[0]) / scale])
+    safe = jnp.where(scale > 0.0, scale, 1.0)
+    return jnp.stack([e[3], scale, (e[5] + e[1] - 2.0 * e[3]) / safe, (e[6] - e[4] + e[2] - e[0]) / safe])
 
 
 def g_and_k(draws: int | None = None, summaries: bool = False) -> Problem:

@@ -61,5 +61,5 @@ def gaussian_linear() -> Problem:
         axes=(Axis("coordinate", "", np.arange(10)),),
         mle=mle,
         mean=mean,
-        tags=("vector", "sbibm"),
+        tags=("vector", "benchmark", "sbibm"),
     )

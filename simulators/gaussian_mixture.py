@@ -55,5 +55,5 @@ def gaussian_mixture() -> Problem:
         x_shape=(2,),
         axes=(Axis("coordinate", "", np.arange(2)),),
         mean=mean,
-        tags=("vector", "sbibm"),
+        tags=("vector", "benchmark", "sbibm"),
     )

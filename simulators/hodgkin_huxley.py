@@ -202,5 +202,5 @@ def hodgkin_huxley(output: Literal["summary", "voltage"] = "summary", noise: flo
         ),
         quantity="voltage" if recorded else "summary of the voltage",
         unit="mV" if recorded else "",
-        tags=("series" if recorded else "vector", "neuroscience"),
+        tags=("series" if recorded else "vector", "benchmark", "neuroscience"),
     )

@@ -32,6 +32,7 @@ from avo.simulators.ode import solve
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import LogInterval, Space
 
+PREY, PREDATORS = 30.0, 1.0  # at time 0
 INTERVAL, POINTS = 2.1, 10
 SUBSTEPS = 200
 NOISE = 0.1
@@ -57,7 +58,7 @@ def log_populations(theta: Float[Array, "4"]) -> Float[Array, "20"]:
         log_x, log_y = state
         return alpha - beta * jnp.exp(log_y), delta * jnp.exp(log_x) - gamma
 
-    start = (jnp.log(jnp.array(30.0)), jnp.log(jnp.array(1.0)))
+    start = (jnp.log(jnp.array(PREY)), jnp.log(jnp.array(PREDATORS)))
     path = solve(rate, start, INTERVAL / SUBSTEPS, SUBSTEPS, POINTS)
     return jnp.clip(jnp.concatenate(path), math.log(1e-10), math.log(1e4))
 
@@ -95,5 +96,5 @@ def lotka_volterra() -> Problem:
         axes=(Axis("coordinate", "", np.arange(2 * POINTS)),),
         quantity="population",
         mean=mean,
-        tags=("vector", "sbibm", "ecology"),
+        tags=("vector", "benchmark", "sbibm", "ecology"),
     )

@@ -93,5 +93,5 @@ def sir() -> Problem:
         axes=(Axis("time", "day", DAYS_APART * np.arange(POINTS)),),
         quantity="positive tests",
         mean=mean,
-        tags=("series", "discrete", "sbibm", "epidemiology"),
+        tags=("series", "discrete", "benchmark", "sbibm", "epidemiology"),
     )

@@ -102,5 +102,5 @@ def slcp() -> Problem:
         axes=(Axis("coordinate", "", np.arange(8)),),
         mle=best,
         mean=mean,
-        tags=("vector", "sbibm", "unidentified"),
+        tags=("vector", "benchmark", "sbibm", "unidentified"),
     )

@@ -94,5 +94,5 @@ def slcp_distractors() -> Problem:
         axes=(Axis("coordinate", "", np.arange(8 + NOISE)),),
         mle=mle,
         mean=mean,
-        tags=("vector", "sbibm", "unidentified"),
+        tags=("vector", "benchmark", "sbibm", "unidentified"),
     )

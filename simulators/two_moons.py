@@ -23,6 +23,9 @@ from jaxtyping import Array, Float
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import Interval, Space
 
+RADIUS, RADIUS_SD = 0.1, 0.01
+OFFSET = 0.25  # of the crescents along the first coordinate
+
 
 def two_moons() -> Problem:
     """Points on a crescent: x = (r cos a + 0.25, r sin a) + (-|theta1 + theta2|, theta2 - theta1) / sqrt(2).
@@ -46,12 +49,12 @@ def two_moons() -> Problem:
     def draw(key: Array, theta: Float[Array, "2"]) -> Float[Array, "2"]:
         angle_key, radius_key = jax.random.split(key)
         a = jax.random.uniform(angle_key, minval=-math.pi / 2.0, maxval=math.pi / 2.0)
-        r = 0.1 + 0.01 * jax.random.normal(radius_key)
-        return jnp.stack([r * jnp.cos(a) + 0.25, r * jnp.sin(a)]) + centre(theta)
+        r = RADIUS + RADIUS_SD * jax.random.normal(radius_key)
+        return jnp.stack([r * jnp.cos(a) + OFFSET, r * jnp.sin(a)]) + centre(theta)
 
     def mean(theta: Float[Array, "2"]) -> Float[Array, "2"]:
         # E[cos a] = 2 / pi, E[sin a] = 0.
-        return jnp.array([0.25 + 0.2 / math.pi, 0.0]) + centre(jnp.asarray(theta, dtype=float))
+        return jnp.array([OFFSET + 2.0 * RADIUS / math.pi, 0.0]) + centre(jnp.asarray(theta, dtype=float))
 
     return Problem(
         name="two_moons",
@@ -62,5 +65,5 @@ def two_moons() -> Problem:
         x_shape=(2,),
         axes=(Axis("coordinate", "", np.arange(2)),),
         mean=mean,
-        tags=("vector", "sbibm", "unidentified"),
+        tags=("vector", "benchmark", "sbibm", "unidentified"),
     )

@@ -49,7 +49,8 @@ def test_known_tasks_are_found() -> None:
     assert {"detector"} <= set(avo.simulators.names("image"))
     assert {"epem"} <= set(avo.simulators.names("unidentified")) and "epem2" not in avo.simulators.names("unidentified")
     assert {"epem", "linear5", "poisson"} <= set(avo.simulators.names("published"))
-    assert {"g_and_k", "ma2", "mg1", "ricker"} <= set(avo.simulators.names("benchmark"))
+    assert {"g_and_k", "hodgkin_huxley", "ma2", "mg1", "ricker"} <= set(avo.simulators.names("benchmark"))
+    assert set(avo.simulators.names("sbibm")) <= set(avo.simulators.names("benchmark"))
     assert {"brownian", "ecg", "mg1"} <= set(avo.simulators.find("population", "series"))
 
 
@@ -70,7 +71,7 @@ def test_tags_are_right(name: str) -> None:
     assert set(plots.KINDS) <= set(TAGS)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "ecg"])  # which has no published source
+@every_simulator
 def test_modules_name_their_source_and_what_is_identified_and_their_limits(name: str) -> None:
     text = inspect.getdoc(inspect.getmodule(avo.simulators._FACTORIES[name])) or ""
     assert [word for word in ("Source", "Identified", "Limits") if f"\n\n{word}: " not in text] == []

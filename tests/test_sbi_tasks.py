@@ -6,13 +6,17 @@ reference posteriors are draws from p(theta | x_obs) that sbibm made with its ow
 - simulations at these draws must reproduce x_obs, and
 - where the likelihood p(x | theta) is known, Stein's identities must hold over the draws, for any differentiable
   posterior pi of phi: E[grad log pi] = 0 and E[(phi - E[phi]) grad log pi^T] = -I.
+
+Both read the constants of the simulators' modules, and a test at the end changes each constant and wants them to fail.
 """
 
 import bz2
 import functools
+import importlib
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +52,12 @@ def scales(name: str) -> np.ndarray:
     return np.asarray(space.constrain(np.ones(space.dim)) - space.constrain(np.zeros(space.dim)))
 
 
+def module(name: str) -> ModuleType:
+    """The module of a simulator: in `avo.simulators` its factory has the same name."""
+    return importlib.import_module(f"avo.simulators.{name}")
+
+
+@functools.cache
 def reference(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The observation and the draws from its posterior."""
     task = folder / "sbibm" / name
@@ -116,10 +126,10 @@ def test_runge_kutta_keeps_the_asked_points() -> None:
 # --- two moons ----------------------------------------------------------------------------------------------------
 
 
-def moon(theta: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moon(theta: np.ndarray, x: np.ndarray, offset: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
     """Radius and angle of x on the crescent: theta is turned by -45 degrees, its first coordinate made negative."""
     turned = theta @ (np.array([[1.0, -1.0], [1.0, 1.0]]) / math.sqrt(2))
-    p = x - np.stack([-np.abs(turned[..., 0]), turned[..., 1]], axis=-1) - np.array([0.25, 0.0])
+    p = x - np.stack([-np.abs(turned[..., 0]), turned[..., 1]], axis=-1) - np.array([offset, 0.0])
     return np.hypot(p[..., 0], p[..., 1]), np.arctan2(p[..., 1], p[..., 0])
 
 
@@ -138,20 +148,17 @@ def test_two_moons_does_not_tell_theta_from_its_mirror_image() -> None:
     assert np.abs(draws("two_moons", [[0.3, -0.45]]) - x).max() > 0.1
 
 
-def test_two_moons_reference_posterior(shared_data: Path) -> None:
-    observation, theta = reference(shared_data, "two_moons")
+def check_two_moons(observation: np.ndarray, theta: np.ndarray) -> None:
+    constants = module("two_moons")
+
+    def assert_crescent(x: np.ndarray) -> None:
+        r, a = moon(theta, x, constants.OFFSET)
+        assert stats.kstest(r, stats.norm(constants.RADIUS, constants.RADIUS_SD).cdf).pvalue > 1e-3
+        assert stats.kstest(a, stats.uniform(-math.pi / 2, math.pi).cdf).pvalue > 1e-3
+
     # The prior is flat and covers the whole posterior, so that seen from x_obs the draws of theta follow the law of x.
-    r, a = moon(theta, observation)
-    assert stats.kstest(r, stats.norm(0.1, 0.01).cdf).pvalue > 1e-3
-    assert stats.kstest(a, stats.uniform(-math.pi / 2, math.pi).cdf).pvalue > 1e-3
-    # A simulation at such a theta differs from x_obs by the difference of two points of one crescent.
-    rng, n = np.random.default_rng(3), len(theta)
-    angle, radius = rng.uniform(-math.pi / 2, math.pi / 2, (2, n)), rng.normal(0.1, 0.01, (2, n))
-    expected = radius[0] * np.exp(1j * angle[0]) - radius[1] * np.exp(1j * angle[1])
-    error = draws("two_moons", theta) - observation
-    for found, exact in zip(error.T, (expected.real, expected.imag), strict=True):
-        assert np.asarray(stats.ks_2samp(found, exact))[1] > 1e-3
-    assert np.all(np.abs(error.mean(axis=0)) < 5 * error.std(axis=0) / math.sqrt(n))
+    assert_crescent(observation)
+    assert_crescent(draws("two_moons", theta))
 
 
 # --- Gaussian tasks -----------------------------------------------------------------------------------------------
@@ -169,8 +176,7 @@ def test_gaussian_law(name: str) -> None:
     assert np.allclose(estimate, x[:700].mean(axis=0), rtol=0, atol=1e-12)
 
 
-def test_gaussian_linear_reference_posterior(shared_data: Path) -> None:
-    observation, theta = reference(shared_data, "gaussian_linear")
+def check_gaussian_linear(observation: np.ndarray, theta: np.ndarray) -> None:
     prior = scales("gaussian_linear") ** 2  # variances
     weight, var = prior / (prior + 0.1), 0.1 * prior / (prior + 0.1)
     posterior = (theta - weight * observation) / np.sqrt(var)
@@ -180,8 +186,7 @@ def test_gaussian_linear_reference_posterior(shared_data: Path) -> None:
     assert_not_extreme(draws("gaussian_linear", theta), observation)
 
 
-def test_gaussian_linear_uniform_reference_posterior(shared_data: Path) -> None:
-    observation, theta = reference(shared_data, "gaussian_linear_uniform")
+def check_gaussian_linear_uniform(observation: np.ndarray, theta: np.ndarray) -> None:
     x, sd = draws("gaussian_linear_uniform", theta), math.sqrt(0.1)
     # Posterior: N(x_obs, 0.1) cut to the box. Simulations at its draws: that plus N(0, 0.1), by quadrature.
     low, high = avo.simulators.gaussian_linear_uniform().space["theta3"].support
@@ -367,17 +372,17 @@ def test_sir_counts_are_binomial() -> None:
     assert np.all(np.abs(np.corrcoef(x[:, 1:8].T) - np.eye(7)) < 5 / math.sqrt(n))
 
 
-def test_sir_reference_posterior(shared_data: Path) -> None:
-    observation, theta = reference(shared_data, "sir")
-    assert_not_extreme(draws("sir", theta), observation)
+def check_sir(observation: np.ndarray, theta: np.ndarray) -> None:
+    tested = module("sir").TESTED
 
     def log_posterior(phi: jax.Array) -> jax.Array:
         p = infected(jnp.exp(phi))
         prior = -0.5 * jnp.sum(((phi - jnp.log(jnp.array([0.4, 0.125]))) / jnp.array([0.5, 0.2])) ** 2)
-        return prior + jnp.sum(observation * jnp.log(p) + (1000 - observation) * jnp.log1p(-p))
+        return prior + jnp.sum(observation * jnp.log(p) + (tested - observation) * jnp.log1p(-p))
 
     phi = np.log(theta)
     assert_stein(phi, np.asarray(jax.jit(jax.vmap(jax.jacfwd(log_posterior)))(phi)))
+    assert_not_extreme(draws("sir", theta), observation)
 
 
 # --- Lotka-Volterra -----------------------------------------------------------------------------------------------
@@ -415,17 +420,16 @@ def test_lotka_volterra_noise_is_log_normal() -> None:
     assert np.all(np.abs(np.corrcoef(residual.T) - np.eye(20)) < 5 / math.sqrt(n))
 
 
-def test_lotka_volterra_reference_posterior(shared_data: Path) -> None:
-    observation, theta = reference(shared_data, "lotka_volterra")
-    assert_not_extreme(draws("lotka_volterra", theta), observation)
-    middle, log_x = jnp.array([-0.125, -3.0, -0.125, -3.0]), np.log(observation)
+def check_lotka_volterra(observation: np.ndarray, theta: np.ndarray) -> None:
+    middle, log_x, noise = jnp.array([-0.125, -3.0, -0.125, -3.0]), np.log(observation), module("lotka_volterra").NOISE
 
     def log_posterior(phi: jax.Array) -> jax.Array:
         prior = -0.5 * jnp.sum(((phi - middle) / 0.5) ** 2)
-        return prior - 0.5 * jnp.sum(((log_x - log_populations(jnp.exp(phi))) / 0.1) ** 2)
+        return prior - 0.5 * jnp.sum(((log_x - log_populations(jnp.exp(phi))) / noise) ** 2)
 
     phi = np.log(theta)
     assert_stein(phi, np.asarray(jax.jit(jax.vmap(jax.jacfwd(log_posterior)))(phi)))
+    assert_not_extreme(draws("lotka_volterra", theta), observation)
 
 
 # --- Hodgkin-Huxley -----------------------------------------------------------------------------------------------
@@ -498,7 +502,7 @@ def test_hodgkin_huxley_follows_its_equations_through_the_step(theta: tuple[floa
         y = solution.y[:, -1]
         exact.extend(solution.y[0])
     voltage = np.asarray(problem.simulate(KEY, np.array([theta]))[0])
-    assert np.abs(voltage - exact).max() < 1.2  # the module: 0.4 mV in the median, 1.2 mV in nine of ten
+    assert np.abs(voltage - exact).max() < 1.2
     assert np.abs(voltage[:200] - exact[:200]).max() < 2e-2  # through the first spike
 
 
@@ -570,3 +574,73 @@ def test_hodgkin_huxley_summary_is_that_of_its_voltage() -> None:
 def test_hodgkin_huxley_names_the_wrong_argument(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         hodgkin_huxley(**options)
+
+
+# --- reference posteriors -----------------------------------------------------------------------------------------
+
+CHECKS: dict[str, Callable[[np.ndarray, np.ndarray], None]] = {
+    "gaussian_linear": check_gaussian_linear,
+    "gaussian_linear_uniform": check_gaussian_linear_uniform,
+    "lotka_volterra": check_lotka_volterra,
+    "sir": check_sir,
+    "two_moons": check_two_moons,
+}
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_reference_posterior(name: str, shared_data: Path) -> None:
+    observation, theta = reference(shared_data, name)
+    CHECKS[name](observation, theta)
+    low, high = np.transpose([parameter.support for parameter in avo.simulators.get(name).space])
+    assert np.all((low < theta) & (theta < high))
+
+
+@pytest.mark.parametrize(
+    ("name", "constant", "factor"),
+    [
+        ("lotka_volterra", "INTERVAL", 1.1),
+        ("lotka_volterra", "NOISE", 1.1),
+        ("lotka_volterra", "PREDATORS", 1.1),
+        ("lotka_volterra", "PREY", 1.1),
+        ("sir", "DAYS_APART", 18 / 17),
+        ("sir", "POPULATION", 1.2),
+        ("sir", "TESTED", 1.1),
+        ("two_moons", "OFFSET", 1.1),
+        ("two_moons", "RADIUS", 1.1),
+        ("two_moons", "RADIUS_SD", 1.2),
+    ],
+)
+def test_reference_posterior_shows_a_wrong_constant(
+    name: str, constant: str, factor: float, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = getattr(module(name), constant)
+    monkeypatch.setattr(module(name), constant, type(right)(round(factor * right, 9)))
+    monkeypatch.setitem(globals(), "compiled", compiled.__wrapped__)  # the cached simulators have the right constant
+    with pytest.raises(AssertionError):
+        CHECKS[name](*reference(shared_data, name))
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1])
+@pytest.mark.parametrize("name", ["gaussian_linear", "gaussian_linear_uniform"])
+def test_reference_posterior_shows_a_wrong_gaussian_noise(
+    name: str, factor: float, shared_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = compiled(name)
+    wrong = lambda key, theta: theta + factor * (right(key, theta) - theta)  # noqa: E731
+    monkeypatch.setitem(globals(), "compiled", lambda _: wrong)
+    with pytest.raises(AssertionError):
+        CHECKS[name](*reference(shared_data, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "priors"),
+    [
+        ("lotka_volterra", [(-0.125, 0.5), (-3.0, 0.5), (-0.125, 0.5), (-3.0, 0.5)]),
+        ("sir", [(math.log(0.4), 0.5), (math.log(0.125), 0.2)]),
+    ],
+)
+def test_space_is_three_standard_deviations_of_the_log_normal_prior(
+    name: str, priors: list[tuple[float, float]]
+) -> None:
+    for parameter, (mean, sd) in zip(avo.simulators.get(name).space, priors, strict=True):
+        assert np.allclose(np.log(parameter.support), [mean - 3 * sd, mean + 3 * sd], rtol=0, atol=1e-12)

@@ -107,9 +107,12 @@ def test_epem2_mle_has_the_spread_of_the_bound() -> None:
 def test_epem2_bound_as_the_docstring_states_it() -> None:
     raised, mirrored = (np.sqrt(np.diag(np.linalg.inv(fisher(42.0, 0.9, o)))) for o in ((10.0, 1.0), (90.8, -1.0)))
     assert np.allclose(raised, [7.9, 0.79], rtol=0.01) and np.allclose(mirrored, [32, 6.0], rtol=0.02)
-    # One energy alone leaves a direction without information
-    slope = np.array([4 / 9 * 0.9 / math.cosh(6 / 9) ** 2, 2 * math.tanh(-6 / 9)])
-    assert np.linalg.matrix_rank(np.outer(slope, slope)) == 1
+    # One energy alone leaves a direction without information, whatever the number of muons; two energies do not
+    both = lambda t: asymmetry(jnp.stack([t, t + jnp.array([10.0, 0.0])]))  # noqa: E731
+    slopes = np.asarray(jax.jacfwd(both)(jnp.array([42.0, 0.9])))
+    one, two = (information(a) * np.outer(s, s) for a, s in zip(both_asymmetries(42.0, 0.9), slopes, strict=True))
+    assert np.linalg.matrix_rank(one) == 1 and np.linalg.matrix_rank(one + two) == 2
+    assert np.allclose(one + two, fisher(42.0, 0.9, (10.0, 1.0)), rtol=1e-9)
     assert np.isclose(both_asymmetries(42.0, 0.9)[0], asymmetry(jnp.array([42.0, 0.9])))
 
 
