@@ -102,7 +102,7 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
     size = TIMES if raw else 1 + LAGS
     return Problem(
         name="bernoulli_glm",
-        summary="spikes of a neuron that filters a known stimulus" + ("" if raw else ", as their sufficient statistic"),
+        summary="spikes of a neuron under a known stimulus" + ("" if raw else ", as their sufficient statistic"),
         simulate=vectorize(draw),
         space=Space(**{name: Real(0.0, float(s)) for name, s in zip(names, sd, strict=True)}),
         # Of sbibm's observation 1.

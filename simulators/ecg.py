@@ -20,9 +20,9 @@ Identified: the waveform, and by it the parameters of waves that stand alone. Wa
 the plateau) trade amplitude against width. Judge a fit by the error of its waveform (`Problem.mean`) beside that of its
 parameters.
 
-Source: the model is our reading of a formula shown in a talk by A. Honchar; no published source of it is known. Its relatives
-are the Gaussian pulse decomposition of Suppappola, Sun and Chiaramida (1997) and the Gaussian combination model of
-Parvaneh and Pashna (Computing in Cardiology 2007). T2 and the plateau are our additions.
+Source: the model is our reading of a formula shown in a talk by A. Honchar; no published source of it is known. Its
+relatives are the Gaussian pulse decomposition of Suppappola, Sun and Chiaramida (1997) and the Gaussian combination
+model of Parvaneh and Pashna (Computing in Cardiology 2007). T2 and the plateau are our additions.
 
 Limits: defaults and their ranges suit a healthy lead II. `WIDE` has ranges for beats of patients; within them, with T2
 and the plateau free, the model explains at least 93 % of the variance of each of ten PTB subjects' median beats.

@@ -103,9 +103,11 @@ def test_list_is_aligned_and_complete() -> None:
         blocks[name].append((line[name_width + 2 : margin].strip(), line[margin:]))
     for name, block in blocks.items():
         p = problem(name)
-        assert block[0] == (str(p.x_shape), p.summary) and all(shape == "" for shape, _ in block[1:])
+        assert block[0][0] == str(p.x_shape) and all(shape == "" for shape, _ in block[1:])
         assert block[-1][1] == ", ".join(sorted(p.tags))
-        told = " ".join(words for _, words in block[1:-1])
+        told = " ".join(words for _, words in block[:-1])
+        assert told.startswith(p.summary + " ")
+        told = told.removeprefix(p.summary + " ")
         parameters = [f"{n} ({u})" if u else n for n, u in zip(p.space.names, p.space.units, strict=True)]
         assert told.startswith(", ".join(parameters) + f" -> {p.quantity}")
         assert all(axis.name in told.partition("->")[2] for axis in p.axes)
