@@ -118,14 +118,23 @@ Run = Annotated[Path, typer.Argument(help="Folder of a finished run of `avo fit`
 
 
 @app.command("list")
-def list_() -> None:
-    """List the simulators with their parameters and units."""
-    width = max(map(len, avo.simulators.names()))
-    for name in avo.simulators.names():
-        problem = avo.simulators.get(name)
-        units = zip(problem.space.names, problem.space.units, strict=True)
-        parameters = ", ".join(_with_unit(*words) for words in units)
-        typer.echo(f"{name:{width}}  {problem.summary}\n{'':{width}}  {parameters} -> {_describe_x(problem)}")
+def list_(
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Only simulators with this tag, e.g. series; repeatable: with all of them.")
+    ] = None,
+) -> None:
+    """List the simulators: shape of x, parameters with units, what x is, and tags."""
+    names = avo.simulators.find(*tag or ())
+    typer.echo(avo.gallery.table(names) if names else f"no simulator has all of {', '.join(tag or ())}")
+
+
+@app.command()
+def gallery(
+    out: Annotated[Path, typer.Option(help="Folder for gallery.md and gallery/NAME.png; they are replaced.")],
+) -> None:
+    """Draw every simulator at its default truth, on one page of Markdown."""
+    page, *pictures = avo.gallery.write(out)
+    typer.echo(f"{page}: {len(pictures)} simulators")
 
 
 @app.command()
@@ -551,16 +560,6 @@ def _size(shape: tuple[int, ...]) -> str:
         number = shape[0] if shape else 1
         return f"{number} number{'' if number == 1 else 's'}"
     return f"an array {shape}"
-
-
-def _with_unit(name: str, unit: str) -> str:
-    return f"{name} ({unit})" if unit else name
-
-
-def _describe_x(problem: Problem) -> str:
-    what = "one " + problem.quantity if not problem.x_shape else f"{problem.quantity}, {_size(problem.x_shape)}"
-    along = f" along {_with_unit(problem.axes[0].name, problem.axes[0].unit)}" if problem.axes else ""
-    return what + (f", in {problem.unit}" if problem.unit else "") + along
 
 
 def _key(seed: int, stream: int) -> Any:

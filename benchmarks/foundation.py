@@ -35,6 +35,7 @@ from scipy.special import logit
 import avo
 from avo import critics, simulators
 from avo.benchmarks import cells
+from avo.benchmarks import simulators as races
 from avo.benchmarks.cells import Study
 from avo.simulators import Problem
 from avo.simulators.ecg import FIFTEEN
@@ -183,8 +184,6 @@ def bare_loop(problem: Problem, z_obs: jax.Array, steps: int) -> Callable[[], fl
 
 def speed(_: str, repeats: int) -> dict[str, Any]:
     """Measure, in turns within one run, the whole fit against the bare loop and the Brownian sampler against sdeint."""
-    import sdeint
-
     problem = simulators.brownian()
     x_obs = observe(problem, problem.theta_true, OBSERVATIONS, 0)
     settings = avo.Settings(batch=256, critic_steps=5, pairs=128)
@@ -204,25 +203,8 @@ def speed(_: str, repeats: int) -> dict[str, Any]:
     pairs = [(whole_fit(), bare()) for _ in range(repeats)]
     compile_seconds -= budget / np.median([a for a, _ in pairs])
 
-    paths, points = 1000, 256
-    wiener = jax.jit(simulators.brownian(points=points).simulate)
-    theta = jnp.tile(jnp.array([0.5, 0.3]), (paths, 1))
-    times = np.linspace(0.0, 1.0, points + 1)
-    wiener(jax.random.key(0), theta).block_until_ready()
-
-    def ours() -> float:
-        start = time.perf_counter()
-        for i in range(20):
-            wiener(jax.random.key(i), theta).block_until_ready()
-        return 20 * paths / (time.perf_counter() - start)
-
-    def theirs() -> float:
-        rng, start = np.random.default_rng(0), time.perf_counter()
-        for _ in range(50):
-            sdeint.itoEuler(lambda y, t: 0.5, lambda y, t: 0.3, 0.0, times, generator=rng)
-        return 50 / (time.perf_counter() - start)
-
-    paths_per_second = [(ours(), theirs()) for _ in range(repeats)]
+    race = races.diffusion("brownian", "itoEuler")
+    paths = [(races.rate(race.ours, i), races.rate(race.theirs, i)) for i in range(repeats)]
     ratio = lambda rows: float(np.median([a / b for a, b in rows]))  # noqa: E731
     return {
         "fit_calls_per_second": float(np.median([a for a, _ in pairs])),
@@ -231,8 +213,8 @@ def speed(_: str, repeats: int) -> dict[str, Any]:
         "fit_over_bare_by_updates": ratio(pairs) * settings.critic_steps * settings.batch / settings.calls,
         "first_fit_calls_per_second": first,
         "compile_seconds": float(compile_seconds),
-        "paths_per_second": float(np.median([a for a, _ in paths_per_second])),
-        "paths_over_sdeint": ratio(paths_per_second),
+        "paths_per_second": float(np.median([a for a, _ in paths])),
+        "paths_over_sdeint": ratio(paths),
     }
 
 
@@ -268,7 +250,7 @@ def report(rows: list[dict[str, Any]]) -> str:
                 f"bare loop's {r['bare_calls_per_second']:,.0f} (counting critic updates, since one call in six serves "
                 f"the proposal instead: {r['fit_over_bare_by_updates']:.2f}); compilation takes "
                 f"{r['compile_seconds']:.1f} s. The "
-                f"Brownian sampler makes {r['paths_per_second']:,.0f} paths of 256 steps per second, "
+                f"Brownian sampler makes {r['paths_per_second']:,.0f} paths of 256 steps per CPU second, "
                 f"{r['paths_over_sdeint']:,.0f} times sdeint.itoEuler.",
             ]
     return "\n".join(lines)

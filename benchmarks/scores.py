@@ -27,7 +27,6 @@ from avo.benchmarks import cells, foundation, published
 from avo.benchmarks.cells import Study
 from avo.rows import Draws
 from avo.simulators.epem import asymmetry
-from avo.simulators.problem import vectorize
 
 OUT = Path(__file__).with_name("scores.jsonl")
 BUDGETS = {"poisson": 24_048, "linear5": 48_048, "epem": 48_048, "brownian": 100_000}
@@ -35,23 +34,8 @@ MLE_SD = {"poisson": 0.0027, "linear5": 0.0158, "epem": 0.0142}
 
 
 @cache
-def ornstein_uhlenbeck(points: int = 64, dt: float = 0.1) -> tuple[Any, avo.Space, np.ndarray]:
-    """Make stationary Ornstein-Uhlenbeck series, dX = rate (mean - X) dt + sigma dW, by their exact transition."""
-
-    def draw(key: Array, theta: Array) -> Array:
-        rate, mean, sigma = theta
-        a = jnp.exp(-rate * dt)
-        noise = jax.random.normal(key, (points,)) * sigma / jnp.sqrt(2 * rate)
-
-        def advance(x: Array, e: Array) -> tuple[Array, Array]:
-            x = a * x + jnp.sqrt(1 - a * a) * e
-            return x, x
-
-        first = noise[0]
-        return mean + jnp.concatenate([first[None], jax.lax.scan(advance, first, noise[1:])[1]])
-
-    space = avo.Space(rate=avo.LogInterval(0.2, 20.0), mean=avo.Interval(-3, 3), sigma=avo.LogInterval(0.05, 3.0))
-    return vectorize(draw), space, np.array([1.5, 0.7, 0.5])
+def _ornstein_uhlenbeck() -> simulators.Problem:
+    return simulators.ornstein_uhlenbeck(points=64, duration=6.4)
 
 
 def own_estimate(result: avo.Result) -> np.ndarray:
@@ -116,14 +100,12 @@ def published_row(name: str, seed: int) -> dict[str, Any]:
 
 def coverage_row(name: str, seed: int) -> dict[str, Any]:
     """Fit one of many simulated data sets of one task with default settings: errors, and what is said of them."""
+    problem = {"ou": _ornstein_uhlenbeck, "linear5": _linear5}.get(name, lambda: foundation.task(name))()
+    simulate, space, truth = problem.simulate, problem.space, problem.theta_true
+    x_obs = _observe(simulate, truth, seed)
     if name == "ou":
-        simulate, space, truth = ornstein_uhlenbeck()
-        x_obs = _observe(simulate, truth, seed)
         sd = _ou_sd() / np.sqrt(len(x_obs))
     else:
-        problem = foundation.task(name) if name != "linear5" else _linear5()
-        simulate, space, truth = problem.simulate, problem.space, problem.theta_true
-        x_obs = _observe(simulate, truth, seed)
         u = np.asarray(space.unconstrain(jnp.asarray(truth)), float)
         sd = _mle_sd(problem, u, len(x_obs))
     began = time.perf_counter()
@@ -173,7 +155,8 @@ def _ou_sd() -> np.ndarray:
     The density is a product of normal transitions; the score is differentiated, its covariance averaged over 200,000
     series.
     """
-    simulate, space, truth = ornstein_uhlenbeck()
+    problem = _ornstein_uhlenbeck()
+    simulate, space, truth = problem.simulate, problem.space, problem.theta_true
 
     def log_density(u: Array, x: Array) -> Array:
         rate, mean, sigma = space.constrain(u)

@@ -3,6 +3,11 @@
     z0 ~ N(alpha, 1),  z1 ~ N(beta, 3^2),  z2 ~ 1/2 N(-2, 1) + 1/2 N(2, 0.5^2),  z3 ~ Exp(rate 3),  z4 ~ Exp(rate 0.5)
     x = R z
 
+Identified: alpha by z0 and beta by z1, the first two numbers of R^-1 x. They have errors of 1 and 3 for one
+observation.
+
+Limits: the other three variables of z say nothing about theta; R is known.
+
 Source: Louppe, Hermans, Cranmer, arXiv:1707.07113. The text calls R positive semi-definite; the matrix of the
 published code, used here, is not symmetric (R[0, 3] and R[3, 0] differ in sign) and has full rank.
 """

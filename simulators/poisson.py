@@ -2,6 +2,10 @@
 
     p(x | rate) = rate^x exp(-rate) / x!,    E[x] = Var[x] = rate
 
+Identified: the rate, by the mean of the counts.
+
+Limits: the variance is the mean, so that counts which scatter more or less than that do not fit.
+
 Source: Louppe, Hermans, Cranmer, arXiv:1707.07113, where the parameter is log rate and the truth log 7.
 """
 
@@ -47,5 +51,5 @@ def poisson() -> Problem:
         quantity="count",
         mle=mle,
         mean=mean,
-        tags=("counts", "published"),
+        tags=("scalar", "discrete", "published"),
     )

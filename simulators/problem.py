@@ -4,16 +4,17 @@ A simulator is written for one parameter vector, `draw(key, theta) -> x`. `vecto
 `fold_in(key, i)` for row i, so that a batch of one equals the row of a batch, on one worker or eight.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from avo.space import Space
+from avo.space import Parameter, Space
 
 
 class Axis(NamedTuple):
@@ -47,6 +48,114 @@ def vectorize(draw: Callable[..., Array]) -> Callable[..., Array]:
     return simulate
 
 
+def check_free(free: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that `free`, a factory's argument, names different parameters out of those that it knows.
+
+    Raises:
+        ValueError: if a name is unknown or comes twice, or there is none.
+
+    Example:
+        >>> check_free(("drive", "damping"), ("damping", "drive", "frequency"))
+        ('drive', 'damping')
+    """
+    free = tuple(free)
+    if not free or len(set(free)) != len(free) or not set(free) <= set(known):
+        raise ValueError(f"free must name different parameters out of {', '.join(known)}; got {free!r}.")
+    return free
+
+
+class Choice(NamedTuple):
+    """Which parameters are fitted: their space, their default truth, and `named(theta)`, the values of all by name."""
+
+    space: Space
+    theta_true: np.ndarray
+    named: Callable[[ArrayLike], dict[str, Any]]
+
+
+def choose(
+    known: Mapping[str, tuple[Parameter, float]], free: Sequence[str], values: Mapping[str, float] | None = None
+) -> Choice:
+    """Choose the parameters to fit; the others are fixed.
+
+    Args:
+        known: name -> parameter and default value.
+        free: names of the parameters to fit, in the order of theta's columns.
+        values: name -> value in place of the default: fixed there, or the truth where the parameter is free.
+
+    Returns:
+        A `Choice`.
+
+    Raises:
+        ValueError: if a name is unknown or free twice, a value is not finite, or a truth lies outside its range.
+
+    Example:
+        >>> from avo.space import Interval
+        >>> known = {"rate": (Interval(1, 30), 7.0), "delay": (Interval(0, 1, unit="s"), 0.2)}
+        >>> choice = choose(known, free=("delay",), values={"rate": 9.0})
+        >>> choice.space.names, choice.theta_true.tolist(), choice.named([0.5])["rate"]
+        (('delay',), [0.2], 9.0)
+    """
+    free, values = check_free(tuple(free), tuple(known)), dict(values or {})
+    if not set(values) <= set(known):
+        raise ValueError(f"values must name parameters out of {', '.join(known)}; got {values!r}.")
+    defaults = {name: default for name, (_, default) in known.items()} | values
+    for name, value in defaults.items():
+        low, high = known[name][0].support
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite; got {value}.")
+        if name in free and not low < value < high:
+            raise ValueError(f"{name} must lie inside ({low:g}, {high:g}) where it is free; got {value:g}.")
+
+    def named(theta: ArrayLike) -> dict[str, Any]:
+        theta = jnp.asarray(theta, dtype=float)
+        return defaults | {name: theta[i] for i, name in enumerate(free)}
+
+    space = Space(**{name: known[name][0] for name in free})
+    return Choice(space, np.array([defaults[name] for name in free]), named)
+
+
+def check_count(name: str, value: int, least: int = 1) -> None:
+    """Check an argument that counts something.
+
+    Raises:
+        ValueError: if value is not a whole number, or below `least`.
+
+    Example:
+        >>> check_count("points", 64)
+    """
+    whole = isinstance(value, (int, np.integer))
+    if not whole or value < least:
+        raise ValueError(f"{name} must be {f'at least {least}' if whole else 'a whole number'}; got {value}.")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Check an argument that must be above zero and finite.
+
+    Raises:
+        ValueError: if it is not.
+
+    Example:
+        >>> check_positive("duration", 0.5)
+    """
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be above zero{'' if value <= 0 else ' and finite'}; got {value}.")
+
+
+def check_grid(points: int, duration: float, noise: float = 0.0) -> None:
+    """Check what series of measurements have in common: their number, their duration and their noise.
+
+    Raises:
+        ValueError: if points is not a whole number above zero, duration not above zero, or noise below zero.
+
+    Example:
+        >>> check_grid(points=64, duration=0.5)
+    """
+    check_count("points", points)
+    check_positive("duration", duration)
+    if not (math.isfinite(noise) and noise >= 0):
+        raise ValueError(f"noise must not be negative; got {noise}.")
+
+
 def no_mle(x: Array) -> None:
     """Say that no maximum-likelihood estimate is known in closed form."""
     return None
@@ -66,7 +175,8 @@ class Problem:
         axes: one `Axis` per axis of x.
         quantity: what x measures, for plots, e.g. "voltage".
         unit: unit of x.
-        mle: x_obs (m, *x_shape) -> maximum-likelihood theta (d,), or None where none is known.
+        mle: x_obs (m, *x_shape) -> maximum-likelihood theta (d,), or None where none is known. The space does not bind
+            it: unless its simulator says so the estimate may lie outside, and it is nan where x_obs determines none.
         mean: theta (d,) -> E[x | theta] (*x_shape), where known without simulating, else None. A problem with inputs
             has `mean(theta, inputs)` of one row. Use `jax.vmap` for many.
         tags: words to search by.

@@ -63,7 +63,7 @@ def test_list_names_parameters_and_units(avo_command):
     printed = avo_command("list").stdout
     for name in avo.simulators.names():
         problem = avo.simulators.get(name)
-        assert f"{name} " in printed and problem.summary in printed
+        assert f"{name} " in printed and problem.summary in " ".join(printed.split())
         for parameter, unit in zip(problem.space.names, problem.space.units, strict=True):
             assert (f"{parameter} ({unit})" if unit else parameter) in printed
 
@@ -75,7 +75,7 @@ def test_info_prints_versions_and_devices(avo_command):
     assert "cpu" in lines["devices"].lower() or lines["devices"]
 
 
-@pytest.mark.parametrize("command", ["list", "info", "simulate", "fit"])
+@pytest.mark.parametrize("command", ["list", "info", "simulate", "fit", "gallery"])
 def test_help_documents_every_option(avo_command, command):
     printed = avo_command(command, "--help").stdout
     lines = printed[printed.index("Options:") :].splitlines()[1:]

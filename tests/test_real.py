@@ -9,8 +9,8 @@ import pytest
 
 from avo.benchmarks import real
 
-# A quarter and a sixth of the default, to be quick
-PATHS, BEATS, SWINGS = 300_000, 200_000, 300_000
+# Fractions of the default, to be quick
+PATHS, BEATS, SWINGS = 200_000, 130_000, 150_000
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,19 +6,20 @@ chi-square tests ask for p > 1e-3. Seeds are fixed, so that a test passes always
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import integrate, special, stats
+from numpy.typing import ArrayLike
+from scipy import stats
 
 import avo.simulators
-from avo.simulators.ecg import FIFTEEN, SEVEN, ecg, gaussian_wave, waveform
 from avo.simulators.epem import asymmetry, epem, quantile
 from avo.simulators.linear5 import R, linear5
-from avo.simulators.pendulum import pendulum, trajectory
 from avo.simulators.poisson import poisson
 from avo.simulators.problem import Problem
 
@@ -26,19 +27,55 @@ KEY = jax.random.key(20)
 every_simulator = pytest.mark.parametrize("name", avo.simulators.names())
 
 
-@functools.cache
-def compiled(name: str) -> tuple[Problem, Callable[..., jax.Array]]:
-    """A registered problem and its simulator, compiled once per shape for all tests."""
-    problem = avo.simulators.get(name)
-    return problem, jax.jit(problem.simulate)
+ALL_LOSSES = ("w0_sq", "damping", "start", "velocity", "drag", "friction")
+NO_LOSSES = {"free": ("w0_sq", "start", "velocity"), "fixed": {"damping": 0.0}, "method": "exact"}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ecgsyn beats of 12 leads": ("ecgsyn", {"window": (-0.3, 0.5), "leads": 12}),
+    "g_and_k summaries": ("g_and_k", {"draws": 20, "summaries": True}),
+    "hodgkin_huxley voltage": ("hodgkin_huxley", {"output": "voltage"}),
+    "ma2 summaries": ("ma2", {"summaries": True}),
+    "mg1 quantiles": ("mg1", {"quantiles": 5}),
+    "pendulum exact": ("pendulum", NO_LOSSES),
+    "pendulum leapfrog": ("pendulum", {"method": "leapfrog"}),
+    "pendulum losses": ("pendulum", {"free": ALL_LOSSES}),
+    "ricker summaries": ("ricker", {"summaries": True}),
+}
+every_variant = pytest.mark.parametrize("name", [*avo.simulators.names(), *VARIANTS])
+
+ROWS = 64  # of every batch: each simulator is compiled once in each precision
+
+
+class Simulator:
+    """A registered problem or a variant of one, and its compiled simulator, which counts its traces by dtype."""
+
+    def __init__(self, name: str) -> None:
+        registered, options = VARIANTS.get(name, (name, {}))
+        self.problem, self.traces = avo.simulators.get(registered, **options), Counter[str]()
+        self.compiled = jax.jit(self._counted)
+
+    def _counted(self, key: jax.Array, theta: jax.Array) -> jax.Array:
+        self.traces[str(theta.dtype)] += 1
+        return self.problem.simulate(key, theta)
+
+    def __call__(self, theta: ArrayLike, key: jax.Array = KEY) -> jax.Array:
+        """Simulate a batch of ROWS rows."""
+        return self.compiled(key, theta)
+
+    def many(self, theta: jax.Array) -> np.ndarray:
+        """Simulate as many batches as theta has, with a key each."""
+        batches = np.asarray(theta).reshape(-1, ROWS, theta.shape[-1])  # slices of JAX arrays are slow
+        return np.concatenate([self(batch, jax.random.key(i)) for i, batch in enumerate(batches)])
+
+
+simulator = functools.cache(Simulator)
 
 
 def random_thetas(problem: Problem, n: int) -> jax.Array:
     return problem.space.constrain(1.5 * jax.random.normal(jax.random.key(11), (n, problem.space.dim)))
 
 
-def repeat(theta: list[float], n: int) -> jax.Array:
-    return jnp.tile(jnp.array(theta), (n, 1))
+def repeat(theta: list[float] | np.ndarray | jax.Array, n: int) -> jax.Array:
+    return jnp.tile(jnp.asarray(theta, dtype=float), (n, 1))
 
 
 # --- one law, many simulators -------------------------------------------------------------------------------------
@@ -56,90 +93,82 @@ def test_describes_itself(name: str) -> None:
     assert tuple(len(axis.values) for axis in problem.axes) == problem.x_shape
 
 
-@every_simulator
+@every_variant
 def test_shape_and_dtype(name: str) -> None:
-    problem, simulate = compiled(name)
-    x = simulate(KEY, random_thetas(problem, 64))
-    assert x.shape == (64, *problem.x_shape)
+    simulate = simulator(name)
+    problem = simulate.problem
+    x = jax.eval_shape(problem.simulate, KEY, random_thetas(problem, ROWS))  # variants need not be compiled
+    assert x.shape == (ROWS, *problem.x_shape)
     assert x.dtype == jnp.result_type(float)
-    assert problem.mle(x) is None or problem.mle(x).shape == (problem.space.dim,)
+    estimate = problem.mle(jnp.ones(x.shape))
+    assert estimate is None or estimate.shape == (problem.space.dim,)
 
 
 @every_simulator
-def test_key_decides_everything(name: str) -> None:
-    problem, simulate = compiled(name)
-    theta = random_thetas(problem, 64)
-    x = simulate(KEY, theta)
-    assert np.array_equal(x, simulate(KEY, theta))
-    assert not np.array_equal(x, simulate(jax.random.key(21), theta))
+def test_key_decides_everything_in_one_trace(name: str) -> None:
+    simulate = simulator(name)
+    theta = random_thetas(simulate.problem, ROWS)
+    x = simulate(theta)
+    assert np.array_equal(x, simulate(np.asarray(theta)))
+    assert not np.array_equal(x, simulate(theta, jax.random.key(21)))
+    assert simulate.traces[str(x.dtype)] == 1  # in all tests so far
 
 
 @every_simulator
 def test_rows_are_independent(name: str) -> None:
-    problem, simulate = compiled(name)
-    same = repeat(list(problem.theta_true), 64)
-    x = np.asarray(simulate(KEY, same)).reshape(64, -1)
+    simulate = simulator(name)
+    problem = simulate.problem
+    same = repeat(problem.theta_true, ROWS)
+    x = np.asarray(simulate(same)).reshape(ROWS, -1)
     assert len(np.unique(x, axis=0)) > 8
-    changed = np.asarray(simulate(KEY, same.at[5].set(random_thetas(problem, 1)[0]))).reshape(64, -1)
-    others = np.arange(64) != 5
+    changed = np.asarray(simulate(same.at[5].set(random_thetas(problem, 1)[0]))).reshape(ROWS, -1)
+    others = np.arange(ROWS) != 5
     assert np.array_equal(x[others], changed[others])
-    # Under independence the correlation of n neighbouring pairs has standard deviation 1 / sqrt(n).
-    many = np.asarray(simulate(KEY, repeat(list(problem.theta_true), 4001))).reshape(4001, -1)[:, -1]
-    assert abs(np.corrcoef(many[1:], many[:-1])[0, 1]) < 5 / math.sqrt(4000)
+    # Under independence the correlation of n neighbouring pairs, 63 of a batch, has standard deviation 1 / sqrt(n).
+    many = simulate.many(repeat(problem.theta_true, 32 * ROWS)).reshape(32, ROWS, -1)[..., -1]
+    assert abs(np.corrcoef(many[:, 1:].ravel(), many[:, :-1].ravel())[0, 1]) < 5 / math.sqrt(32 * 63)
 
 
 @every_simulator
-def test_batch_of_one_equals_row_of_batch(name: str) -> None:
-    problem, simulate = compiled(name)
-    theta = random_thetas(problem, 64)
-    x = simulate(KEY, theta)
-    # Vectorised and scalar instructions may round the last bits differently.
-    scale = float(jnp.abs(x).max()) * float(jnp.finfo(x.dtype).eps)
-    assert np.allclose(simulate(KEY, theta[:1]), x[:1], rtol=0, atol=64 * scale)
+def test_vmap_and_batches_of_one_equal_rows_of_a_batch(name: str) -> None:
+    simulate = simulator(name)
+    theta, keys = random_thetas(simulate.problem, ROWS), jnp.stack([KEY, jax.random.key(1)])
+    ones = jax.jit(jax.vmap(simulate.problem.simulate))(keys, theta[:2, None])
+    assert ones.shape == (2, 1, *simulate.problem.x_shape)
+    other = simulate(theta[np.r_[1, 0, 2:ROWS]], keys[1])  # its first row is that of theta[1]
+    for one, x in zip(ones, (simulate(theta), other), strict=True):
+        # Vectorised and scalar instructions may round the last bits differently.
+        scale = float(jnp.abs(x).max()) * float(jnp.finfo(x.dtype).eps)
+        assert np.allclose(one, x[:1], rtol=0, atol=256 * scale)
 
 
-@every_simulator
+@every_variant
 def test_finite_over_the_space_and_at_its_edges(name: str) -> None:
-    problem, simulate = compiled(name)
+    simulate = simulator(name)
+    problem = simulate.problem
     with jax.enable_x64(False):  # as users run
-        x = simulate(KEY, random_thetas(problem, 10_000))
+        batches, corners = (10, 4) if name in VARIANTS else (157, 16)  # 10,048 thetas
+        x = simulate.many(random_thetas(problem, batches * ROWS))
         assert x.dtype == jnp.float32
-        assert jnp.isfinite(x).all()
-        edges = jnp.where(jax.random.bernoulli(KEY, shape=(10_000, problem.space.dim)), 40.0, -40.0)
-        assert jnp.isfinite(simulate(KEY, problem.space.constrain(edges))).all()
-
-
-@every_simulator
-def test_one_trace_under_jit_and_vmap(name: str) -> None:
-    problem = avo.simulators.get(name)
-    traces = 0
-
-    def counted(key: jax.Array, theta: jax.Array) -> jax.Array:
-        nonlocal traces
-        traces += 1
-        return problem.simulate(key, theta)
-
-    simulate = jax.jit(counted)
-    theta = random_thetas(problem, 128).reshape(2, 64, -1)
-    x = simulate(KEY, theta[0])
-    simulate(jax.random.key(1), theta[1])
-    assert traces == 1
-    keys = jnp.stack([KEY, jax.random.key(1)])
-    batches = jax.jit(jax.vmap(problem.simulate))(keys, theta)
-    assert batches.shape == (2, 64, *problem.x_shape)
-    tolerance = 256 * float(jnp.finfo(x.dtype).eps) * float(jnp.abs(x).max())
-    assert np.allclose(batches[0], x, rtol=0, atol=tolerance)
+        assert np.isfinite(x).all()
+        edges = jnp.where(jax.random.bernoulli(KEY, shape=(corners * ROWS, problem.space.dim)), 40.0, -40.0)
+        assert np.isfinite(simulate.many(problem.space.constrain(edges))).all()
 
 
 @every_simulator
 def test_mean_is_the_average(name: str) -> None:
-    problem, simulate = compiled(name)
-    for theta in random_thetas(problem, 3):
-        x = np.asarray(simulate(KEY, repeat(list(theta), 10_000)), dtype=np.float64)
-        mean = problem.mean(theta)
-        assert mean.shape == problem.x_shape
-        rounding = 1e-5 * np.abs(x).max()
-        assert np.all(np.abs(x.mean(axis=0) - mean) < 5 * x.std(axis=0) / math.sqrt(10_000) + rounding)
+    simulate = simulator(name)
+    if simulate.problem.mean is None:
+        pytest.skip(f"the mean of {name} is not known without simulating")
+    n = 100 * ROWS
+    for theta in random_thetas(simulate.problem, 3):
+        x = np.asarray(simulate.many(repeat(theta, n)), dtype=np.float64)
+        mean = simulate.problem.mean(theta)
+        assert mean.shape == simulate.problem.x_shape
+        rounding = 1e-12 * np.abs(x).max(axis=0)
+        # Where each of n counts is 0, less than 10 were expected in all: exp(-10) = 5e-5.
+        rare = 10 / n * np.all(x == 0, axis=0)
+        assert np.all(np.abs(x.mean(axis=0) - mean) < 5 * x.std(axis=0) / math.sqrt(n) + rounding + rare)
 
 
 def test_registry() -> None:
@@ -154,7 +183,7 @@ def test_unknown_name_suggests_the_nearest(wrong: str, near: str) -> None:
 
 
 def test_unknown_name_without_a_near_one_lists_all() -> None:
-    with pytest.raises(ValueError, match="Known: brownian, ") as error:
+    with pytest.raises(ValueError, match="Known: bernoulli_glm, brownian, ") as error:
         avo.simulators.get("xyzzy")
     assert "Did you mean" not in str(error.value)
 
@@ -288,236 +317,3 @@ def test_linear5_mle_spread() -> None:
     assert np.allclose(theory, [0.0071, 0.0212], atol=5e-5)
     assert np.all(np.abs(estimates.mean(axis=0) - [1.0, -1.0]) < 5 * theory / math.sqrt(sets))
     assert np.all(np.abs(estimates.std(axis=0) / theory - 1) < 5 / math.sqrt(2 * sets))
-
-
-# --- pendulum -----------------------------------------------------------------------------------------------------
-
-
-def solve_pendulum(w0_sq: float, damping: float, angle: float, velocity: float, times: np.ndarray) -> np.ndarray:
-    solution = integrate.solve_ivp(
-        lambda t, y: [y[1], -w0_sq * np.sin(y[0]) - damping * y[1]],
-        (0, times[-1]), [angle, velocity], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-12,
-    )  # fmt: skip
-    return solution.y[0]
-
-
-@pytest.mark.parametrize("theta", [(100.0, 0.0, 2.0), (97.3, 0.03, 1.9), (24.5, 0.15, 1.1), (9.2, 0.98, 0.23)])
-def test_pendulum_solves_its_equation(theta: tuple[float, float, float]) -> None:
-    problem = pendulum(noise=0.0)
-    times = problem.axes[0].values
-    with jax.enable_x64(True):
-        x = problem.simulate(jax.random.key(0), np.array([theta]))[0]
-    # The module promises 6e-4 per rad of swing; the noise is 0.05.
-    assert np.abs(x - solve_pendulum(*theta, 0.0, times)).max() < 6e-4 * theta[2]
-
-
-def test_pendulum_in_single_precision() -> None:
-    theta, problem = (97.3, 0.03, 1.9), pendulum(noise=0.0)
-    with jax.enable_x64(False):
-        x = problem.simulate(jax.random.key(0), np.array([theta]))[0]
-    assert np.abs(x - solve_pendulum(*theta, 0.0, problem.axes[0].values)).max() < 6e-4 * theta[2]
-
-
-@pytest.mark.parametrize(("points", "duration"), [(13, 4.0), (400, 4.0), (1000, 1.0)])
-def test_pendulum_accuracy_does_not_depend_on_the_grid(points: int, duration: float) -> None:
-    problem, theta = pendulum(points=points, duration=duration, noise=0.0), (81.0, 0.07, 1.7)
-    assert np.isclose(problem.axes[0].values[-1], duration)
-    with jax.enable_x64(True):
-        x = problem.simulate(jax.random.key(0), np.array([theta]))[0]
-    assert np.abs(x - solve_pendulum(*theta, 0.0, problem.axes[0].values)).max() < 6e-4 * theta[2]
-
-
-def test_pendulum_converges_at_order_4() -> None:
-    with jax.enable_x64(True):
-        exact = solve_pendulum(31.0, 0.2, 1.3, 0.7, np.array([2.0]))[0]
-        errors = [abs(float(trajectory(31.0, 0.2, 1.3, 0.7, 2.0 / n, n)[-1, 0]) - exact) for n in (400, 800, 1600)]
-    # Halving the step divides the error by 2^4, up to a term of relative order h.
-    assert np.allclose([errors[0] / errors[1], errors[1] / errors[2]], 16, rtol=0.05)
-
-
-def test_pendulum_conserves_energy_undamped() -> None:
-    w0_sq, angle = 24.5, 1.4
-    with jax.enable_x64(True):
-        path = trajectory(w0_sq, 0.0, angle, 0.0, 0.002, 5000)
-    energy = path[:, 1] ** 2 / 2 - w0_sq * jnp.cos(path[:, 0])
-    # RK4 loses energy at a relative rate of order w0 (w0 h)^5, 5e-10 over these 10 s.
-    assert np.abs(energy + w0_sq * np.cos(angle)).max() < 1e-8 * w0_sq
-
-
-def test_pendulum_loses_energy_by_damping() -> None:
-    with jax.enable_x64(True):
-        path = trajectory(24.5, 0.4, 0.001, 0.0, 0.002, 1000)
-    # Small swings: angle = A exp(-damping t / 2) cos(w t + phase), w^2 = w0^2 - damping^2 / 4.
-    w, t = math.sqrt(24.5 - 0.04), 0.002 * np.arange(1, 1001)
-    exact = 0.001 * np.exp(-0.2 * t) * (np.cos(w * t) + 0.2 / w * np.sin(w * t))
-    assert np.abs(path[:, 0] - exact).max() < 1e-8
-
-
-@pytest.mark.parametrize("angle", [0.001, 1.0, 2.0, 3.0])
-def test_pendulum_period(angle: float) -> None:
-    w0_sq = 17.3
-    period = 4 / math.sqrt(w0_sq) * special.ellipk(math.sin(angle / 2) ** 2)
-    if angle == 0.001:
-        assert np.isclose(period, 2 * math.pi / math.sqrt(w0_sq), rtol=1e-7)
-    with jax.enable_x64(True):
-        path = np.asarray(trajectory(w0_sq, 0.0, angle, 0.0, period / 4000, 4000))
-    assert np.allclose(path[-1], [angle, 0.0], rtol=0, atol=1e-8)
-    assert np.allclose(path[1999], [-angle, 0.0], rtol=0, atol=1e-8)
-
-
-def test_pendulum_noise() -> None:
-    problem = pendulum(points=40, noise=0.07)
-    x = np.asarray(problem.simulate(KEY, repeat([24.5, 0.15, 1.1], 500)), dtype=np.float64)
-    residual = (x - np.asarray(problem.mean(problem.theta_true))) / 0.07
-    assert stats.kstest(residual.ravel(), "norm").pvalue > 1e-3
-
-
-def test_pendulum_with_inputs_equals_plain() -> None:
-    theta = np.array([[31.0, 0.2, 1.3], [64.2, 0.06, 0.4]])
-    inputs = np.stack([theta[:, 2], np.zeros(2)], axis=1)
-    plain, recorded = pendulum(), pendulum(start="inputs")
-    assert recorded.space.names == ("w0_sq", "damping")
-    x = plain.simulate(KEY, theta)
-    assert np.allclose(recorded.simulate(KEY, theta[:, :2], inputs), x, rtol=0, atol=1e-5)
-    assert np.allclose(recorded.mean(theta[1, :2], inputs[1]), plain.mean(theta[1]), rtol=0, atol=1e-5)
-
-
-def test_pendulum_inputs_are_angle_and_velocity() -> None:
-    problem = pendulum(points=60, duration=0.6, noise=0.0, start="inputs")
-    theta, inputs = np.array([[64.2, 0.06]] * 2), np.array([[-0.6, 4.3], [1.2, 17.0]])
-    with jax.enable_x64(True):
-        x = problem.simulate(jax.random.key(0), theta, inputs)
-    for row, start in zip(x, inputs, strict=True):
-        exact = solve_pendulum(64.2, 0.06, start[0], start[1], problem.axes[0].values)
-        assert np.abs(row - exact).max() < 1e-4
-
-
-def test_pendulum_free_parameters() -> None:
-    problem = pendulum(free=("damping", "w0_sq"))
-    assert problem.space.names == ("damping", "w0_sq")
-    full = pendulum().simulate(KEY, np.array([[40.0, 0.3, 1.1]]))
-    assert np.allclose(problem.simulate(KEY, np.array([[0.3, 40.0]])), full, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"free": ("length",)}, "free must name different parameters out of w0_sq, damping, start"),
-        ({"free": ("start",), "start": "inputs"}, "out of w0_sq, damping; got"),
-        ({"start": "moving"}, "start must be"),
-        ({"points": 0}, "points must be above zero; got 0"),
-        ({"duration": -1.0}, "duration must be above zero"),
-        ({"noise": -0.1}, "noise must not be negative"),
-    ],
-)
-def test_pendulum_names_the_wrong_argument(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        pendulum(**options)
-
-
-# --- ecg ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("amp", [0.37, -0.62])
-@pytest.mark.parametrize(("order", "peak"), [(0, 0.0), (1, -1.0), (2, 0.0)])
-def test_ecg_wave_has_its_amplitude(order: int, peak: float, amp: float) -> None:
-    centre, width = 0.13, 0.021
-    t = centre + width * np.linspace(-6, 6, 24_001)
-    wave = np.asarray(gaussian_wave(t, amp, centre, width, order))
-    assert np.isclose(np.abs(wave).max(), abs(amp), rtol=1e-5)
-    assert np.isclose(gaussian_wave(np.array([centre + peak * width]), amp, centre, width, order)[0], amp, rtol=1e-5)
-
-
-@pytest.mark.parametrize(("order", "factor"), [(1, 0.021 * math.exp(0.5)), (2, -(0.021**2))])
-def test_ecg_orders_are_derivatives(order: int, factor: float) -> None:
-    with jax.enable_x64(True):
-        derivative: Callable = lambda t: 0.37 * jnp.exp(-(((t - 0.13) / (math.sqrt(2) * 0.021)) ** 2))  # noqa: E731
-        for _ in range(order):
-            derivative = jax.grad(derivative)
-        t = jnp.linspace(0.05, 0.21, 33)
-        assert np.allclose(gaussian_wave(t, 0.37, 0.13, 0.021, order), factor * jax.vmap(derivative)(t), atol=1e-12)
-
-
-def test_ecg_width_conventions() -> None:
-    beside = np.array([0.03 + 0.011])
-    single = waveform(beside, {"s_amp": -0.4, "s_centre": 0.03, "s_width": 0.011})
-    assert np.isclose(single[0], -0.4 * math.exp(-0.5), rtol=1e-4)
-    for half in ("q1", "q2"):
-        value = waveform(beside, {f"{half}_amp": -0.4, f"{half}_centre": 0.03, f"{half}_width": 0.011})
-        assert np.isclose(value[0], -0.4 * math.exp(-1), rtol=1e-4)
-
-
-def test_ecg_waveform_sums_its_waves() -> None:
-    problem = ecg(free=FIFTEEN, orders={"t": 1, "p": 2})
-    t = problem.axes[0].values
-    expected = np.zeros(200)
-    for wave, (amp, centre, width) in zip("pqrst", problem.theta_true.reshape(5, 3), strict=True):
-        u = (t - centre) / width
-        gauss = np.exp(-(u**2) / 2)
-        expected += amp * {"p": (1 - u**2) * gauss, "t": -u * math.exp(0.5) * gauss}.get(wave, gauss)
-    assert np.allclose(problem.mean(problem.theta_true), expected, atol=1e-5)
-
-
-def test_ecg_double_q() -> None:
-    problem = ecg(q="double")
-    assert problem.space.names == ("p_amp", "q1_amp", "q2_amp", "r_amp", "s_amp", "t_amp", "t_centre", "t_width")
-    change = problem.mean(problem.theta_true + np.eye(8)[1]) - problem.mean(problem.theta_true)
-    assert np.allclose(change, np.exp(-(((problem.axes[0].values + 0.032) / 0.01) ** 2)), atol=1e-5)
-
-
-def test_ecg_grid() -> None:
-    problem = ecg(rate=360.0, window=(-0.25, 0.45))
-    assert problem.x_shape == (252,)
-    assert np.allclose(np.diff(problem.axes[0].values), 1 / 360) and problem.axes[0].values[0] == -0.25
-    assert ecg().x_shape == (200,)
-
-
-@pytest.mark.parametrize("snr", [13.0, 20.0])
-def test_ecg_signal_to_noise_ratio(snr: float) -> None:
-    beats = 500
-    problem = ecg(snr=snr, free=("r_amp", "offset"))
-    theta = [1.3, 0.08]
-    f = np.asarray(problem.mean(theta), dtype=np.float64)
-    x = np.asarray(problem.simulate(KEY, repeat(theta, beats)), dtype=np.float64)
-    measured = 10 * np.log10(np.mean((f - 0.08) ** 2) / np.mean((x - f) ** 2))
-    # The noise variance of N samples has relative standard deviation sqrt(2 / N), 10 / ln 10 times that in dB.
-    assert abs(measured - snr) < 5 * 10 / math.log(10) * math.sqrt(2 / (beats * 200))
-    assert stats.kstest(((x - f) / (x - f).std()).ravel(), "norm").pvalue > 1e-3
-
-
-def test_ecg_snr_as_a_parameter() -> None:
-    problem = ecg(free=("snr",), snr=24.0)
-    assert problem.theta_true == [24.0] and problem.space.units == ("dB",)
-    quiet, loud = (problem.simulate(KEY, np.array([[v]]))[0] - problem.mean(np.array([v])) for v in (34.0, 16.0))
-    assert np.allclose(loud, 10 ** (18 / 20) * quiet, rtol=1e-2, atol=1e-5)
-
-
-def test_ecg_presets() -> None:
-    assert SEVEN == ("p_amp", "q_amp", "r_amp", "s_amp", "t_amp", "t_centre", "t_width")
-    assert ecg().space.names == SEVEN
-    assert FIFTEEN[:4] == ("p_amp", "p_centre", "p_width", "q_amp") and FIFTEEN[-1] == "t_width" and len(FIFTEEN) == 15
-    fifteen = ecg(free=FIFTEEN)
-    assert fifteen.space.names == FIFTEEN
-    assert np.allclose(fifteen.mean(fifteen.theta_true), ecg().mean(ecg().theta_true), atol=1e-6)
-    assert jnp.isfinite(fifteen.simulate(KEY, random_thetas(fifteen, 1000))).all()
-    for value, parameter in zip(fifteen.theta_true, fifteen.space, strict=True):
-        assert parameter.support[0] < value < parameter.support[1]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"free": ("u_amp",)}, "free must name different parameters out of p_amp"),
-        ({"free": ("q_amp",), "q": "double"}, "q1_amp"),
-        ({"free": ("r_amp", "r_amp")}, "different"),
-        ({"orders": {"t": 3}}, "orders must map"),
-        ({"orders": {"q": 1}, "q": "double"}, "orders must map"),
-        ({"q": "triple"}, "q must be"),
-        ({"rate": 0.0}, "rate above zero"),
-        ({"window": (0.5, -0.3)}, "window must be"),
-        ({"free": ("snr",), "snr": 40.0}, "snr must lie inside"),
-    ],
-)
-def test_ecg_names_the_wrong_argument(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ecg(**options)

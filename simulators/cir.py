@@ -1,0 +1,93 @@
+"""The Cox-Ingersoll-Ross process, which returns to its mean and stays positive, drawn exactly on a grid.
+
+    dX = rate (mean - X) dt + sigma sqrt(X) dW
+    X_{t + dt} given X_t  ~  c chi'^2(df, X_t exp(-rate dt) / c)
+    c = sigma^2 (1 - exp(-rate dt)) / (4 rate),    df = 4 rate mean / sigma^2
+
+chi'^2(df, nc) is the noncentral chi-square, a Poisson mixture of central ones: it is drawn as chi^2(df + 2 n), that is
+2 Gamma(df / 2 + n), with n ~ Poisson(nc / 2). The stationary law is Gamma with shape df / 2 and scale
+sigma^2 / (2 rate); the autocorrelation is exp(-rate |lag|). Where df < 2 (Feller's condition fails) the process touches
+zero; the draws are exact there too. No maximum-likelihood estimate is known in closed form.
+
+Identified: all three parameters. sigma comes from the increments, and every point sharpens it; mean is known to near
+sigma sqrt(mean) / (rate sqrt(T)) from a long path of duration T; rate comes from the fall of the autocorrelation, which
+a path of a few times 1 / rate tells badly. Where exp(-rate dt) is near 0 the values are independent, and tell mean and
+sigma^2 / rate only.
+
+Limits: the time steps are equal, and there is no measurement noise.
+
+Source: Cox, Ingersoll and Ross (Econometrica 53, 1985).
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from avo.simulators.ornstein_uhlenbeck import average
+from avo.simulators.problem import Axis, Problem, check_grid, vectorize
+from avo.space import LogInterval, Space
+
+
+def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> Problem:
+    """Paths of the Cox-Ingersoll-Ross process, dX = rate (mean - X) dt + sigma sqrt(X) dW, by its exact transition.
+
+    Args:
+        points: values per path.
+        duration: points * dt, in years.
+        start: X_0, above zero, not returned; None: the first value is drawn from the stationary law.
+
+    Returns:
+        `Problem` with parameters rate (1/yr), mean and sigma (1/sqrt(yr) times the root of x's unit); x has shape
+        (points,) and is not negative.
+
+    Raises:
+        ValueError: if an argument is out of range.
+
+    Example:
+        >>> problem = cir(points=8, duration=2.0)
+        >>> problem.simulate(jax.random.key(0), jnp.array([[1.5, 0.7, 0.5]])).shape
+        (1, 8)
+    """
+    check_grid(points, duration)
+    if start is not None and not (math.isfinite(start) and start > 0):
+        raise ValueError(f"start must be above zero, or None for the stationary law; got {start}.")
+    dt = duration / points
+    times = dt * np.arange(1, points + 1)
+
+    def draw(key: Array, theta: Float[Array, "3"]) -> Float[Array, "points"]:
+        rate, mean, sigma = theta
+        decay = jnp.exp(-rate * dt)
+        c = -jnp.expm1(-rate * dt) * sigma**2 / (4.0 * rate)
+        df = 4.0 * rate * mean / sigma**2
+
+        def advance(x: Array, key: Array) -> tuple[Array, Array]:
+            key_n, key_gamma = jax.random.split(key)
+            n = jax.random.poisson(key_n, x * decay / (2.0 * c))
+            x = 2.0 * c * jax.random.gamma(key_gamma, df / 2.0 + n)
+            return x, x
+
+        keys = jax.random.split(key, points)
+        if start is not None:
+            return jax.lax.scan(advance, jnp.asarray(start, dtype=float), keys)[1]
+        first = jax.random.gamma(keys[0], df / 2.0) * sigma**2 / (2.0 * rate)
+        return jnp.concatenate([first[None], jax.lax.scan(advance, first, keys[1:])[1]])
+
+    return Problem(
+        name="cir",
+        summary="Cox-Ingersoll-Ross process, exact paths of what stays positive",
+        simulate=vectorize(draw),
+        space=Space(
+            rate=LogInterval(0.2, 10.0, unit="1/yr"),
+            mean=LogInterval(0.2, 5.0),
+            sigma=LogInterval(0.1, 2.0, unit="1/sqrt(yr)"),
+        ),
+        theta_true=np.array([1.5, 0.7, 0.5]),
+        x_shape=(points,),
+        axes=(Axis("time", "yr", times),),
+        quantity="X",
+        mean=average(times, start),
+        tags=("series", "diffusion", "finance", "population"),
+    )
