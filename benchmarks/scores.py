@@ -100,7 +100,7 @@ def published_row(name: str, seed: int) -> dict[str, Any]:
 
 def coverage_row(name: str, seed: int) -> dict[str, Any]:
     """Fit one of many simulated data sets of one task with default settings: errors, and what is said of them."""
-    problem = {"ou": _ornstein_uhlenbeck, "linear5": _linear5}.get(name, lambda: foundation.task(name))()
+    problem = _task(name)
     simulate, space, truth = problem.simulate, problem.space, problem.theta_true
     x_obs = _observe(simulate, truth, seed)
     if name == "ou":
@@ -127,6 +127,10 @@ def coverage_row(name: str, seed: int) -> dict[str, Any]:
 @cache
 def _linear5() -> simulators.Problem:
     return simulators.linear5()
+
+
+def _task(name: str) -> simulators.Problem:
+    return {"ou": _ornstein_uhlenbeck, "linear5": _linear5}.get(name, lambda: foundation.task(name))()
 
 
 @cache
@@ -198,12 +202,9 @@ def population_row(name: str, seed: int) -> dict[str, Any]:
 
 def cost_row(name: str, seed: int) -> dict[str, Any]:
     """Time a fit at default settings with refining and without, the same number of steps, all compiled before."""
-    if name == "ou":
-        simulate, space, truth = ornstein_uhlenbeck()
-    else:
-        problem = foundation.task(name) if name != "linear5" else _linear5()
-        simulate, space, truth = problem.simulate, problem.space, problem.theta_true
-    simulate, x_obs = _jitted(simulate), _observe(simulate, truth, seed)
+    problem = _task(name)
+    simulate, space = _jitted(problem.simulate), problem.space
+    x_obs = _observe(problem.simulate, problem.theta_true, seed)
     settings, steps, *_ = run._plan(None, None, None, False, len(x_obs), space.dim, True)
     seconds: dict[str, float] = {}
     for way, options in 2 * [("both", {}), ("alone", {"refine": False, "budget": steps * settings.calls})]:
@@ -220,7 +221,7 @@ WAYS = ("avo", "scores", "both")
 def ablation_row(name: str, seed: int) -> dict[str, Any]:
     """Fit with the adversary alone, with learned scores alone from the wide start, and with one after the other."""
     task, way, budget = name.split("/")
-    problem = _linear5() if task == "linear5" else foundation.task(task)
+    problem = _task(task)
     _, theta = foundation.truth(problem, seed) if task != "linear5" else (None, problem.theta_true)
     x_obs = _observe(problem.simulate, theta, seed)
     u = np.asarray(problem.space.unconstrain(jnp.asarray(theta)), float)
