@@ -7,7 +7,7 @@ chi-square tests ask for p > 1e-3. Seeds are fixed, so that a test passes always
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -42,7 +42,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 every_variant = pytest.mark.parametrize("name", [*avo.simulators.names(), *VARIANTS])
 
-ROWS = 64  # of every batch: each simulator is compiled once in each precision
+ROWS = 64  # of every batch, so that each simulator is compiled once
 
 
 class Simulator:
@@ -68,6 +68,16 @@ class Simulator:
 
 
 simulator = functools.cache(Simulator)
+
+
+@pytest.fixture
+def single_precision() -> Iterator[None]:
+    """As users run; double precision has its shapes and dtypes checked, and the exact tests."""
+    with jax.enable_x64(False):
+        yield
+
+
+as_users_run = pytest.mark.usefixtures("single_precision")
 
 
 def random_thetas(problem: Problem, n: int) -> jax.Array:
@@ -104,6 +114,7 @@ def test_shape_and_dtype(name: str) -> None:
     assert estimate is None or estimate.shape == (problem.space.dim,)
 
 
+@as_users_run
 @every_simulator
 def test_key_decides_everything_in_one_trace(name: str) -> None:
     simulate = simulator(name)
@@ -114,6 +125,7 @@ def test_key_decides_everything_in_one_trace(name: str) -> None:
     assert simulate.traces[str(x.dtype)] == 1  # in all tests so far
 
 
+@as_users_run
 @every_simulator
 def test_rows_are_independent(name: str) -> None:
     simulate = simulator(name)
@@ -129,6 +141,7 @@ def test_rows_are_independent(name: str) -> None:
     assert abs(np.corrcoef(many[:, 1:].ravel(), many[:, :-1].ravel())[0, 1]) < 5 / math.sqrt(32 * 63)
 
 
+@as_users_run
 @every_simulator
 def test_vmap_and_batches_of_one_equal_rows_of_a_batch(name: str) -> None:
     simulate = simulator(name)
@@ -142,30 +155,31 @@ def test_vmap_and_batches_of_one_equal_rows_of_a_batch(name: str) -> None:
         assert np.allclose(one, x[:1], rtol=0, atol=256 * scale)
 
 
+@as_users_run
 @every_variant
 def test_finite_over_the_space_and_at_its_edges(name: str) -> None:
     simulate = simulator(name)
     problem = simulate.problem
-    with jax.enable_x64(False):  # as users run
-        batches, corners = (10, 4) if name in VARIANTS else (157, 16)  # 10,048 thetas
-        x = simulate.many(random_thetas(problem, batches * ROWS))
-        assert x.dtype == jnp.float32
-        assert np.isfinite(x).all()
-        edges = jnp.where(jax.random.bernoulli(KEY, shape=(corners * ROWS, problem.space.dim)), 40.0, -40.0)
-        assert np.isfinite(simulate.many(problem.space.constrain(edges))).all()
+    batches, corners = (10, 4) if name in VARIANTS else (157, 16)  # 10,048 thetas
+    x = simulate.many(random_thetas(problem, batches * ROWS))
+    assert x.dtype == jnp.float32
+    assert np.isfinite(x).all()
+    edges = jnp.where(jax.random.bernoulli(KEY, shape=(corners * ROWS, problem.space.dim)), 40.0, -40.0)
+    assert np.isfinite(simulate.many(problem.space.constrain(edges))).all()
 
 
+@as_users_run
 @every_simulator
 def test_mean_is_the_average(name: str) -> None:
     simulate = simulator(name)
     if simulate.problem.mean is None:
         pytest.skip(f"the mean of {name} is not known without simulating")
-    n = 100 * ROWS
+    n = 50 * ROWS
     for theta in random_thetas(simulate.problem, 3):
         x = np.asarray(simulate.many(repeat(theta, n)), dtype=np.float64)
         mean = simulate.problem.mean(theta)
         assert mean.shape == simulate.problem.x_shape
-        rounding = 1e-12 * np.abs(x).max(axis=0)
+        rounding = 1e-6 * np.abs(x).max(axis=0)
         # Where each of n counts is 0, less than 10 were expected in all: exp(-10) = 5e-5.
         rare = 10 / n * np.all(x == 0, axis=0)
         assert np.all(np.abs(x.mean(axis=0) - mean) < 5 * x.std(axis=0) / math.sqrt(n) + rounding + rare)
