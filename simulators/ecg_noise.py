@@ -73,7 +73,7 @@ def unit_noise(kind: str, key: Array, points: int, rate: float, mains: float = 5
 
 
 def _few_lines(key: Array, points: int, rate: float, low: float, high: float, lines: int) -> Float[Array, "points"]:
-    """Sum lines one by one: the wander of a beat needs 16, for which a transform would be 100 times as long."""
+    """Sum lines one by one: the wander of a beat needs 16, where a transform would have 50 times its length."""
     f = low + (high - low) * (np.arange(lines) + 0.5) / lines
     angle = 2.0 * math.pi * f * np.arange(points)[:, None] / rate
     a, b = jax.random.normal(key, (2, lines)) / math.sqrt(lines)
