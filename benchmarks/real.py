@@ -282,7 +282,7 @@ def swing(folder: Path, budget: int | None = None, seed: int = 0) -> Row:
         `stiffness` without a simulator.
     """
     x, starts = swing_windows(folder)
-    problem = pendulum(x.shape[1], SWING_SECONDS, SWING_NOISE, start="inputs")
+    problem = pendulum(x.shape[1], SWING_SECONDS, SWING_NOISE, known_start=True)
     result, row = _timed(problem.simulate, x, problem.space, budget, seed, inputs=starts)
     w0_sq, damping = result.theta.tolist()
     assert problem.mean is not None

@@ -31,10 +31,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.simulators.bisection import bisect
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import Interval, Space
-
-_HALVINGS = 50
 
 
 def asymmetry(theta: Float[ArrayLike, "*n 2"]) -> Float[Array, "*n"]:
@@ -94,15 +93,7 @@ def likeliest_asymmetry(x: Float[ArrayLike, "m"]) -> Float[Array, ""]:
         0.844
     """
     x = jnp.asarray(x, dtype=float)
-
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        a = (low + high) / 2.0
-        rising = jnp.sum(x / (1.0 + x**2 + a * x)) > 0
-        return jnp.where(rising, a, low), jnp.where(rising, high, a)
-
-    low, high = jax.lax.fori_loop(0, _HALVINGS, halve, (jnp.array(-2.0), jnp.array(2.0)))
-    return (low + high) / 2.0
+    return bisect(lambda a: jnp.sum(x / (1.0 + x**2 + a * x)) > 0, jnp.array(-2.0), jnp.array(2.0))
 
 
 def epem() -> Problem:

@@ -21,12 +21,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.bisection import bisect
+from avo.simulators.problem import Axis, Problem, check_count, vectorize
 from avo.space import Interval, Space
 
 C = 0.8
 _FARTHEST = 40.0  # |z|: beyond, the density is below 1e-300
-_HALVINGS = 60
 
 
 def quantile(z: Float[ArrayLike, "*n"], theta: Float[ArrayLike, "4"]) -> Float[Array, "*n"]:
@@ -63,16 +63,8 @@ def normal_score(x: Float[ArrayLike, "*n"], theta: Float[ArrayLike, "4"]) -> Flo
         1.0
     """
     x = jnp.asarray(x, dtype=float)
-
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = (low + high) / 2.0
-        below = quantile(middle, theta) < x
-        return jnp.where(below, middle, low), jnp.where(below, high, middle)
-
-    start = jnp.full_like(x, -_FARTHEST), jnp.full_like(x, _FARTHEST)
-    low, high = jax.lax.fori_loop(0, _HALVINGS, halve, start)
-    return (low + high) / 2.0
+    far = jnp.full_like(x, _FARTHEST)
+    return bisect(lambda z: quantile(z, theta) < x, -far, far)
 
 
 def log_density(x: Float[ArrayLike, "*n"], theta: Float[ArrayLike, "4"]) -> Float[Array, "*n"]:
@@ -139,8 +131,8 @@ def g_and_k(draws: int | None = None, summaries: bool = False) -> Problem:
         >>> g_and_k(draws=1000, summaries=True).x_shape
         (4,)
     """
-    if draws is not None and draws < 2:
-        raise ValueError(f"draws must be None or at least 2; got {draws}.")
+    if draws is not None:
+        check_count("draws", draws, least=2)
     if summaries and draws is None:
         raise ValueError("summaries need draws, the size of a sample, e.g. draws=1000; got draws=None.")
 

@@ -64,7 +64,7 @@ def mg1(points: int = 50, quantiles: int | None = None) -> Problem:
         (quantiles,).
 
     Raises:
-        ValueError: if `points` is not a whole number above zero or `quantiles` below 2.
+        ValueError: if `points` is not a whole number above zero or `quantiles` none of at least 2.
 
     Example:
         >>> problem = mg1()
@@ -74,8 +74,8 @@ def mg1(points: int = 50, quantiles: int | None = None) -> Problem:
         (5,)
     """
     check_count("points", points)
-    if quantiles is not None and quantiles < 2:
-        raise ValueError(f"quantiles must be None or at least 2, the least and the largest time; got {quantiles}.")
+    if quantiles is not None:
+        check_count("quantiles", quantiles, least=2)  # the least and the largest time
     levels = None if quantiles is None else np.linspace(0.0, 1.0, quantiles)
 
     def draw(key: Array, theta: Float[Array, "3"]) -> Float[Array, "..."]:

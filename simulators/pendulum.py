@@ -48,8 +48,8 @@ from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.elliptic import ellipf, ellipj
 from avo.simulators.ode import runge_kutta
-from avo.simulators.problem import Axis, Problem, check_free, check_grid, vectorize
-from avo.space import Interval, LogInterval, Space
+from avo.simulators.problem import Axis, Problem, check_grid, choose, vectorize
+from avo.space import Interval, LogInterval
 
 PARAMETERS = {
     "w0_sq": LogInterval(9.0, 100.0, unit="1/s^2"),
@@ -60,7 +60,7 @@ PARAMETERS = {
     "friction": Interval(0.0, 2.0, unit="rad/s^2"),
 }
 DEFAULTS = {"w0_sq": 24.5, "damping": 0.15, "start": 1.1, "velocity": 0.0, "drag": 0.0, "friction": 0.0}
-_TRUTHS = DEFAULTS | {"velocity": 2.3, "drag": 0.07, "friction": 0.4}  # where they are free
+_WHERE_FREE = {"velocity": 2.3, "drag": 0.07, "friction": 0.4}
 _LARGEST_STEP = {"rk4": 0.2, "leapfrog": 0.02}  # times w0
 
 
@@ -260,8 +260,8 @@ def pendulum(
     duration: float = 4.0,
     noise: float = 0.05,
     free: tuple[str, ...] | None = None,
-    start: Literal["rest", "inputs"] = "rest",
-    fixed: Mapping[str, float] | None = None,
+    values: Mapping[str, float] | None = None,
+    known_start: bool = False,
     method: Literal["rk4", "leapfrog", "exact"] = "rk4",
 ) -> Problem:
     """Noisy angles of a pendulum with losses, measured at even times.
@@ -275,13 +275,11 @@ def pendulum(
         points: measured angles per observation.
         duration: time of the last one, in s.
         noise: standard deviation of the measurement noise, in rad.
-        free: parameters to fit, in the order of theta's columns; None: w0_sq, damping and start, those of them that are
-            not in `fixed`. The others stay at w0_sq = 24.5 (length 0.4 m), damping = 0.15, start = 1.1, and velocity,
-            drag and friction at 0.
-        start: "rest": released from the angle `start` with the velocity `velocity`, both parameters. "inputs": each
-            observation has a known start, `simulate(key, theta, inputs)` with inputs of shape (n, 2), angle (rad) and
-            angular velocity (rad/s); `start` and `velocity` are then no parameters.
-        fixed: parameter -> its value, for parameters that are not free.
+        free: parameters to fit, in the order of theta's columns; None: w0_sq, damping and start. The others stay at
+            w0_sq = 24.5 (length 0.4 m), damping = 0.15, start = 1.1, and velocity, drag and friction at 0.
+        values: parameter -> its value: fixed there, or the truth where it is free.
+        known_start: each observation has a known start, `simulate(key, theta, inputs)` with inputs of shape (n, 2),
+            angle (rad) and angular velocity (rad/s); `start` and `velocity` are then no parameters.
         method: "rk4", "leapfrog" (viscous damping only) or "exact" (no losses).
 
     Returns:
@@ -296,39 +294,36 @@ def pendulum(
         >>> problem = pendulum()
         >>> problem.simulate(jax.random.key(0), jnp.array([[24.5, 0.15, 1.1]])).shape
         (1, 100)
-        >>> recorded = pendulum(points=50, duration=0.5, start="inputs")
+        >>> recorded = pendulum(points=50, duration=0.5, known_start=True)
         >>> inputs = jnp.array([[1.2, 0.0], [-0.3, 4.1]])
         >>> recorded.simulate(jax.random.key(0), jnp.array([[64.2, 0.06], [64.2, 0.06]]), inputs).shape
         (2, 50)
-        >>> pendulum(free=("w0_sq", "start", "velocity"), fixed={"damping": 0.0}, method="exact").theta_true.tolist()
+        >>> pendulum(free=("w0_sq", "start", "velocity"), values={"damping": 0.0}, method="exact").theta_true.tolist()
         [24.5, 1.1, 2.3]
     """
-    if start not in ("rest", "inputs"):
-        raise ValueError(f'start must be "rest" or "inputs"; got {start!r}.')
     check_grid(points, duration, noise)
-    known = tuple(name for name in PARAMETERS if start == "rest" or name not in ("start", "velocity"))
-    fixed = dict(fixed or {})
-    if free is None:
-        free = tuple(name for name in ("w0_sq", "damping", "start") if name in known and name not in fixed)
-    free = check_free(free, known)
-    _check_fixed(fixed, free, known)
-    constants = DEFAULTS | fixed
-    lossy = {name for name in ("damping", "drag", "friction") if name in free or constants[name] != 0.0}
+    names = [name for name in PARAMETERS if not (known_start and name in ("start", "velocity"))]
+    free = tuple(name for name in ("w0_sq", "damping", "start") if name in names) if free is None else free
+    defaults = DEFAULTS | {name: value for name, value in _WHERE_FREE.items() if name in free}
+    choice = choose({name: (PARAMETERS[name], defaults[name]) for name in names}, free, values)
+    held = defaults | dict(values or {})
+    if held["w0_sq"] <= 0 or min(held[name] for name in ("damping", "drag", "friction")) < 0:
+        raise ValueError(f"values: w0_sq must be above zero, damping, drag and friction not below; got {values}.")
+    lossy = {name for name in ("damping", "drag", "friction") if name in free or held[name] != 0.0}
     _check_method(method, lossy)
 
     dt = duration / points
     times = dt * np.arange(1, points + 1)
-    largest_w0 = math.sqrt(PARAMETERS["w0_sq"].high if "w0_sq" in free else constants["w0_sq"])
+    largest_w0 = math.sqrt(PARAMETERS["w0_sq"].high if "w0_sq" in free else held["w0_sq"])
     substeps = max(1, math.ceil(dt * largest_w0 / _LARGEST_STEP.get(method, math.inf) - 1e-9))
 
     def mean(theta: Float[Array, "d"], inputs: Float[ArrayLike, "2"] | None = None) -> Float[Array, "points"]:
-        theta = jnp.asarray(theta, dtype=float)
-        values: dict[str, Any] = constants | {name: theta[i] for i, name in enumerate(free)}
-        w0_sq, damping = values["w0_sq"], values["damping"]
-        if start == "inputs":
+        named = choice.named(theta)
+        w0_sq, damping = named["w0_sq"], named["damping"]
+        if known_start:
             angle, velocity = jnp.asarray(inputs, dtype=float)
         else:
-            angle, velocity = values["start"], values["velocity"]
+            angle, velocity = named["start"], named["velocity"]
         step, steps = dt / substeps, points * substeps
         if method == "exact":
             path = exact(w0_sq, angle, velocity, times)
@@ -337,7 +332,7 @@ def pendulum(
         elif lossy <= {"damping"}:
             path = trajectory(w0_sq, damping, angle, velocity, step, steps)
         else:
-            drag, friction = values["drag"], values["friction"]
+            drag, friction = named["drag"], named["friction"]
             path = trajectory_with_friction(w0_sq, damping, drag, friction, angle, velocity, step, steps)
         return path[substeps - 1 :: substeps, 0]
 
@@ -348,8 +343,8 @@ def pendulum(
         name="pendulum",
         summary=f"{'damped pendulum' if lossy else 'pendulum without losses'}, angles measured with noise",
         simulate=vectorize(draw),
-        space=Space(**{name: PARAMETERS[name] for name in free}),
-        theta_true=np.array([_TRUTHS[name] for name in free]),
+        space=choice.space,
+        theta_true=choice.theta_true,
         x_shape=(points,),
         axes=(Axis("time", "s", times),),
         quantity="angle",
@@ -357,20 +352,6 @@ def pendulum(
         mean=mean,
         tags=("series", "physics", "population"),
     )
-
-
-def _check_fixed(fixed: Mapping[str, float], free: tuple[str, ...], known: tuple[str, ...]) -> None:
-    """Check the names and values of the parameters that are held."""
-    if unknown := [name for name in fixed if name not in known or name in free]:
-        others = ", ".join(name for name in known if name not in free)
-        raise ValueError(f"fixed must name parameters that are not free, out of {others}; got {', '.join(unknown)}.")
-    for name, value in fixed.items():
-        signed = name in ("start", "velocity")
-        if not (math.isfinite(value) and (signed or value > 0 or value == 0 and name != "w0_sq")):
-            raise ValueError(
-                f"fixed: {name} must be {'finite' if signed else 'above zero' if name == 'w0_sq' else 'not negative'}; "
-                f"got {value}."
-            )
 
 
 def _check_method(method: str, lossy: set[str]) -> None:
@@ -381,5 +362,5 @@ def _check_method(method: str, lossy: set[str]) -> None:
     if extra := sorted(lossy - solved[method]):
         raise ValueError(
             f'method "{method}" does not solve {", ".join(extra)}: use "rk4", or leave them out of free and set '
-            f"fixed={ {name: 0.0 for name in extra} }."
+            f"values={ {name: 0.0 for name in extra} }."
         )

@@ -21,7 +21,6 @@ Source: Baker and Gollub, Chaotic Dynamics (1990); the ranges are ours.
 """
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,8 +28,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.ode import runge_kutta
-from avo.simulators.problem import Axis, Problem, check_free, check_grid, vectorize
-from avo.space import Interval, LogInterval, Space
+from avo.simulators.problem import Axis, Problem, check_grid, choose, vectorize
+from avo.space import Interval, LogInterval
 
 PARAMETERS = {
     "w0_sq": LogInterval(9.0, 100.0, unit="1/s^2"),
@@ -87,7 +86,10 @@ def trajectory(
 
 
 def pendulum_driven(
-    points: int = 100, duration: float = 6.0, noise: float = 0.05, free: tuple[str, ...] | None = None
+    points: int = 100,
+    duration: float = 6.0,
+    noise: float = 0.05,
+    free: tuple[str, ...] = tuple(PARAMETERS),
 ) -> Problem:
     """Noisy angles of a driven pendulum, angle'' = -w0_sq sin(angle) - damping angle' + drive cos(frequency t).
 
@@ -97,8 +99,8 @@ def pendulum_driven(
         points: measured angles per observation.
         duration: time of the last one, in s.
         noise: standard deviation of the measurement noise, in rad.
-        free: parameters to fit, in the order of theta's columns; None: all. The others stay at w0_sq = 24.5,
-            damping = 2.5, drive = 15 and frequency = 3.3.
+        free: parameters to fit, in the order of theta's columns. The others stay at w0_sq = 24.5, damping = 2.5,
+            drive = 15 and frequency = 3.3.
 
     Returns:
         `Problem` with parameters w0_sq (1/s^2), damping (1/s), drive (rad/s^2) and frequency (rad/s); x has shape
@@ -113,15 +115,13 @@ def pendulum_driven(
         (1, 100)
     """
     check_grid(points, duration, noise)
-    free = check_free(tuple(PARAMETERS) if free is None else free, tuple(PARAMETERS))
+    choice = choose({name: (kind, DEFAULTS[name]) for name, kind in PARAMETERS.items()}, free)
 
     dt = duration / points
     substeps = max(1, math.ceil(dt * _LARGEST_W0 / 0.1 - 1e-9))
 
     def mean(theta: Float[Array, "d"]) -> Float[Array, "points"]:
-        theta = jnp.asarray(theta, dtype=float)
-        values: dict[str, Any] = DEFAULTS | {name: theta[i] for i, name in enumerate(free)}
-        path = trajectory(**values, angle=0.0, velocity=0.0, step=dt / substeps, steps=points * substeps)
+        path = trajectory(**choice.named(theta), angle=0.0, velocity=0.0, step=dt / substeps, steps=points * substeps)
         return path[substeps - 1 :: substeps, 0]
 
     def draw(key: Array, theta: Float[Array, "d"]) -> Float[Array, "points"]:
@@ -131,8 +131,8 @@ def pendulum_driven(
         name="pendulum_driven",
         summary="damped pendulum driven by a periodic torque, angles measured with noise",
         simulate=vectorize(draw),
-        space=Space(**{name: PARAMETERS[name] for name in free}),
-        theta_true=np.array([DEFAULTS[name] for name in free]),
+        space=choice.space,
+        theta_true=choice.theta_true,
         x_shape=(points,),
         axes=(Axis("time", "s", dt * np.arange(1, points + 1)),),
         quantity="angle",

@@ -48,22 +48,6 @@ def vectorize(draw: Callable[..., Array]) -> Callable[..., Array]:
     return simulate
 
 
-def check_free(free: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
-    """Check that `free`, a factory's argument, names different parameters out of those that it knows.
-
-    Raises:
-        ValueError: if a name is unknown or comes twice, or there is none.
-
-    Example:
-        >>> check_free(("drive", "damping"), ("damping", "drive", "frequency"))
-        ('drive', 'damping')
-    """
-    free = tuple(free)
-    if not free or len(set(free)) != len(free) or not set(free) <= set(known):
-        raise ValueError(f"free must name different parameters out of {', '.join(known)}; got {free!r}.")
-    return free
-
-
 class Choice(NamedTuple):
     """Which parameters are fitted: their space, their default truth, and `named(theta)`, the values of all by name."""
 
@@ -86,7 +70,8 @@ def choose(
         A `Choice`.
 
     Raises:
-        ValueError: if a name is unknown or free twice, a value is not finite, or a truth lies outside its range.
+        ValueError: if no name is free, one is unknown or free twice, a value is not finite, or a truth lies outside
+            its range.
 
     Example:
         >>> from avo.space import Interval
@@ -95,7 +80,9 @@ def choose(
         >>> choice.space.names, choice.theta_true.tolist(), choice.named([0.5])["rate"]
         (('delay',), [0.2], 9.0)
     """
-    free, values = check_free(tuple(free), tuple(known)), dict(values or {})
+    free, values = tuple(free), dict(values or {})
+    if not free or len(set(free)) != len(free) or not set(free) <= set(known):
+        raise ValueError(f"free must name different parameters out of {', '.join(known)}; got {free!r}.")
     if not set(values) <= set(known):
         raise ValueError(f"values must name parameters out of {', '.join(known)}; got {values!r}.")
     defaults = {name: default for name, (_, default) in known.items()} | values

@@ -66,7 +66,7 @@ def ricker(points: int = 50, burn_in: int = 0, summaries: bool = False) -> Probl
         `Problem` with parameters log_r, sigma and phi (no units); x has shape (points,) or (3,).
 
     Raises:
-        ValueError: if `points` is not a whole number above zero or `burn_in` below 0.
+        ValueError: if `points` is not a whole number above zero or `burn_in` none of at least 0.
 
     Example:
         >>> problem = ricker()
@@ -74,8 +74,7 @@ def ricker(points: int = 50, burn_in: int = 0, summaries: bool = False) -> Probl
         (1, 50)
     """
     check_count("points", points)
-    if burn_in < 0:
-        raise ValueError(f"burn_in must not be negative; got {burn_in}.")
+    check_count("burn_in", burn_in, least=0)
 
     def draw(key: Array, theta: Float[Array, "3"]) -> Float[Array, "..."]:
         log_r, sigma, phi = theta

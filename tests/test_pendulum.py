@@ -252,7 +252,7 @@ def test_leapfrog_shrinks_area_by_the_damping_only(damping: float) -> None:
 
 @pytest.mark.parametrize("method", ["rk4", "leapfrog", "exact"])
 def test_methods_of_the_simulator_agree(method: str) -> None:
-    options = {"free": ("w0_sq", "start"), "fixed": {"damping": 0.0, "velocity": -1.7}}
+    options = {"free": ("w0_sq", "start"), "values": {"damping": 0.0, "velocity": -1.7}}
     problem = pendulum(points=40, noise=0.0, method=method, **options)
     theta = np.array([[63.0, 1.6], [11.0, 0.3]])
     x = jax.jit(problem.simulate)(KEY, theta)
@@ -358,7 +358,7 @@ def test_simulator_with_all_losses() -> None:
     assert problem.space.names == free
     x = jax.jit(problem.mean)(np.array([1.3, LOSSES["friction"], LOSSES["drag"], LOSSES["damping"], 0.4, W0_SQ]))
     assert np.abs(x - solve_with_friction(1.3, 0.4, problem.axes[0].values)[:, 0]).max() < 1e-4
-    held = pendulum(free=("w0_sq",), noise=0.0, fixed={"start": 1.3, "velocity": 0.4, **LOSSES})
+    held = pendulum(free=("w0_sq",), noise=0.0, values={"start": 1.3, "velocity": 0.4, **LOSSES})
     assert np.allclose(jax.jit(held.mean)(np.array([W0_SQ])), x, rtol=0, atol=1e-12)
     low, high = np.array([parameter.support for parameter in problem.space]).T
     assert ((low < problem.theta_true) & (problem.theta_true < high)).all()
@@ -377,7 +377,7 @@ def test_pendulum_noise() -> None:
 def test_pendulum_with_inputs_equals_plain() -> None:
     theta = np.array([[31.0, 0.2, 1.3], [64.2, 0.06, 0.4]])
     inputs = np.stack([theta[:, 2], np.zeros(2)], axis=1)
-    plain, recorded = pendulum(), pendulum(start="inputs")
+    plain, recorded = pendulum(), pendulum(known_start=True)
     assert recorded.space.names == ("w0_sq", "damping")
     x = jax.jit(plain.simulate)(KEY, theta)
     assert np.allclose(jax.jit(recorded.simulate)(KEY, theta[:, :2], inputs), x, rtol=0, atol=1e-5)
@@ -385,7 +385,7 @@ def test_pendulum_with_inputs_equals_plain() -> None:
 
 
 def test_pendulum_inputs_are_angle_and_velocity() -> None:
-    problem = pendulum(points=60, duration=0.6, noise=0.0, start="inputs")
+    problem = pendulum(points=60, duration=0.6, noise=0.0, known_start=True)
     theta, inputs = np.array([[64.2, 0.06]] * 2), np.array([[-0.6, 4.3], [1.2, 17.0]])
     x = jax.jit(problem.simulate)(KEY, theta, inputs)
     for row, start in zip(x, inputs, strict=True):
@@ -398,12 +398,13 @@ def test_pendulum_free_parameters() -> None:
     assert problem.theta_true.tolist() == [DEFAULTS["damping"], DEFAULTS["w0_sq"]]
     full = pendulum().mean(np.array([40.0, 0.3, 1.1]))
     assert np.allclose(problem.mean(np.array([0.3, 40.0])), full, rtol=0, atol=1e-6)
-    assert pendulum(fixed={"damping": 0.0}).space.names == ("w0_sq", "start")
+    assert pendulum(known_start=True).space.names == ("w0_sq", "damping")
+    assert pendulum(values={"start": 0.7}).theta_true.tolist() == [24.5, 0.15, 0.7]
 
 
 def test_pendulum_is_called_damped_where_it_is() -> None:
     assert pendulum().summary.startswith("damped pendulum")
-    still = pendulum(free=("w0_sq",), fixed={"damping": 0.0}, method="exact")
+    still = pendulum(free=("w0_sq",), values={"damping": 0.0}, method="exact")
     assert still.summary.startswith("pendulum without losses")
 
 
@@ -411,22 +412,22 @@ def test_pendulum_is_called_damped_where_it_is() -> None:
     ("options", "message"),
     [
         ({"free": ("length",)}, "free must name different parameters out of w0_sq, damping, start"),
-        ({"free": ("start",), "start": "inputs"}, "out of w0_sq, damping, drag, friction; got"),
-        ({"start": "moving"}, "start must be"),
+        ({"free": ("start",), "known_start": True}, "out of w0_sq, damping, drag, friction; got"),
         ({"points": 0}, "points must be at least 1; got 0"),
         ({"duration": -1.0}, "duration must be above zero"),
         ({"noise": -0.1}, "noise must not be negative"),
-        ({"fixed": {"length": 0.4}}, "fixed must name parameters that are not free, out of velocity, drag, friction"),
-        ({"free": ("start",), "fixed": {"start": 0.4}}, "not free, out of w0_sq, damping, velocity, .*; got start"),
-        ({"fixed": {"w0_sq": 0.0}}, "fixed: w0_sq must be above zero; got 0.0"),
-        ({"fixed": {"drag": -0.1}}, "fixed: drag must be not negative; got -0.1"),
-        ({"fixed": {"velocity": math.inf}}, "fixed: velocity must be finite; got inf"),
+        ({"values": {"length": 0.4}}, "values must name parameters out of w0_sq, damping, start, velocity"),
+        ({"values": {"start": 0.4}, "known_start": True}, "out of w0_sq, damping, drag, friction; got"),
+        ({"values": {"damping": 0.0}}, r"damping must lie inside \(0, 1\) where it is free; got 0"),
+        ({"free": ("start",), "values": {"w0_sq": 0.0}}, "w0_sq must be above zero"),
+        ({"values": {"drag": -0.1}}, "damping, drag and friction not below"),
+        ({"values": {"velocity": math.inf}}, "velocity must be finite; got inf"),
         ({"method": "euler"}, 'method must be "rk4", "leapfrog" or "exact"; got \'euler\''),
         (
             {"method": "exact"},
-            "does not solve damping: use \"rk4\", or leave them out of free and set fixed={'damping'",
+            "does not solve damping: use \"rk4\", or leave them out of free and set values={'damping'",
         ),
-        ({"method": "leapfrog", "fixed": {"drag": 0.1, "friction": 0.2}}, "does not solve drag, friction"),
+        ({"method": "leapfrog", "values": {"drag": 0.1, "friction": 0.2}}, "does not solve drag, friction"),
     ],
 )
 def test_pendulum_names_the_wrong_argument(options: dict, message: str) -> None:

@@ -28,7 +28,7 @@ every_simulator = pytest.mark.parametrize("name", avo.simulators.names())
 
 
 ALL_LOSSES = ("w0_sq", "damping", "start", "velocity", "drag", "friction")
-NO_LOSSES = {"free": ("w0_sq", "start", "velocity"), "fixed": {"damping": 0.0}, "method": "exact"}
+NO_LOSSES = {"free": ("w0_sq", "start", "velocity"), "values": {"damping": 0.0}, "method": "exact"}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "ecgsyn beats of 12 leads": ("ecgsyn", {"window": (-0.3, 0.5), "leads": 12}),
     "g_and_k summaries": ("g_and_k", {"draws": 20, "summaries": True}),

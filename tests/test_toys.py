@@ -315,7 +315,7 @@ def test_mg1_quantiles() -> None:
 def test_mg1_names_the_wrong_argument() -> None:
     with pytest.raises(ValueError, match="points must be at least 1; got 0"):
         mg1(points=0)
-    with pytest.raises(ValueError, match="quantiles must be None or at least 2, .* got 1"):
+    with pytest.raises(ValueError, match="quantiles must be at least 2; got 1"):
         mg1(quantiles=1)
 
 
@@ -393,7 +393,7 @@ def test_g_and_k_summaries() -> None:
 
 
 def test_g_and_k_names_the_wrong_argument() -> None:
-    with pytest.raises(ValueError, match="draws must be None or at least 2; got 1"):
+    with pytest.raises(ValueError, match="draws must be at least 2; got 1"):
         g_and_k(draws=1)
     with pytest.raises(ValueError, match="summaries need draws"):
         g_and_k(summaries=True)
@@ -467,7 +467,7 @@ def test_ricker_summaries() -> None:
 def test_ricker_names_the_wrong_argument() -> None:
     with pytest.raises(ValueError, match="points must be at least 1; got 0"):
         ricker(points=0)
-    with pytest.raises(ValueError, match="burn_in must not be negative; got -1"):
+    with pytest.raises(ValueError, match="burn_in must be at least 0; got -1"):
         ricker(burn_in=-1)
 
 
