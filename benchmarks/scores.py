@@ -175,18 +175,26 @@ def _ou_sd() -> np.ndarray:
     return np.sqrt(np.diag(np.linalg.inv(score.T @ score / len(score))))
 
 
-POPULATION = np.array([0.4, -0.5, 0.6, 0.3, 0.5])  # means, spreads and correlation of (mu, log sigma)
+# Means, spreads and correlation of (mu, log sigma), and of (mu, sigma)
+POPULATION = {
+    "normal": np.array([0.4, -0.5, 0.6, 0.3, 0.5]),
+    "bounded": np.array([0.4, 0.634448, 0.6, 0.194698, 0.488787]),
+}
+NEW = 10_000  # observations by which `check` judges
 
 
 def population_row(name: str, seed: int) -> dict[str, Any]:
-    """Fit a population of 2000 Brownian paths, in a space where it is normal, or not (`bounded`)."""
+    """Fit a population of 2000 Brownian paths, in a space where it is normal, or not (`bounded`); check it on others."""
     problem = foundation.task("brownian")
     space = avo.Space(mu=avo.Real(0, 1), sigma=avo.Positive(0.6)) if name == "normal" else problem.space
     rng = np.random.default_rng(seed)
     spread = np.array([[0.36, 0.09], [0.09, 0.09]])
-    u = rng.multivariate_normal(POPULATION[:2], spread, size=2000)
-    theta = jnp.asarray(np.stack([u[:, 0], np.exp(u[:, 1])], 1), jnp.float32)
-    x_obs = np.asarray(_jitted(problem.simulate)(jax.random.fold_in(jax.random.key(2**21), seed), theta))
+    u = rng.multivariate_normal(POPULATION["normal"][:2], spread, size=2000)
+    more = rng.multivariate_normal(POPULATION["normal"][:2], spread, size=NEW)
+    theta = jnp.asarray(np.stack([np.append(u, more, 0)[:, 0], np.exp(np.append(u, more, 0)[:, 1])], 1), jnp.float32)
+    key = jax.random.fold_in(jax.random.key(2**21), seed)
+    x_obs = np.asarray(_jitted(problem.simulate)(key, theta[:2000]))
+    x_new = np.asarray(_jitted(problem.simulate)(jax.random.fold_in(key, 1), theta[2000:]))
     began = time.perf_counter()
     result = avo.fit(problem.simulate, x_obs, space, target="population", seed=seed, progress=False)
     row = {"calls": result.calls, "status": result.status, "seconds": time.perf_counter() - began}
@@ -194,6 +202,9 @@ def population_row(name: str, seed: int) -> dict[str, Any]:
         return row
     of = result.population.u if name == "normal" else result.population.theta
     shift = np.array([0.0, np.log(0.6)]) if name == "normal" else np.zeros(2)
+    found = avo.check(result, problem.simulate, x_new, seed=seed)
+    drawn = np.asarray(result.sample(jax.random.key(seed), 200_000))
+    row |= {"check": found.p_value, "sd of log sigma": float(np.log(drawn[:, 1]).std())}
     return row | {
         "values": [*(of.mean + shift), *of.sd, of.corr[0, 1]],
         "errors": [*of.mean_stderr, *of.sd_stderr, of.corr_stderr[0, 1]],
@@ -306,20 +317,32 @@ def _coverage(rows: list[dict[str, Any]]) -> str:
 
 
 def _population(rows: list[dict[str, Any]]) -> str:
-    found = [r for r in rows if r["study"] == "population" and r["task"] == "normal"]
-    done = [r for r in found if "values" in r]
-    if not done:
-        return ""
-    values, errors = np.array([r["values"] for r in done]), np.array([r["errors"] for r in done])
-    inside = (np.abs(values - POPULATION) < 3 * errors).all(1)
-    lines = [
-        "| population of Brownian paths | mean mu | mean log sigma | sd mu | sd log sigma | correlation |",
-        "|---|---|---|---|---|---|",
-    ]
-    table = {"truth": POPULATION, "mean over seeds": values.mean(0), "spread over seeds": values.std(0, ddof=1),
-             "reported error": errors.mean(0), "spread / reported": values.std(0, ddof=1) / errors.mean(0)}  # fmt: skip
-    lines += [f"| {label} | {' | '.join(f'{v:.4f}' for v in row)} |" for label, row in table.items()]
-    return "\n".join([*lines, "", f"All five within three errors in {inside.sum()} of {len(found)} seeds."])
+    lines: list[str] = []
+    for name, sigma in (("normal", "log sigma"), ("bounded", "sigma")):
+        found = [r for r in rows if r["study"] == "population" and r["task"] == name]
+        done = [r for r in found if "values" in r]
+        if not done:
+            continue
+        values, errors = np.array([r["values"] for r in done]), np.array([r["errors"] for r in done])
+        inside = (np.abs(values - POPULATION[name]) < 3 * errors).all(1)
+        spread = values.std(0, ddof=1)
+        table = {"truth": POPULATION[name], "mean over seeds": values.mean(0), "spread over seeds": spread,
+                 "reported error": errors.mean(0), "spread / reported": spread / errors.mean(0)}  # fmt: skip
+        lines += [
+            f"| Brownian paths, {name} in u | mean mu | mean {sigma} | sd mu | sd {sigma} | correlation |",
+            "|---|---|---|---|---|---|",
+            *(f"| {label} | {' | '.join(f'{v:.4f}' for v in row)} |" for label, row in table.items()),
+            "",
+            f"All five within three errors in {inside.sum()} of {len(found)} seeds.",
+        ]
+        if checked := [r for r in done if "check" in r]:
+            told = np.mean([r["sd of log sigma"] for r in checked])
+            lines[-1] += (
+                f" The fitted population's spread of log sigma is {told:.4f} (truth .3); `check` rejects it at 5 % by "
+                f"{NEW:,} new observations in {sum(r['check'] < 0.05 for r in checked)} of {len(checked)}."
+            )
+        lines.append("")
+    return "\n".join(lines[:-1])
 
 
 def _ablation(rows: list[dict[str, Any]]) -> str:
