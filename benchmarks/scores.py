@@ -184,7 +184,7 @@ NEW = 10_000  # observations by which `check` judges
 
 
 def population_row(name: str, seed: int) -> dict[str, Any]:
-    """Fit a population of 2000 Brownian paths, in a space where it is normal, or not (`bounded`); check it on others."""
+    """Fit a population of 2000 Brownian paths, in a space where it is normal or not (`bounded`); check it on others."""
     problem = foundation.task("brownian")
     space = avo.Space(mu=avo.Real(0, 1), sigma=avo.Positive(0.6)) if name == "normal" else problem.space
     rng = np.random.default_rng(seed)
