@@ -567,7 +567,8 @@ def _key(seed: int, stream: int) -> Any:
 
 
 def _observations(problem: Problem, theta: np.ndarray, n: int, seed: int) -> np.ndarray:
-    return np.asarray(problem.simulate(_key(seed, OBSERVED), jnp.tile(jnp.asarray(theta, dtype=float), (n, 1))))
+    simulate = jax.jit(problem.simulate)  # one compilation instead of one for each of its operations
+    return np.asarray(simulate(_key(seed, OBSERVED), jnp.tile(jnp.asarray(theta, dtype=float), (n, 1))))
 
 
 # --- what a fit leaves behind ----------------------------------------------------------------------------------------

@@ -6,16 +6,19 @@
 Each cell is one turn of a race: rows per CPU second of the process, on one thread, of a compiled simulator in batches
 and then of its rival. Compilation is left out. The report's ratio is the median over the turns.
 
-    brownian, sde       1000 paths of 256 steps, single precision; sdeint solves one path at a time, in double precision
-    pendulum            1000 undamped swings and rotations, 100 points over 10 s, double precision; SciPy's `solve_ivp`
-                        solves one at a time, with whichever of RK45, DOP853 and LSODA is fastest at a tolerance that
-                        makes it as exact, or exact to 1e-9 rad where ours is more exact. Errors: the largest over times
-                        and 20 pendulums, from DOP853 at its tightest tolerance
+    brownian, sde       1000 paths of 256 steps; sdeint solves one path at a time, NumPy cumulates the increments of all
+                        or steps all paths at once
+    pendulum            1000 undamped swings and rotations, 100 points over 10 s; SciPy's `solve_ivp` solves one at a
+                        time, with whichever of RK45, DOP853 and LSODA is fastest at a tolerance that makes it as exact,
+                        or exact to 1e-9 rad where ours is more exact; or SciPy's elliptic functions of all at once.
+                        Errors: the largest over times and 20 pendulums, from DOP853 at its tightest tolerance
     ecgsyn              200 records of 10 s at 500 Hz; NeuroKit2 integrates by SciPy's RK45 at a relative tolerance of
                         1e-3, one record at a time and once per lead
     mg1                 10,000 queues of 50 jobs; NumPy queue by queue and job by job, or all queues at once
     sir                 ten counts of 10,000 thetas; the same Runge-Kutta steps in NumPy, for one theta at a time or for
                         all at once, or SciPy's `odeint` one at a time, then NumPy's binomials
+
+"Against arrays" is code of `avo.benchmarks.simulators_numpy`, for all rows at once and as fast as we could write it.
 """
 
 import math
@@ -31,7 +34,7 @@ import numpy as np
 from scipy.integrate import odeint, solve_ivp
 
 from avo import simulators
-from avo.benchmarks import cells
+from avo.benchmarks import cells, simulators_numpy
 from avo.benchmarks.cells import Study
 from avo.simulators.pendulum import exact, trajectory
 
@@ -46,12 +49,14 @@ class Race(NamedTuple):
         ours: takes a seed.
         theirs: takes a seed.
         rival: what the other is.
+        precision: of both, "single" or "double".
         errors: of both in rad, where they solve an equation.
     """
 
     ours: Callable[[int], int]
     theirs: Callable[[int], int]
     rival: str
+    precision: tuple[str, str] = ("single", "double")
     errors: tuple[float, float] | None = None
 
 
@@ -73,10 +78,8 @@ def batches(simulate: Callable[..., jax.Array], theta: Any) -> Callable[[int], i
 PATHS, STEPS, DRIFT, SPREAD = 1000, 256, 0.5, 0.3
 
 
-def diffusion(name: Literal["brownian", "euler", "milstein"], method: str) -> Race:
-    """Brownian motion with drift, or geometric Brownian motion by `sde`, against a method of sdeint."""
-    import sdeint
-
+def diffusion(name: Literal["brownian", "euler", "milstein"], method: str | None = None) -> Race:
+    """Brownian motion with drift, or geometric Brownian motion by `sde`, against a method of sdeint or all at once."""
     theta, times = jnp.tile(jnp.array([DRIFT, SPREAD]), (PATHS, 1)), np.linspace(0.0, 1.0, STEPS + 1)
     if name == "brownian":
         simulate = simulators.brownian(points=STEPS).simulate
@@ -88,11 +91,24 @@ def diffusion(name: Literal["brownian", "euler", "milstein"], method: str) -> Ra
         drift, noise, start = lambda y, t: DRIFT * y, lambda y, t: SPREAD * y, 1.0
 
     def theirs(seed: int, paths: int = 50) -> int:
+        import sdeint
+
         rng = np.random.default_rng(seed)
         for _ in range(paths):
-            getattr(sdeint, method)(drift, noise, start, times, generator=rng)
+            getattr(sdeint, str(method))(drift, noise, start, times, generator=rng)
         return paths
 
+    def arrays(seed: int) -> int:
+        rng = np.random.default_rng(seed)
+        for _ in range(CALLS):
+            if name == "brownian":
+                simulators_numpy.brownian(rng, DRIFT, SPREAD, PATHS, STEPS)
+            else:
+                simulators_numpy.geometric(rng, DRIFT, SPREAD, PATHS, STEPS, {"euler": 0.5, "milstein": 1.0}[name])
+        return CALLS * PATHS
+
+    if method is None:
+        return Race(batches(simulate, theta), arrays, "NumPy, all paths at once", ("single", "single"))
     return Race(batches(simulate, theta), theirs, f"sdeint.{method}")
 
 
@@ -120,7 +136,7 @@ def as_exact_as(error: float, starts: np.ndarray, truth: np.ndarray) -> tuple[st
     return min(found)[1:]
 
 
-def pendulum(name: Literal["exact", "rk4"]) -> Race:
+def pendulum(name: Literal["exact", "rk4"], at_once: bool = False) -> Race:
     """Undamped pendulums, one in eight or so of which rotates, by closed form or by Runge-Kutta steps."""
     rng = np.random.default_rng(0)
     starts = np.stack([rng.uniform(-2.5, 2.5, PATHS), rng.uniform(-8.0, 8.0, PATHS)], axis=1)
@@ -135,7 +151,10 @@ def pendulum(name: Literal["exact", "rk4"]) -> Race:
         few = starts[:20]
         truth = np.array([solve("DOP853", 2.3e-14, start) for start in few])  # the least that SciPy accepts
         error = float(np.abs(jax.vmap(draw)(*few.T) - truth).max())
-        method, tolerance, off = as_exact_as(max(error, 1e-9), few, truth)
+        if at_once:
+            off = float(np.abs(simulators_numpy.pendulum(W0_SQ, few[:, 0], few[:, 1], TIMES) - truth).max())
+        else:
+            method, tolerance, off = as_exact_as(max(error, 1e-9), few, truth)
         compiled = batches(lambda key, rows: jax.vmap(draw)(*rows.T), jnp.asarray(starts))
 
     def ours(seed: int) -> int:
@@ -147,7 +166,13 @@ def pendulum(name: Literal["exact", "rk4"]) -> Race:
             solve(method, tolerance, start)
         return count
 
-    return Race(ours, theirs, f"solve_ivp, {method}, tolerance {tolerance:.1e}", (error, off))
+    def arrays(seed: int) -> int:
+        simulators_numpy.pendulum(W0_SQ, starts[:, 0], starts[:, 1], TIMES)
+        return PATHS
+
+    if at_once:
+        return Race(ours, arrays, "scipy.special, all at once", ("double", "double"), (error, off))
+    return Race(ours, theirs, f"solve_ivp, {method}, tolerance {tolerance:.1e}", ("double", "double"), (error, off))
 
 
 # --- electrocardiogram -----------------------------------------------------------------------------------------------
@@ -188,19 +213,7 @@ def one_by_one(rng: np.random.Generator, theta: np.ndarray, rows: int, points: i
     return y
 
 
-def rows_at_once(rng: np.random.Generator, theta: np.ndarray, rows: int, points: int) -> np.ndarray:
-    """Simulate all queues together, job by job, by their clocks."""
-    shortest, spread, rate = theta
-    arrivals = rng.exponential(1.0 / rate, (rows, points)).cumsum(axis=1)
-    service = rng.uniform(shortest, shortest + spread, (rows, points))
-    y, departure = np.empty((rows, points)), np.zeros(rows)
-    for i in range(points):
-        before, departure = departure, np.maximum(arrivals[:, i], departure) + service[:, i]
-        y[:, i] = departure - before
-    return y
-
-
-def queue(way: Callable[..., np.ndarray], rows: int, rival: str) -> Race:
+def queue(way: Callable[..., np.ndarray], rows: int, rival: str, precision: str = "double") -> Race:
     """Queues of 50 jobs at the default truth."""
     problem = simulators.mg1(JOBS)
     theta = jnp.tile(jnp.asarray(problem.theta_true, jnp.float32), (ROWS, 1))
@@ -208,7 +221,7 @@ def queue(way: Callable[..., np.ndarray], rows: int, rival: str) -> Race:
     def theirs(seed: int) -> int:
         return len(way(np.random.default_rng(seed), problem.theta_true, rows, JOBS))
 
-    return Race(batches(problem.simulate, theta), theirs, rival)
+    return Race(batches(problem.simulate, theta), theirs, rival, ("single", precision))
 
 
 # --- epidemic --------------------------------------------------------------------------------------------------------
@@ -242,33 +255,46 @@ def integrated(beta: float, gamma: float) -> np.ndarray:
     return np.clip(odeint(slope, [1.0 - 1e-6, 1e-6], DAYS)[:, 1], 0.0, 1.0)
 
 
-def epidemic(way: Callable[..., np.ndarray], rival: str, at_once: bool = False, rows: int = 20) -> Race:
-    """Epidemics at medians of the prior, moved by a tenth."""
+def infected_at_once(beta: np.ndarray, gamma: np.ndarray) -> np.ndarray:
+    """Compute the same for all thetas at once, in single precision."""
+    return np.clip(simulators_numpy.infected(beta, gamma, STEP, HELD, len(DAYS)), 0.0, 1.0)
+
+
+def epidemic(way: Callable[..., np.ndarray], rival: str, precision: str = "double", rows: int = 20) -> Race:
+    """Epidemics at medians of the prior, moved by a tenth; those in single precision all at once."""
     theta = np.array([0.4, 0.125]) * np.exp(0.1 * np.random.default_rng(0).normal(size=(ROWS, 2)))
 
     def theirs(seed: int) -> int:
         rng = np.random.default_rng(seed)
-        for beta, gamma in [theta.T] if at_once else theta[:rows]:
+        if precision == "single":
+            rng.binomial(1000, way(*theta.T))
+            return ROWS
+        for beta, gamma in theta[:rows]:
             rng.binomial(1000, way(beta, gamma))
-        return ROWS if at_once else rows
+        return rows
 
-    return Race(batches(simulators.sir().simulate, jnp.asarray(theta, jnp.float32)), theirs, rival)
+    ours = batches(simulators.sir().simulate, jnp.asarray(theta, jnp.float32))
+    return Race(ours, theirs, rival, ("single", precision))
 
 
 # --- the study -------------------------------------------------------------------------------------------------------
 
 RACES: dict[str, Callable[[], Race]] = {
     "brownian": lambda: diffusion("brownian", "itoEuler"),
+    "brownian against arrays": lambda: diffusion("brownian"),
     "sde, Euler-Maruyama": lambda: diffusion("euler", "itoEuler"),
+    "sde, Euler-Maruyama against arrays": lambda: diffusion("euler"),
     "sde, Milstein": lambda: diffusion("milstein", "itoint"),
+    "sde, Milstein against arrays": lambda: diffusion("milstein"),
     "pendulum, exact": lambda: pendulum("exact"),
+    "pendulum, exact against arrays": lambda: pendulum("exact", at_once=True),
     "pendulum, rk4": lambda: pendulum("rk4"),
     "ecgsyn, 1 lead": lambda: heart(1),
     "ecgsyn, 12 leads": lambda: heart(12),
     "mg1 against loops": lambda: queue(one_by_one, 500, "NumPy, job by job"),
-    "mg1 against arrays": lambda: queue(rows_at_once, ROWS, "NumPy, all queues at once"),
+    "mg1 against arrays": lambda: queue(simulators_numpy.queues, ROWS, "NumPy, all queues at once", "single"),
     "sir against loops": lambda: epidemic(infected, "NumPy, theta by theta"),
-    "sir against arrays": lambda: epidemic(infected, "NumPy, all thetas at once", at_once=True),
+    "sir against arrays": lambda: epidemic(infected_at_once, "NumPy, all thetas at once", "single"),
     "sir against odeint": lambda: epidemic(integrated, "scipy.integrate.odeint"),
 }
 start = cache(lambda name: RACES[name]())
@@ -285,6 +311,7 @@ def turn(name: str, seed: int) -> dict[str, Any]:
     """Let both run once."""
     race = start(name)
     row = {"rival": race.rival, "ours": rate(race.ours, seed), "theirs": rate(race.theirs, seed)}
+    row["precision"] = list(race.precision)
     return row | ({} if race.errors is None else {"errors": list(race.errors)})
 
 
@@ -292,12 +319,14 @@ def report(rows: list[dict[str, Any]]) -> str:
     """Render the races as Markdown.
 
     Example:
-        >>> print(report([{"task": "brownian", "rival": "sdeint", "ours": 9e4, "theirs": 300.0}]))
-        | simulator | rows/s | rival | rows/s | ratio, lowest to highest | errors (rad) |
-        |---|---|---|---|---|---|
-        | brownian | 90,000 | sdeint | 300.0 | 300 (300 .. 300) |  |
+        >>> turn = {"rival": "sdeint", "ours": 9e4, "theirs": 300.0, "precision": ["single", "double"]}
+        >>> print(report([{"task": "brownian", **turn}]))
+        | simulator | rows/s | rival | rows/s | ratio, lowest to highest | precision | errors (rad) |
+        |---|---|---|---|---|---|---|
+        | brownian | 90,000 | sdeint | 300.0 | 300 (300 .. 300) | single, double |  |
     """
-    lines = ["| simulator | rows/s | rival | rows/s | ratio, lowest to highest | errors (rad) |", "|---" * 6 + "|"]
+    head = "| simulator | rows/s | rival | rows/s | ratio, lowest to highest | precision | errors (rad) |"
+    lines = [head, "|---" * 7 + "|"]
     for name in RACES:
         if found := [r for r in rows if r["task"] == name]:
             ours, theirs = (np.array([r[side] for r in found]) for side in ("ours", "theirs"))
@@ -306,7 +335,7 @@ def report(rows: list[dict[str, Any]]) -> str:
             times = [f"{r:,.{1 if r < 10 else 0}f}" for r in (np.median(ratio), ratio.min(), ratio.max())]
             lines.append(
                 f"| {name} | {np.median(ours):,.0f} | {last['rival']} | {np.median(theirs):,.1f} "
-                f"| {times[0]} ({times[1]} .. {times[2]}) | {errors} |"
+                f"| {times[0]} ({times[1]} .. {times[2]}) | {', '.join(last['precision'])} | {errors} |"
             )
     return "\n".join(lines)
 

@@ -4,8 +4,15 @@
     X_{t + dt} given X_t  ~  c chi'^2(df, X_t exp(-rate dt) / c)
     c = sigma^2 (1 - exp(-rate dt)) / (4 rate),    df = 4 rate mean / sigma^2
 
-chi'^2(df, nc) is the noncentral chi-square, a Poisson mixture of central ones: it is drawn as chi^2(df + 2 n), that is
-2 Gamma(df / 2 + n), with n ~ Poisson(nc / 2). The stationary law is Gamma with shape df / 2 and scale
+chi'^2(df, nc) is the noncentral chi-square. For df > 1 it is (Z + sqrt(nc))^2 + chi^2(df - 1), Z ~ N(0, 1). For any df
+it is chi^2(df + 2 n) with n ~ Poisson(nc / 2), the number of points of a Poisson process. Given the first of them, at
+e / 2, the others are Poisson with mean (nc - e) / 2, hence
+
+    chi'^2(df, nc)  ~  (Z + sqrt(nc - e))^2 + chi^2(df + 1)  if e < nc,  chi^2(df)  otherwise,    e ~ chi^2(2)
+
+and so it is drawn: no count is needed, of which single precision would lose the last digits where nc is large, as after
+short steps. (Where df is far below 1, single precision takes values under 1e-38, which then are many, for 0.) The
+stationary law is Gamma with shape df / 2 and scale
 sigma^2 / (2 rate); the autocorrelation is exp(-rate |lag|). Where df < 2 (Feller's condition fails) the process touches
 zero; the draws are exact there too. No maximum-likelihood estimate is known in closed form.
 
@@ -64,9 +71,11 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         df = 4.0 * rate * mean / sigma**2
 
         def advance(x: Array, key: Array) -> tuple[Array, Array]:
-            key_n, key_gamma = jax.random.split(key)
-            n = jax.random.poisson(key_n, x * decay / (2.0 * c))
-            x = 2.0 * c * jax.random.gamma(key_gamma, df / 2.0 + n)
+            key_e, key_z, key_gamma = jax.random.split(key, 3)
+            rest = x * decay - 2.0 * c * jax.random.exponential(key_e)  # c (nc - e)
+            moved = jnp.sqrt(c) * jax.random.normal(key_z) + jnp.sqrt(jnp.maximum(rest, 0.0))
+            gamma = jax.random.gamma(key_gamma, jnp.where(rest > 0.0, df + 1.0, df) / 2.0)
+            x = jnp.where(rest > 0.0, moved**2, 0.0) + 2.0 * c * gamma
             return x, x
 
         keys = jax.random.split(key, points)

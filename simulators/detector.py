@@ -30,6 +30,8 @@ with the truth 0, 32 x 32 bins of pseudorapidity and azimuth, x = log(1 + count)
 the jets are ours, and so is the truth, which lies off the middle of the space, where a fit starts.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,6 +42,7 @@ from avo.simulators.problem import Axis, Problem, check_count, check_positive, v
 from avo.space import Interval, Space
 
 _NODES = 6  # of Gauss-Legendre, per side of a pixel
+_NARROWEST, _WIDEST = 1e-4, 1e4  # rad
 
 
 def hits(directions: Float[ArrayLike, "n 3"], offset: Float[ArrayLike, "3"], radius: float) -> Float[Array, "n 3"]:
@@ -86,23 +89,23 @@ def density(
     q, c = jnp.asarray(q, dtype=float), jnp.asarray(offset, dtype=float)
     point = c[None] + radius * q
     distance = jnp.linalg.norm(point, axis=1)
-    smoothing = 1.0 + 3.0 / kappa**2 - 3.0 / (kappa * np.tanh(kappa))
     legendre = 1.5 * (point[:, 2] / distance) ** 2 - 0.5
-    g = (1.0 + smoothing * legendre / 2.0) / (4.0 * jnp.pi)
+    g = (1.0 + _smoothing(kappa) * legendre / 2.0) / (4.0 * jnp.pi)
     return g * radius**2 * (radius + q @ c) / distance**3
 
 
 def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width: float = 0.3) -> Problem:
     """Images of two jets in a spherical detector with an unknown offset: counts of tracks per pixel.
 
-    The tracks of an image are at most `tracks` + 8 sqrt(`tracks`), rounded up; the rest of the Poisson law, 1e-12 of it
+    The tracks of an image are at most `tracks` + 8 sqrt(`tracks`), rounded up; the rest of the Poisson law, 2e-12 of it
     at the default, is cut off.
 
     Args:
         pixels: pixels along cos(polar) and along the azimuth.
         radius: radius of the detector, in cm, above sqrt(3), the largest offset.
         tracks: mean number of tracks per image.
-        width: spread of a jet's tracks about its axis, in rad: kappa = 1 / width^2.
+        width: spread of a jet's tracks about its axis, in rad, from 1e-4 to 1e4: kappa = 1 / width^2. A width of 100
+            and more spreads them evenly over the sphere, to 1e-4.
 
     Returns:
         `Problem` with parameters x, y and z, the offset of the detector's centre (cm); x has shape (pixels, pixels).
@@ -118,10 +121,11 @@ def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width:
         40.0
     """
     check_count("pixels", pixels)
-    if not radius**2 > 3:
-        raise ValueError(f"radius must be above sqrt(3) cm, the largest offset; got {radius}.")
+    if not (math.isfinite(radius) and radius > math.sqrt(3.0)):
+        raise ValueError(f"radius must be finite and above sqrt(3) cm, the largest offset; got {radius}.")
     check_positive("tracks", tracks)
-    check_positive("width", width)
+    if not _NARROWEST <= width <= _WIDEST:
+        raise ValueError(f"width must lie between {_NARROWEST:g} and {_WIDEST:g} rad; got {width}.")
     kappa = 1.0 / width**2
     most = int(np.ceil(tracks + 8.0 * np.sqrt(tracks)))
     nodes, weights = _pixel_nodes(pixels)
@@ -155,6 +159,13 @@ def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width:
     )
 
 
+def _smoothing(kappa: float) -> float:
+    """Compute s = 1 + 3 / kappa^2 - 3 / (kappa tanh kappa); by its series where that would cancel."""
+    if kappa < 0.1:
+        return kappa**2 / 15.0 - 2.0 * kappa**4 / 315.0 + kappa**6 / 1575.0
+    return 1.0 + 3.0 / kappa**2 - 3.0 / (kappa * math.tanh(kappa))
+
+
 def _directions(axis_key: Array, track_key: Array, number: int, kappa: float) -> Float[Array, "number 3"]:
     """Draw the axis of two jets, and tracks about it on either side."""
     u_polar, u_turn = jax.random.uniform(axis_key, (2,))
@@ -166,10 +177,11 @@ def _directions(axis_key: Array, track_key: Array, number: int, kappa: float) ->
     east = jnp.stack([-jnp.sin(turn), jnp.cos(turn), jnp.zeros(())])
 
     u_along, u_about, u_side = jax.random.uniform(track_key, (3, number))
-    # d . n has density kappa / (2 sinh kappa) exp(kappa d . n) on [-1, 1]
-    along = 1.0 + jnp.log(u_along + (1.0 - u_along) * np.exp(-2.0 * kappa)) / kappa
-    along = jnp.clip(along, -1.0, 1.0)
-    across, about = jnp.sqrt(1.0 - along**2), 2.0 * jnp.pi * u_about
+    # d . n has density kappa / (2 sinh kappa) exp(kappa d . n) on [-1, 1]. How far it lies below 1 keeps its digits
+    # for wide jets, where kappa is small, and for narrow ones, where d . n is near 1.
+    below = jnp.clip(-jnp.log1p((1.0 - u_along) * np.expm1(-2.0 * kappa)) / kappa, 0.0, 2.0)
+    along, across = 1.0 - below, jnp.sqrt(below * (2.0 - below))
+    about = 2.0 * jnp.pi * u_about
     side = jnp.where(u_side < 0.5, -1.0, 1.0)
     amounts = jnp.stack([side * along, across * jnp.cos(about), across * jnp.sin(about)], axis=1)
     return amounts @ jnp.stack([axis, south, east])

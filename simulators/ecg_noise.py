@@ -65,7 +65,7 @@ def unit_noise(kind: str, key: Array, points: int, rate: float, mains: float = 5
         # Whole turns are taken off in double precision: single precision would lose the phase in long records.
         turns = np.mod(mains * np.arange(points) / rate, 1.0)
         return math.sqrt(2.0) * jnp.sin(jnp.asarray(2.0 * math.pi * turns, dtype=float) + phase)
-    low, high = WANDER if kind == "wander" else MUSCLE
+    low, high = WANDER if kind == "wander" else (MUSCLE[0], min(MUSCLE[1], rate / 2.0))
     lines = max(16, math.ceil(2 * (high - low) * points / rate))
     if lines <= FEW:
         return _few_lines(key, points, rate, low, high, lines)

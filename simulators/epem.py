@@ -32,7 +32,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.bisection import bisect
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_positive, vectorize
 from avo.space import Interval, Space
 
 
@@ -144,15 +144,14 @@ def epem2(step: float = 10.0) -> Problem:
         shape (2,), a cosine at each energy. `mle` is exact where it lies inside the space, and cut to it elsewhere.
 
     Raises:
-        ValueError: if `step` is not above zero.
+        ValueError: if `step` is not above zero and finite.
 
     Example:
         >>> problem = epem2()
         >>> problem.simulate(jax.random.key(0), jnp.array([[42.0, 0.9]])).shape
         (1, 2)
     """
-    if not step > 0:
-        raise ValueError(f"step must be above zero, in GeV; got {step}.")
+    check_positive("step", step)
     space = Space(energy=Interval(40.0, 50.0, unit="GeV"), coupling=Interval(0.5, 1.0))
 
     def both(theta: Float[Array, "2"]) -> Float[Array, "2"]:

@@ -16,8 +16,9 @@ The current is 0 until 10 ms, then 0.0005 uA over the surface of a sphere of dia
 3.248 uA/cm^2, until 110 ms, then 0 until 120 ms. The noise is white, noise(t) dt = 0.1 dW with t in ms. V starts at
 -70 mV, the gates at their steady state there.
 
-The steps are Runge-Kutta steps of order 4 and 0.025 ms. Against an adaptive solver, without noise, at (g_na, g_k) =
-(50, 5) and (12.3, 9.1), the voltage is off by less than 1.2 mV over the 120 ms, and by less than 0.02 mV until 20 ms.
+The steps are Runge-Kutta steps of order 4 and 0.025 ms. Without noise, against steps six times finer and at 1000 thetas
+drawn evenly over the space, the voltage's largest error over the 120 ms has the median 0.24 mV, 95 % quantile 1.2 and
+99 % quantile 1.8; the largest was 20 mV, at (24.7, 13.7), where a spike just happens. Until 20 ms it is below 0.1 mV.
 
 Identified: g_na and g_k, where the neuron spikes: the spikes' number and shape depend on both. Where it does not, as at
 (2.1, 9), only the rise of the voltage below threshold tells of them.
@@ -178,8 +179,8 @@ def hodgkin_huxley(output: Literal["summary", "voltage"] = "summary", noise: flo
     """
     if output not in ("summary", "voltage"):
         raise ValueError(f'output must be "summary" or "voltage"; got {output!r}.')
-    if not noise >= 0:
-        raise ValueError(f"noise must not be negative; got {noise}.")
+    if not (math.isfinite(noise) and noise >= 0):
+        raise ValueError(f"noise must be finite and not negative; got {noise}.")
     current = np.where((np.arange(END) >= ON) & (np.arange(END) < OFF), AMPLITUDE, 0.0)
     points = END // EVERY + 1
 

@@ -89,11 +89,11 @@ def ornstein_uhlenbeck(points: int = 64, duration: float = 6.4, start: float | N
 
     def draw(key: Array, theta: Float[Array, "3"]) -> Float[Array, "points"]:
         rate, mean, sigma = theta
-        a = jnp.exp(-rate * dt)
+        a, spread = jnp.exp(-rate * dt), jnp.sqrt(-jnp.expm1(-2.0 * rate * dt))  # sqrt(1 - a^2) without cancellation
         noise = jax.random.normal(key, (points,)) * sigma / jnp.sqrt(2 * rate)
 
         def advance(x: Array, e: Array) -> tuple[Array, Array]:
-            x = a * x + jnp.sqrt(1 - a * a) * e
+            x = a * x + spread * e
             return x, x
 
         first = noise[0] if start is None else advance(start - mean, noise[0])[0]

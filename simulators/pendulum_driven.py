@@ -8,8 +8,9 @@ gravity from length. In units of w0, damping = 1/2 and frequency = 2/3 is the te
 drive's period at drive = 0.9 and 1.35, with twice the period at 1.07 and 1.45, and is chaotic at 1.15 and 1.5.
 
 The equation is solved by the classical Runge-Kutta method of order 4 with steps h <= 0.1 / w0 at the largest w0 of the
-space. Over the default 6 s the angle is off by less than 1e-5 rad at w0_sq = 70, damping = 2.5, drive = 17 and
-frequency = 6.1.
+space. Over the default 6 s and 2000 thetas drawn evenly over the space (w0_sq evenly in its logarithm) the angle's
+largest error has, in double precision, the median 2e-7 rad, 95 % quantile 1.3e-5 and 99 % quantile 5e-4; in single
+precision 8e-7, 5e-5 and 1.3e-3. The largest were near 0.9 rad, at (62.9, 0.81, 38.2, 7.1), where the motion is chaotic.
 
 Identified: all four, by a record that holds the first swings or large ones. Small swings, once the start has died out,
 are a sine with the drive's frequency, whose amplitude and phase are two numbers for w0_sq, damping and drive.

@@ -159,6 +159,39 @@ def test_cir_from_a_known_start_in_single_precision() -> None:
     assert np.all(np.abs(x.mean(axis=0) - expected) < 5 * x.std(axis=0) / math.sqrt(n))
 
 
+@pytest.mark.parametrize("x64", [True, False])
+@pytest.mark.parametrize(
+    ("theta", "start", "dt"),
+    [
+        ((0.9, 1.3, 0.1), 5.0, 1e-4),
+        ((0.9, 1.3, 0.1), 5.0, 1e-6),
+        ((0.5, 0.3, 1.4), 2.0, 1e-7),
+        ((0.5, 0.3, 1.4), 0.2, 0.3),
+        ((0.5, 0.3, 1.4), 0.02, 0.05),
+    ],
+    ids=["large", "huge", "huge, df .3", "small, df .3", "middle, df .3"],
+)
+def test_cir_at_any_noncentrality(theta: tuple[float, float, float], start: float, dt: float, x64: bool) -> None:
+    rate, mean, sigma = theta
+    n = 4000
+    with jax.enable_x64(x64):
+        x = draw(cir(points=1, duration=dt, start=start), list(theta), n)[:, 0].astype(float)
+    c = sigma**2 * -math.expm1(-rate * dt) / (4 * rate)
+    df, nc = 4 * rate * mean / sigma**2, start * math.exp(-rate * dt) / c
+    # A noncentral chi-square is normal up to its skewness, which is sqrt(8 / nc) at most
+    law = stats.ncx2(df, nc) if nc < 1e5 else stats.norm(df + nc, math.sqrt(2 * df + 4 * nc))
+    assert agrees(x / c, law.cdf)
+    assert (nc < 2) if df < 1 and dt > 1e-2 else (nc > 1e7)
+
+
+def test_ornstein_uhlenbeck_short_steps_in_single_precision() -> None:
+    n, dt = 20_000, 1e-6
+    with jax.enable_x64(False):
+        x = draw(ornstein_uhlenbeck(points=1, duration=dt, start=0.0), [RATE, 0.0, SIGMA], n).astype(float)
+    sd = SIGMA * math.sqrt(-math.expm1(-2 * RATE * dt) / (2 * RATE))
+    assert abs(x.std() / sd - 1) < 4 / math.sqrt(2 * n)
+
+
 # --- Merton -------------------------------------------------------------------------------------------------------
 
 JUMPS = (0.3, 0.25, 9.0, -0.11, 0.07)  # mu, sigma, rate, jump mean, jump sd

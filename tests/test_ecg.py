@@ -41,17 +41,33 @@ def test_noise_has_its_covariance(kind: str) -> None:
     draws, points, rate = 8000, 23, 90.0
     n = np.asarray(jax.vmap(lambda k: unit_noise(kind, k, points, rate, mains=41.0))(jax.random.split(KEY, draws)))
     lag = np.subtract.outer(np.arange(points), np.arange(points)) / rate
-    f = {"mains": np.array([41.0]), "muscle": rate / 46 * np.arange(11, 23), "wander": np.linspace(0.05, 0.5, 1001)}
+    f = {"mains": np.array([41.0]), "muscle": np.linspace(20, 45, 1001), "wander": np.linspace(0.05, 0.5, 1001)}
     exact = np.eye(points) if kind == "white" else np.cos(2 * np.pi * f[kind][:, None, None] * lag).mean(axis=0)
     # Var(n_i n_j) = c_ii c_jj + c_ij^2 where Gaussian, 1/2 for a sine; the mean over the band by 16 lines or by 1001
-    # differs by 1e-3 at most over 0.26 s.
+    # differs over 0.26 s by 1e-3 at most for wander, by 0.013 for muscle noise.
     error = np.sqrt((1 + exact**2 if kind != "mains" else 0.5 * np.ones_like(lag)) / draws)
-    assert np.all(np.abs(n.T @ n / draws - exact) < 5 * error + 1e-3)
+    assert np.all(np.abs(n.T @ n / draws - exact) < 5 * error + (0.013 if kind == "muscle" else 1e-3))
     assert np.all(np.abs(n.mean(axis=0)) < 5 / math.sqrt(draws))
     if kind == "mains":
         assert np.isclose(np.abs(n).max(), math.sqrt(2), atol=1e-3)
     else:
         assert stats.kstest(n[:, 7], "norm").pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("points", "rate", "lags"), [(60, 250.0, (-0.183, -0.160, -0.126)), (20, 90.0, (-0.564, -0.098, 0.165))]
+)
+def test_muscle_noise_of_short_records_ends_at_half_the_sampling_rate(points: int, rate: float, lags: tuple) -> None:
+    draws = 20_000
+    n = np.asarray(jax.vmap(lambda k: unit_noise("muscle", k, points, rate))(jax.random.split(KEY, draws)))
+    # Flat from 20 Hz to rate / 2: (sin(2 pi f lag) between the ends) / (2 pi lag (rate / 2 - 20))
+    lag = 2 * np.pi * np.arange(1, 4) / rate
+    exact = (np.sin(lag * rate / 2) - np.sin(lag * 20)) / (lag * (rate / 2 - 20))
+    assert np.allclose(exact, lags, atol=5e-4)
+    for i, value in enumerate(exact, start=1):
+        products = n[:, 2] * n[:, 2 + i]
+        assert abs(products.mean() - value) < 5 * products.std() / math.sqrt(draws) + 2e-3
+    assert abs(np.mean(n**2) - 1) < 5 * np.mean(n**2, axis=1).std() / math.sqrt(draws)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +234,13 @@ def test_ecg_snr_as_a_parameter() -> None:
     assert problem.theta_true == [24.0] and problem.space.units == ("dB",)
     quiet, loud = (problem.simulate(KEY, np.array([[v]]))[0] - problem.mean(np.array([v])) for v in (34.0, 16.0))
     assert np.allclose(loud, 10 ** (18 / 20) * quiet, rtol=1e-2, atol=1e-5)
+
+
+def test_ecg_defaults() -> None:
+    truth = ecg(free=FIFTEEN).theta_true.reshape(5, 3)
+    assert truth.tolist() == [
+        [0.12, -0.16, 0.023], [-0.12, -0.027, 0.008], [1.1, 0.001, 0.01], [-0.25, 0.028, 0.009], [0.28, 0.29, 0.048]
+    ]  # fmt: skip
 
 
 def test_ecg_presets() -> None:
@@ -609,6 +632,8 @@ def test_ecgsyn_leads_look_as_a_cardiologist_expects() -> None:
     assert q["V1"] < -0.5 < 0.2 < q["I"] and q["V6"] > 0.2  # first to the right and the front: R in V1, Q in I and V6
     assert r["V1"] < 0 < r["V2"] < r["V3"] < r["V4"]
     assert max(s, key=s.__getitem__) in ("V2", "V3") and s["V6"] < 0.3
+    # V2 and V3 of (0.3, 0.7, -1.2) in Dower's matrix, over II, by hand
+    assert math.isclose(s["V2"], 1.7924 / 0.9751, rel_tol=1e-9) and math.isclose(s["V3"], 1.8656 / 0.9751, rel_tol=1e-9)
 
 
 # --- ecgsyn: another implementation ---------------------------------------------------------------------------------

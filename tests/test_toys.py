@@ -17,13 +17,15 @@ import pytest
 from scipy import integrate, optimize, stats
 
 from avo.benchmarks import simulators as rivals
+from avo.benchmarks import simulators_numpy as arrays
 from avo.simulators import detector, epem2, g_and_k, ma2, mg1, ricker, sir
-from avo.simulators.detector import _directions, density, hits
+from avo.simulators.detector import _directions, _smoothing, density, hits
 from avo.simulators.epem import asymmetry, likeliest_asymmetry, quantile
 from avo.simulators.g_and_k import log_density, normal_score, robust_summaries
 from avo.simulators.g_and_k import quantile as g_and_k_quantile
 from avo.simulators.ma2 import autocovariances, coefficients
 from avo.simulators.mg1 import departures
+from avo.simulators.pendulum import exact as pendulum_exact
 from avo.simulators.problem import Problem
 from avo.simulators.ricker import log_population
 
@@ -117,8 +119,10 @@ def test_epem2_bound_as_the_docstring_states_it() -> None:
 
 
 def test_epem2_wants_a_step() -> None:
-    with pytest.raises(ValueError, match="step must be above zero, in GeV; got -1"):
+    with pytest.raises(ValueError, match="step must be above zero; got -1"):
         epem2(step=-1.0)
+    with pytest.raises(ValueError, match="step must be above zero and finite; got inf"):
+        epem2(step=math.inf)
 
 
 # --- detector -----------------------------------------------------------------------------------------------------
@@ -193,13 +197,40 @@ def test_detector_counts_single_tracks_where_the_density_is() -> None:
     n, problem = 40_000, detector(pixels=7, radius=2.7, tracks=0.9, width=0.5)
     x = rows(problem, list(OFFSET), n).reshape(n, 49)
     assert np.array_equal(x, np.round(x)) and x.min() == 0
-    p = np.append(stats.poisson.pmf(np.arange(4), 0.9), stats.poisson.sf(3, 0.9))
-    assert stats.chisquare(np.bincount(np.minimum(x.sum(axis=1).astype(int), 4), minlength=5), n * p).pvalue > 1e-3
+    p = np.append(stats.poisson.pmf(np.arange(6), 0.9), stats.poisson.sf(5, 0.9))
+    assert stats.chisquare(np.bincount(np.minimum(x.sum(axis=1).astype(int), 6), minlength=7), n * p).pvalue > 1e-3
+    assert stats.poisson.sf(math.ceil(40 + 8 * math.sqrt(40)), 40) < 2e-12  # what the docstring says is cut off
     single = x[x.sum(axis=1) == 1]
     p = np.asarray(problem.mean(jnp.asarray(OFFSET))).ravel() / 0.9
     assert np.isclose(p.sum(), 1, atol=1e-9)
     assert len(single) * p.min() > 20
     assert stats.chisquare(single.sum(axis=0), len(single) * p / p.sum()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("kappa", [1e-8, 1e-4, 0.09, 0.11, 1e4, 1e8])
+def test_detector_jets_of_any_width_in_single_precision(kappa: float) -> None:
+    n = 4000
+    with jax.enable_x64(False):
+        keys = jax.random.split(KEY, (2, n))
+        d, narrow = (
+            np.asarray(jax.vmap(lambda a, t, k=k: _directions(a, t, 2, k))(*keys), dtype=np.float64)
+            for k in (kappa, 1e16)
+        )
+    # 1 - cos from the chord, which keeps its digits; its law is exponential with rate kappa, cut at 2
+    below = np.sum((d - narrow) ** 2, axis=2).ravel() / 2
+    rounded = 1e-6 * kappa / math.sqrt(kappa + 1e-3)  # the coordinates have 6e-8
+    law = lambda v: np.expm1(-kappa * v) / math.expm1(-2 * kappa)  # noqa: E731
+    gap = np.abs(law(np.sort(below)) - (np.arange(2 * n) + 0.5) / (2 * n)).max()
+    assert gap < stats.kstwobign.isf(1e-3) / math.sqrt(2 * n) + rounded * 0.1
+
+
+def test_detector_smoothing_of_wide_jets_joins_that_of_narrow_ones() -> None:
+    for kappa in (3e-3, 0.0999, 0.1001):
+        # s = E[P2(d . n)], by quadrature of the density of d . n
+        c, w = np.polynomial.legendre.leggauss(20)
+        weight = w * np.exp(kappa * c)
+        exact = np.sum(weight * (1.5 * c**2 - 0.5)) / np.sum(weight)
+        assert np.isclose(_smoothing(kappa), exact, rtol=1e-8, atol=1e-15)
 
 
 @pytest.mark.parametrize("offset", [(0.99, 0.99, 0.99), (0.0, 0.0, 0.0), (-0.7, 0.99, 0.1)])
@@ -240,9 +271,11 @@ def test_detector_image_shifts_against_the_offset() -> None:
     ("options", "message"),
     [
         ({"pixels": 0}, "pixels must be at least 1; got 0"),
-        ({"radius": 1.7}, r"radius must be above sqrt\(3\) cm, the largest offset; got 1.7"),
+        ({"radius": 1.7}, r"radius must be finite and above sqrt\(3\) cm, the largest offset; got 1.7"),
+        ({"radius": math.inf}, "radius must be finite and above"),
         ({"tracks": 0.0}, "tracks must be above zero; got 0.0"),
-        ({"width": -1.0}, "width must be above zero; got -1.0"),
+        ({"width": -1.0}, "width must lie between 0.0001 and 10000 rad; got -1.0"),
+        ({"width": 2e4}, "width must lie between 0.0001 and 10000 rad; got 20000.0"),
     ],
 )
 def test_detector_names_the_wrong_argument(options: dict[str, Any], message: str) -> None:
@@ -322,11 +355,27 @@ def test_mg1_names_the_wrong_argument() -> None:
 def test_rivals_of_the_speed_benchmark_draw_from_the_same_law() -> None:
     rng, theta = np.random.default_rng(5), np.array([1.3, 3.1, 0.23])
     last = rows(JOBS, list(theta), QUEUES)[:, -1]
-    for other in (rivals.one_by_one, rivals.rows_at_once):
+    for other in (rivals.one_by_one, arrays.queues):
         test: Any = stats.ks_2samp(last, other(rng, theta, 4000, 23)[:, -1])
         assert test.pvalue > 1e-3
     # At its default absolute tolerance of 1.5e-8 odeint is 1.5 % off while a millionth of the people is infected
     np.testing.assert_allclose(rivals.infected(0.4, 0.125), rivals.integrated(0.4, 0.125), rtol=0.02)
+    betas, gammas = np.array([0.4, 0.31]), np.array([0.125, 0.14])
+    one_by_one = np.stack([rivals.infected(*theta) for theta in zip(betas, gammas, strict=True)], axis=1)
+    np.testing.assert_allclose(rivals.infected_at_once(betas, gammas), one_by_one, rtol=1e-3)
+    x = arrays.brownian(rng, 0.7, 0.4, 4000, 16)
+    assert stats.kstest(x[:, -1], stats.norm(0.7, 0.4).cdf).pvalue > 1e-3
+    assert stats.kstest(np.diff(x)[:, 5], stats.norm(0.7 / 16, 0.1).cdf).pvalue > 1e-3
+    exact = np.exp(0.7 - 0.08 + 0.4 * np.sum(np.random.default_rng(6).standard_normal((400, 2000), np.float32), 0) / 20)
+    euler, milstein = (
+        np.abs(arrays.geometric(np.random.default_rng(6), 0.7, 0.4, 2000, 400, order)[:, -1] - exact).mean()
+        for order in (0.5, 1.0)
+    )
+    # Errors near spread^2 / sqrt(2 * 400) and drift^2 / (2 * 400), times X
+    assert 0.002 < euler < 0.02 and 5e-4 < milstein < 0.003
+    angle, velocity, times = np.array([1.1, -2.0, 0.4, 0.4]), np.array([3.3, 0.5, 11.0, -11.0]), np.linspace(0.1, 9, 30)
+    ours = jax.vmap(lambda a, v: pendulum_exact(24.5, a, v, times)[:, 0])(angle, velocity)
+    assert np.abs(arrays.pendulum(24.5, angle, velocity, times) - ours).max() < 1e-10
     counts = rows(sir(), [0.4, 0.125], 4000)
     p = rivals.infected(0.4, 0.125)
     # The mean of 4000 counts of 1000 has standard deviation sqrt(1000 p (1 - p) / 4000)
@@ -335,7 +384,9 @@ def test_rivals_of_the_speed_benchmark_draw_from_the_same_law() -> None:
 
 def test_report_of_the_speed_benchmark_takes_medians_of_turns() -> None:
     turns = [{"task": "sir against loops", "rival": "NumPy", "ours": 10.0 * r, "theirs": 2.0} for r in (1, 9, 2)]
-    assert rivals.report(turns).splitlines()[2:] == ["| sir against loops | 20 | NumPy | 2.0 | 10 (5.0 .. 45) |  |"]
+    turns = [turn | {"precision": ["single", "double"]} for turn in turns]
+    line = "| sir against loops | 20 | NumPy | 2.0 | 10 (5.0 .. 45) | single, double |  |"
+    assert rivals.report(turns).splitlines()[2:] == [line]
     assert set(rivals.RACES) >= {"brownian", "ecgsyn, 1 lead", "pendulum, exact", "mg1 against arrays"}
 
 
@@ -517,6 +568,35 @@ def test_ma2_mle_is_the_largest_likelihood() -> None:
     grid = [np.array(t) for t in itertools.product(np.linspace(-0.95, 0.95, 20), repeat=2)]
     assert loss(best) < min(map(loss, grid))
     assert np.allclose(MA2.mle(jnp.asarray(x)), best, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("theta", [(0.9, -0.8), (0.3, -0.95), (-0.95, 0.95)])
+def test_ma2_mle_near_corners(theta: tuple[float, float]) -> None:
+    """Where likelihoods have maxima in corners too: at least that of the truth and of a fine grid."""
+    problem = ma2()
+    x = np.asarray(jax.jit(problem.simulate)(jax.random.key(3), jnp.tile(jnp.array(theta), (20, 1))))
+    angles = math.pi * ((np.arange(60) + 0.5) / 60 - 0.5)
+    grid = np.array([theta, *itertools.product(np.sin(angles), repeat=2)])
+    # The whitened series, e_t = (x_t - a_t e_{t-1} - b_t e_{t-2}) with variance v_t, by the innovations algorithm
+    g = [np.asarray(jax.vmap(autocovariances)(grid))[:, i] for i in range(3)]
+
+    def log_likelihoods(g: list[np.ndarray], x: np.ndarray) -> np.ndarray:
+        total, v, e, a = np.zeros((len(g[0]), len(x))), [], [], np.zeros(len(g[0]))
+        for t in range(x.shape[1]):
+            b = g[2] / v[t - 2] if t > 1 else np.zeros_like(a)
+            a = (g[1] - (b * a * v[t - 2] if t > 1 else 0.0)) / v[t - 1] if t > 0 else np.zeros_like(a)
+            v.append(g[0] - (a**2 * v[t - 1] if t > 0 else 0.0) - (b**2 * v[t - 2] if t > 1 else 0.0))
+            past = (a[:, None] * e[t - 1] if t > 0 else 0.0) + (b[:, None] * e[t - 2] if t > 1 else 0.0)
+            e.append(x[None, :, t] - past)
+            total -= (np.log(2 * np.pi * v[t])[:, None] + e[t] ** 2 / v[t][:, None]) / 2
+        return total
+
+    exact = stats.multivariate_normal(cov=covariance(list(theta), 100)).logpdf(x)
+    on_grid = log_likelihoods(g, x)
+    assert np.allclose(on_grid[0], exact, rtol=1e-9)
+    for rows_ in (*np.arange(20)[:, None], np.arange(4)):
+        g = list(np.asarray(autocovariances(problem.mle(x[rows_])))[:, None])
+        assert log_likelihoods(g, x[rows_]).sum() > on_grid[:, rows_].sum(axis=1).max() - 1e-6
 
 
 def test_ma2_mle_spread() -> None:
