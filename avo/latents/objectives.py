@@ -13,11 +13,12 @@ The absolute value is taken of the batch's mean K, as in disentanglement_lib. Al
 numbers, share one compiled program.
 """
 
-from typing import NamedTuple
+import math
+from numbers import Real
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from avo.latents.models import BetaVAE, Terms
@@ -45,7 +46,7 @@ class Objective(NamedTuple):
     def traced(self) -> "Objective":
         """Make the numbers arrays, which a compiled program takes as they come; what is left decides the program."""
         dtype = jnp.result_type(float)
-        numbers = {name: jnp.asarray(getattr(self, name), dtype) for name in ("beta", "gamma", "capacity", "ramp")}
+        numbers: Any = {n: jnp.asarray(getattr(self, n), dtype) for n in ("beta", "gamma", "capacity", "ramp")}
         return self._replace(**numbers)
 
     def capacity_at(self, progress: Array | float) -> Array:
@@ -96,7 +97,7 @@ def capacity(gamma: float, C: float, ramp: float = 0.5) -> Objective:
         >>> capacity(100.0, 25.0).capacity
         25.0
     """
-    if not 0 <= ramp <= 1:
+    if _number("ramp", ramp) > 1:
         raise ValueError(f"ramp is the share of the training over which C grows, from 0 to 1; got {ramp!r}.")
     return Objective(gamma=_number("gamma", gamma), capacity=_number("C", C), ramp=float(ramp))
 
@@ -137,7 +138,7 @@ def batch_terms(model: BetaVAE, objective: Objective, x: Float[Array, "n *x_shap
     return jax.vmap(lambda x, eps, noise: model.terms(x, eps, x + model.scale * noise))(x, eps, noise)
 
 
-def _number(name: str, value: float) -> float:
-    if isinstance(value, bool) or not np.isscalar(value) or not np.isreal(value) or not 0 <= float(value) < np.inf:  # pyright: ignore
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
         raise ValueError(f"{name} must be a finite number of at least 0; got {value!r}.")
     return float(value)

@@ -141,9 +141,8 @@ def train(
     """
     x = validate_observations(x, "x")
     seen = None if validation is None else validate_observations(validation, "validation")
-    numbers = {"epochs": whole("epochs", epochs), "batch": min(whole("batch", batch), len(x))}
-    numbers |= {"rate": rate, "final": final, "seed": whole("seed", seed, least=0), "observations": len(x)}
-    if not (np.isscalar(rate) and 0 < float(rate) < np.inf and 0 <= float(final) <= 1):  # pyright: ignore
+    epochs, seed, batch = whole("epochs", epochs), whole("seed", seed, least=0), min(whole("batch", batch), len(x))
+    if not (0 < rate < np.inf and 0 <= final <= 1):
         raise ValueError(f"rate must be a positive number and final from 0 to 1; got rate={rate!r}, final={final!r}.")
     objective = beta(4.0) if objective is None else objective
     if not isinstance(objective, Objective):
@@ -157,23 +156,22 @@ def train(
     best = None if seen is None else networks
     state = _State(networks, ADAM.init(networks), best, jnp.asarray(jnp.inf, dtype), jnp.asarray(0))
     rates = jnp.asarray(rate, dtype), jnp.asarray(final, dtype)
-    chunk = max(1, min(EPOCHS, STEPS // (len(x) // numbers["batch"])))
+    chunk = max(1, min(EPOCHS, STEPS // (len(x) // batch)))
     parts: list[dict[str, np.ndarray]] = []
     with tqdm(total=epochs, unit=" epochs", disable=None if progress else True, dynamic_ncols=True) as bar:
         for first in range(0, epochs, chunk):
             last = min(first + chunk, epochs)
             span = jnp.asarray([first, last])
-            state, found = _run(
-                key, made, objective.traced(), *data, numbers["batch"], rates, jnp.asarray(epochs), span, state
-            )
+            state, found = _run(key, made, objective.traced(), *data, batch, rates, jnp.asarray(epochs), span, state)
             parts.append({name: np.asarray(a, np.float64)[: last - first] for name, a in found.items()})
             bar.update(last - first)
             bar.set_postfix(loss=f"{parts[-1]['loss'][-1]:.4g}")
-            if not np.all(np.isfinite(parts[-1]["loss"])):
+            if not all(np.all(np.isfinite(a)) for a in parts[-1].values()):
                 raise ValueError(f"the loss is not finite after epoch {last}; take a rate below {rate:g}.")
     history = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     chosen, epoch = (state.networks, epochs) if seen is None else (state.best, int(state.epoch))
-    return Trained(_with(made, chosen), objective, history, epoch, numbers)
+    settings = {"epochs": epochs, "batch": batch, "rate": float(rate), "final": float(final), "seed": seed}
+    return Trained(_with(made, chosen), objective, history, epoch, settings | {"observations": len(x)})
 
 
 def _made(model: Any, key: PRNGKeyArray, x: np.ndarray, validation: np.ndarray | None) -> BetaVAE:
