@@ -80,6 +80,29 @@ def log_price_windows(price: ArrayLike, length: int) -> Float[np.ndarray, "n len
     return paths[:, 1:] - paths[:, :1]
 
 
+def log_return_windows(price: ArrayLike, length: int) -> Float[np.ndarray, "n length"]:
+    """Cut a price series into windows of log returns: x_t = log(price_t / price_(t-1)), t = 1..length.
+
+    The increments of `log_price_windows`: the same windows, which share none and lose none.
+
+    Args:
+        price: prices at even times, with shape (points,).
+        length: returns of a window.
+
+    Returns:
+        The returns, with shape ((points - 1) // length, length).
+
+    Raises:
+        ValueError: if a price is not a positive number, or there are fewer than `length` + 1 of them.
+
+    Example:
+        >>> log_return_windows(np.exp([0.0, 0.5, 0.25, 1.25, 2.25]), 2)
+        array([[ 0.5 , -0.25],
+               [ 1.  ,  1.  ]])
+    """
+    return np.diff(log_price_windows(price, length), axis=1, prepend=0.0)
+
+
 def scales(paths: Float[ArrayLike, "m points"]) -> dict[str, float]:
     """Compute three closed-form scales of the increments of paths that start at 0, equal for Brownian motion.
 

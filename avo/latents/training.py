@@ -346,8 +346,8 @@ def recipe(name: str) -> dict[str, Any]:
     2018): an MLP with 10 latents, an objective of capacity C and weight gamma, mean squared error, 50 epochs at a rate
     of 5e-4.
 
-        ecg-talk      C = 25 nats, gamma = 100; one heartbeat for each x (`avo.data.talk_beats`)
-        prices-talk   C = 100 nats, gamma = 1000; 180 one-minute prices (`avo.data.price_windows`)
+        ecg-talk      C = 25 nats, gamma = 100; one heartbeat for each x (`avo.data.padded_beats`)
+        prices-talk   C = 100 nats, gamma = 1000; 180 one-minute prices (`avo.data.log_price_windows`)
 
     Not known are the widths of the hidden layers (here 256, 256), the batch (64), how C grew (over half of the
     training), and by what factor the squared error was weighted (here noise = a tenth of the scale of x).
