@@ -365,18 +365,20 @@ def test_padded_beats_refuse():
         data.padded_beats(np.zeros((40, 2)), [5, 9], 10)
     with pytest.raises(ValueError, match=r"fs must be above 0; got fs=0"):
         data.r_peaks(np.zeros(40), 0)
+    with pytest.raises(ValueError, match=r"fs must be above 40 Hz to show a QRS complex; got fs=10"):
+        data.r_peaks(np.zeros(40), 10)
     with pytest.raises(ValueError, match=r"signal must be finite; sample 3 is not"):
-        data.r_peaks([0.0, 1.0, 2.0, np.nan], 10)
+        data.r_peaks([0.0, 1.0, 2.0, np.nan], 100)
 
 
-@pytest.mark.parametrize("sign", [1, -1])
-def test_r_peaks_of_spikes(sign):
+@pytest.mark.parametrize("height", [1.3, -1.3, 0.05, -80.0])  # whatever the unit
+def test_r_peaks_of_spikes(height):
     pytest.importorskip("wfdb", reason="wfdb is not installed (extra ecg)")
     rng, fs = np.random.default_rng(0), 257
     peaks = np.cumsum(rng.integers(180, 260, 20))
     t = np.arange(peaks[-1] + 200)[:, None]
-    signal = 0.7 + sign * np.sum(1.3 * np.exp(-((t - peaks) ** 2) / (2 * 3.0**2)), axis=1)
-    found = data.r_peaks(signal + 0.01 * rng.normal(size=len(signal)), fs)
+    signal = 0.7 + height * np.sum(np.exp(-((t - peaks) ** 2) / (2 * 3.0**2)), axis=1)
+    found = data.r_peaks(signal + 0.01 * height * rng.normal(size=len(signal)), fs)
     assert len(found) >= 19  # the detector may take the first beat to learn
     assert np.all(np.abs(found[:, None] - peaks).min(1) <= 1)
 
@@ -455,6 +457,13 @@ def test_r_peaks_of_record_100(shared_data):
     assert np.median(x[:, 0]) > 0.9  # a beat begins at its R peak
     # 74 beats a minute: 1.2 RR are .97 s, 122 of 187 points
     assert np.median((x > 0).sum(1)) == pytest.approx(1.2 * np.median(np.diff(at)) / 360 * 125, abs=3)
+
+
+def test_r_peaks_agree_between_leads(shared_data):
+    pytest.importorskip("wfdb", reason="wfdb is not installed (extra ecg)")
+    with np.load(shared_data / "ecg" / "ptb_10subjects_15lead.npz") as ptb:
+        counts = [[len(data.r_peaks(ptb["adu"][s, lead] / 2000, 1000)) for lead in (1, 10)] for s in range(10)]
+    assert np.array_equal(counts, np.median(counts, axis=1, keepdims=True) * np.ones((1, 2)))
 
 
 def test_record_100(shared_data):

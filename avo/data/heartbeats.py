@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
+from scipy.signal import butter, sosfiltfilt
 
 from avo.data.reading import existing, find_column, need_wfdb, read_record
 
@@ -139,8 +140,9 @@ def read_beats(
 def r_peaks(signal: ArrayLike, fs: float) -> Int[np.ndarray, "beats"]:
     """Find the R peaks of a record without labels: wfdb's XQRS detector, then the highest point nearby.
 
-    XQRS marks QRS complexes; each is moved to where the signal, within 0.06 s, is farthest from its median over the
-    second around it, upwards or downwards as most of the record's complexes are.
+    XQRS marks QRS complexes; each mark is moved to the extreme within 0.06 s, the highest point or the lowest, as most
+    of the record's complexes point. XQRS was made for about 1 mV, so that a lead of smaller complexes would seem empty:
+    it sees the signal in units of half the 99th percentile of |signal| between 5 and 20 Hz.
 
     Args:
         signal: one lead, with shape (samples,).
@@ -160,14 +162,18 @@ def r_peaks(signal: ArrayLike, fs: float) -> Int[np.ndarray, "beats"]:
         array([200])
     """
     signal = _lead(signal, fs)
+    if not fs > 40:
+        raise ValueError(f"fs must be above 40 Hz to show a QRS complex; got fs={fs}.")
     if not np.all(np.isfinite(signal)):
         raise ValueError(f"signal must be finite; sample {np.flatnonzero(~np.isfinite(signal))[0]} is not.")
     need_wfdb()
     from wfdb.processing import xqrs_detect
 
-    found = np.asarray(xqrs_detect(sig=signal, fs=fs, verbose=False), int)
+    band = sosfiltfilt(butter(2, [5.0, 20.0], "bandpass", fs=fs, output="sos"), signal)
+    size = np.percentile(np.abs(band), 99) / 2
+    found = np.asarray(xqrs_detect(sig=signal / size, fs=fs, verbose=False) if size > 0 else [], int)
     if len(found) == 0:
-        raise ValueError("signal must hold heartbeats; no QRS complex was found. Is fs right, and the unit mV?")
+        raise ValueError("signal must hold heartbeats; no QRS complex was found. Is fs right?")
     near, far = max(1, round(0.06 * fs)), max(1, round(0.5 * fs))
     parts = [signal[max(0, i - far) : i + far + 1] for i in found]
     heights = np.array([[part.max() - np.median(part), np.median(part) - part.min()] for part in parts])
