@@ -196,13 +196,13 @@ def _apply_chunk(fn: Any, x: Array, c: Array | None) -> Array:
     return jax.vmap(fn)(x) if c is None else jax.vmap(fn)(x, c)
 
 
-def apply(fn: Any, x: np.ndarray, c: np.ndarray | None = None) -> Float[np.ndarray, "n out"]:
+def apply(fn: Any, x: np.ndarray, c: np.ndarray | None = None, chunk: int = CHUNK) -> Float[np.ndarray, "n *out"]:
     """Apply a module of one observation to many, in chunks of one compiled program."""
     dtype, parts = jnp.result_type(float), []
-    for first in range(0, len(x), CHUNK):
-        some = [None if a is None else np.asarray(a[first : first + CHUNK], dtype) for a in (x, c)]
-        n = min(CHUNK, len(x) - first)
-        padded: Any = [None if a is None else np.concatenate([a, np.repeat(a[:1], CHUNK - n, 0)]) for a in some]
+    for first in range(0, len(x), chunk):
+        some = [None if a is None else np.asarray(a[first : first + chunk], dtype) for a in (x, c)]
+        n = min(chunk, len(x) - first)
+        padded: Any = [None if a is None else np.concatenate([a, np.repeat(a[:1], chunk - n, 0)]) for a in some]
         parts.append(np.asarray(_apply_chunk(fn, *padded), np.float64)[:n])
     return np.concatenate(parts)
 

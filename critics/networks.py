@@ -11,10 +11,10 @@ observations at once. `for_shape` is the choice of `avo.fit`.
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -84,7 +84,7 @@ class _Flat(eqx.Module):
         return self.net(jnp.ravel(x))
 
 
-class _Convolutions(eqx.Module):
+class Convolutions(eqx.Module):
     """Convolutions of stride 2 over all axes but the channels, then a linear map of what is left, places kept apart.
 
     A layer is a linear map of every patch. Written so, it runs as matrix products; a convolution with a kernel of its
@@ -99,21 +99,62 @@ class _Convolutions(eqx.Module):
     def __call__(self, x: Array) -> Array:
         h = x if x.ndim == self.dims + 1 else x[..., None]
         for layer in self.layers:
-            rows = _patches(h, self.dims, self.kernel)
+            rows = patches(h, self.dims, self.kernel)
             moved = jax.vmap(layer)(rows.reshape(-1, rows.shape[-1]))
             h = jax.nn.silu(moved).reshape(*rows.shape[:-1], -1)
         return self.head(jnp.ravel(h))
 
 
-def _patches(x: Float[Array, "*sizes c"], dims: int, kernel: int) -> Float[Array, "*halves k"]:
-    """Collect the patches around every second place, zeros beyond the edges."""
-    halves = [-(-n // 2) for n in x.shape[:dims]]
+def patches(x: Float[Array, "*sizes c"], dims: int, kernel: int, stride: int = 2) -> Float[Array, "*places k"]:
+    """Collect the patches around every place, or every second one, zeros beyond the edges.
+
+    Args:
+        x: values, channels last.
+        dims: number of axes before the channels.
+        kernel: length of a patch along each of them, odd.
+        stride: from one place to the next.
+
+    Returns:
+        The patches, with shape (ceil(size / stride), ..., kernel^dims * channels).
+
+    Example:
+        >>> patches(jnp.arange(1.0, 6.0)[:, None], 1, 3).tolist()
+        [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0], [4.0, 5.0, 0.0]]
+    """
+    places = [-(-n // stride) for n in x.shape[:dims]]
     x = jnp.pad(x, [(kernel // 2, kernel // 2)] * dims + [(0, 0)])
     shifted = [
-        x[tuple(slice(o, o + 2 * n - 1, 2) for o, n in zip(offset, halves, strict=True))]
+        x[tuple(slice(o, o + stride * (n - 1) + 1, stride) for o, n in zip(offset, places, strict=True))]
         for offset in itertools.product(range(kernel), repeat=dims)
     ]
     return jnp.concatenate(shifted, axis=-1)
+
+
+def convolutions(
+    keys: Sequence[PRNGKeyArray], x_shape: tuple[int, ...], dims: int, out: int | str, width: int, kernel: int
+) -> Convolutions:
+    """Make the network of `conv1d` and `conv2d`: one layer per key but the last, which is that of the linear map.
+
+    Args:
+        keys: randomness of the initial weights.
+        x_shape: one observation, with `dims` axes, and channels last or none.
+        dims: number of axes of time or space.
+        out: number of outputs, or "scalar".
+        width: channels of each layer.
+        kernel: length of the filters, odd.
+
+    Example:
+        >>> net = convolutions(jax.random.split(jax.random.key(0), 3), (11, 2), 1, 7, width=4, kernel=3)
+        >>> net(jnp.ones((11, 2))).shape, net.head.in_features  # 4 channels at 3 places
+        ((7,), 12)
+    """
+    channels, sizes = (x_shape[dims] if len(x_shape) > dims else 1), list(x_shape[:dims])
+    layers = []
+    for key in keys[:-1]:
+        layers.append(eqx.nn.Linear(kernel**dims * channels, width, key=key))
+        channels, sizes = width, [-(-n // 2) for n in sizes]
+    head = eqx.nn.Linear(channels * math.prod(sizes), cast(Any, out), key=keys[-1])
+    return Convolutions(tuple(layers), head, dims, kernel)
 
 
 class _Recurrent(eqx.Module):
@@ -228,15 +269,10 @@ def _convolutional(
     _whole(name, width=width, depth=depth, kernel=kernel)
     if kernel % 2 == 0:
         raise ValueError(f"{name} needs an odd kernel; got {kernel}.")
-    *keys, key_head, key_skip = jax.random.split(key, depth + 2)
-    channels, sizes = (x_shape[dims] if len(x_shape) > dims else 1), list(x_shape[:dims])
-    layers = []
-    for k in keys:
-        layers.append(eqx.nn.Linear(kernel**dims * channels, width, key=k))
-        channels, sizes = width, [-(-n // 2) for n in sizes]
-    head = eqx.nn.Linear(width * math.prod(sizes), "scalar", key=key_head)
+    *keys, key_skip = jax.random.split(key, depth + 2)
+    net = convolutions(keys, x_shape, dims, "scalar", width, kernel)
     options = {"width": width, "depth": depth, "kernel": kernel}
-    return _critic(_Convolutions(tuple(layers), head, dims, kernel), key_skip, name, x_shape, **options)
+    return _critic(net, key_skip, name, x_shape, **options)
 
 
 def conv1d(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 16, depth: int = 3, kernel: int = 5) -> Critic:

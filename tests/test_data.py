@@ -203,6 +203,14 @@ def test_log_price_windows_refuse():
         data.log_price_windows([3.0, 2.0, 1.0, 4.0], 4)
 
 
+def test_log_return_windows_are_all_increments():
+    log_price = np.cumsum(np.random.default_rng(4).normal(0.3, 1.7, 20)) + 11.0
+    returns = data.log_return_windows(np.exp(log_price), 6)
+    np.testing.assert_allclose(returns, np.diff(log_price)[:18].reshape(3, 6), atol=1e-12)
+    with pytest.raises(ValueError, match=r"price\[1\] is 0"):
+        data.log_return_windows([3.0, 0.0, 1.0], 2)
+
+
 def test_minute_prices(shared_data):
     close = data.read(shared_data / "btc" / "btcusdt_1m_2024-12.csv.gz", columns="close")
     assert close.shape == (41761,) and close[0] == 96440.0
@@ -324,6 +332,138 @@ def test_without_wfdb_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wfdb", None)
     with pytest.raises(ImportError, match=r"pip install 'avo\[ecg\]'"):
         data.read(written(tmp_path / "100.hea", "100 2 360 650000\n"))
+
+
+def test_padded_beats_of_a_ramp():
+    # 1.2 RR = 1.2 * 36 / 40 = 1.08 s; 27 points at 25 Hz, the point at 1.08 s is not among them
+    fs, signal = 40, 0.3 * np.arange(1000) - 7.0
+    peaks = np.array([5, 41, 77, 100, 136, 190, 410, 830, 860])  # median interval of the first stretch: 36
+    cut = data.padded_beats(signal, peaks, fs, rate=25, points=30, stretch=10.0, scaled=False)
+    k = np.arange(27)
+    first = [signal[p] + 0.3 * fs * k / 25 for p in (5, 41, 77, 100, 136, 190)]
+    np.testing.assert_allclose(cut[:6, :27], first, atol=1e-9)
+    np.testing.assert_array_equal(cut[:6, 27:], 0.0)
+    # Of the second stretch's only peak no RR is known; that of the third is 30 samples: .9 s, 23 points
+    assert len(cut) == 6 + 2
+    np.testing.assert_allclose(cut[6, :23], signal[830] + 0.3 * fs * np.arange(23) / 25, atol=1e-9)
+    # Scaled by the lowest and highest value of its own stretch
+    scaled = data.padded_beats(signal, peaks, fs, rate=25, points=30)
+    np.testing.assert_allclose(scaled[0, :27], (5 + fs * k / 25) / 399, atol=1e-9)
+    # Longer than there are points: cut off; ending after the stretch: left out
+    np.testing.assert_allclose(data.padded_beats(signal, peaks, fs, rate=25, points=20, scaled=False), cut[:, :20])
+    assert len(data.padded_beats(signal[:230], peaks[:6], fs, rate=25)) == 5
+
+
+def test_padded_beats_refuse():
+    with pytest.raises(ValueError, match=r"two R peaks and a beat of 1.2 RR inside; got 1 R peaks in 4.0 s"):
+        data.padded_beats(np.zeros(40), [5], 10)
+    with pytest.raises(ValueError, match=r"r_peaks must be sample numbers, integers"):
+        data.padded_beats(np.zeros(40), [5.0, 9.0], 10)
+    with pytest.raises(ValueError, match=r"points a whole number of at least 1; got rate=125.0, .* points=0"):
+        data.padded_beats(np.zeros(40), [5, 9], 10, points=0)
+    with pytest.raises(ValueError, match=r"signal must be one lead"):
+        data.padded_beats(np.zeros((40, 2)), [5, 9], 10)
+    with pytest.raises(ValueError, match=r"fs must be above 0; got fs=0"):
+        data.r_peaks(np.zeros(40), 0)
+    with pytest.raises(ValueError, match=r"fs must be above 40 Hz to show a QRS complex; got fs=10"):
+        data.r_peaks(np.zeros(40), 10)
+    with pytest.raises(ValueError, match=r"signal must be finite; sample 3 is not"):
+        data.r_peaks([0.0, 1.0, 2.0, np.nan], 100)
+
+
+@pytest.mark.parametrize("height", [1.3, -1.3, 0.05, -80.0])  # whatever the unit
+def test_r_peaks_of_spikes(height):
+    pytest.importorskip("wfdb", reason="wfdb is not installed (extra ecg)")
+    rng, fs = np.random.default_rng(0), 257
+    peaks = np.cumsum(rng.integers(180, 260, 20))
+    t = np.arange(peaks[-1] + 200)[:, None]
+    signal = 0.7 + height * np.sum(np.exp(-((t - peaks) ** 2) / (2 * 3.0**2)), axis=1)
+    found = data.r_peaks(signal + 0.01 * height * rng.normal(size=len(signal)), fs)
+    assert len(found) >= 19  # the detector may take the first beat to learn
+    assert np.all(np.abs(found[:, None] - peaks).min(1) <= 1)
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def test_split_by_time():
+    parts = data.split(20)
+    np.testing.assert_array_equal(parts.train, np.arange(14))
+    np.testing.assert_array_equal(parts.validation, np.arange(14, 17))
+    np.testing.assert_array_equal(parts.test, np.arange(17, 20))
+    parts = data.split(23, (0.5, 0.3, 0.2), gap=2)  # ends before rows 12 (11.5, to even), 18 and 23
+    np.testing.assert_array_equal(parts.train, np.arange(12))
+    np.testing.assert_array_equal(parts.validation, np.arange(14, 18))
+    np.testing.assert_array_equal(parts.test, np.arange(20, 23))
+    parts = data.split(10, (0.6, 0.0, 0.4), gap=1)
+    assert [part.tolist() for part in parts] == [[0, 1, 2, 3, 4, 5], [], [7, 8, 9]]
+    assert [len(part) for part in data.split(7, (0.0, 0.0, 1.0), gap=3)] == [0, 0, 7]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("fractions", [(0.7, 0.15, 0.15), (0.5, 0.0, 0.5), (0.05, 0.05, 0.9)])
+def test_split_by_group_divides_no_group(seed, fractions):
+    rng = np.random.default_rng(seed)
+    groups = rng.choice([f"s{i}" for i in range(9)], 400, p=np.arange(1, 10) / 45)
+    parts = data.split(400, fractions, groups=groups, seed=seed)
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(400))
+    owners = [set(groups[part]) for part in parts]
+    assert not (owners[0] & owners[1] or owners[0] & owners[2] or owners[1] & owners[2])
+    assert [bool(owner) for owner in owners] == [fraction > 0 for fraction in fractions]
+    assert all(np.all(np.diff(part) > 0) for part in parts if len(part))
+    again = data.split(400, fractions, groups=groups, seed=seed)
+    assert all(np.array_equal(a, b) for a, b in zip(parts, again, strict=True))
+
+
+def test_split_by_equal_groups_has_the_sizes_asked_for():
+    groups = np.repeat(np.arange(20), 7)
+    sizes = {tuple(len(part) for part in data.split(140, groups=groups, seed=seed)) for seed in range(5)}
+    assert sizes == {(98, 21, 21)}
+    tests = [tuple(data.split(140, groups=groups, seed=seed).test) for seed in range(5)]
+    assert len(set(tests)) == 5
+
+
+@pytest.mark.parametrize(
+    "arguments,options,message",
+    [
+        ((4,), {"groups": [1, 1, 2, 2]}, r"groups must be at least 3, one for each part, .* got 2: 1, 2"),
+        ((4,), {"groups": [1, 2, 3]}, r"groups must have one label for each of 4 rows; got shape \(3,\)"),
+        ((4,), {"groups": [1, 2, 3, 4], "gap": 1}, r"gap is between parts in time; got gap=1 with groups"),
+        ((4,), {}, r"4 rows are too few for parts of \[0.7, 0.15, 0.15\] with a gap of 0"),
+        ((20,), {"gap": 3}, r"20 rows are too few .* with a gap of 3"),
+        ((20, (0.5, 0.5)), {}, r"fractions must be three numbers .* got \(0.5, 0.5\)"),
+        ((20, (0.5, 0.6, -0.1)), {}, r"fractions must be three numbers of at least 0 that add up to 1"),
+        ((2.5,), {}, r"rows must be a whole number of at least 1; got 2.5"),
+        ((20,), {"gap": -1}, r"gap must be a whole number of at least 0; got -1"),
+    ],
+)
+def test_split_refuses(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        data.split(*arguments, **options)
+
+
+def test_r_peaks_of_record_100(shared_data):
+    wfdb = pytest.importorskip("wfdb", reason="wfdb is not installed (extra ecg)")
+    path = shared_data / "ecg" / "100"
+    signal = data.read(path.with_suffix(".dat"), columns="MLII")[: 360 * 300]
+    labels = wfdb.rdann(str(path), "atr")
+    at = labels.sample[np.isin(labels.symbol, ["N", "A", "V"]) & (labels.sample < 360 * 300)]
+    found = data.r_peaks(signal, 360)
+    near = np.abs(found[:, None] - at)
+    assert np.mean(near.min(0) <= 18) > 0.99 and np.mean(near.min(1) <= 18) > 0.99  # within .05 s
+    x = data.padded_beats(signal, found, 360)
+    assert x.shape[1] == 187 and x.min() == 0 and x.max() == 1
+    assert 0.8 * len(found) < len(x) < len(found)
+    assert np.median(x[:, 0]) > 0.9  # a beat begins at its R peak
+    # 74 beats a minute: 1.2 RR are .97 s, 122 of 187 points
+    assert np.median((x > 0).sum(1)) == pytest.approx(1.2 * np.median(np.diff(at)) / 360 * 125, abs=3)
+
+
+def test_r_peaks_agree_between_leads(shared_data):
+    pytest.importorskip("wfdb", reason="wfdb is not installed (extra ecg)")
+    with np.load(shared_data / "ecg" / "ptb_10subjects_15lead.npz") as ptb:
+        counts = [[len(data.r_peaks(ptb["adu"][s, lead] / 2000, 1000)) for lead in (1, 10)] for s in range(10)]
+    assert np.array_equal(counts, np.median(counts, axis=1, keepdims=True) * np.ones((1, 2)))
 
 
 def test_record_100(shared_data):

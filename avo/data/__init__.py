@@ -1,0 +1,32 @@
+"""Reading observations, and cutting recordings into them.
+
+A fit wants m observations of one shape, an array (m, *x_shape). Files hold them already (`read`), or hold one long
+recording from which they are cut: windows of a series (`windows`, `log_price_windows`, `log_return_windows`) or
+heartbeats around their R peaks (`beats`, `read_beats`, `padded_beats`). `split` parts them for training, validation and
+test. Nothing is filled in, smoothed or sorted here; what cannot be read is an error that says where.
+
+Rows and columns in messages count from 0, as in NumPy; lines of a file from 1, as in an editor.
+"""
+
+from avo.data.heartbeats import beat_times, beats, padded_beats, r_peaks, read_beats
+from avo.data.reading import READABLE, Columns, read, validate_observations
+from avo.data.series import log_price_windows, log_return_windows, scales, windows
+from avo.data.splitting import Split, split
+
+__all__ = [
+    "Columns",
+    "READABLE",
+    "Split",
+    "beat_times",
+    "beats",
+    "log_price_windows",
+    "log_return_windows",
+    "padded_beats",
+    "r_peaks",
+    "read",
+    "read_beats",
+    "scales",
+    "split",
+    "validate_observations",
+    "windows",
+]

@@ -1,0 +1,286 @@
+"""avo.latents.models and objectives: closed forms, probabilistic PCA, and what is done with a model."""
+
+from typing import Any, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from avo.latents import BetaVAE, autoencoder, beta, capacity, denoising
+from avo.latents.models import Terms, Upsampling, gaussian_kl
+from avo.latents.objectives import batch_terms
+
+D, K = 7, 3
+SHIFT, SCALE, NOISE = np.linspace(1.3, -2.1, D), 1.7, 0.6
+
+
+def linear(weight: np.ndarray, noise: float = NOISE) -> BetaVAE:
+    """The linear VAE whose decoder is N(shift + weight z, noise^2 I), and whose encoder is its exact posterior.
+
+    With orthogonal columns the posterior N(M^-1 W^T (x - shift), noise^2 M^-1), M = W^T W + noise^2 I, has a diagonal
+    covariance, as a VAE has it (Tipping and Bishop 1999, equation 6).
+    """
+    model = BetaVAE.make(
+        jax.random.key(0), (len(weight),), latents=K, depth=0, shift=SHIFT[: len(weight)], scale=SCALE, noise=noise
+    )
+    inverse = np.linalg.inv(weight.T @ weight + noise**2 * np.eye(K))
+    encoder = np.concatenate([inverse @ weight.T * SCALE, np.zeros((K, len(weight)))])
+    bias = np.concatenate([np.zeros(K), np.log(noise**2 * np.diag(inverse))])
+    new = encoder, bias, weight / SCALE, np.zeros(len(weight))
+    where = lambda m: (  # noqa: E731
+        m.encoder.layers[1].layers[0].weight, m.encoder.layers[1].layers[0].bias,
+        m.decoder.layers[0].weight, m.decoder.layers[0].bias,
+    )  # fmt: skip
+    return eqx.tree_at(where, model, tuple(map(jnp.asarray, new)))
+
+
+def exact_elbo(model: BetaVAE, x: Any) -> Any:
+    """The ELBO of a linear decoder, exactly: 2 k points whose mean is that of N(0, I) for every quadratic in eps."""
+    root = jnp.sqrt(float(K)) * jnp.eye(K)
+    terms = jax.vmap(jax.vmap(model.terms, (None, 0)), (0, None))(jnp.asarray(x), jnp.concatenate([root, -root]))
+    return jnp.mean(terms.elbo, axis=1)
+
+
+def weights(rng: np.random.Generator) -> np.ndarray:
+    return np.linalg.qr(rng.normal(size=(D, K)))[0] * np.array([2.5, 1.4, 0.8])
+
+
+# --- closed forms ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mean,sd", [(0.0, 1.0), (1.3, 0.4), (-2.7, 2.2)])
+def test_kl_is_the_integral(mean: float, sd: float) -> None:
+    q, p = cast(Any, stats.norm(mean, sd)), cast(Any, stats.norm())
+    expected = integrate.quad(lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), mean - 12 * sd, mean + 12 * sd)[0]
+    np.testing.assert_allclose(gaussian_kl(jnp.array([mean]), jnp.log(jnp.array([sd**2]))), [expected], atol=1e-9)
+
+
+def test_gaussian_reconstruction_is_minus_the_log_density() -> None:
+    noise = np.array([0.3, 1.9])  # of the two channels
+    x, eps = np.random.default_rng(0).normal(2.0, 3.0, (5, 2)), np.array([0.7, -1.2])
+    model = BetaVAE.make(jax.random.key(0), (5, 2), latents=2, shift=0.4, scale=[2.0, 5.0], noise=noise)
+    mean, log_var = model.posterior(jnp.asarray(x))
+    f = np.asarray(model.predict(mean + jnp.exp(log_var / 2) * eps))
+    terms = model.terms(jnp.asarray(x), jnp.asarray(eps))
+    assert terms.reconstruction == pytest.approx(-stats.norm.logpdf(x, f, noise).sum(), rel=1e-12)
+    assert terms.mse == pytest.approx(np.mean((x - f) ** 2), rel=1e-12)
+    assert terms.elbo == pytest.approx(-terms.reconstruction - np.sum(terms.kl))
+
+
+@pytest.mark.parametrize("size", [1.0, 300.0])  # logits of hundreds must not overflow
+def test_bernoulli_reconstruction_is_the_cross_entropy(size: float) -> None:
+    x = np.array([0.0, 1.0, 0.3, 0.9, 1.0])
+    model = BetaVAE.make(jax.random.key(0), (5,), latents=2, depth=0, likelihood="bernoulli")
+    model = eqx.tree_at(lambda m: m.decoder.layers[0].weight, model, replace_fn=lambda w: size * w)
+    mean, _ = model.posterior(jnp.asarray(x))
+    logits = np.asarray(model.decoder(mean))
+    expected = np.sum(x * np.logaddexp(0, -logits) + (1 - x) * np.logaddexp(0, logits))
+    terms = model.terms(jnp.asarray(x), jnp.zeros(2))
+    assert terms.reconstruction == pytest.approx(expected, rel=1e-12)
+    assert terms.mse == pytest.approx(np.mean((x - 1 / (1 + np.exp(-logits))) ** 2), rel=1e-9)
+
+
+def test_elbo_of_the_exact_posterior_is_the_log_density() -> None:
+    rng = np.random.default_rng(1)
+    w, x = weights(rng), rng.normal(1.0, 2.0, (20, D))
+    law = stats.multivariate_normal(SHIFT, w @ w.T + NOISE**2 * np.eye(D))
+    np.testing.assert_allclose(exact_elbo(linear(w), x), law.logpdf(x), rtol=1e-10)
+    # By draws, within five standard errors of 4000 draws
+    found = linear(w).evaluate(x[:3], draws=4000)
+    spread = np.std([linear(w).evaluate(x[:3], draws=100, seed=s).elbo for s in range(10)], axis=0) / np.sqrt(40)
+    assert np.all(np.abs(found.elbo - law.logpdf(x[:3])) < 5 * spread)
+
+
+def test_probabilistic_pca_is_where_the_elbo_is_highest() -> None:
+    rng = np.random.default_rng(2)
+    x = SHIFT + rng.normal(size=(200, D)) @ np.diag([2.6, 2.1, 1.5, 0.7, 0.6, 0.5, 0.4])
+    x += SHIFT - x.mean(0)
+    values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
+    rest = values[:-K].mean()  # the noise variance of maximum likelihood (Tipping and Bishop 1999, equation 8)
+    model = linear(vectors[:, -K:] * np.sqrt(values[-K:] - rest), noise=float(np.sqrt(rest)))
+    best = -0.5 * (D * np.log(2 * np.pi) + np.log(values[-K:]).sum() + (D - K) * np.log(rest) + D)
+    assert float(exact_elbo(model, x).mean()) == pytest.approx(best, rel=1e-12)
+    networks = eqx.filter((model.encoder, model.decoder), eqx.is_inexact_array)
+    own = eqx.filter((model.encoder, model.decoder), eqx.is_inexact_array, inverse=True)
+
+    @jax.grad
+    def slope(networks: Any) -> Any:
+        encoder, decoder = eqx.combine(networks, own)
+        whole = eqx.tree_at(lambda m: (m.encoder, m.decoder), model, (encoder, decoder))
+        return jnp.mean(exact_elbo(whole, x))
+
+    assert max(float(jnp.abs(a).max()) for a in jax.tree.leaves(slope(networks))) < 1e-9
+
+
+# --- objectives ------------------------------------------------------------------------------------------------------
+
+
+def test_objectives_by_hand() -> None:
+    terms = Terms(jnp.array([7.0, 3.0]), jnp.array([[1.0, 0.2, 0.3], [2.0, 0.4, 0.1]]), jnp.array([9.0, 9.0]))
+    assert float(beta(4.0).loss(terms, 0.3)) == pytest.approx(5 + 4 * 2)
+    assert float(autoencoder().loss(terms, 0.3)) == float(denoising(0.2).loss(terms, 0.3)) == 5
+    for progress, C in ((0.0, 0.0), (0.1, 2.0), (0.25, 5.0), (0.9, 5.0)):
+        objective = capacity(10.0, 5.0, ramp=0.25)
+        assert float(objective.capacity_at(progress)) == pytest.approx(C)
+        assert float(objective.loss(terms, progress)) == pytest.approx(5 + 10 * abs(2 - C))
+    assert float(capacity(10.0, 5.0, ramp=0.0).capacity_at(0.0)) == 5
+
+
+def test_what_an_objective_shows_the_networks() -> None:
+    model, x = linear(weights(np.random.default_rng(3))), jnp.full((4000, D), 1.1)
+    mean = batch_terms(model, autoencoder(), x[:2], jax.random.key(0))
+    np.testing.assert_allclose(mean.mse, np.mean((model.reconstruct(x[:2]) - np.asarray(x[:2])) ** 2, axis=1))
+    drawn = batch_terms(model, beta(), x, jax.random.key(0))
+    assert len(np.unique(drawn.mse)) == 4000
+    # The mean of a linear encoder moves by A (sd scale eps): variance sd^2 scale^2 (A A^T)_ii, to 5 sigma of 4000 draws
+    a = np.asarray(model.encoder.layers[1].layers[0].weight)[:K] / SCALE
+    noisy = batch_terms(model, denoising(0.3), x, jax.random.key(0))
+    log_var = np.asarray(model.posterior(x[0])[1])
+    square = 2 * np.asarray(noisy.kl) - np.exp(log_var) + 1 + log_var  # mean(x + noise)^2
+    expected = np.asarray(model.mean(x[0])) ** 2 + (0.3 * SCALE) ** 2 * np.sum(a**2, axis=1)
+    assert np.all(np.abs(square.mean(0) - expected) < 5 * square.std(0) / np.sqrt(4000))
+    assert not np.allclose(expected, np.asarray(model.mean(x[0])) ** 2, rtol=0.05)
+
+
+@pytest.mark.parametrize(
+    "make,message",
+    [
+        (lambda: beta(-1.0), r"weight must be a finite number of at least 0; got -1.0"),
+        (lambda: capacity("a", 5.0), r"gamma must be a finite number of at least 0; got 'a'"),
+        (lambda: capacity(10.0, np.inf), r"C must be a finite number of at least 0; got inf"),
+        (lambda: capacity(10.0, 5.0, ramp=1.5), r"share of the training over which C grows, from 0 to 1; got 1.5"),
+        (lambda: denoising(True), r"corruption must be a finite number of at least 0; got True"),
+    ],
+)
+def test_wrong_objectives(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+# --- networks --------------------------------------------------------------------------------------------------------
+
+
+def test_upsampling_is_a_convolution_that_doubles() -> None:
+    model = BetaVAE.make(jax.random.key(0), (11, 2), latents=3, network="conv1d", width=4, depth=2)
+    net, z = model.decoder, np.array([0.3, -1.1, 0.8])
+    assert isinstance(net, Upsampling) and net.sizes == (3, 6, 11)
+    silu = lambda a: a / (1 + np.exp(-a))  # noqa: E731
+    h = (np.asarray(net.head.weight) @ z + np.asarray(net.head.bias)).reshape(3, 4)
+    for layer, size in zip(net.layers, (6, 11), strict=True):
+        h = silu(h)
+        w, b = np.asarray(layer.weight), np.asarray(layer.bias)
+        out = np.zeros((2 * len(h), len(b) // 2))
+        for i in range(len(h)):
+            for half in range(2):
+                for c in range(out.shape[1]):
+                    row = half * out.shape[1] + c
+                    out[2 * i + half, c] = b[row]
+                    for tap in range(5):
+                        if 0 <= i + tap - 2 < len(h):
+                            out[2 * i + half, c] += w[row, tap * 4 : tap * 4 + 4] @ h[i + tap - 2]
+        h = out[:size]
+    np.testing.assert_allclose(np.asarray(net(jnp.asarray(z))).reshape(11, 2), h, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "x_shape,options",
+    [((), {}), ((5,), {"depth": 0}), ((4, 3, 2), {}), ((37,), {"network": "conv1d"}), ((9, 3), {"network": "conv1d"})],
+)
+def test_shapes(x_shape: tuple[int, ...], options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(3.0, 2.0, (6, *x_shape))
+    model = BetaVAE.for_data(jax.random.key(0), x, latents=2, **({"width": 8} | options))
+    assert model.encode(x).shape == model.encode_sd(x).shape == (6, 2)
+    assert model.reconstruct(x).shape == x.shape
+    # A batch of one is the row of a batch, whatever else is in it
+    np.testing.assert_allclose(model.encode(x[2:3])[0], model.encode(x)[2], rtol=1e-12)
+    np.testing.assert_allclose(model.evaluate(x[:1]).elbo[0], model.evaluate(x).elbo[0], rtol=1e-12)
+
+
+def test_units_of_data() -> None:
+    rng = np.random.default_rng(5)
+    curves = rng.normal(size=(500, 30)) * np.linspace(0.5, 2.0, 30) + np.linspace(-5, 9, 30)
+    model = BetaVAE.for_data(jax.random.key(0), curves)
+    np.testing.assert_allclose(model.shift, curves.mean(0))
+    np.testing.assert_allclose(model.scale, np.sqrt(curves.var(0).mean()))  # one for all points
+    np.testing.assert_allclose(model.noise, 0.1 * np.asarray(model.scale))
+    channels = np.stack([curves, 100 * curves], axis=-1)
+    model = BetaVAE.for_data(jax.random.key(0), channels, noise=0.3)
+    np.testing.assert_allclose(model.scale, np.sqrt(channels.var(0).mean(0))[None])
+    assert float(model.noise) == 0.3
+    assert float(BetaVAE.for_data(jax.random.key(0), np.full((9, 4), 0.1)).scale) == 1
+
+
+# --- use -------------------------------------------------------------------------------------------------------------
+
+
+def test_encode_and_traverse_of_a_linear_model() -> None:
+    rng = np.random.default_rng(6)
+    w, x = weights(rng), rng.normal(1.0, 2.0, (300, D))
+    model = linear(w)
+    inverse = np.linalg.inv(w.T @ w + NOISE**2 * np.eye(K))
+    z = (x - SHIFT) @ w @ inverse
+    np.testing.assert_allclose(model.encode(x), z, rtol=1e-10)
+    np.testing.assert_allclose(model.encode_sd(x), np.tile(NOISE * np.sqrt(np.diag(inverse)), (300, 1)), rtol=1e-10)
+    np.testing.assert_allclose(model.reconstruct(x), SHIFT + z @ w.T, rtol=1e-9)
+    # One latent takes the values, the others stay
+    at = np.array([-2.5, 0.4, 3.0])
+    moved = model.traverse(x[0], 1, at) - model.reconstruct(x[:1])
+    np.testing.assert_allclose(moved, (at - z[0, 1])[:, None] * w[:, 1], rtol=1e-9)
+    assert model.traverse(x[0], 1).shape == (7, D)
+    np.testing.assert_allclose(model.traverse(x[0], 2)[-1] - model.traverse(x[0], 2)[0], 6 * w[:, 2], rtol=1e-9)
+
+
+def test_samples_have_the_model_s_covariance() -> None:
+    w, n = weights(np.random.default_rng(7)), 40_000
+    model = linear(w)
+    for noisy, c in ((True, w @ w.T + NOISE**2 * np.eye(D)), (False, w @ w.T)):
+        x = model.sample(jax.random.key(0), n, noisy=noisy)
+        error = np.sqrt((c**2 + np.outer(np.diag(c), np.diag(c))) / n)  # of a covariance of normal numbers
+        assert np.all(np.abs(np.cov(x.T) - c) < 5 * error + 1e-12)
+        assert np.all(np.abs(x.mean(0) - SHIFT) < 5 * np.sqrt(np.diag(c) / n))
+    binary = BetaVAE.make(jax.random.key(0), (D,), likelihood="bernoulli", width=8)
+    assert set(np.unique(binary.sample(jax.random.key(0), 50))) == {0.0, 1.0}
+
+
+def test_evaluation_at_the_mean() -> None:
+    rng = np.random.default_rng(8)
+    model, x = linear(weights(rng)), rng.normal(1.0, 2.0, (30, D))
+    found = model.evaluate(x, draws=0)
+    np.testing.assert_allclose(found.mse, np.mean((x - model.reconstruct(x)) ** 2, axis=1), rtol=1e-10)
+    np.testing.assert_allclose(found.kl, gaussian_kl(model.encode(x), 2 * np.log(model.encode_sd(x))), rtol=1e-10)
+    again = [model.evaluate(x, seed=s).elbo for s in (0, 0, 1)]
+    assert np.array_equal(again[0], again[1]) and not np.array_equal(again[0], again[2])
+
+
+MODEL = BetaVAE.make(jax.random.key(0), (D,), latents=K, width=4)
+
+
+@pytest.mark.parametrize(
+    "call,message",
+    [
+        (lambda: BetaVAE.make(jax.random.key(0), (4,), network="gru"), r"one of 'mlp', 'conv1d'; got 'gru'"),
+        (lambda: BetaVAE.make(jax.random.key(0), (4,), likelihood="mse"), r"one of 'gaussian', 'bernoulli'; got 'mse'"),
+        (lambda: BetaVAE.make(jax.random.key(0), (4, 4, 3), network="conv1d"), r"shape \(T,\) or \(T, channels\)"),
+        (lambda: BetaVAE.make(jax.random.key(0), (4,), latents=0), r"latents must be a whole number of at least 1"),
+        (lambda: BetaVAE.make(jax.random.key(0), (9,), network="conv1d", depth=0), r"depth must be a whole number"),
+        (lambda: BetaVAE.make(jax.random.key(0), (4,), noise=0.0), r"noise must be positive; got 0"),
+        (
+            lambda: BetaVAE.make(jax.random.key(0), (4,), scale=[1.0, 2.0]),
+            r"scale must be .* broadcasts to one x \(4,\)",
+        ),
+        (lambda: BetaVAE.make(jax.random.key(0), (4,), shift=np.nan), r"shift must be a finite number"),
+        (lambda: MODEL.encode(np.ones((3, 5))), r"one observation per row, shape \(n, 7\); got \(3, 5\)"),
+        (lambda: MODEL.decode(np.ones(K)), r"z must have one row of 3 latents for each x to make; got shape \(3,\)"),
+        (lambda: MODEL.traverse(np.ones((1, D)), 0), r"x must be one observation, with shape \(7,\); got \(1, 7\)"),
+        (lambda: MODEL.traverse(np.ones(D), 3), r"latent must be one of 0 to 2; got 3"),
+        (lambda: MODEL.traverse(np.ones(D), 0, [[1.0]]), r"values must be finite numbers with shape \(values,\)"),
+        (lambda: MODEL.evaluate(np.ones((2, D)), draws=-1), r"draws must be a whole number of at least 0; got -1"),
+    ],
+)
+def test_wrong_input(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,235 @@
+"""avo.latents.training: what is learned where the answer is known, and that a run can be repeated and kept."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from avo import latents
+from avo.latents import BetaVAE, Trained, autoencoder, beta, capacity, denoising
+
+# A rank-2 signal in six values, unequal scales, far from zero. All trainings with drawn z share one compiled program.
+D, K, N, NOISE = 6, 2, 500, 0.5
+MIXING = np.random.default_rng(0).normal(size=(K, D)) * np.array([[2.0], [1.2]])
+X = 3.7 + np.random.default_rng(1).normal(size=(N, K)) @ MIXING + NOISE * np.random.default_rng(2).normal(size=(N, D))
+VALUES, VECTORS = np.linalg.eigh(np.cov(X.T, bias=True))
+MAKE = partial(BetaVAE.for_data, latents=K, depth=0, noise=NOISE)
+train = partial(latents.train, batch=100, progress=False)
+
+
+def fit(objective: Any, epochs: int = 400, rate: float = 0.02, **options: Any) -> Trained:
+    return train(MAKE, X, objective=objective, epochs=epochs, rate=rate, final=0.0, **options)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Trained:
+    return fit(beta(1.0))
+
+
+def angle(model: BetaVAE) -> float:
+    """Largest angle between the decoder's plane and that of the two leading principal components."""
+    decoder = np.linalg.qr(np.asarray(model.decoder.layers[0].weight))[0]
+    return float(np.arccos(np.linalg.svd(decoder.T @ VECTORS[:, -K:])[1].min()))
+
+
+def test_a_linear_vae_finds_probabilistic_pca(plain: Trained) -> None:
+    # log p of the best W at this noise: covariance U diag(values) U^T in the plane, noise^2 outside
+    kept, rest = VALUES[-K:], VALUES[:-K].sum() / NOISE**2
+    best = -0.5 * (D * np.log(2 * np.pi) + np.log(kept).sum() + (D - K) * np.log(NOISE**2) + K + rest)
+    # The ELBO of a linear decoder is the mean over 2 k points, exactly
+    root = jnp.sqrt(float(K)) * jnp.eye(K)
+    found = jax.vmap(jax.vmap(plain.model.terms, (None, 0)), (0, None))(jnp.asarray(X), jnp.concatenate([root, -root]))
+    assert best - 0.01 < found.elbo.mean() <= best
+    # By 4 draws for each of 500 observations, whose sd of about 1 leaves .02
+    assert plain.model.evaluate(X, draws=4).elbo.mean() == pytest.approx(best, abs=0.1)
+    assert angle(plain.model) < 0.03
+    # K = sum (mean^2 + var - 1 - log var) / 2 averages to log(value / noise^2) / 2 at the optimum (mean^2 + var to 1)
+    np.testing.assert_allclose(np.sort(plain.history["kl_per_latent"][-1]), 0.5 * np.log(kept / NOISE**2), atol=0.1)
+    np.testing.assert_allclose(plain.history["kl"], plain.history["kl_per_latent"].sum(1))
+    np.testing.assert_allclose(plain.history["loss"], plain.history["reconstruction"] + plain.history["kl"])
+    constant = D * np.log(2 * np.pi * NOISE**2) / 2
+    np.testing.assert_allclose(plain.history["reconstruction"], D * plain.history["mse"] / (2 * NOISE**2) + constant)
+
+
+def test_a_linear_autoencoder_is_pca() -> None:
+    trained = fit(autoencoder())
+    assert trained.model.evaluate(X, draws=0).mse.mean() == pytest.approx(VALUES[:-K].sum() / D, rel=0.005)
+    assert angle(trained.model) < 0.03
+    assert "kl" not in trained.history and "capacity" not in trained.history
+
+
+def test_more_beta_less_information() -> None:
+    kl = [fit(beta(b), epochs=100).history["kl"][-1] for b in (0.5, 2.0, 8.0)]
+    # The plane's values v carry log(v / (beta noise^2)) / 2 nats where positive (scale noise by sqrt(beta))
+    for b, found in zip((0.5, 2.0, 8.0), kl, strict=True):
+        assert found == pytest.approx(0.5 * np.log(np.maximum(VALUES[-K:] / (b * NOISE**2), 1)).sum(), abs=0.25)
+
+
+@pytest.mark.parametrize("C", [1.5, 6.0])  # less and more than the 3.7 nats of the plain VAE
+def test_capacity_holds_the_information(C: float) -> None:
+    history = fit(capacity(100.0, C, ramp=0.25), epochs=100).history
+    assert history["kl"][-10:].mean() == pytest.approx(C, abs=0.1)
+    # Epoch e holds steps 5 e .. 5 e + 4 of 500; C(t) = C t / 125 until step 125
+    steps = np.arange(500).reshape(100, 5)
+    np.testing.assert_allclose(history["capacity"], np.minimum(C, C * steps / 125).mean(1), rtol=1e-12)
+    np.testing.assert_allclose(history["kl"][5:20], history["capacity"][5:20], atol=0.3)
+
+
+def test_first_step_and_first_loss() -> None:
+    model = MAKE(jax.random.key(3), X)
+    trained = latents.train(model, X, objective=autoencoder(), epochs=1, batch=N, rate=0.0123, progress=False)
+    before = model.evaluate(X, draws=0)
+    assert trained.history["reconstruction"] == pytest.approx([before.reconstruction.mean()])
+    assert trained.history["mse"] == pytest.approx([before.mse.mean()])
+    # Adam's first move has the length of the rate in every weight that has a gradient
+    moved = np.asarray(trained.model.decoder.layers[0].weight - model.decoder.layers[0].weight)
+    np.testing.assert_allclose(np.abs(moved), 0.0123, rtol=1e-3)
+    for name in ("shift", "scale", "noise"):
+        assert np.array_equal(getattr(trained.model, name), getattr(model, name))
+
+
+def test_the_best_epoch_is_kept() -> None:
+    # Twenty observations of noise: what is learned of them does not hold for others
+    rng = np.random.default_rng(5)
+    x, other = rng.normal(size=(20, D)), rng.normal(size=(300, D))
+    make = partial(BetaVAE.for_data, latents=3, width=32, noise=1.0)
+    trained = train(make, x, objective=autoencoder(), epochs=300, rate=5e-3, validation=other)
+    losses = trained.history["validation_loss"]
+    assert trained.epoch == losses.argmin() + 1 < 300 and losses[-1] > losses.min() + 1
+    found = trained.model.evaluate(other, draws=0)  # 300 observations are more than one chunk of validation
+    assert found.mse.mean() == pytest.approx(trained.history["validation_mse"][trained.epoch - 1], rel=1e-9)
+    assert found.reconstruction.mean() == pytest.approx(losses.min(), rel=1e-9)
+
+
+def test_denoising_returns_the_clean_observation() -> None:
+    # The best linear map from x + noise to x, of rank k: reduced-rank regression (Bourlard and Kamp 1988 for sd = 0)
+    sd = 0.8
+    trained = fit(denoising(sd))
+    corrupted = VALUES[-K:] / (VALUES[-K:] + (sd * float(trained.model.scale)) ** 2)
+    expected = (VALUES[:-K].sum() + np.sum(VALUES[-K:] * (1 - corrupted))) / D
+    assert trained.history["mse"][-20:].mean() == pytest.approx(expected, rel=0.05)
+
+
+class Counting(eqx.Module):
+    """A decoder that notes each time it is traced."""
+
+    line: eqx.nn.Linear
+    traces: list[int] = eqx.field(static=True)
+
+    def __call__(self, z: Any) -> Any:
+        self.traces.append(1)
+        return self.line(z)
+
+
+class Names(list[int]):
+    """A list that can be the static part of a module."""
+
+    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return id(self)
+
+
+def test_one_program_and_the_same_bits() -> None:
+    traces = Names()
+    model = MAKE(jax.random.key(0), X)
+    model = eqx.tree_at(lambda m: m.decoder, model, Counting(eqx.nn.Linear(K, D, key=jax.random.key(1)), traces))
+    run = partial(train, model, X, epochs=3)
+    first = run(seed=4)
+    count = len(traces)
+    again = run(seed=4)
+    others = [run(seed=5), run(objective=beta(2.0)), run(objective=capacity(50.0, 3.0)), run(rate=1e-3, final=0.5)]
+    longer = train(model, X, epochs=23)  # three calls of the program
+    assert len(traces) == count + 6  # what checks the model, once for each training
+    assert all(len(longer.history[name]) == 23 for name in longer.history)
+    for a, b in zip(jax.tree.leaves(first.model), jax.tree.leaves(again.model), strict=True):
+        assert np.array_equal(a, b)
+    assert len({float(t.history["loss"][-1]) for t in (first, *others)}) == 5
+
+
+def test_saved_and_loaded_to_the_bit(plain: Trained, tmp_path: Path) -> None:
+    loaded = latents.load(plain.save(tmp_path / "vae"))
+    assert jax.tree.structure(loaded.model) == jax.tree.structure(plain.model)
+    for a, b in zip(jax.tree.leaves(loaded.model), jax.tree.leaves(plain.model), strict=True):
+        assert np.array_equal(a, b)
+    assert np.array_equal(loaded.model.encode(X), plain.model.encode(X))
+    assert loaded.objective == plain.objective and loaded.settings == plain.settings and loaded.epoch == plain.epoch
+    assert set(loaded.history) == set(plain.history)
+    assert all(np.array_equal(loaded.history[name], plain.history[name]) for name in plain.history)
+    assert repr(loaded) == repr(plain) and repr(plain).startswith("Trained(2 latents; epoch 400 of 400: loss=")
+    assert json.loads((tmp_path / "vae" / "trained.json").read_text())["objective"]["beta"] == 1.0
+    with pytest.raises(FileExistsError, match=r"already holds a trained model"):
+        plain.save(tmp_path / "vae")
+    with pytest.raises(FileNotFoundError, match=r"holds no trained model"):
+        latents.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options", [{"network": "conv1d", "width": 4, "depth": 2}, {"likelihood": "bernoulli", "shift": 0.5}]
+)
+def test_every_kind_is_saved(options: dict[str, Any], tmp_path: Path) -> None:
+    x = np.random.default_rng(0).uniform(size=(5, 9, 2))
+    model = BetaVAE.for_data(jax.random.key(7), x, latents=2, **options)
+    history = {"loss": np.zeros(1), "mse": np.zeros(1)}
+    saved = Trained(model, beta(), history, 1, {"epochs": 1}).save(tmp_path / "a")
+    assert np.array_equal(latents.load(saved).model.reconstruct(x), model.reconstruct(x))
+
+
+def test_networks_of_ones_own(tmp_path: Path) -> None:
+    def make(key: Any) -> BetaVAE:
+        a, b = jax.random.split(key)
+        one = jnp.ones(())
+        return BetaVAE(eqx.nn.Linear(D, 4, key=a), eqx.nn.Linear(2, D, key=b), one, one, one, (D,), 2)
+
+    trained = train(make(jax.random.key(0)), X, epochs=2)
+    folder = trained.save(tmp_path / "own")
+    with pytest.raises(ValueError, match=r"networks of your own; pass like="):
+        latents.load(folder)
+    assert np.array_equal(latents.load(folder, make(jax.random.key(1))).model.encode(X), trained.model.encode(X))
+    with pytest.raises(ValueError, match=r"the saved model has arrays of shape"):
+        latents.load(folder, BetaVAE.make(jax.random.key(0), (D,), latents=2))
+
+
+def test_the_talk_s_settings() -> None:
+    for name, C, gamma in (("ecg-talk", 25.0, 100.0), ("prices-talk", 100.0, 1000.0)):
+        recipe = latents.recipe(name)
+        assert (recipe["epochs"], recipe["rate"]) == (50, 5e-4)
+        assert recipe["objective"] == capacity(gamma, C)
+        model = recipe["model"](jax.random.key(0), np.random.default_rng(0).normal(size=(9, 187)))
+        assert model.latents == 10 and model.likelihood == "gaussian"
+    with pytest.raises(ValueError, match=r"recipe must be one of ecg-talk, prices-talk; got 'ecg'"):
+        latents.recipe("ecg")
+
+
+WRONG = BetaVAE(eqx.nn.Linear(D, 3, key=jax.random.key(0)), eqx.nn.Linear(2, D, key=jax.random.key(0)),
+                jnp.ones(()), jnp.ones(()), jnp.ones(()), (D,), 2)  # fmt: skip
+NARROW = BetaVAE(eqx.nn.Linear(4, 4, key=jax.random.key(0)), WRONG.decoder, WRONG.shift, WRONG.scale, WRONG.noise,
+                 (D,), 2)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "model,x,options,message",
+    [
+        (MAKE, X, {"epochs": 0}, r"epochs must be a whole number of at least 1; got 0"),
+        (MAKE, X, {"batch": 2.5}, r"batch must be a whole number of at least 1; got 2.5"),
+        (MAKE, X, {"rate": 0.0}, r"rate must be a positive number and final from 0 to 1; got rate=0.0"),
+        (MAKE, X, {"final": 2.0}, r"rate must be .* got rate=0.0005, final=2.0"),
+        (MAKE, X, {"objective": "beta"}, r"objective must be one of avo.latents, .* got 'beta'"),
+        (MAKE, X * np.nan, {}, r"x must hold finite numbers"),
+        (MAKE, X, {"validation": X[:, :3]}, r"validation must have rows shaped as the model's x, \(6,\); got \(3,\)"),
+        (MAKE(jax.random.key(0), X), X[:, :4], {}, r"x must have rows shaped as the model's x, \(6,\); got \(4,\)"),
+        (partial(MAKE, likelihood="bernoulli"), X, {}, r"x must lie in \[0, 1\] for likelihood='bernoulli'; it goes"),
+        ("mlp", X, {}, r"model must be a BetaVAE or a factory \(key, x\)"),
+        (lambda key, x: key, X, {}, r"model, a factory, must make a BetaVAE"),
+        (WRONG, X, {}, r"encoder must give mean and log variance of z, each \(2,\)"),
+        (NARROW, X, {}, r"networks cannot be applied to x \(6,\) and z \(2,\)"),
+        (MAKE, X, {"rate": 1e200, "epochs": 2}, r"loss is not finite after epoch 2; take a rate below 1e\+200"),
+    ],
+)
+def test_wrong_input(model: Any, x: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(model, x, **options)
