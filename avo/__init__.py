@@ -37,6 +37,6 @@ __all__ = [
 
 def __getattr__(name: str) -> ModuleType:
     """Import the other parts of avo where they are first used."""
-    if name in ("simulators", "critics", "data", "gallery", "plots", "recipes"):
+    if name in ("simulators", "critics", "data", "gallery", "latents", "plots", "recipes"):
         return import_module(f"avo.{name}")
     raise AttributeError(f"module 'avo' has no attribute {name!r}")
