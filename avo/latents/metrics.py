@@ -290,8 +290,8 @@ def beta_vae_score(
         f = mean over 64 pairs of |z_i - z'_i|,    both observations of a pair sharing factor j
 
     A logistic regression says from f which factor was shared; the score of factor j is how often it is right about j,
-    on pairs from another half of the rows. Higgins et al. (2017, ICLR). Codes are brought to equal spread
-    first. It is 1 for many codes that mix factors: rotations too.
+    on pairs from another half of the rows. Higgins et al. (2017, ICLR). Features are
+    standardised for the regression. It is 1 for many codes that mix factors: rotations too.
 
     Args:
         codes: with shape (n, k).
@@ -305,14 +305,13 @@ def beta_vae_score(
         [1.0, 1.0, 1.0]
     """
     z, y = check_factors(codes, factors)
-    sd = z.std(0)
     rng = np.random.default_rng(seed)
     sets = []
     for rows in np.array_split(rng.permutation(len(z)), 2):
         first, second = _pairs(z[rows], y[rows], draw, rng)
-        sets.append(np.mean(np.abs(first - second), axis=2) / np.where(sd > 0, sd, 1.0))
+        sets.append(np.mean(np.abs(first - second), axis=2).reshape(-1, z.shape[1]))
     label = np.repeat(np.arange(y.shape[1]), BATCHES)
-    learned, judged = (f.reshape(-1, f.shape[2]) for f in sets)
+    learned, judged = sets
     middle, width = learned.mean(0), learned.std(0)
     width = np.where(width > 0, width, 1.0)
     model = learn("linear_model").LogisticRegression(max_iter=1000).fit((learned - middle) / width, label)
