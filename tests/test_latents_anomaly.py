@@ -132,6 +132,20 @@ def test_misfit_ranks_as_the_exact_residual(scores):
     np.testing.assert_array_equal(scores["both"](jax.random.key(21), x), np.maximum(distance, tails))
 
 
+def test_misfit_takes_a_poor_encoder_as_it_is():
+    """Its errors are far larger than the noise, along DESIGN and unequal over entries: whitened they count as one."""
+
+    def poor(x):
+        return encode(x) + np.sin(100 * x[:, :D])
+
+    score = latents.misfit(jax.random.key(3), simulate, poor, RNG(2).normal(size=(4000, D)), draws=16)
+    rest, variance = anomaly._residuals(jax.random.key(4), score.simulate, poor, normal(4000, 5), 16)
+    w = (score.noise.standardise(rest, variance) - score.centre) @ score.whiten
+    # C is known from 2000 rows: eigenvalues of 40 directions within (1 +- sqrt(40 / 2000) +- sqrt(40 / 4000))^2
+    assert 0.5 < np.linalg.eigvalsh(np.cov(w.T)).min() and np.linalg.eigvalsh(np.cov(w.T)).max() < 1.6
+    assert np.linalg.eigvalsh(np.cov(rest.T)).max() > 100 * SD**2
+
+
 def test_misfit_of_normal_observations_is_calibrated(scores):
     p = latents.conformal_p(
         scores["both"](jax.random.key(30), normal(1000, 31)), scores["both"](jax.random.key(32), normal(1000, 33))
