@@ -1,18 +1,66 @@
-"""The rival description of the same signals: latents of a beta-VAE, learned without a simulator."""
+"""The rival description of the same signals: latents of a beta-VAE, and their comparison with a simulator's parameters.
 
+Models and training: `BetaVAE`, `train`, the objectives `beta`, `capacity`, `autoencoder`, `denoising`. How well codes
+line up with known factors: `scores` and its parts. What is odd: `reconstruction_error`, `negative_elbo` and the
+simulator's `misfit`, judged by `detection`.
+"""
+
+from avo.latents.anomaly import (
+    Detection,
+    Misfit,
+    Rate,
+    conformal_p,
+    detection,
+    misfit,
+    negative_elbo,
+    reconstruction_error,
+    threshold,
+)
+from avo.latents.information import mig, modularity, mutual_information
+from avo.latents.metrics import DCI, Scores, beta_vae_score, ceiling, dci, explicitness, factor_vae_score, sap, scores
 from avo.latents.models import BetaVAE
 from avo.latents.objectives import Objective, autoencoder, beta, capacity, denoising
+from avo.latents.oddities import contaminate
+from avo.latents.probes import boosted_r2, linear_r2, nrmse, r2
+from avo.latents.ranking import udr
 from avo.latents.training import Trained, load, recipe, train
 
 __all__ = [
     "BetaVAE",
+    "DCI",
+    "Detection",
+    "Misfit",
     "Objective",
+    "Rate",
+    "Scores",
     "Trained",
     "autoencoder",
     "beta",
+    "beta_vae_score",
+    "boosted_r2",
     "capacity",
+    "ceiling",
+    "conformal_p",
+    "contaminate",
+    "dci",
     "denoising",
+    "detection",
+    "explicitness",
+    "factor_vae_score",
+    "linear_r2",
     "load",
+    "mig",
+    "misfit",
+    "modularity",
+    "mutual_information",
+    "negative_elbo",
+    "nrmse",
+    "r2",
     "recipe",
+    "reconstruction_error",
+    "sap",
+    "scores",
+    "threshold",
     "train",
+    "udr",
 ]
