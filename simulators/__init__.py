@@ -15,6 +15,7 @@ from avo.simulators.brownian import brownian
 from avo.simulators.cir import cir
 from avo.simulators.detector import detector
 from avo.simulators.ecg import ecg
+from avo.simulators.ecg_factors import ecg_factors
 from avo.simulators.ecgsyn import ecgsyn
 from avo.simulators.epem import epem, epem2
 from avo.simulators.g_and_k import g_and_k
@@ -29,6 +30,7 @@ from avo.simulators.ma2 import ma2
 from avo.simulators.merton import merton
 from avo.simulators.mg1 import mg1
 from avo.simulators.ornstein_uhlenbeck import ornstein_uhlenbeck
+from avo.simulators.oscillator import oscillator
 from avo.simulators.pendulum import pendulum
 from avo.simulators.pendulum_driven import pendulum_driven
 from avo.simulators.pendulum_stochastic import pendulum_stochastic
@@ -42,11 +44,11 @@ from avo.simulators.slcp_distractors import slcp_distractors
 from avo.simulators.two_moons import two_moons
 
 __all__ = [
-    "TAGS", "Axis", "Problem", "bernoulli_glm", "brownian", "cir", "detector", "ecg", "ecgsyn", "epem", "epem2",
-    "find", "g_and_k", "gaussian_linear", "gaussian_linear_uniform", "gaussian_mixture", "geometric_brownian", "get",
-    "hodgkin_huxley", "linear5", "lotka_volterra", "ma2", "merton", "mg1", "names", "ornstein_uhlenbeck", "pendulum",
-    "pendulum_driven", "pendulum_stochastic", "poisson", "ricker", "sde", "sde_from_numpy", "sir", "slcp",
-    "slcp_distractors", "tags", "two_moons", "vectorize",
+    "TAGS", "Axis", "Problem", "bernoulli_glm", "brownian", "cir", "detector", "ecg", "ecg_factors", "ecgsyn", "epem",
+    "epem2", "find", "g_and_k", "gaussian_linear", "gaussian_linear_uniform", "gaussian_mixture", "geometric_brownian",
+    "get", "hodgkin_huxley", "linear5", "lotka_volterra", "ma2", "merton", "mg1", "names", "ornstein_uhlenbeck",
+    "oscillator", "pendulum", "pendulum_driven", "pendulum_stochastic", "poisson", "ricker", "sde", "sde_from_numpy",
+    "sir", "slcp", "slcp_distractors", "tags", "two_moons", "vectorize",
 ]  # fmt: skip
 
 _FACTORIES: dict[str, Callable[..., Problem]] = {
@@ -55,6 +57,7 @@ _FACTORIES: dict[str, Callable[..., Problem]] = {
     "cir": cir,
     "detector": detector,
     "ecg": ecg,
+    "ecg_factors": ecg_factors,
     "ecgsyn": ecgsyn,
     "epem": epem,
     "epem2": epem2,
@@ -70,6 +73,7 @@ _FACTORIES: dict[str, Callable[..., Problem]] = {
     "merton": merton,
     "mg1": mg1,
     "ornstein_uhlenbeck": ornstein_uhlenbeck,
+    "oscillator": oscillator,
     "pendulum": pendulum,
     "pendulum_driven": pendulum_driven,
     "pendulum_stochastic": pendulum_stochastic,
