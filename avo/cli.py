@@ -392,6 +392,49 @@ def _finished(run: Path) -> tuple[Result, dict[str, Any]]:
     return avo.load(run), files.read_json(run / "command.json")
 
 
+@app.command()
+def compare(
+    case: Annotated[str, typer.Argument(help="ecg, brownian, pendulum or oscillator.")],
+    data_: Annotated[
+        Path | None,
+        typer.Option(
+            "--data", help="Real signals, one per row, for the row of complex data; left out: simulated ones."
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write; left out: compare/CASE-1, -2, ...")] = None,
+    key: Annotated[str | None, typer.Option(help="Array of an .npz file; left out: x, or the only one.")] = None,
+    log_windows: Annotated[
+        int | None, typer.Option(min=16, help="Cut a price series into paths of log price, each of so many steps.")
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="Columns of the file to take, names or numbers from 0.")] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Repetitions: data and weights anew.")] = 5,
+    jobs: Annotated[int, typer.Option(min=1, help="Seeds at a time; the numbers do not depend on it.")] = 2,
+    quick: Annotated[bool, typer.Option("--quick", help="Few signals, few models, 2 seeds: a first look.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, on a terminal either.")] = False,
+) -> None:
+    """Compare a simulator's parameters with latents of autoencoders, on the same signals.
+
+    Prints a table of eight rows, and writes it with all numbers (compare.json, compare.csv) and three pictures.
+
+    \b
+    avo compare ecg --quick
+    avo compare ecg --data beats.npy --out compare/mine
+    avo compare brownian --data prices.csv.gz --columns close --log-windows 180
+    """
+    from avo import latents
+
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(f"--out: {out} exists already; choose another folder.")
+    if out is None:
+        out = next(path for i in count(1) if not (path := Path("compare") / f"{case}-{i}").exists())
+    if data_ is None and (columns, key, log_windows) != (None, None, None):
+        raise ValueError("--columns, --key and --log-windows say how to read a file; give it by --data.")
+    x = None if data_ is None else _read(data_, columns, key, log_windows)
+    found = latents.compare(case, data=x, seeds=2 if quick else seeds, quick=quick, jobs=jobs, progress=not quiet)
+    typer.echo(found.summary())
+    typer.echo("\n" + "\n".join(map(str, found.save(out))))
+
+
 # --- simulators and observations -------------------------------------------------------------------------------------
 
 

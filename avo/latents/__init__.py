@@ -2,7 +2,7 @@
 
 Models and training: `BetaVAE`, `train`, the objectives `beta`, `capacity`, `autoencoder`, `denoising`. How well codes
 line up with known factors: `scores` and its parts. What is odd: `reconstruction_error`, `negative_elbo` and the
-simulator's `misfit`, judged by `detection`.
+simulator's `misfit`, judged by `detection`. Which serves better, latents or a simulator's parameters: `compare`.
 """
 
 from avo.latents.anomaly import (
@@ -16,6 +16,7 @@ from avo.latents.anomaly import (
     reconstruction_error,
     threshold,
 )
+from avo.latents.comparison import Comparison, compare
 from avo.latents.information import mig, modularity, mutual_information
 from avo.latents.metrics import DCI, Scores, beta_vae_score, ceiling, dci, explicitness, factor_vae_score, sap, scores
 from avo.latents.models import BetaVAE
@@ -27,6 +28,7 @@ from avo.latents.training import Trained, load, recipe, train
 
 __all__ = [
     "BetaVAE",
+    "Comparison",
     "DCI",
     "Detection",
     "Misfit",
@@ -40,6 +42,7 @@ __all__ = [
     "boosted_r2",
     "capacity",
     "ceiling",
+    "compare",
     "conformal_p",
     "contaminate",
     "dci",

@@ -1,0 +1,151 @@
+"""The systems on which `compare` sets simulator parameters against latents.
+
+A case is a simulator whose every observation has parameters of its own, known to whoever made the data. Training data
+have positions between .1 and .6 of each range (0 the lower bound, 1 the upper, in the space's own scale), data of the
+*shifted* setting between .5 and .9: mostly where no training data were. *Foreign* signals come from a simulator that is
+not the case's own, as real ones do.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from avo.space import Interval, LogInterval, Space
+
+if TYPE_CHECKING:
+    from avo.simulators import Problem
+
+TRAINED, SHIFTED = (0.1, 0.6), (0.5, 0.9)
+
+
+class Case(NamedTuple):
+    """A simulator, and signals that it was not made for.
+
+    Args:
+        problem: the simulator with its parameters.
+        foreign: `foreign(n, seed)` draws signals of something else, with shape (n, *x_shape).
+        words: what these are.
+        real: `real(x)` makes the simulator that suits given signals x, with shape (n, points).
+    """
+
+    problem: "Problem"
+    foreign: Callable[[int, int], np.ndarray]
+    words: str
+    real: "Callable[[np.ndarray], Problem]"
+
+
+def positions(n: int, dim: int, between: tuple[float, float], rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+    """Draw positions in a box, each parameter independently and uniformly."""
+    return rng.uniform(*between, (n, dim))
+
+
+def draw(
+    problem: "Problem", n: int, between: tuple[float, float], seed: int
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n *x_shape"]]:
+    """Draw thetas in a box of positions, and one observation of each.
+
+    Example:
+        >>> import avo
+        >>> theta, x = draw(avo.simulators.poisson(), 5, TRAINED, seed=3)
+        >>> theta.shape, x.shape
+        ((5, 1), (5,))
+    """
+    at = positions(n, problem.space.dim, between, np.random.default_rng(seed))
+    theta = np.asarray(problem.space.constrain(jnp.asarray(np.log(at / (1 - at)), float)))
+    return np.asarray(theta, np.float64), np.asarray(_jitted(problem.simulate)(jax.random.key(seed), theta), np.float64)
+
+
+@cache
+def _jitted(simulate: Callable) -> Callable:
+    return jax.jit(simulate)
+
+
+def get(name: str) -> Case:
+    """Build a case by name.
+
+    Raises:
+        ValueError: if there is none of this name.
+
+    Example:
+        >>> get("pendulum").problem.space.names
+        ('w0_sq', 'damping', 'start')
+    """
+    if name not in NAMES:
+        raise ValueError(f"case must be one of {', '.join(NAMES)}; got {name!r}.")
+    return {"oscillator": _oscillator, "ecg": _ecg, "brownian": _brownian, "pendulum": _pendulum}[name]()
+
+
+NAMES = ("oscillator", "ecg", "brownian", "pendulum")
+
+
+@cache
+def _oscillator() -> Case:
+    from avo import simulators
+
+    problem, swing = simulators.oscillator(), simulators.pendulum(64, 8.0, values={"damping": 0.3})
+    return Case(
+        problem,
+        lambda n, seed: draw(swing, n, (0.1, 0.9), seed)[1],
+        "pendulums, swinging wide",
+        lambda x: problem if x.shape[1:] == problem.x_shape else simulators.oscillator(x.shape[1]),
+    )
+
+
+BEAT = (-0.3, 0.55)  # s, first time and end of a heartbeat, R at 0
+
+
+@cache
+def _ecg() -> Case:
+    from avo import simulators
+    from avo.simulators.ecg import WIDE
+
+    names = ("p_amp", "p_centre", "q_amp", "r_amp", "r_width", "s_amp", "t_amp", "t_centre", "t_width")
+
+    def real(x: np.ndarray) -> "Problem":
+        rate = x.shape[1] / (BEAT[1] - BEAT[0])
+        noise = {"white": 25.0, "wander": 15.0}
+        return simulators.ecg(names, rate=rate, window=BEAT, ranges={n: WIDE[n] for n in names}, noise=noise)
+
+    free = ("heart_rate", "p_a", "q_a", "r_a", "s_a", "t_a", "t_angle", "t_width")
+    beats = simulators.ecgsyn(free, rate=128 / (BEAT[1] - BEAT[0]), window=BEAT)
+    return Case(
+        simulators.ecg_factors(), lambda n, seed: draw(beats, n, (0.1, 0.9), seed)[1], "heartbeats of ECGSYN", real
+    )
+
+
+@cache
+def _brownian() -> Case:
+    from avo import simulators
+
+    jumps = simulators.merton(64)
+
+    def real(x: np.ndarray) -> "Problem":
+        scale = float(np.diff(x, axis=1).std()) * x.shape[1] ** 0.5
+        ranges = Space(mu=Interval(-6 * scale, 6 * scale), sigma=LogInterval(scale / 30, scale * 30))
+        return replace(simulators.brownian(x.shape[1]), space=ranges)
+
+    return Case(
+        simulators.brownian(),
+        lambda n, seed: np.log(draw(jumps, n, (0.1, 0.9), seed)[1]),
+        "log prices with jumps",
+        real,
+    )
+
+
+@cache
+def _pendulum() -> Case:
+    from avo import simulators
+
+    lossy = simulators.pendulum(free=("w0_sq", "start", "velocity", "drag", "friction"), values={"damping": 0.0})
+    return Case(
+        simulators.pendulum(),
+        lambda n, seed: draw(lossy, n, (0.1, 0.9), seed)[1],
+        "pendulums with drag and dry friction",
+        lambda x: simulators.pendulum(x.shape[1], free=("w0_sq", "damping", "start", "velocity")),
+    )

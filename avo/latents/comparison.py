@@ -1,0 +1,384 @@
+"""Simulator parameters against latents: `compare` describes the same signals both ways and measures which is better.
+
+The question is the one of a talk by A. Honchar ("GANs" vs "ODEs": the end of mathematical modelling?), whose table of
+eight rows was filled by eye. Here each cell is a number, the same for every route, on the same data:
+
+    row                  measured
+    complex data         reconstruction error over the noise floor, on signals that the simulator was not made for
+    accuracy             R^2 of the parameters, mean over parameters
+    interpretability     MIG of the codes (DCI and monotone traversals beside it)
+    small data           R^2 learned from 100 signals
+    zero-shot reuse      R^2 on a shifted setting, nothing fitted anew
+    generation           accuracy of a classifier between new signals and held-out ones, .5 is best
+    manipulation         error of changing one parameter, over the change
+    prior knowledge      share of parameters inside the stated 90 % intervals
+
+Routes (avo/latents/routes.py): the simulator fitted by AVO, which sees signals without labels and calls the simulator;
+a family of autoencoders, which see the same signals; principal components; and two regressions on labels. Whatever is
+no parameter is read by a linear probe from `labels` labelled signals, the same for all. Of the family two members are
+shown: the one that UDR prefers, which takes no labels, and the one that its scores on the labelled signals prefer
+(mean of MIG, DCI's disentanglement and linear R^2).
+
+Every seed has training data and initial weights of its own; the signals that judge are the same for all.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from tqdm import tqdm
+
+from avo import files
+from avo.data import validate_observations
+from avo.latents import cases, measures, routes
+from avo.latents.cases import SHIFTED, TRAINED, Case
+from avo.latents.metrics import scores
+from avo.latents.models import BetaVAE
+from avo.latents.objectives import Objective, autoencoder, beta, capacity, denoising
+from avo.latents.ranking import udr
+from avo.latents.routes import Route
+from avo.latents.training import train
+from avo.training import whole
+
+FAMILY: dict[str, Objective] = {
+    "AE": autoencoder(),
+    "denoising AE": denoising(0.3),
+    "VAE": beta(1.0),
+    "beta 4": beta(4.0),
+    "beta 16": beta(16.0),
+    "capacity 12": capacity(100.0, 12.0),
+    "talk: capacity 25": capacity(100.0, 25.0),
+}
+WITHOUT, WITH = "VAE, chosen without labels", "VAE, chosen with labels"
+ROUTES = ("simulator", WITHOUT, WITH, "PCA", "supervised", "ceiling")
+LATENTS = 10
+JUDGES = 2000  # held-out signals
+CEILING = 50_000  # labelled simulations
+ALIVE = 0.01  # nats of KL from which a latent counts as informative
+
+
+class Row(NamedTuple):
+    """A row of the table: its name, the measure behind it, what it means, and which way is better."""
+
+    name: str
+    measure: str
+    words: str
+    best: str
+
+
+TABLE = (
+    Row("complex data", "foreign error", "reconstruction error / noise floor", "low"),
+    Row("accuracy", "r2", "R^2", "high"),
+    Row("interpretability", "mig", "MIG", "high"),
+    Row("small data", "small r2", "R^2 from the fewest signals", "high"),
+    Row("zero-shot reuse", "shifted r2", "R^2 on a shifted setting", "high"),
+    Row("generation", "c2st", "classifier's accuracy, .5 is best", "low"),
+    Row("manipulation", "manipulation", "error / change", "low"),
+    Row("prior knowledge", "coverage", "coverage of 90 % intervals", "0.9"),
+)
+
+
+class Size(NamedTuple):
+    """How much is spent: training signals, labels, epochs, simulator calls of a fit, small data, and the family."""
+
+    signals: int
+    labels: int
+    epochs: int
+    budget: int
+    ladder: tuple[int, ...]
+    family: tuple[str, ...]
+
+
+DEFAULT = Size(5000, 1000, 50, 400_000, (100, 1000, 10_000), tuple(FAMILY))
+QUICK = Size(1000, 500, 100, 50_000, (100, 1000), ("VAE", "beta 4", "talk: capacity 25"))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """What `compare` found.
+
+    Args:
+        case: its name.
+        records: one number each: seed, route, measure, parameter ("" for what is of no single one), value.
+        chosen: the family's members shown as chosen without and with labels.
+        settings: sizes, seeds, source of the complex signals.
+        signals: what the pictures show: the routes of the first seed, and held-out signals.
+    """
+
+    case: str
+    records: list[dict[str, Any]]
+    chosen: dict[str, str]
+    settings: dict[str, Any]
+    signals: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.case}; {self.settings['seeds']} seeds, {len(self.records):,} numbers)"
+
+    def values(self, route: str, measure: str) -> np.ndarray:
+        """Collect a measure of one route, one number per seed: the mean over parameters where there are several."""
+        route = self.chosen.get(route, route)
+        if measure == "small r2":
+            measure = "r2" if route == "ceiling" else f"r2 from {min(self.settings['ladder'])}"
+        found: dict[int, list[float]] = {}
+        for r in self.records:
+            if r["route"] == route and r["measure"] == measure:
+                found.setdefault(r["seed"], []).append(r["value"])
+        return np.array([np.mean(found[seed]) for seed in sorted(found)])
+
+    def summary(self) -> str:
+        """Write the table: median over seeds, and in brackets the smallest and the largest."""
+        head = ["", *ROUTES, "measured"]
+        lines = [head]
+        for row in TABLE:
+            cells = [_cell(self.values(route, row.measure)) for route in ROUTES]
+            lines.append([row.name, *cells, row.words])
+        widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
+        table = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+        return "\n".join([*table, "", *(f"{label}: {name}" for label, name in self.chosen.items()), *self._words()])
+
+    def _words(self) -> list[str]:
+        s = self.settings
+        return [
+            f"{s['seeds']} seeds: median (smallest .. largest); {s['signals']:,} training signals, {s['labels']:,} "
+            f"labels; ceiling: {CEILING:,} labels; small data: {min(s['ladder']):,} signals; complex data: "
+            f"{s['complex']}"
+        ]
+
+    def save(self, out: str | Path) -> list[Path]:
+        """Write `compare.csv`, one number a line, `compare.json`, the table, and pictures; returns the paths."""
+        from avo.latents import pictures
+
+        folder = Path(out)
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, ["seed", "route", "measure", "parameter", "value"])
+        writer.writeheader()
+        writer.writerows(self.records)
+        files.write(folder / "compare.csv", buffer.getvalue().encode())
+        table = {
+            row.name: {route: self.values(route, row.measure).tolist() for route in ROUTES} | {"measured": row.words}
+            for row in TABLE
+        }
+        words = {"case": self.case, "table": table, "chosen": self.chosen, "settings": self.settings}
+        files.write_json(folder / "compare.json", words)
+        drawn = {"traversals": pictures.traversals, "scores": pictures.bars, "small_data": pictures.small_data}
+        for name, draw in drawn.items():
+            image = io.BytesIO()
+            draw(self).savefig(image, format="png", dpi=110)
+            files.write(folder / f"{name}.png", image.getvalue())
+        return [folder / name for name in ("compare.csv", "compare.json", *(f"{name}.png" for name in drawn))]
+
+
+def _cell(values: np.ndarray) -> str:
+    if not len(values):
+        return "-"
+    return f"{np.median(values):.2f} ({values.min():.2f} .. {values.max():.2f})"
+
+
+def compare(
+    case: str = "ecg",
+    *,
+    data: ArrayLike | None = None,
+    seeds: int = 5,
+    quick: bool = False,
+    jobs: int = 2,
+    progress: bool = True,
+) -> Comparison:
+    """Compare simulator parameters with latents of autoencoders on the same signals.
+
+    Args:
+        case: "ecg" (lead, pulse, infarction and size of a heartbeat), "brownian", "pendulum" or "oscillator".
+        data: real signals, with shape (n, points), for the row of complex data; None: those of another simulator. Of
+            "ecg" they are beats in mV from 0.3 s before R to 0.55 s after it, of "brownian" paths, of "pendulum" angles
+            in rad over 4 s. The first half trains, the second judges: keep their order in time.
+        seeds: number of repetitions; at least 2, since choosing without labels compares seeds.
+        quick: sizes for a first look, under a minute.
+        jobs: seeds measured at the same time; the numbers do not depend on it.
+        progress: show a bar.
+
+    Returns:
+        `Comparison`: `.summary()`, `.save(folder)`, `.records`, `.values(route, measure)`.
+
+    Raises:
+        ValueError: if an argument is not as described.
+        ImportError: if scikit-learn is not installed.
+
+    Example:
+        >>> compare("rings")
+        Traceback (most recent call last):
+        ...
+        ValueError: case must be one of oscillator, ecg, brownian, pendulum; got 'rings'.
+    """
+    known = cases.get(case)
+    if whole("seeds", seeds) < 2:
+        raise ValueError(f"seeds must be at least 2, since choosing without labels compares seeds; got {seeds}.")
+    size = QUICK if quick else DEFAULT
+    given = None if data is None else _signals(data)
+    judges = cases.draw(known.problem, JUDGES, TRAINED, seed=2**20)
+    shifted = cases.draw(known.problem, JUDGES, SHIFTED, seed=2**20 + 1)
+    total = seeds * (2 * len(size.family) + 2 + 2 * (len(size.ladder) + 1))
+    with tqdm(total=total, disable=None if progress else True) as bar, ThreadPoolExecutor(whole("jobs", jobs)) as pool:
+        found = list(pool.map(partial(_seed, known, size, judges, shifted, bar.update), range(seeds)))
+        records = [record for each, _ in found for record in each]
+        rank = _ranks([kept["codes"] for _, kept in found], size.family)
+        records += [_record("all", name, "udr", value) for name, value in rank.items()]
+        chosen = {WITHOUT: max(rank, key=lambda name: rank[name]), WITH: _by_labels(records, size.family)}
+        shown = sorted(set(chosen.values()))
+        for each in pool.map(partial(_rest, known, size, judges, given, shown, bar.update), range(seeds)):
+            records += each
+        bar.update(total - bar.n)
+    source = known.words if given is None else f"{len(given):,} given signals"
+    settings = size._asdict() | {"seeds": seeds, "complex": source}
+    kept = found[0][1]
+    signals = {"routes": kept["routes"], "x": judges[1][:8], "axes": known.problem.axes, "problem": known.problem}
+    return Comparison(case, records, chosen, settings, signals)
+
+
+def _ranks(codes: Sequence[dict[str, tuple[np.ndarray, np.ndarray]]], family: Sequence[str]) -> dict[str, float]:
+    """Compute the median UDR of each member of the family."""
+    rank = {}
+    for name in family:
+        z, active = zip(*(each[name] for each in codes), strict=True)
+        rank[name] = float(np.median(udr(z, active=active)))
+    return rank
+
+
+def _signals(data: ArrayLike) -> np.ndarray:
+    x = validate_observations(data, "data")
+    if x.ndim != 2 or len(x) < 40 or x.shape[1] < 16:
+        raise ValueError(f"data must be at least 40 signals of at least 16 points, shape (n, points); got {x.shape}.")
+    return x
+
+
+def _record(seed: int | str, route: str, measure: str, value: float, parameter: str = "") -> dict[str, Any]:
+    return {"seed": seed, "route": route, "measure": measure, "parameter": parameter, "value": float(value)}
+
+
+def _by_labels(records: Sequence[dict[str, Any]], family: Sequence[str]) -> str:
+    """Choose the member of the family whose scores on labelled signals are best, mean over scores and seeds."""
+    of = {
+        name: [r["value"] for r in records if r["route"] == name and r["measure"] == "label score"] for name in family
+    }
+    return max(family, key=lambda name: float(np.mean(of[name])))
+
+
+def _seed(
+    case: Case, size: Size, judges: Any, shifted: Any, tick: Callable[[int], Any], seed: int
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Measure all routes on one set of training data."""
+    problem, names = case.problem, case.problem.space.names
+    theta, x = cases.draw(problem, size.signals, TRAINED, seed)
+    labels = theta[: size.labels], x[: size.labels]
+    many = cases.draw(problem, CEILING, TRAINED, seed + 2**21)
+    ceiling = routes.by_labels(problem, *many, seed)._replace(name="ceiling")
+    made: list[Route] = [ceiling, routes.by_labels(problem, *labels, seed), routes.by_components(x, LATENTS)]
+    tick(1)
+    made.append(routes.by_simulator(problem, x, size.budget, seed))
+    tick(1)
+    active = {}
+    for name in size.family:
+        trained = _trained(FAMILY[name], x, size, seed)
+        made.append(routes.by_latents(name, trained, x))
+        active[name] = _active(trained, judges[1])
+        tick(1)
+    records, mean = [], routes.mean_of(problem)
+    for route in made:
+        for measure, value in _numbers(route, labels, judges, shifted, ceiling, mean, seed).items():
+            records += _records(seed, route.name, measure, value, names)
+        tick(1 if route.name in active else 0)
+    named = {route.name: route for route in made}
+    codes = {name: (named[name].encode(judges[1]), active[name]) for name in active}
+    return records, {"codes": codes, "routes": named}
+
+
+def _active(trained: Any, x: np.ndarray) -> np.ndarray:
+    """Find the latents that say something: of a VAE those with KL, of an autoencoder those that vary; at least one."""
+    told = trained.model.evaluate(x[:500]).kl.mean(0) if trained.objective.sampled else trained.model.encode(x).std(0)
+    return (told > ALIVE) | (told == told.max())
+
+
+def _records(seed: int, route: str, measure: str, value: Any, names: Sequence[str]) -> list[dict[str, Any]]:
+    if np.ndim(value) == 0:
+        return [_record(seed, route, measure, value)]
+    return [_record(seed, route, measure, v, name) for v, name in zip(value, names, strict=True)]
+
+
+def _trained(objective: Objective, x: np.ndarray, size: Size, seed: int) -> Any:
+    """Train one member of the family; a tenth of the signals chooses the epoch.
+
+    Fewer signals than `size.signals` are repeated up to that number: as many steps, and the same compiled program.
+    """
+    held = max(len(x) // 10, 1)
+    rows, seen = (max(n * size.signals // len(x), n) for n in (len(x) - held, held))
+    model = partial(BetaVAE.for_data, latents=LATENTS)
+    return train(
+        model, np.resize(x[held:], (rows, *x.shape[1:])), objective=objective, epochs=size.epochs,
+        validation=np.resize(x[:held], (seen, *x.shape[1:])), seed=seed, rate=1e-3, final=0.05, progress=False,
+    )  # fmt: skip
+
+
+def _numbers(
+    route: Route, labels: Any, judges: Any, shifted: Any, ceiling: Route, mean: Callable, seed: int
+) -> dict[str, Any]:
+    theta, x = judges
+    reader = measures.probe(route, labels[1], labels[0])
+    z = route.encode(x)
+    judged = scores(z, theta, rows=JUDGES, seed=seed)
+    numbers: dict[str, Any] = measures.accuracy(route, reader, x, theta)
+    numbers |= {name: judged[name] for name in judged if name not in ("linear_r2", "boosted_r2", "nrmse")}
+    numbers |= {"linear_r2": judged.per_factor["linear_r2"], "boosted_r2": judged.per_factor["boosted_r2"]}
+    numbers |= measures.generation(measures.drawn(route, JUDGES // 2, seed), x, seed)
+    numbers["monotone"] = measures.monotone(route, x, ceiling.encode)
+    numbers["manipulation"] = measures.manipulation(route, reader, mean, x[:500], theta[:500])
+    numbers["coverage"] = measures.coverage(route, reader, x, theta)
+    numbers["shifted r2"] = measures.accuracy(route, reader, shifted[1], shifted[0])["r2"]
+    if route.name in FAMILY:
+        own = scores(route.encode(labels[1]), labels[0], seed=seed)
+        numbers["label score"] = np.mean([own["mig"], own["dci_disentanglement"], own["linear_r2"]])
+    return numbers
+
+
+def _rest(
+    case: Case, size: Size, judges: Any, given: np.ndarray | None, shown: Sequence[str], tick: Callable[[int], Any],
+    seed: int,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Measure what is measured of the shown members only: small data, and complex data."""
+    records = []
+    for n in size.ladder:
+        records += _small(case, size, judges, shown, n, seed)
+        tick(2)
+    records += _foreign(case, size, given, shown, seed)
+    tick(2)
+    return records
+
+
+def _small(case: Case, size: Size, judges: Any, shown: Sequence[str], n: int, seed: int) -> list[dict[str, Any]]:
+    """R^2 of routes learned from n signals, all of them labelled for probe and regression."""
+    problem = case.problem
+    theta, x = cases.draw(problem, n, TRAINED, seed + 2**22)
+    made = [routes.by_simulator(problem, x, size.budget, seed), routes.by_labels(problem, theta, x, seed)]
+    made.append(routes.by_components(x, min(LATENTS, n // 4)))
+    made += [routes.by_latents(name, _trained(FAMILY[name], x, size, seed), x) for name in shown]
+    records = []
+    for route in made:
+        values = measures.accuracy(route, measures.probe(route, x, theta), judges[1], judges[0])["r2"]
+        records += _records(seed, route.name, f"r2 from {n}", values, problem.space.names)
+    return records
+
+
+def _foreign(case: Case, size: Size, given: np.ndarray | None, shown: Sequence[str], seed: int) -> list[dict[str, Any]]:
+    """Reconstruct signals that the simulator was not made for; regressions take their labels from simulations."""
+    x = case.foreign(2 * size.signals, seed) if given is None else given
+    first, second = x[: len(x) // 2], x[len(x) // 2 :]
+    problem = case.real(x)
+    made = [routes.by_simulator(problem, first, size.budget, seed), routes.by_components(first, LATENTS)]
+    for name, pairs in (("supervised", size.labels), ("ceiling", CEILING)):
+        made.append(routes.by_simulations(problem, first, pairs, seed)._replace(name=name))
+    made += [routes.by_latents(name, _trained(FAMILY[name], first, size, seed), first) for name in shown]
+    return [_record(seed, route.name, "foreign error", measures.reconstruction(route, second)) for route in made]

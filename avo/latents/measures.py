@@ -1,0 +1,175 @@
+"""What `compare` measures of a route: a number for each question of the talk's table.
+
+Everything is measured on held-out observations x with parameters theta, (n, *x_shape) and (n, d). Codes that are not
+parameters are read by a `Probe`, a linear regression learned from labels; the talk read them by eye.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import spearmanr
+
+from avo.latents.probes import nrmse, r2
+from avo.latents.routes import Route
+from avo.latents.scikit import learn
+
+LEVEL = 0.9
+STEP = 0.25  # of a parameter's spread over its range, by which `manipulation` changes it
+GRID = np.linspace(-3.0, 3.0, 9)
+BASES = 16  # observations from which traversals start
+DIRECTIONS = 200
+
+Read = Callable[[np.ndarray], np.ndarray]
+
+
+class Probe(NamedTuple):
+    """theta = middle + (z - centre) slope, by least squares; the identity for codes that are parameters."""
+
+    centre: Float[np.ndarray, " k"]
+    middle: Float[np.ndarray, " d"]
+    slope: Float[np.ndarray, "k d"]
+    sd: Float[np.ndarray, " d"]
+
+    def read(self, z: np.ndarray) -> np.ndarray:
+        """Compute theta from codes, with shape (n, k)."""
+        return self.middle + (z - self.centre) @ self.slope
+
+
+def probe(route: Route, x: np.ndarray, theta: np.ndarray) -> Probe:
+    """Learn to read a route's codes from labelled observations.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(50, 3))
+        >>> twice = Route("twice", lambda x: 2 * x, lambda z: z / 2, lambda key, n: x[:n], own=False)
+        >>> probe(twice, x, x[:, :1]).slope.round(6).tolist()
+        [[0.5], [0.0], [0.0]]
+    """
+    d = theta.shape[1]
+    if route.own:
+        return Probe(np.zeros(d), np.zeros(d), np.eye(d), np.zeros(d))
+    z = route.encode(x)
+    centre, middle = z.mean(0), theta.mean(0)
+    slope = np.linalg.lstsq(z - centre, theta - middle, rcond=1e-6)[0]
+    left = theta - middle - (z - centre) @ slope
+    return Probe(centre, middle, slope, np.sqrt(np.sum(left**2, axis=0) / max(len(z) - z.shape[1] - 1, 1)))
+
+
+def accuracy(route: Route, reader: Probe, x: np.ndarray, theta: np.ndarray) -> dict[str, np.ndarray]:
+    """R^2 and NRMSE of each parameter: of estimates as they are, of codes as the probe reads them."""
+    read = reader.read(route.encode(x))
+    return {"r2": r2(read, theta), "nrmse": nrmse(read, theta)}
+
+
+def coverage(route: Route, reader: Probe, x: np.ndarray, theta: np.ndarray) -> Float[np.ndarray, " d"]:
+    """Share of parameters inside the route's own 90 % intervals, estimate -+ 1.645 sd.
+
+    sd is what the route states, through the probe: sqrt(sum_i slope_ij^2 sd_i^2). A route that states none has the
+    residual spread of its probe, which takes labels to know.
+    """
+    read = reader.read(route.encode(x))
+    sd = reader.sd if route.spread is None else np.sqrt(route.spread(x) ** 2 @ reader.slope**2)
+    return np.mean(np.abs(theta - read) <= 1.6448536 * sd, axis=0)
+
+
+def monotone(route: Route, x: np.ndarray, read: Read) -> Float[np.ndarray, " d"]:
+    """Best monotone code of each parameter: max over codes of the mean over observations of |Spearman|.
+
+    Each code is moved from -3 to 3 of its standard deviations about its mean, the others stay, and the parameters are
+    read off the decoded signals by `read`, x -> theta: the best regression there is, not the probe.
+    """
+    z = route.encode(x)
+    centre, size = z.mean(0), z.std(0)
+    found = np.zeros((z.shape[1], read(x[:2]).shape[1]))
+    for i in range(z.shape[1]):
+        moved = np.repeat(z[:BASES], len(GRID), axis=0)
+        moved[:, i] = np.tile(centre[i] + size[i] * GRID, min(BASES, len(z)))
+        seen = read(route.decode(moved)).reshape(-1, len(GRID), found.shape[1])
+        found[i] = [np.mean([_spearman(curve[:, j]) for curve in seen]) for j in range(found.shape[1])]
+    return found.max(0)
+
+
+def _spearman(values: np.ndarray) -> float:
+    return 0.0 if np.ptp(values) == 0 else abs(float(spearmanr(GRID, values)[0]))  # pyright: ignore[reportArgumentType]
+
+
+def manipulation(
+    route: Route, reader: Probe, mean: Callable[[np.ndarray], np.ndarray], x: np.ndarray, theta: np.ndarray
+) -> Float[np.ndarray, " d"]:
+    """Error of changing one parameter, in units of the change.
+
+        rms(x' - mean(theta')) / rms(mean(theta') - mean(theta))
+
+
+    theta' has parameter j larger, by a quarter of its spread over x, or smaller where it was above the middle; x' is
+    decoded from the codes of x, moved along the shortest way on which the probe reads that change and no other.
+    """
+    z, way = route.encode(x), np.linalg.pinv(reader.slope, rcond=1e-6)
+    before, error = mean(theta), []
+    for j in range(theta.shape[1]):
+        step = STEP * np.ptp(theta[:, j]) * np.where(theta[:, j] > np.median(theta[:, j]), -1.0, 1.0)
+        changed = theta.copy()
+        changed[:, j] += step
+        after = mean(changed)
+        made = route.decode(z + step[:, None] * way[j])
+        error.append(np.sqrt(np.mean((made - after) ** 2) / np.mean((after - before) ** 2)))
+    return np.array(error)
+
+
+def generation(made: np.ndarray, x: np.ndarray, seed: int) -> dict[str, float]:
+    """How far new signals are from held-out ones: a classifier's accuracy, and sliced Wasserstein distance over null.
+
+    "c2st" is the cross-fitted accuracy of boosted trees on values and increments, .5 where nothing tells them apart.
+    "sliced" is the mean W1 over 200 random directions, over that between two halves of the held-out signals at the same
+    numbers of rows: 1 where nothing tells them apart.
+
+    Source: Lopez-Paz and Oquab, ICLR 2017; Rabin et al. 2011.
+    """
+    a, b = made.reshape(len(made), -1), x.reshape(len(x), -1)
+    n = min(len(a), len(b) // 2)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(b))
+    b, c = b[order[:n]], b[order[n : 2 * n]]
+    turned = rng.normal(size=(a.shape[1], DIRECTIONS))
+    turned /= np.linalg.norm(turned, axis=0)
+    scale = b.std()
+
+    def between(p: np.ndarray, q: np.ndarray) -> float:
+        return float(np.mean(np.abs(np.sort(p @ turned, axis=0) - np.sort(q @ turned, axis=0))) / scale)
+
+    both = np.concatenate([a[:n], b])
+    rows = np.concatenate([both, np.diff(both, axis=1)], axis=1)
+    model = learn("ensemble").HistGradientBoostingClassifier(max_iter=60, random_state=seed)
+    folds = learn("model_selection").StratifiedKFold(3, shuffle=True, random_state=seed)
+    side = np.repeat([0, 1], n)
+    hits = learn("model_selection").cross_val_score(model, rows, side, cv=folds)
+    return {"c2st": float(np.mean(hits)), "sliced": between(a[:n], b) / between(c, b)}
+
+
+def floor(x: np.ndarray) -> float:
+    """Estimate the noise of signals: what white noise of the same third differences would have, per value.
+
+        s^2 = mean (x_{i+3} - 3 x_{i+2} + 3 x_{i+1} - x_i)^2 / 20
+
+    Of smooth signals it is the measurement noise; of Brownian paths .55 of a step's standard deviation.
+
+    Source: after Gasser, Sroka and Jennen-Steinmetz, Biometrika 73 (1986), 625, who use second differences.
+
+    Example:
+        >>> t = np.linspace(0, 1, 500)
+        >>> round(floor(np.sin(4 * t) + 0.3 * np.random.default_rng(0).normal(size=(20, 500))), 2)
+        0.3
+    """
+    return float(np.sqrt(np.mean(np.diff(x, n=3, axis=1) ** 2) / 20))
+
+
+def reconstruction(route: Route, x: np.ndarray) -> float:
+    """Root mean squared error of decoded codes, over the noise floor of the signals."""
+    return float(np.sqrt(np.mean((route.decode(route.encode(x)) - x) ** 2))) / floor(x)
+
+
+def drawn(route: Route, n: int, seed: int) -> np.ndarray:
+    """Draw new signals."""
+    return route.sample(jax.random.key(seed), n)

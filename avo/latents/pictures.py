@@ -1,0 +1,136 @@
+"""Pictures of a comparison: traversals like the talk's, scores as bars, accuracy against the number of signals."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from avo.plots import OBSERVED, with_unit
+
+if TYPE_CHECKING:
+    from avo.latents.comparison import Comparison
+    from avo.latents.routes import Route
+
+STEPS = np.linspace(-3.0, 3.0, 7)
+COLOURS = colormaps["viridis"](np.linspace(0.0, 0.9, len(STEPS)))
+LINES = ("#d95f02", "#1f6fb4", "#66a3d2", "0.5", "#2ca25f", "#99d8c9")
+SCORES = {
+    "mig": "MIG",
+    "sap": "SAP",
+    "dci_disentanglement": "DCI,\ndisentanglement",
+    "dci_completeness": "DCI,\ncompleteness",
+    "monotone": "monotone\ntraversals",
+    "linear_r2": "R^2, linear\nprobe",
+    "boosted_r2": "R^2, trees\nas probe",
+}
+
+
+def traversals(found: "Comparison") -> Figure:
+    """Draw one signal in black and what becomes of it when one code moves, a row per code, a column per route.
+
+    Codes move from -3 to 3 of their standard deviations over signals, parameters of the simulator over the span that
+    the fitted population has; dark is low. Latents are ordered by how much the signal changes.
+    """
+    from avo.latents.comparison import WITHOUT
+
+    problem, x = found.signals["problem"], found.signals["x"]
+    shown = {"simulator": "simulator", WITHOUT: found.chosen[WITHOUT]}
+    moved = {label: _moved(found.signals["routes"][name], x, x[0]) for label, name in shown.items()}
+    names = {"simulator": list(problem.space.names)}
+    names[WITHOUT] = [f"latent {i}" for i in range(len(moved[WITHOUT]))]
+    order = {label: np.arange(len(m)) for label, m in moved.items()}
+    order[WITHOUT] = np.argsort(-np.ptp(moved[WITHOUT], axis=1).mean(1), kind="stable")
+    rows = min(max(map(len, moved.values())), 10)
+    figure = Figure(figsize=(9.0, 1.25 * rows + 0.8), layout="constrained")
+    panels = figure.subplots(rows, 2, sharex=True, squeeze=False)
+    axis = found.signals["axes"][0]
+    for column, (label, curves) in enumerate(moved.items()):
+        for row in range(rows):
+            axes: Axes = panels[row, column]
+            if row >= len(curves):
+                axes.set_axis_off()
+                continue
+            k = order[label][row]
+            for curve, colour in zip(curves[k], COLOURS, strict=True):
+                axes.plot(axis.values, curve, color=colour, lw=1.0)
+            axes.plot(axis.values, x[0], color="black", lw=1.2)
+            axes.set_ylabel(names[label][k], fontsize=8)
+            axes.yaxis.set_major_locator(MaxNLocator(3))
+            axes.tick_params(labelsize=7)
+        last = panels[min(rows, len(curves)) - 1, column]
+        last.set_xlabel(with_unit(axis.name, axis.unit))
+        last.tick_params(labelbottom=True)
+        panels[0, column].set_title(label if column == 0 else f"{found.chosen[label]}\n({label})", fontsize=9)
+    figure.suptitle(
+        f"{with_unit(problem.quantity, problem.unit)}: input black, decodes of -3 dark to 3 light", fontsize=10
+    )
+    return figure
+
+
+def _moved(route: "Route", x: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Decode one signal's codes with each code moved in turn, with shape (k, steps, points)."""
+    sample = route.encode(route.sample(_key(), 500))
+    centre, size = sample.mean(0), sample.std(0)
+    z = np.repeat(route.encode(base[None]), len(STEPS), axis=0)
+    curves = []
+    for k in range(z.shape[1]):
+        moved = z.copy()
+        moved[:, k] = centre[k] + size[k] * STEPS
+        curves.append(route.decode(moved))
+    return np.array(curves)
+
+
+def _key():  # noqa: ANN202
+    import jax
+
+    return jax.random.key(0)
+
+
+def bars(found: "Comparison") -> Figure:
+    """Draw scores of the codes as bars, medians over seeds, with a line from the smallest to the largest."""
+    from avo.latents.comparison import ROUTES
+
+    figure = Figure(figsize=(11.0, 4.5), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(ROUTES)
+    for i, (route, colour) in enumerate(zip(ROUTES, LINES, strict=True)):
+        values = [found.values(route, measure) for measure in SCORES]
+        middle = np.array([np.median(v) for v in values])
+        at = np.arange(len(SCORES)) + (i - (len(ROUTES) - 1) / 2) * width
+        label = f"{route}: {found.chosen[route]}" if route in found.chosen else route
+        axes.bar(at, middle, width, color=colour, label=label)
+        ends = np.array([[v.min(), v.max()] for v in values]).T
+        axes.vlines(at, *ends, color=OBSERVED, lw=1.0)
+    axes.set_xticks(np.arange(len(SCORES)), list(SCORES.values()))
+    axes.set_ylabel("score (1 is best)")
+    axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.02)
+    figure.legend(loc="outside upper center", ncol=3, frameon=False, fontsize=9)
+    return figure
+
+
+def small_data(found: "Comparison") -> Figure:
+    """Draw R^2 of the parameters against the number of signals: median over seeds, band from smallest to largest."""
+    from avo.latents.comparison import ROUTES
+
+    figure = Figure(figsize=(7.0, 4.5), layout="constrained")
+    axes = figure.subplots()
+    ladder = list(found.settings["ladder"])
+    for route, colour in zip(ROUTES, LINES, strict=True):
+        label = f"{route}: {found.chosen[route]}" if route in found.chosen else route
+        if route == "ceiling":
+            axes.axhline(float(np.median(found.values(route, "r2"))), color=colour, ls="--", label=label)
+            continue
+        values = np.array([found.values(route, f"r2 from {n}") for n in ladder])
+        axes.plot(ladder, np.median(values, axis=1), "o-", color=colour, label=label)
+        axes.fill_between(ladder, values.min(1), values.max(1), color=colour, alpha=0.15, lw=0)
+    axes.set_xscale("log")
+    axes.set_xticks(ladder, [f"{n:,}" for n in ladder])
+    axes.minorticks_off()
+    axes.set_xlabel("signals (labelled, where labels are needed)")
+    axes.set_ylabel("R^2 of parameters, mean")
+    axes.set_ylim(max(-0.1, axes.get_ylim()[0]), 1.02)
+    axes.legend(frameon=False, fontsize=8)
+    return figure

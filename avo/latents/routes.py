@@ -1,0 +1,176 @@
+"""Ways to describe signals by a few numbers, under one protocol: the simulator, latents, principal components.
+
+A `Route` turns observations into codes and codes into signals. Where the codes are the simulator's parameters
+themselves, they are judged as they are; the meaning of all others has to be read off by a probe, a linear regression of
+the parameters on the codes of observations whose parameters are known, the labels.
+
+- `by_simulator`: `avo.fit` finds the population of parameters that reproduces the signals, `result.encode` those of
+  each signal. Needs the simulator, no label.
+- `by_labels`: the same regression, learned from labelled signals. With as many labels as one likes it is the ceiling.
+- `by_latents`: a beta-VAE or one of its relatives. Needs neither simulator nor label.
+- `by_components`: principal components, and for new signals a normal distribution with their variances.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from avo.latents.training import Trained
+from avo.run import fit
+from avo.scores import apply, learn
+
+if TYPE_CHECKING:
+    from avo.simulators import Problem
+
+REFERENCE = 1.5  # standard deviation in u of the proposal's usual start
+WIDE_PAIRS = 60_000
+EDGE = 0.01  # share of a range by which an estimate keeps away from its bounds
+
+Array2 = Float[np.ndarray, "n k"]
+
+
+class Route(NamedTuple):
+    """A way to describe signals.
+
+    Args:
+        name: what it is called in tables.
+        encode: x (n, *x_shape) -> codes (n, k).
+        decode: codes (n, k) -> x without noise (n, *x_shape).
+        sample: `sample(key, n)` draws new signals, with noise.
+        own: whether the codes are the simulator's parameters.
+        spread: x -> standard deviations of the codes, which the route states itself; None where it states none.
+        words: how it came about.
+    """
+
+    name: str
+    encode: Callable[[np.ndarray], Array2]
+    decode: Callable[[Array2], np.ndarray]
+    sample: Callable[[PRNGKeyArray, int], np.ndarray]
+    own: bool
+    spread: Callable[[np.ndarray], Array2] | None = None
+    words: str = ""
+
+
+def mean_of(problem: "Problem") -> Callable[[Array2], np.ndarray]:
+    """Make the decoder of parameters: the simulator's mean, or where it is not known that of 64 simulations."""
+    support = np.array([parameter.support for parameter in problem.space])
+    width = np.where(np.isfinite(support).all(1), np.ptp(np.where(np.isfinite(support), support, 0), axis=1), 0.0)
+    low, high = support[:, 0] + EDGE * width, support[:, 1] - EDGE * width
+    dtype = jnp.result_type(float)
+    if problem.mean is not None:
+        curve = jax.jit(jax.vmap(problem.mean))
+    else:
+        keys = jax.random.split(jax.random.key(0), 64)
+        curve = jax.jit(lambda theta: jax.vmap(problem.simulate, (0, None))(keys, theta).mean(0))
+    return lambda theta: np.asarray(curve(jnp.asarray(np.clip(theta, low, high), dtype)), np.float64)
+
+
+def by_simulator(problem: "Problem", x: np.ndarray, budget: int, seed: int) -> Route:
+    """Fit the simulator to the population of signals, and encode by it.
+
+    Where no population of the simulator reproduces them (signals that it was not made for), the regression is learned
+    under the wide start of the fit instead, N(0, 1.5^2) in u, and `words` says so.
+    """
+    result = fit(problem.simulate, x, problem.space, target="population", budget=budget, seed=seed, progress=False)
+    dtype, decode = jnp.result_type(float), mean_of(problem)
+    if result.estimate is None:
+        route = by_simulations(problem, x, WIDE_PAIRS, seed)
+        return route._replace(words=f"no population found ({result.status}); {route.words}")
+    simulate = jax.jit(problem.simulate)
+
+    def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
+        key_theta, key_x = jax.random.split(key)
+        return np.asarray(simulate(key_x, jnp.asarray(result.central(key_theta, n), dtype)), np.float64)
+
+    theta = np.asarray(result.central(jax.random.key(seed), 4000), np.float64)
+    again = np.asarray(simulate(jax.random.key(seed + 1), jnp.asarray(theta, dtype)), np.float64)
+    sd = (theta - result.encode(again)).std(0)
+    return Route(
+        "simulator", result.encode, decode, sample, own=True, spread=lambda x: np.tile(sd, (len(x), 1)),
+        words=f"{result.status}, {result.calls:,} calls",
+    )  # fmt: skip
+
+
+def by_simulations(problem: "Problem", x: np.ndarray, pairs: int, seed: int) -> Route:
+    """Learn E[theta | x] from simulations under the wide start of a fit, N(0, 1.5^2) in u; x gives the units."""
+    key_u, key_x = jax.random.split(jax.random.key(seed))
+    theta = problem.space.constrain(REFERENCE * jax.random.normal(key_u, (pairs, problem.space.dim)))
+    simulated = np.asarray(jax.jit(problem.simulate)(key_x, theta), np.float64)
+    route = by_labels(problem, np.asarray(theta, np.float64), simulated, seed, x)
+    return route._replace(name="simulator", words=f"learned under the wide start from {pairs:,} simulations")
+
+
+def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs: np.ndarray | None = None) -> Route:
+    """Regress the parameters on signals whose parameters are known.
+
+    Args:
+        problem: the simulator, which decodes.
+        theta: the labels, with shape (n, d).
+        x: their signals, with shape (n, *x_shape).
+        seed: of the network.
+        x_obs: signals that give the units of x; None: the same.
+    """
+    middle, size = theta.mean(0), theta.std(0)
+    z = (theta - middle) / size
+    t: Any = learn(jax.random.key(seed), x if x_obs is None else x_obs, None, z, x, None, z)
+    sd = (z - apply(t, x)).std(0) * size
+    simulate, dtype = jax.jit(problem.simulate), jnp.result_type(float)
+
+    def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
+        key_rows, key_x = jax.random.split(key)
+        rows = np.asarray(jax.random.randint(key_rows, (n,), 0, len(theta)))
+        return np.asarray(simulate(key_x, jnp.asarray(theta[rows], dtype)), np.float64)
+
+    return Route(
+        "supervised", lambda x: middle + size * apply(t, x), mean_of(problem), sample, own=True,
+        spread=lambda x: np.tile(sd, (len(x), 1)), words=f"{len(theta):,} labels",
+    )  # fmt: skip
+
+
+def by_latents(name: str, trained: Trained, x: np.ndarray) -> Route:
+    """Describe signals by the latents of a model trained on x.
+
+    New signals come from z ~ N(0, I), as the model has it; an autoencoder says nothing of z, and its new signals come
+    from a normal distribution with the moments of the codes of x.
+    """
+    model = trained.model
+    words = f"epoch {trained.epoch} of {trained.settings['epochs']}"
+    if trained.objective.sampled:
+        return Route(name, model.encode, model.decode, model.sample, False, model.encode_sd, words)
+    z = model.encode(x)
+    middle, factor = z.mean(0), np.linalg.cholesky(np.cov(z.T) + 1e-9 * np.eye(z.shape[1]))
+    noise = float(np.sqrt(np.mean((x - model.decode(z)) ** 2)))
+
+    def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        made = model.decode(middle + rng.normal(size=(n, len(middle))) @ factor.T)
+        return made + noise * rng.normal(size=made.shape)
+
+    return Route(name, model.encode, model.decode, sample, False, None, words)
+
+
+def by_components(x: np.ndarray, k: int) -> Route:
+    """Describe signals by their first k principal components, in units of their standard deviations."""
+    flat = x.reshape(len(x), -1)
+    middle = flat.mean(0)
+    _, values, vectors = np.linalg.svd(flat - middle, full_matrices=False)
+    k = min(k, int(np.sum(values > 1e-9 * values[0])))
+    size, vectors = values[:k] / np.sqrt(len(x)), vectors[:k]
+    noise = float(np.sqrt(np.sum(values[k:] ** 2) / (len(x) * max(flat.shape[1] - k, 1))))
+
+    def decode(z: Array2) -> np.ndarray:
+        return (middle + (z * size) @ vectors).reshape(len(z), *x.shape[1:])
+
+    def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
+        rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        made = decode(rng.normal(size=(n, k)))
+        return made + noise * rng.normal(size=made.shape)
+
+    return Route(
+        "PCA", lambda x: (x.reshape(len(x), -1) - middle) @ vectors.T / size, decode, sample, own=False,
+        words=f"{k} components",
+    )  # fmt: skip

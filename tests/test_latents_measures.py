@@ -1,0 +1,149 @@
+"""Measures of routes against closed forms, on routes that are known exactly."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import avo
+from avo.latents import cases, measures, routes
+from avo.latents.measures import Probe
+from avo.latents.routes import Route
+
+T = np.linspace(0.0, 1.0, 30)
+SLOPE = np.stack([T, 1 - T**2, np.cos(5 * T)])  # x = theta SLOPE + noise
+
+
+def signals(n: int, seed: int, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    theta = rng.uniform([1.0, -2.0, 0.3], [2.0, 4.0, 0.9], (n, 3))
+    return theta, theta @ SLOPE + noise * rng.normal(size=(n, len(T)))
+
+
+def exact(own: bool = True, spread: float | None = None) -> Route:
+    """Codes that are theta, or twice theta in another order."""
+    turn = np.eye(3) if own else 2 * np.eye(3)[[1, 2, 0]]
+    back = np.linalg.pinv(SLOPE)
+    return Route(
+        "exact", lambda x: x @ back @ turn, lambda z: z @ np.linalg.inv(turn) @ SLOPE,
+        lambda key, n: signals(n, int(jax.random.randint(key, (), 0, 1000)))[1], own,
+        None if spread is None else lambda x: np.full((len(x), 3), spread),
+    )  # fmt: skip
+
+
+def mean(theta: np.ndarray) -> np.ndarray:
+    return theta @ SLOPE
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_exact_route_is_without_error(own: bool) -> None:
+    theta, x = signals(200, 1)
+    route = exact(own)
+    reader = measures.probe(route, *signals(50, 2)[::-1])
+    found = measures.accuracy(route, reader, x, theta)
+    assert np.allclose(found["r2"], 1) and np.allclose(found["nrmse"], 0)
+    assert np.allclose(measures.manipulation(route, reader, mean, x, theta), 0, atol=1e-9)
+    read = lambda x: x @ np.linalg.pinv(SLOPE)  # noqa: E731
+    assert np.allclose(measures.monotone(route, x, read), 1)
+
+
+def test_the_probe_is_least_squares_and_knows_its_residual() -> None:
+    theta, x = signals(4000, 3)
+    noisy = exact()._replace(own=False, encode=lambda x: (x @ np.linalg.pinv(SLOPE))[:, :1])
+    reader = measures.probe(noisy, x, theta)
+    assert np.allclose(reader.read(theta[:, :1])[:, 0], theta[:, 0])
+    # The other two are independent of the code: their residual is their own spread, width / sqrt(12)
+    assert np.allclose(reader.sd[1:], [6 / 12**0.5, 0.6 / 12**0.5], rtol=0.02)
+
+
+def test_coverage_of_intervals_of_known_width() -> None:
+    # The error is N(0, s^2) in each parameter; 90 % intervals of s cover 90 %, of 2 s 99.9 %, of s / 2 58.9 %
+    rng, n, s = np.random.default_rng(4), 20_000, 0.07
+    theta, x = signals(n, 5)
+    for factor, expected in ((1.0, 0.9), (2.0, 0.99900), (0.5, 0.58913)):
+        off = exact(spread=factor * s)._replace(
+            encode=lambda x: x @ np.linalg.pinv(SLOPE) + s * rng.normal(size=(len(x), 3))
+        )
+        found = measures.coverage(off, measures.probe(off, x, theta), x, theta)
+        assert np.abs(found - expected).max() < 4 * np.sqrt(0.9 * 0.1 / n)
+
+
+def test_spread_of_codes_goes_through_the_probe() -> None:
+    # z = 2 theta in another order, sd .06 each, is an sd of .03 of every theta
+    theta, x = signals(5000, 6)
+    off, rng = exact(own=False, spread=0.06), np.random.default_rng(7)
+    reader = measures.probe(off, x, theta)
+    off = off._replace(encode=lambda x: exact(own=False).encode(x) + 0.06 * rng.normal(size=(len(x), 3)))
+    assert np.abs(measures.coverage(off, reader, x, theta) - 0.9).max() < 4 * np.sqrt(0.09 / 5000)
+
+
+def test_manipulation_counts_a_change_that_is_not_made_as_one() -> None:
+    theta, x = signals(300, 8)
+    stuck = exact()._replace(decode=lambda z: mean(theta))
+    reader = Probe(np.zeros(3), np.zeros(3), np.eye(3), np.zeros(3))
+    assert np.allclose(measures.manipulation(stuck, reader, mean, x, theta), 1)
+
+
+def test_monotone_of_a_curve_that_returns_is_small() -> None:
+    theta, x = signals(100, 9)
+    centre = theta.mean(0)
+    folded = exact()._replace(decode=lambda z: (centre + np.abs(z - centre)) @ SLOPE)
+    read = lambda x: x @ np.linalg.pinv(SLOPE)  # noqa: E731
+    # Zero but for pairs of equal values, whose order rounding decides: of nine at most |rho| = 1/3
+    assert np.abs(measures.monotone(folded, x, read)).max() < 0.34
+
+
+def test_generation_of_the_same_law_and_of_a_shifted_one() -> None:
+    rng = np.random.default_rng(10)
+    x = rng.normal(size=(2000, 12))
+    same = measures.generation(rng.normal(size=(1000, 12)), x, 0)
+    # 2000 judged rows: the accuracy has sd .011; the distances of two pairs of halves agree within a quarter
+    assert abs(same["c2st"] - 0.5) < 0.045 and abs(same["sliced"] - 1) < 0.25
+    off = measures.generation(rng.normal(size=(1000, 12)) + np.r_[1.5, np.zeros(11)], x, 0)
+    # Best accuracy for a shift of 1.5 standard deviations: Phi(.75) = .773
+    assert 0.7 < off["c2st"] < 0.8 and off["sliced"] > 4
+
+
+def test_floor_is_the_white_noise_and_of_brownian_paths_055_of_a_step() -> None:
+    rng = np.random.default_rng(11)
+    smooth = np.sin(3 * T) + 0.2 * rng.normal(size=(3000, len(T)))
+    assert abs(measures.floor(smooth) / 0.2 - 1) < 0.01
+    assert abs(measures.floor(np.cumsum(rng.normal(size=(3000, 30)), axis=1)) / np.sqrt(6 / 20) - 1) < 0.01
+
+
+def test_components_reconstruct_all_but_the_other_components() -> None:
+    theta, x = signals(500, 12, noise=0.05)
+    route = routes.by_components(x, 3)
+    left = np.linalg.svd(x - x.mean(0), compute_uv=False)[3:]
+    rms = np.sqrt(np.sum(left**2) / x.size)
+    assert abs(measures.reconstruction(route, x) * measures.floor(x) / rms - 1) < 1e-9
+    z = route.encode(x)
+    assert np.allclose(z.std(0), 1) and np.allclose(np.corrcoef(z.T), np.eye(3), atol=1e-9)
+    made = route.sample(jax.random.key(3), 50_000)
+    assert np.allclose(np.cov(made.T), np.cov(x.T), atol=0.03 * np.cov(x.T).max())
+
+
+def test_labels_reach_the_regression_on_a_linear_gaussian_model() -> None:
+    # x = theta + noise of equal spread s: E[theta | x] explains s^2 / 2 of s^2, R^2 = 1/2
+    rng = np.random.default_rng(13)
+    theta = 3.0 + 0.4 * rng.normal(size=(4000, 2))
+    x = theta + 0.4 * rng.normal(size=theta.shape)
+    problem = avo.simulators.gaussian_linear()
+    route = routes.by_labels(problem, theta[:2000], x[:2000], 0)
+    assert (
+        np.abs(measures.accuracy(route, measures.probe(route, x, theta), x[2000:], theta[2000:])["r2"] - 0.5).max()
+        < 0.06
+    )
+
+
+def test_cases_are_drawn_where_they_say() -> None:
+    for name in cases.NAMES:
+        case = cases.get(name)
+        theta, x = cases.draw(case.problem, 300, cases.TRAINED, 5)
+        u = np.asarray(case.problem.space.unconstrain(jnp.asarray(theta)))
+        at = 1 / (1 + np.exp(-u))
+        assert at.min() >= 0.1 - 1e-6 and at.max() <= 0.6 + 1e-6 and at.min() < 0.12 and at.max() > 0.58
+        assert x.shape == (300, *case.problem.x_shape) and np.isfinite(x).all()
+        foreign = case.foreign(50, 3)
+        assert foreign.shape == (50, *case.problem.x_shape) and np.isfinite(foreign).all()
+        assert case.real(foreign).x_shape == case.problem.x_shape
