@@ -18,17 +18,22 @@ def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(avo.run, "BUDGET", 60_000)
     monkeypatch.setattr(avo.run, "HOST_BUDGET", 2_560)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     namespace, results = {}, []
-    *blocks, distance = blocks
+    *blocks, distance, latents = blocks
     # As a user has JAX: single precision, and shapes may be of different rank
     with jax.enable_x64(False), jax.numpy_rank_promotion("allow"):
         for block in blocks:
             exec(compile(block, "README.md", "exec"), namespace)
             results.append(namespace["result"])
         exec(compile(distance, "README.md", "exec"), namespace)
-    value = float(re.findall(r"value=([\d.]+)", capsys.readouterr().out)[-1])
+        value = float(re.findall(r"value=([\d.]+)", capsys.readouterr().out)[-1])
+        exec(compile(latents, "README.md", "exec"), namespace)
     assert abs(value / 3**0.5 - 1) < 0.1  # normals 1 apart in each of three columns; a standard error is .02
+    # The start is an amplitude of the curve: four latents of a VAE hold it
+    told = capsys.readouterr().out
+    assert "dci_disentanglement" in told and told.endswith("(7, 20)\n")
+    assert avo.latents.linear_r2(namespace["trained"].model.encode(namespace["x"]), namespace["theta"])[0] > 0.75
     assert results[0].names == ("start", "lifetime") and results[0].x_shape == (20,)
     assert (tmp_path / "history.png").stat().st_size > 0
     assert np.all(abs(results[0].theta - [2.0, 1.5]) < 4 * results[0].stderr)
@@ -37,7 +42,7 @@ def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     assert all(np.isfinite(result.theta).all() for result in results)
 
 
-@pytest.mark.parametrize("command", ["avo list", "avo simulate", "avo fit", "avo check", "avo info"])
+@pytest.mark.parametrize("command", ["avo list", "avo simulate", "avo fit", "avo check", "avo compare", "avo bench", "avo info"])
 def test_commands_named_exist(command):
     from typer.testing import CliRunner
 
