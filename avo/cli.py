@@ -435,6 +435,52 @@ def compare(
     typer.echo("\n" + "\n".join(map(str, found.save(out))))
 
 
+# --- the benchmark suite ---------------------------------------------------------------------------------------------
+
+bench = typer.Typer(cls=_Plainly, invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(bench, name="bench")
+Out = Annotated[Path, typer.Option(help="Folder of the results; the same command continues a stopped run.")]
+
+
+@bench.callback()
+def _bench(
+    context: typer.Context,
+    tasks: Annotated[str | None, typer.Option(help="Tasks, e.g. poisson,brownian; left out: all.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Methods, e.g. avo,cma; left out: all that are installed, rivals on six tasks.")
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Number of seeds, from 0, or FIRST:END.")] = "10",
+    budget: Annotated[str | None, typer.Option(help="Simulator calls, e.g. 1e4,1e5; left out: 1e3 to 1e6.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time, one core each.")] = 1,
+    limit: Annotated[float, typer.Option(min=1.0, help="Seconds for one fit.")] = 1800.0,
+    out: Out = Path("bench"),
+    quick: Annotated[bool, typer.Option("--quick", help="A few small tasks: three minutes on two cores.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, on a terminal either.")] = False,
+) -> None:
+    """Measure avo and its rivals on tasks with known truth.
+
+    \b
+    avo bench --quick --jobs 2                        a look
+    avo bench --tasks brownian --methods avo,moments  one task, two methods
+    avo bench report bench                            the tables again, without running
+    """
+    if context.invoked_subcommand is None:
+        from avo.benchmarks import command
+
+        typer.echo(command.run(out, tasks, methods, seeds, budget, jobs, limit, quick, not quiet))
+
+
+@bench.command("report")
+def bench_report(
+    out: Annotated[Path, typer.Argument(help="Folder of the results.")],
+    readme: Annotated[Path | None, typer.Option(help="Markdown file whose results section is written anew.")] = None,
+) -> None:
+    """Write table.md, table.csv and the pictures from finished cells, and print the table."""
+    from avo.benchmarks import command
+
+    typer.echo(command.report(out, readme))
+
+
 # --- simulators and observations -------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,12 @@
-"""Studies made of cells, one line of JSON each: a stopped study continues where it was, and a report needs no run."""
+"""Studies made of cells, one line of JSON each: a stopped study continues where it was, and a report needs no run.
+
+A line is appended by one write at the file's end, so that several runs may share a file and a kill leaves at most the
+beginning of a line, which is skipped and measured again.
+"""
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,22 +26,46 @@ class Study(NamedTuple):
     seeds: tuple[int, int]
 
 
+NAME = ("study", "task", "method", "budget", "seed")  # what names a cell; single studies have neither method nor budget
+
+
+def name_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Name the cell of a row."""
+    return tuple(row.get(part) for part in NAME)
+
+
 def read(path: Path) -> list[dict[str, Any]]:
-    """Read the finished cells, none where there is no file."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    """Read the finished cells, none where there is no file; of a cell measured twice, the first."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # the beginning of a line: its run was killed
+        found.setdefault(name_of(row), row)
+    return list(found.values())
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """Append a cell in one write, on a line of its own whatever was left before it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+", buffering=0) as file:
+        end = file.seek(0, os.SEEK_END)
+        torn = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"
+        file.write(("\n" * torn + json.dumps(row) + "\n").encode())
 
 
 def run(
     path: Path, name: str, study: Study, tasks: Sequence[str] | None = None, seeds: tuple[int, int] | None = None
 ) -> None:
     """Measure the cells that `path` does not hold yet; each is appended as soon as it is finished, and printed."""
-    done = {(r["study"], r["task"], r["seed"]) for r in read(path)}
+    done = {name_of(row) for row in read(path)}
     for task in tasks or study.tasks:
         for seed in range(*(seeds or study.seeds)):
-            if (name, task, seed) not in done:
-                row = {"study": name, "task": task, "seed": seed, **study.measure(task, seed)}
-                with path.open("a") as file:
-                    file.write(json.dumps(row) + "\n")
+            cell = {"study": name, "task": task, "seed": seed}
+            if name_of(cell) not in done:
+                row = {**cell, **study.measure(task, seed)}
+                append(path, row)
                 print(json.dumps({k: v for k, v in row.items() if not isinstance(v, list)}), flush=True)
 
 

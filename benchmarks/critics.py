@@ -23,7 +23,8 @@ import avo
 from avo import critics, simulators
 from avo.benchmarks import cells
 from avo.benchmarks.cells import Study
-from avo.benchmarks.foundation import OBSERVATIONS, mle_sd, observe, truth
+from avo.benchmarks.likelihoods import mle_sd
+from avo.benchmarks.tasks import OBSERVATIONS, observe, truth
 from avo.simulators import Problem
 
 OUT = Path(__file__).with_name("critics.jsonl")

@@ -12,11 +12,8 @@ refining adds is in scores.py. Default settings, but for `work`, where both fits
 only the number of steps differs, and for `speed`, where a step is 5 critic updates of 256 rows and 128 pairs.
 
 Errors are in *positions*: 0 at a parameter's lower bound, 1 at its upper, linear for `Interval`, logarithmic for
-`LogInterval`. The error of the maximum-likelihood estimate is its standard deviation from the Fisher information,
-
-    F = m (J^T J / s^2 + 2 n grad log s grad log s^T)    for n values per row with mean f(theta), J = df / dtheta, sd s,
-
-closed forms for `poisson`, `linear5` and `brownian`.
+`LogInterval`. The error of the maximum-likelihood estimate is its standard deviation from the Fisher information
+(likelihoods.py).
 """
 
 import time
@@ -30,18 +27,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from scipy.special import logit
 
 import avo
 from avo import critics, simulators
 from avo.benchmarks import cells
 from avo.benchmarks import simulators as races
 from avo.benchmarks.cells import Study
+from avo.benchmarks.likelihoods import mle_sd
+from avo.benchmarks.tasks import OBSERVATIONS, observe, truth
 from avo.simulators import Problem
 from avo.simulators.ecg import FIFTEEN
 
 OUT = Path(__file__).with_name("foundation.jsonl")
-OBSERVATIONS = 1000
 BUDGET = 1_200_000
 TASKS: dict[str, Callable[[], Problem]] = {
     "poisson": simulators.poisson,
@@ -56,47 +53,6 @@ TASKS: dict[str, Callable[[], Problem]] = {
 def task(name: str) -> Problem:
     """Make a task once, so that its fits share one compiled program."""
     return TASKS[name]()
-
-
-def truth(problem: Problem, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw positions uniformly from the inner 80 % of each range: positions and theta, each with shape (d,)."""
-    position = np.random.default_rng(seed).uniform(0.1, 0.9, problem.space.dim)
-    return position, np.asarray(problem.space.constrain(jnp.asarray(logit(position), jnp.float32)))
-
-
-def observe(problem: Problem, theta: np.ndarray, m: int, seed: int) -> np.ndarray:
-    """Simulate m observations at one theta, from randomness that no fit uses."""
-    key = jax.random.fold_in(jax.random.key(2**20), seed)
-    return np.asarray(jax.jit(problem.simulate)(key, jnp.tile(jnp.asarray(theta, jnp.float32), (m, 1))))
-
-
-def mle_sd(problem: Problem, position: np.ndarray, m: int) -> np.ndarray:
-    """Compute the standard deviation of the maximum-likelihood estimate, in positions, with shape (d,)."""
-    with jax.enable_x64(True):
-        u = jnp.asarray(logit(position))
-        theta = np.asarray(problem.space.constrain(u))
-        slope = np.diag(np.asarray(jax.jacobian(problem.space.constrain)(u))) / (position * (1 - position))
-        if problem.name == "poisson":
-            sd = np.sqrt(theta / m)
-        elif problem.name == "linear5":
-            sd = np.array([1.0, 3.0]) / np.sqrt(m)
-        elif problem.name == "brownian":
-            points, duration = problem.x_shape[0], problem.axes[0].values[-1]
-            sd = theta[1] / np.sqrt([m * duration, 2 * m * points])
-        else:
-            assert problem.mean is not None
-            mean: Callable = problem.mean
-            # pendulum: noise of 0.05 rad whatever theta; ecg: 20 dB below the waveform
-
-            def noise(t: Any) -> Any:
-                return 0.05 + 0.0 * t[0] if problem.name == "pendulum" else 0.1 * jnp.sqrt(jnp.mean(mean(t) ** 2))
-
-            j = np.asarray(jax.jacobian(mean)(theta))
-            g = np.asarray(jax.grad(lambda t: jnp.log(noise(t)))(jnp.asarray(theta)))
-            fisher = m * (j.T @ j / float(noise(theta)) ** 2 + 2 * len(j) * np.outer(g, g))
-            scale = np.sqrt(np.diag(fisher))  # parameters differ in unit: invert the correlation, not the covariance
-            sd = np.sqrt(np.diag(np.linalg.pinv(fisher / np.outer(scale, scale)))) / scale
-    return sd / slope
 
 
 def reliability(name: str, seed: int) -> dict[str, Any]:

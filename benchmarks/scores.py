@@ -18,14 +18,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
 from scipy.optimize import minimize_scalar
 
 import avo
 from avo import fisher, run, simulators
-from avo.benchmarks import cells, foundation, published
+from avo.benchmarks import cells, foundation, likelihoods, published, tasks
 from avo.benchmarks.cells import Study
-from avo.rows import Draws
+from avo.benchmarks.methods import scores_alone
 from avo.simulators.epem import asymmetry
 
 OUT = Path(__file__).with_name("scores.jsonl")
@@ -146,33 +145,15 @@ def _observe(simulate: Any, truth: np.ndarray, seed: int, m: int = 1000) -> np.n
 
 def _mle_sd(problem: simulators.Problem, u: np.ndarray, m: int) -> np.ndarray:
     """Compute the standard deviation of the maximum-likelihood estimate, in u."""
-    if problem.name == "linear5":
-        return np.array([1.0, 3.0]) / np.sqrt(m)  # u = theta there
-    position = 1 / (1 + np.exp(-u))
-    return foundation.mle_sd(problem, position, m) / (position * (1 - position))
+    return np.sqrt(np.diag(likelihoods.covariance(likelihoods.information(problem, u), m)))
 
 
 @cache
 def _ou_sd() -> np.ndarray:
-    """Compute what one Ornstein-Uhlenbeck series leaves, in u: the inverse root of the Fisher information.
-
-    The density is a product of normal transitions; the score is differentiated, its covariance averaged over 200,000
-    series.
-    """
+    """Compute what one Ornstein-Uhlenbeck series leaves, in u, from the scores of 200,000 series."""
     problem = _ornstein_uhlenbeck()
-    simulate, space, truth = problem.simulate, problem.space, problem.theta_true
-
-    def log_density(u: Array, x: Array) -> Array:
-        rate, mean, sigma = space.constrain(u)
-        a, v = jnp.exp(-rate * 0.1), sigma**2 / (2 * rate)
-        ends = (x[0] - mean) ** 2 / v + jnp.log(v)
-        moves = (x[1:] - mean - a * (x[:-1] - mean)) ** 2 / (v * (1 - a * a)) + jnp.log(v * (1 - a * a))
-        return -0.5 * (ends + moves.sum())
-
-    u = space.unconstrain(jnp.asarray(truth, jnp.float32))
-    x = jax.jit(simulate)(jax.random.key(2**22), jnp.tile(jnp.asarray(truth, jnp.float32), (200_000, 1)))
-    score = np.asarray(jax.jit(jax.vmap(jax.grad(log_density), (None, 0)))(u, x), float)
-    return np.sqrt(np.diag(np.linalg.inv(score.T @ score / len(score))))
+    u = likelihoods.unconstrain(problem.space, problem.theta_true)
+    return np.sqrt(np.diag(np.linalg.inv(likelihoods.by_simulation(problem, u, 200_000))))
 
 
 # Means, spreads and correlation of (mu, log sigma), and of (mu, sigma)
@@ -233,7 +214,7 @@ def ablation_row(name: str, seed: int) -> dict[str, Any]:
     """Fit with the adversary alone, with learned scores alone from the wide start, and with one after the other."""
     task, way, budget = name.split("/")
     problem = _task(task)
-    _, theta = foundation.truth(problem, seed) if task != "linear5" else (None, problem.theta_true)
+    _, theta = tasks.truth(problem, seed) if task != "linear5" else (None, problem.theta_true)
     x_obs = _observe(problem.simulate, theta, seed)
     u = np.asarray(problem.space.unconstrain(jnp.asarray(theta)), float)
     fitted = _ways(problem, x_obs, int(budget), way, seed)
@@ -249,9 +230,7 @@ def _ways(problem: simulators.Problem, x_obs: np.ndarray, budget: int, way: str,
             problem.simulate, x_obs, problem.space, seed=seed, budget=budget, refine=way == "both", progress=False
         )
         return np.asarray(result.proposal.loc, float)
-    draws = Draws(_jitted(problem.simulate), problem.space, jax.random.key(seed), 16, x_obs.shape[1:])
-    d = problem.space.dim
-    found = fisher.point(draws, fisher.Observed(x_obs), np.zeros(d), 1.5 * np.eye(d), budget, seed)
+    found, _ = scores_alone(problem.simulate, x_obs, problem.space, budget, seed)
     return found.loc if found.moved <= fisher.STILL else None
 
 

@@ -42,7 +42,9 @@ def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     assert all(np.isfinite(result.theta).all() for result in results)
 
 
-@pytest.mark.parametrize("command", ["avo list", "avo simulate", "avo fit", "avo check", "avo compare", "avo bench", "avo info"])
+@pytest.mark.parametrize(
+    "command", ["avo list", "avo simulate", "avo fit", "avo check", "avo compare", "avo bench", "avo info"]
+)
 def test_commands_named_exist(command):
     from typer.testing import CliRunner
 

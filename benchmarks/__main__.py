@@ -1,0 +1,7 @@
+"""`python -m avo.benchmarks` is `avo bench`."""
+
+import sys
+
+from avo.cli import app
+
+app(["bench", *sys.argv[1:]], prog_name="avo")

@@ -1,0 +1,162 @@
+"""`avo bench`: read its words, run the suite, write its report into a folder.
+
+OUT holds cells.jsonl (a line per finished cell), machine.json, and after a run or a report
+
+    table.md    the tables and claims
+    table.csv   a line per task, method and budget
+    curves.png  error over the floor against calls
+    heat-B.png  all tasks by all methods at B calls
+"""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from avo import files
+from avo.benchmarks import cells, pictures, suite, tables
+from avo.benchmarks.methods import METHODS
+from avo.benchmarks.tasks import BUDGETS, SIX, TASKS
+
+RIVAL_BUDGETS = (10_000, 100_000)
+# three minutes on two cores
+QUICK = {"tasks": ("poisson", "linear5", "epem"), "methods": ("mle", "avo", "avo-alone", "cma", "de", "moments")}
+QUICK_BUDGETS, QUICK_SEEDS = (10_000,), 3
+START, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def names(text: str | None, known: Sequence[str], option: str) -> tuple[str, ...]:
+    """Read names between commas; None: all.
+
+    Raises:
+        ValueError: if one is unknown, or none is given.
+    """
+    if text is None:
+        return tuple(known)
+    found = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    for word in found:
+        if word not in known:
+            near = get_close_matches(word, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{option} must name {', '.join(known)}; got {word!r}.{hint}")
+    if not found:
+        raise ValueError(f"{option} must name at least one of {', '.join(known)}; got {text!r}.")
+    return found
+
+
+def seeds_of(text: str) -> tuple[int, ...]:
+    """Read `10` as 0 .. 9 and `5:10` as 5 .. 9.
+
+    Raises:
+        ValueError: if it is neither, or holds no seed.
+
+    Example:
+        >>> seeds_of("3"), seeds_of("5:7")
+        ((0, 1, 2), (5, 6))
+    """
+    match = re.fullmatch(r"(?:(\d+):)?(\d+)", text.strip())
+    found = tuple(range(int(match[1] or 0), int(match[2]))) if match else ()
+    if not found:
+        raise ValueError(f"--seeds must be a number above 0, or FIRST:END with FIRST below END; got {text!r}.")
+    return found
+
+
+def budgets_of(text: str | None, default: Sequence[int] = BUDGETS) -> tuple[int, ...]:
+    """Read numbers of calls between commas, `1e4,100000`; None: the default.
+
+    Raises:
+        ValueError: if one is no whole number above zero.
+
+    Example:
+        >>> budgets_of("1e4, 100000")
+        (10000, 100000)
+    """
+    if text is None:
+        return tuple(default)
+    try:
+        values = [float(word) for word in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or not all(0 < value < 1e12 and value == int(value) for value in values):
+        raise ValueError(f"--budget must be whole numbers of calls above 0, e.g. 1e4,1e5; got {text!r}.")
+    return tuple(dict.fromkeys(int(value) for value in values))
+
+
+def studies(
+    tasks: str | None, methods: str | None, budget: str | None, quick: bool
+) -> list[tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]]:
+    """Choose (tasks, methods, budgets) to run, one after the other.
+
+    Where nothing else is said avo runs on all tasks and budgets, and the rivals on six tasks with 10^4 and 10^5 calls.
+    """
+    chosen = names(tasks, tuple(TASKS), "--tasks"), names(methods, tuple(METHODS), "--methods")
+    calls = budgets_of(budget)
+    if quick:
+        return [(
+            chosen[0] if tasks else QUICK["tasks"], chosen[1] if methods else QUICK["methods"],
+            calls if budget else QUICK_BUDGETS,
+        )]  # fmt: skip
+    if methods:
+        return [(*chosen, calls)]
+    own = tuple(name for name in chosen[1] if not METHODS[name].rival)
+    rivals = tuple(name for name in chosen[1] if METHODS[name].rival)
+    six = chosen[0] if tasks else SIX
+    return [(chosen[0], own, calls), (six, rivals, calls if budget else RIVAL_BUDGETS)]
+
+
+def run(
+    out: Path, tasks: str | None, methods: str | None, seeds: str, budget: str | None, jobs: int, limit: float,
+    quick: bool, progress: bool,
+) -> str:  # fmt: skip
+    """Run what is missing, and report: the words of `avo bench`.
+
+    Raises:
+        ValueError: if a word is wrong; says what is expected.
+        FileExistsError: if OUT is a file.
+    """
+    chosen = studies(tasks, methods, budget, quick)
+    each = seeds_of(str(QUICK_SEEDS) if quick and seeds == "10" else seeds)
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out: {out} is a file; choose a folder.")
+    suite.run(out, [group for study in chosen for group in suite.plan(*study, each)], jobs, limit, progress)
+    return report(out)
+
+
+def report(out: Path, readme: Path | None = None) -> str:
+    """Write the report of the finished cells into their folder, and return its text.
+
+    Raises:
+        FileNotFoundError: if the folder holds no cells.
+        ValueError: if `readme` has no section to replace.
+    """
+    rows = [row for row in cells.read(out / suite.CELLS) if row["study"] == suite.STUDY]
+    if not rows:
+        raise FileNotFoundError(f"{out} holds no finished cells ({suite.CELLS}); run avo bench --out {out} first.")
+    text = tables.markdown(rows)
+    machine = files.read_json(out / suite.MACHINE) if (out / suite.MACHINE).exists() else {}
+    text += "\n\n" + _machine(machine) if machine else ""
+    files.write(out / "table.md", (text + "\n").encode())
+    files.write(out / "table.csv", tables.comma_separated(rows).encode())
+    budgets = sorted({row["budget"] for row in rows if row.get("budget")})
+    if budgets:
+        pictures.curves(rows).savefig(out / "curves.png", dpi=110)
+    for calls in budgets:
+        pictures.heat_map(rows, calls).savefig(out / f"heat-{calls}.png", dpi=110)
+    if readme is not None:
+        _replace(readme, text)
+    return text
+
+
+def _machine(words: dict[str, Any]) -> str:
+    return "Machine and versions: " + ", ".join(f"{name} {value}" for name, value in words.items()) + "."
+
+
+def _replace(readme: Path, text: str) -> None:
+    """Write the section between the marks anew."""
+    old = readme.read_text()
+    before, start, rest = old.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise ValueError(f"--readme: {readme} must hold the lines {START} and {END}; the results go between them.")
+    files.write(readme, f"{before}{START}\n\n{text}\n\n{END}{after}".encode())

@@ -1,0 +1,153 @@
+"""Rivals that search for the theta whose simulations look most like the observations.
+
+All work on positions in the unit cube and see the task's `summary` of each observation, scaled by the observed median
+and quartiles. CMA-ES and differential evolution minimise the sliced Wasserstein distance of order 2 between a simulated
+set and the observations,
+
+    SW^2 = mean over 50 fixed directions of the squared distance of quantiles along each,
+
+with sets smaller than m where the budget is small: `draws` says how small. Simulated moments minimise
+
+    (s(theta) - s_obs)^T W (s(theta) - s_obs),    W the inverse covariance of s_obs,
+
+s the means, spreads and quantiles of the summaries: the best of random thetas, then Gauss-Newton with random numbers in
+common. Its errors are those of the method (McFadden, Econometrica 57, 1989): (A^T W A)^-1 (1 + m / M).
+"""
+
+# pyright: reportMissingImports=false
+# cma is optional.
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+from scipy import optimize, stats
+
+from avo.benchmarks.methods import Answer, Simulator, Spent, stderr_at, theta_at
+from avo.space import Space
+
+DIRECTIONS = 50
+EVALUATIONS = 200  # of the distance, at least; more where a set of m allows it
+LEAST = 32  # draws of a set
+ROUNDS = 6  # of Gauss-Newton, at most
+DIFFERENCE = 0.01  # of positions, to 0.02
+
+
+class Scaled:
+    """Summaries in units of the observed ones: median 0, quartiles at -0.674 and 0.674."""
+
+    def __init__(self, observed: Float[np.ndarray, "m k"]) -> None:
+        low, self.shift, high = np.percentile(observed, [25, 50, 75], axis=0)
+        spread = (high - low) / 1.349
+        self.scale = np.where(spread > 0, spread, np.maximum(observed.std(0), 1e-12))
+
+    def __call__(self, z: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+        return np.nan_to_num((z - self.shift) / self.scale, nan=1e3, posinf=1e3, neginf=-1e3)
+
+
+def distance(observed: Float[np.ndarray, "m k"], seed: int) -> Callable[[np.ndarray], float]:
+    """Make the sliced Wasserstein distance of a set from the observed one, with fixed directions."""
+    import ot
+
+    rng, k = np.random.default_rng(seed), observed.shape[1]
+    directions = rng.normal(size=(k, DIRECTIONS)) if k > 1 else np.ones((1, 1))
+    directions = directions / np.linalg.norm(directions, axis=0)
+    return lambda z: np.asarray(ot.sliced_wasserstein_distance(z, observed, projections=directions, p=2)).item()
+
+
+def draws(budget: int, m: int, evaluations: int = EVALUATIONS) -> int:
+    """Choose the size of simulated sets: up to m, as many evaluations as are needed at least."""
+    return int(np.clip(budget // evaluations, min(LEAST, m), m))
+
+
+def _objective(
+    simulate: Simulator, x_obs: np.ndarray, rows: int, seed: int, stream: int | None
+) -> Callable[[np.ndarray], float]:
+    observed = simulate.summary(x_obs)
+    scaled = Scaled(observed)
+    far = distance(scaled(observed), seed)
+    return lambda position: far(scaled(simulate.at(position, rows, stream)))
+
+
+def cma_es(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
+    """Minimise by CMA-ES with fresh random numbers; the answer is the mean of its distribution."""
+    import cma
+
+    d, rows = space.dim, draws(budget, len(x_obs))
+    loss = _objective(simulate, x_obs, rows, seed, None)
+    # CMA-ES takes no single variable: a second, unused one goes along
+    options = {"bounds": [0, 1], "seed": seed + 1, "verbose": -9, "maxfevals": budget // rows, "tolflatfitness": 50}
+    search = cma.CMAEvolutionStrategy(max(d, 2) * [0.5], 0.25, options)
+    while simulate.left >= rows * search.popsize:
+        points = search.ask()
+        search.tell(points, [loss(np.array(p[:d])) for p in points])
+        simulate.note(theta_at(space, search.result.xfavorite[:d]))
+    assert simulate.best is not None
+    return simulate.best
+
+
+def evolution(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
+    """Minimise by differential evolution with random numbers in common, without which its best is a lucky one."""
+    d, rows = space.dim, draws(budget, len(x_obs))
+    loss = _objective(simulate, x_obs, rows, seed, 0)
+    best = [np.inf]
+
+    def watched(position: np.ndarray) -> float:
+        value = loss(position)
+        if value < best[0]:
+            best[0] = value
+            simulate.note(theta_at(space, position))
+        return value
+
+    try:
+        optimize.differential_evolution(
+            watched, d * [(0.0, 1.0)], popsize=10, maxiter=10**6, tol=0.0, polish=False, rng=seed, init="sobol"
+        )
+    except Spent:
+        pass
+    assert simulate.best is not None
+    return simulate.best
+
+
+def statistics(z: Float[np.ndarray, "... n k"]) -> Float[np.ndarray, "... q"]:
+    """Describe sets of summaries: means and log spreads of each column, and its octiles where columns are few."""
+    spread = np.log(np.maximum(z.std(-2), 1e-6))
+    parts = [z.mean(-2), spread]
+    if z.shape[-1] <= 4:
+        octiles = np.quantile(z, np.arange(1, 8) / 8, axis=-2)
+        parts += list(octiles)
+    return np.concatenate(parts, -1)
+
+
+def moments(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
+    """Match simulated moments: the best of random positions, then Gauss-Newton from there."""
+    d, m, rng = space.dim, len(x_obs), np.random.default_rng(seed)
+    observed = simulate.summary(x_obs)
+    scaled = Scaled(observed)
+    z = scaled(observed)
+    s_obs = statistics(z)
+    again = np.stack([statistics(z[rng.integers(m, size=m)]) for _ in range(max(200, 4 * len(s_obs)))])
+    V = np.cov(again.T) + 1e-4 * np.diag(again.var(0)) + 1e-12 * np.eye(len(s_obs))
+    root = np.linalg.cholesky(np.linalg.inv(V)).T
+
+    def residual(position: np.ndarray, rows: int, stream: int) -> np.ndarray:
+        return root @ (statistics(scaled(simulate.at(position, rows, stream))) - s_obs)
+
+    few = int(np.clip(budget // 500, 16, m))
+    starts = stats.qmc.Sobol(d, rng=seed).random(max(budget // 4 // few, 8))
+    place = min(starts, key=lambda p: float(np.sum(residual(p, few, 0) ** 2)))
+    simulate.note(theta_at(space, place))
+    for share in (0.1, 0.2, 1.0):  # of what is left: near, nearer, and as precise as it gets
+        rows = int(share * simulate.left / (ROUNDS * (d + 1)))
+        if rows < few:
+            continue
+        # Shifted by 1, since steps of the differences are relative
+        found = optimize.least_squares(
+            lambda q, n=rows: residual(q - 1, n, 1), np.clip(place, 0.01, 0.99) + 1, bounds=(1, 2),
+            diff_step=DIFFERENCE, max_nfev=ROUNDS,
+        )  # fmt: skip
+        place = found.x - 1
+        spread = np.linalg.pinv(found.jac.T @ found.jac, hermitian=True) * (1 + m / rows)
+        simulate.note(theta_at(space, place), stderr_at(space, place, np.sqrt(np.diag(spread))))
+    assert simulate.best is not None
+    return simulate.best

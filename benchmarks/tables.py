@@ -1,0 +1,267 @@
+"""What the suite found: one line per task, method and budget, and what is claimed of avo beside its rivals.
+
+Errors are over the floor (tasks.py); the limit beside them is sqrt(1 + m / calls). A fit without an answer counts as an
+infinite error and as no success. Brackets hold 95 % bootstrap intervals over seeds. A line is **red** where the median
+error exceeds 3 limits or fewer than 90 % of the fits succeed: the method does not do the task with so many calls.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from avo.benchmarks.methods import METHODS
+from avo.benchmarks.suite import ABSENT, STUDY
+from avo.benchmarks.tasks import BUDGETS, OBSERVATIONS, SIX, TASKS
+
+RED_OVER, RED_SUCCESS = 3.0, 0.9
+RESAMPLES = 2000
+NEAR = 2.0  # floors, "near the floor"
+CLAIM_BUDGETS = (10_000, 100_000)
+AVO, REFERENCE = "avo", "mle"
+UPPER = 95.0  # percentile of the one-sided limit
+
+
+def bootstrap(
+    values: Float[np.ndarray, "n *k"],
+    statistic: Callable[..., np.ndarray],
+    percentiles: Sequence[float],
+    seed: int = 0,
+) -> np.ndarray:
+    """Compute percentiles of a statistic(resampled, axis=1) over resampled rows.
+
+    Example:
+        >>> values = np.random.default_rng(1).normal(3.0, 2.0, size=400)
+        >>> low, high = bootstrap(values, np.mean, (2.5, 97.5))
+        >>> round(float(high - low), 1)  # 2 x 1.96 x 2 / sqrt(400)
+        0.4
+    """
+    rng = np.random.default_rng(seed)
+    found = statistic(values[rng.integers(len(values), size=(RESAMPLES, len(values)))], axis=1)
+    return np.percentile(found, percentiles, method="nearest")  # no interpolation between what may be infinite
+
+
+class Line(NamedTuple):
+    """One task, method and budget over its seeds; None where the method gives no such thing."""
+
+    task: str
+    method: str
+    budget: int
+    seeds: int
+    failed: int
+    over: float
+    over_low: float
+    over_high: float
+    worst: float
+    success: float
+    success_low: float
+    success_high: float
+    covered: float | None
+    width: float | None
+    calls: float | None
+    cpu: float | None
+    peak_mb: float | None
+    limit: float
+    red: bool
+
+
+def over(rows: Sequence[dict[str, Any]]) -> Float[np.ndarray, " n"]:
+    """Take the errors over the floor, infinite where there is no answer."""
+    return np.array([row.get("over", np.inf) for row in rows], float)
+
+
+def _median(rows: Sequence[dict[str, Any]], name: str) -> float | None:
+    known = [row[name] for row in rows if row.get(name) is not None]
+    return float(np.median(known)) if known else None
+
+
+def line(rows: Sequence[dict[str, Any]]) -> Line:
+    """Summarise the cells of one task, method and budget."""
+    first, errors = rows[0], over(rows)
+    success = np.array([row.get("success", False) for row in rows], float)
+    median = float(np.median(errors))
+    low, high = bootstrap(errors, np.median, (2.5, 97.5))
+    success_low, success_high = bootstrap(success, np.mean, (2.5, 97.5))
+    covered = [c for row in rows for c in row.get("covered", ())]
+    widths = [w for row in rows for w in row.get("width", ())]
+    peak = [row["peak_mb"] for row in rows if row.get("peak_mb") is not None]
+    limit = float(np.sqrt(1 + OBSERVATIONS / first["budget"])) if first["budget"] else 1.0
+    return Line(
+        first["task"], first["method"], first["budget"], len(rows), int(np.isinf(errors).sum()), median,
+        float(low), float(high), float(errors.max()), float(success.mean()), float(success_low), float(success_high),
+        float(np.mean(covered)) if covered else None, float(np.median(widths)) if widths else None,
+        _median(rows, "calls"), _median(rows, "cpu"), max(peak) if peak else None, limit,
+        bool(median > RED_OVER * limit or success.mean() < RED_SUCCESS),
+    )  # fmt: skip
+
+
+def grouped(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str, int], list[dict[str, Any]]]:
+    """Group the suite's cells by task, method and budget, in the order of the suite, each by seed."""
+    found: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["study"] == STUDY and row.get("task") in TASKS and row["method"] in METHODS:
+            found.setdefault((row["task"], row["method"], row["budget"]), []).append(row)
+    order = {name: i for names in (TASKS, METHODS) for i, name in enumerate(names)}
+    keys = sorted(found, key=lambda k: (k[2], order[k[0]], order[k[1]]))
+    return {key: sorted(found[key], key=lambda row: row["seed"]) for key in keys}
+
+
+def lines(rows: Sequence[dict[str, Any]]) -> list[Line]:
+    """Summarise all cells of the suite."""
+    return [line(group) for group in grouped(rows).values()]
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+class Race(NamedTuple):
+    """avo beside its best rival: ratio of the median errors, and its upper 95 % limit over the seeds of both."""
+
+    task: str
+    budget: int
+    rival: str
+    ratio: float
+    upper: float
+
+
+def race(rows: Sequence[dict[str, Any]], task: str, budget: int) -> Race | None:
+    """Compare avo with the rival of the least median error, on seeds that both have; None where there is none."""
+    groups = grouped(rows)
+    own = {row["seed"]: row for row in groups.get((task, AVO, budget), [])}
+    best: Race | None = None
+    least = np.inf
+    for name, method in METHODS.items():
+        other = {row["seed"]: row for row in groups.get((task, name, budget), [])}
+        seeds = sorted(own.keys() & other.keys())
+        if not method.rival or not seeds:
+            continue
+        pairs = np.stack([over([own[s] for s in seeds]), over([other[s] for s in seeds])], 1)
+        theirs = np.median(pairs[:, 1])
+        if theirs < least:
+            least = theirs
+            upper = bootstrap(pairs, _ratio, (UPPER,))[0]
+            best = Race(task, budget, name, float(_ratio(pairs, 0)), float(upper))
+    return best
+
+
+def _ratio(pairs: np.ndarray, axis: int) -> np.ndarray:
+    """Divide medians; infinite where ours is, whatever theirs."""
+    ours, theirs = np.moveaxis(np.median(pairs, axis), -1, 0)
+    return np.where(np.isfinite(ours), ours / np.where(np.isfinite(ours), theirs, 1.0), np.inf)
+
+
+def calls_to(rows: Sequence[dict[str, Any]], task: str, method: str, times: float = NEAR) -> int | None:
+    """Find the least budget at which the median error is at most so many floors."""
+    groups = grouped(rows)
+    for (t, name, budget), group in groups.items():
+        if (t, name) == (task, method) and np.median(over(group)) <= times:
+            return budget
+    return None
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def _number(value: float | None, form: str = ".2f") -> str:
+    if value is None:
+        return "-"
+    return "none" if np.isinf(value) else f"{value:{form}}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f}"
+
+
+def _row(s: Line) -> str:
+    star = "" if s.task not in _REPLACED else "\\*"
+    return (
+        f"| {s.task}{star} | {s.method} | {s.seeds} | {_number(s.over)} [{_number(s.over_low)}, "
+        f"{_number(s.over_high)}] | {_number(s.limit)} | {_number(s.worst)} | {_percent(s.success)} "
+        f"[{_percent(s.success_low)}, {_percent(s.success_high)}] | {_percent(s.covered)} | {_number(s.width)} "
+        f"| {_number(s.calls, ',.0f')} | {_number(s.cpu, '.1f')} | {_number(s.peak_mb, '.0f')} "
+        f"| {'**red**' if s.red else 'ok'} |"
+    )
+
+
+_REPLACED = ("mg1", "detector")  # no density: the floor is that of weighted features
+_HEAD = (
+    "| task | method | seeds | error over floor: median [95 %] | limit | worst | success, % [95 %] "
+    "| covered by 90 %, % | width over floor's | calls | CPU s | peak MB | |"
+)
+
+
+def markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """Render the finished cells: one table per budget, the claims, what failed, and what is not installed."""
+    parts = []
+    found = lines(rows)
+    for budget in sorted({s.budget for s in found}):
+        title = f"{budget:,} calls" if budget else "No calls: the maximum likelihood on the same observations"
+        table = [_HEAD, "|---" * 13 + "|", *(_row(s) for s in found if s.budget == budget)]
+        parts.append(f"### {title}\n\n" + "\n".join(table))
+    if not found:
+        return "No finished cells."
+    if any(s.task in _REPLACED for s in found):
+        parts.append("\\* no likelihood: the floor is the spread of the best weighted features, and no bound.")
+    parts += filter(None, [_claims(rows), _failures(rows), _absent(rows)])
+    return "\n\n".join(parts)
+
+
+def _claims(rows: Sequence[dict[str, Any]]) -> str:
+    races = [r for task in SIX for budget in CLAIM_BUDGETS if (r := race(rows, task, budget))]
+    text = []
+    if races:
+        text += ["### avo beside its best rival", "", "| task | calls | best rival | error ratio | upper 95 % | |",
+                 "|---|---|---|---|---|---|"]  # fmt: skip
+        text += [
+            f"| {r.task} | {r.budget:,} | {r.rival} | {_number(r.ratio)} | {_number(r.upper)} "
+            f"| {'ok' if r.upper <= 1.1 else '**above 1.1**'} |"
+            for r in races
+        ]
+        rivals = [name for name, method in METHODS.items() if method.rival]
+        text += ["", "| task | calls to twice the floor: avo | best rival |", "|---|---|---|"]
+        for task in SIX:
+            own = calls_to(rows, task, AVO)
+            best = min((b for name in rivals if (b := calls_to(rows, task, name))), default=None)
+            text.append(f"| {task} | {_number(own, ',')} | {_number(best, ',')} |")
+    tried = {t for (t, m, b) in grouped(rows) if (m, b) == (AVO, 100_000)}
+    if tried:
+        whole = [s.task for s in lines(rows) if (s.method, s.budget) == (AVO, 100_000) and s.success == 1.0]
+        text += ["", f"avo succeeds in all seeds on {len(whole)} of {len(tried)} tasks at 100,000 calls."]
+        if rest := sorted(tried - set(whole)):
+            text[-1] += f" Not on {', '.join(rest)}."
+    return "\n".join(text).strip()
+
+
+def _failures(rows: Sequence[dict[str, Any]]) -> str:
+    counts: dict[tuple[str, str, int, str], int] = {}
+    for key, group in grouped(rows).items():
+        for row in group:
+            if row["ended"] == "failed":
+                counts[(*key, row["why"])] = counts.get((*key, row["why"]), 0) + 1
+    if not counts:
+        return ""
+    items = [f"- {t}, {m}, {b:,} calls, {n} of its cells: {why}" for (t, m, b, why), n in counts.items()]
+    return "### Fits without an answer\n\n" + "\n".join(items)
+
+
+def _absent(rows: Sequence[dict[str, Any]]) -> str:
+    run = {method for _, method, _ in grouped(rows)}
+    absent = {r["method"]: r["why"] for r in rows if r["study"] == STUDY and r["ended"] == ABSENT}
+    items = [f"- {name}: not installed, needs {why}" for name, why in absent.items() if name not in run]
+    items += [f"- {name}: not run" for name in METHODS if name not in run and name not in absent]
+    return "### Methods without cells\n\n" + "\n".join(items) if items else ""
+
+
+def comma_separated(rows: Sequence[dict[str, Any]]) -> str:
+    """Write the lines as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Line._fields)
+    writer.writerows([["" if v is None else v for v in s] for s in lines(rows)])
+    return text.getvalue()
+
+
+assert set(BUDGETS) >= set(CLAIM_BUDGETS)
