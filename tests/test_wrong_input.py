@@ -193,7 +193,7 @@ def test_unknown_simulator(refused):
         (("--range", "mu=1"), "--range mu must be 2 numbers, LOW,HIGH; got '1'."),
         (("--range", "mu=1,2"), "mu must lie inside (1.0, 2.0)"),
         (("--option", "pints=3"), "--option must be one of points, duration for brownian; got 'pints'."),
-        (("--option", "points=a"), "points must be a whole number; got a."),
+        (("--option", "points=a"), "points must be a whole number; got 'a'."),
         (("--resume",), "--resume needs --out"),
         (("--resume", "--out", "nowhere"), "--resume: there is no folder nowhere"),
         (("--key", "x"), "give it by --data"),
