@@ -14,7 +14,6 @@ A fit leaves in its folder
 """
 
 import ast
-import difflib
 import importlib.metadata
 import importlib.util
 import inspect
@@ -41,9 +40,11 @@ from avo import data, files
 from avo.host import HostSimulator, takes
 from avo.result import Result
 from avo.simulators import Problem
+from avo.simulators.problem import did_you_mean
 from avo.space import Interval, LogInterval, Space
 
 PACKAGES = ("avo", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy")
+WORDS = {"true": True, "yes": True, "false": False, "no": False, "none": None}  # whatever their case
 # Streams of random numbers besides those of the fit, which splits the seed's key
 OBSERVED, PREDICTED = 20_001, 20_002
 PICTURE_ROWS = {True: 200, False: 1000}  # draws for predictive.png, of a host simulator or not
@@ -119,11 +120,20 @@ Run = Annotated[Path, typer.Argument(help="Folder of a finished run of `avo fit`
 
 @app.command("list")
 def list_(
+    name: Annotated[str | None, typer.Argument(help="A simulator, to be described in full.")] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="Only simulators with this tag, e.g. series; repeatable: with all of them.")
     ] = None,
 ) -> None:
-    """List the simulators: shape of x, parameters with units, what x is, and tags."""
+    """List the simulators: shape of x, parameters with units, what x is, and tags.
+
+    `avo list NAME` describes one in full: its equations and source, what is identified, limits, options, parameters.
+    """
+    if name is not None:
+        if tag:
+            raise ValueError("--tag chooses among all simulators; leave it out with a name.")
+        typer.echo(avo.simulators.about(name))
+        return
     names = avo.simulators.find(*tag or ())
     typer.echo(avo.gallery.table(names) if names else f"no simulator has all of {', '.join(tag or ())}")
 
@@ -133,6 +143,8 @@ def gallery(
     out: Annotated[Path, typer.Option(help="Folder for gallery.md and gallery/NAME.png; they are replaced.")],
 ) -> None:
     """Draw every simulator at its default truth, on one page of Markdown."""
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out: {out} is a file; choose a folder.")
     page, *pictures = avo.gallery.write(out)
     typer.echo(f"{page}: {len(pictures)} simulators")
 
@@ -246,6 +258,7 @@ def fit(
         observed = _observations(source.problem, truth, n, seed)
     else:
         observed = _suited(observed, source, str(data_))
+        _warn_of_other_names(data_, source)
     result = avo.fit(
         source.simulate, observed, source.space, target=target, budget=budget, seed=seed, refine=refine, out=out,
         resume=resume, progress=not quiet,
@@ -269,14 +282,15 @@ def _pairs(words: list[str] | None, option: str) -> dict[str, str]:
         name, equals, value = word.partition("=")
         if not (name and equals and value):
             raise ValueError(f"{option} must look like {option} name=value; got {word!r}.")
+        if name.strip() in pairs:
+            raise ValueError(f"{option} must give {name.strip()} once; got {pairs[name.strip()]} and {value.strip()}.")
         pairs[name.strip()] = value.strip()
     return pairs
 
 
 def _known(name: str, names: tuple[str, ...], option: str) -> int:
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, names)
         raise ValueError(f"{option} must name a parameter of {', '.join(names)}; got {name!r}.{hint}")
     return names.index(name)
 
@@ -292,11 +306,18 @@ def _numbers(text: str, size: int, option: str) -> list[float]:
 
 
 def _literal(text: str) -> object:
-    """Read a Python value; words stay words, and words between commas are a tuple."""
+    """Read a Python value, true, false, yes, no, inf or nan; other words stay words, several between commas a tuple."""
+    text = text.strip()
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        return tuple(text.split(",")) if "," in text else text
+        pass
+    try:
+        return float(text)  # inf, nan and the like
+    except ValueError:
+        return tuple(map(_literal, text.split(","))) if "," in text else text
 
 
 def _columns(text: str | None) -> data.Columns | None:
@@ -507,17 +528,18 @@ def _source(simulator: str, option: list[str] | None, observed: np.ndarray | Non
 
 def _problem(name: str, option: list[str] | None, **more: object) -> Problem:
     options = {key: _literal(value) for key, value in _pairs(option, "--option").items()}
-    if not options and not more:
-        return avo.simulators.get(name)
     known = inspect.signature(getattr(avo.simulators, name)).parameters if name in avo.simulators.names() else options
     for key in options:
         if key not in known:
             choice = f"be one of {', '.join(known)}" if known else "be left out"
-            raise ValueError(f"--option must {choice} for {name}; got {key!r}.")
-    try:
-        return avo.simulators.get(name, **more | options)
-    except TypeError as error:
-        raise ValueError(f"--option does not suit {name}: {', '.join(option or [])} ({error}).") from error
+            raise ValueError(f"--option must {choice} for {name}; got {key!r}.{did_you_mean(key, known)}")
+    problem = avo.simulators.get(name, **more | options)
+    if problem.inputs is not None:
+        raise ValueError(
+            f"{problem.inputs.option} needs inputs, {' and '.join(problem.inputs.names)} of each observation, "
+            "which the command cannot give; call avo.fit(..., inputs=) in Python."
+        )
+    return problem
 
 
 def _resized(problem: Problem, option: list[str] | None, points: int, steps: bool) -> Problem:
@@ -628,6 +650,21 @@ def _suited(x: np.ndarray, source: _Source, file: str) -> np.ndarray:
     raise ValueError(
         f"{source.name} makes {_size(shape)} per observation, {file} has {_size(x.shape[1:])} in a row; {advice}."
     )
+
+
+def _warn_of_other_names(file: Path | None, source: _Source) -> None:
+    """Warn of observations that `avo simulate` drew from another simulator: the file names its parameters."""
+    if file is None or file.suffix != ".npz":
+        return
+    with np.load(file, allow_pickle=False) as arrays:
+        names = [str(name) for name in arrays["names"].ravel()] if "names" in arrays.files else []
+    own = source.space.names
+    if not (set(names) <= set(own) or set(own) <= set(names)):
+        warnings.warn(
+            f"{file} was simulated with the parameters {', '.join(names)}; {source.name} has {', '.join(own)}. "
+            "Is it the simulator that you mean?",
+            stacklevel=2,
+        )
 
 
 def _x_shape(source: _Source) -> tuple[int, ...] | None:

@@ -170,6 +170,8 @@ def draws(
         >>> axes.get_xlabel(), axes.get_ylabel()
         ('place, column 0 (m)', 'place, column 1 (m)')
     """
+    if hasattr(x, "simulate"):
+        raise ValueError(f"x must be simulations, such as problem.simulate(key, theta); got a {type(x).__name__}.")
     x = np.asarray(x, dtype=float)
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"x must hold at least one observation along its first axis; got shape {x.shape}.")

@@ -142,8 +142,13 @@ def check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndarr
     dtype = jnp.result_type(float)
     rows = [jax.ShapeDtypeStruct((n, space.dim), dtype)]
     rows += [] if inputs is None else [jax.ShapeDtypeStruct((n, *inputs.shape[1:]), dtype)]
+    from avo.simulators.problem import ArgumentError
+
     try:
         shape = jax.eval_shape(compiled, jax.random.key(0), *rows)
+    except ArgumentError as error:  # of a simulator of the library, or by its means
+        given = f"theta of space ({', '.join(space.names)}){'' if inputs is None else ' and inputs'}"
+        raise ValueError(f"simulate does not suit {given}: {error}") from error
     except (jax.errors.JAXTypeError, jax.errors.JAXIndexError, jax.errors.UnexpectedTracerError) as error:
         raise ValueError(
             "simulate is not written in JAX. Wrap a NumPy function fn(rng, theta) -> x of one theta by "

@@ -1,13 +1,15 @@
 """Ready-made simulators: one system per file, each a factory that returns a `Problem`.
 
 `names()` lists the registry, `find("series", "discrete")` those that have all these tags, `get(name, **options)` builds
-a problem by name; its `summary` describes it in a line. Each problem has one tag for the form of x, `scalar`, `vector`,
-`series` or `image`, and others for what it is about; `TAGS` explains those that do not explain themselves.
+a problem by name; its `summary` describes it in a line, `about(name)` in full: equations, source, what is identified,
+limits, options, parameters. Each problem has one tag for the form of x, `scalar`, `vector`,
+`series` or `image`, and others for what it is about; `TAGS` explains them.
 `sde` and `sde_from_numpy` make simulators of your own stochastic differential equations.
 """
 
+import inspect
+import textwrap
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import cache
 
 from avo.simulators.bernoulli_glm import bernoulli_glm
@@ -35,7 +37,7 @@ from avo.simulators.pendulum import pendulum
 from avo.simulators.pendulum_driven import pendulum_driven
 from avo.simulators.pendulum_stochastic import pendulum_stochastic
 from avo.simulators.poisson import poisson
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Inputs, Problem, did_you_mean, vectorize
 from avo.simulators.ricker import ricker
 from avo.simulators.sde import sde, sde_from_numpy
 from avo.simulators.sir import sir
@@ -44,11 +46,11 @@ from avo.simulators.slcp_distractors import slcp_distractors
 from avo.simulators.two_moons import two_moons
 
 __all__ = [
-    "TAGS", "Axis", "Problem", "bernoulli_glm", "brownian", "cir", "detector", "ecg", "ecg_factors", "ecgsyn", "epem",
-    "epem2", "find", "g_and_k", "gaussian_linear", "gaussian_linear_uniform", "gaussian_mixture", "geometric_brownian",
-    "get", "hodgkin_huxley", "linear5", "lotka_volterra", "ma2", "merton", "mg1", "names", "ornstein_uhlenbeck",
-    "oscillator", "pendulum", "pendulum_driven", "pendulum_stochastic", "poisson", "ricker", "sde", "sde_from_numpy",
-    "sir", "slcp", "slcp_distractors", "tags", "two_moons", "vectorize",
+    "TAGS", "Axis", "Inputs", "Problem", "about", "bernoulli_glm", "brownian", "cir", "detector", "ecg", "ecg_factors",
+    "ecgsyn", "epem", "epem2", "find", "g_and_k", "gaussian_linear", "gaussian_linear_uniform", "gaussian_mixture",
+    "geometric_brownian", "get", "hodgkin_huxley", "linear5", "lotka_volterra", "ma2", "merton", "mg1", "names",
+    "ornstein_uhlenbeck", "oscillator", "pendulum", "pendulum_driven", "pendulum_stochastic", "poisson", "ricker",
+    "sde", "sde_from_numpy", "sir", "slcp", "slcp_distractors", "tags", "two_moons", "vectorize",
 ]  # fmt: skip
 
 _FACTORIES: dict[str, Callable[..., Problem]] = {
@@ -86,7 +88,7 @@ _FACTORIES: dict[str, Callable[..., Problem]] = {
 }
 
 
-TAGS = {
+TAGS = {  # form of x, then what a task is good for, then its field
     "scalar": "one number per observation",
     "vector": "numbers in no particular order",
     "series": "numbers in the order of time or place, one or several channels",
@@ -97,6 +99,15 @@ TAGS = {
     "published": "published with adversarial variational optimization",
     "benchmark": "a standard task of likelihood-free inference",
     "sbibm": "defined to the letter as in the benchmark sbibm",
+    "chaos": "neighbouring paths part exponentially, for some parameters",
+    "diffusion": "driven by white noise: a stochastic differential equation",
+    "jumps": "paths that jump",
+    "ecology": "populations of animals",
+    "epidemiology": "the spread of a disease",
+    "finance": "prices and rates",
+    "medicine": "electrocardiograms",
+    "neuroscience": "neurons and their spikes",
+    "physics": "mechanics and particles",
 }
 
 
@@ -106,7 +117,7 @@ def _tags(name: str) -> frozenset[str]:
 
 
 def tags() -> tuple[str, ...]:
-    """Tags of the registered simulators, in alphabetical order; `TAGS` says what some of them mean.
+    """Tags of the registered simulators, in alphabetical order; `TAGS` says what they mean.
 
     Example:
         >>> {"series", "image", "discrete"} <= set(tags())
@@ -153,7 +164,8 @@ def find(*wanted: str) -> tuple[str, ...]:
         True
     """
     if unknown := [tag for tag in wanted if tag not in tags()]:
-        raise ValueError(f"tag must be one of {', '.join(tags())}; got {', '.join(map(repr, unknown))}.")
+        hint = did_you_mean(unknown[0], tags())
+        raise ValueError(f"tag must be one of {', '.join(tags())}; got {', '.join(map(repr, unknown))}.{hint}")
     return tuple(name for name in sorted(_FACTORIES) if _tags(name).issuperset(wanted))
 
 
@@ -168,14 +180,57 @@ def get(name: str, **options: object) -> Problem:
         The `Problem`.
 
     Raises:
-        ValueError: if no simulator has this name; the message suggests the nearest.
+        ValueError: if no simulator has this name, or it has no such option; the message suggests the nearest.
 
     Example:
         >>> get("brownian", points=16).x_shape
         (16,)
     """
-    if name not in _FACTORIES:
-        near = get_close_matches(name, names(), n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"name must be a registered simulator; got {name!r}.{hint} Known: {', '.join(names())}.")
+    known = inspect.signature(_factory(name)).parameters
+    for option in options:
+        if option not in known:
+            choice = f"be one of {', '.join(known)}" if known else "be left out"
+            raise ValueError(f"options must {choice} for {name}; got {option!r}.{did_you_mean(option, known)}")
     return _FACTORIES[name](**options)
+
+
+def about(name: str) -> str:
+    """Describe a registered simulator in full: what `avo list NAME` prints.
+
+    Args:
+        name: one of `names()`.
+
+    Returns:
+        The text of its module (equations, what is identified, limits, source), then what its factory says: options with
+        their defaults, and the parameters with ranges, units and truth.
+
+    Raises:
+        ValueError: if no simulator has this name; the message suggests the nearest.
+
+    Example:
+        >>> print(about("poisson").splitlines()[0])
+        Counts at a constant rate, x ~ Poisson(rate): the first task published for adversarial variational optimization.
+        >>> print(about("poisson").splitlines()[-1])
+          rate  1 to 30, truth 7
+    """
+    factory, problem = _factory(name), get(name)
+    told = (inspect.getdoc(factory) or "").partition("\n\nRaises:")[0].partition("\n\nExample:")[0]
+    width = max(map(len, problem.space.names))
+    rows = []
+    for key, p, truth in zip(problem.space.names, problem.space, problem.theta_true, strict=True):
+        low, high = p.support
+        unit = f" {p.unit}" if p.unit else ""
+        rows.append(f"  {key:{width}}  {low:.4g} to {high:.4g}{unit}, truth {truth:.4g}")
+    options = [f"{option.name}={option.default!r}" for option in inspect.signature(factory).parameters.values()]
+    call = textwrap.fill(f"{name}({', '.join(options)})", 120, subsequent_indent="    ", break_on_hyphens=False)
+    return "\n".join([
+        inspect.getdoc(inspect.getmodule(factory)) or "", "", call, "", told, "",
+        "Parameters, with the default options", *rows,
+    ])  # fmt: skip
+
+
+def _factory(name: str) -> Callable[..., Problem]:
+    if not isinstance(name, str) or name not in _FACTORIES:
+        hint = did_you_mean(name, names(), cutoff=0.5)
+        raise ValueError(f"name must be a registered simulator; got {name!r}.{hint} Known: {', '.join(names())}.")
+    return _FACTORIES[name]

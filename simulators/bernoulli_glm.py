@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_word, nan_of_nan, vectorize
 from avo.space import Real, Space
 
 TIMES, LAGS = 100, 9
@@ -80,8 +80,7 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
         >>> bool(jnp.allclose(x, y @ design(), atol=1e-4))
         True
     """
-    if summary not in ("sufficient", "raw"):
-        raise ValueError(f'summary must be "sufficient" or "raw"; got {summary!r}.')
+    check_word("summary", summary, ("sufficient", "raw"))
     rows = design()
     sd = np.sqrt(np.diag(np.linalg.inv(prior_precision())))
     names = ["offset", *(f"lag{j}" for j in range(LAGS))]
@@ -93,7 +92,7 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
         return jax.nn.sigmoid(jnp.asarray(rows, dtype=float) @ jnp.asarray(theta, dtype=float))
 
     def draw(key: Array, theta: Float[Array, "10"]) -> Float[Array, "..."]:
-        return reduce(jax.random.bernoulli(key, chance(theta)).astype(theta.dtype))
+        return nan_of_nan(reduce(jax.random.bernoulli(key, chance(theta)).astype(theta.dtype)), theta)
 
     def mean(theta: Float[Array, "10"]) -> Float[Array, "..."]:
         return reduce(chance(theta))

@@ -26,15 +26,13 @@ Limits: the time steps are equal, and there is no measurement noise.
 Source: Cox, Ingersoll and Ross (Econometrica 53, 1985).
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from avo.simulators.ornstein_uhlenbeck import average
-from avo.simulators.problem import Axis, Problem, check_grid, vectorize
+from avo.simulators.problem import Axis, Problem, check_grid, check_positive, vectorize
 from avo.space import LogInterval, Space
 
 
@@ -59,8 +57,8 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         (1, 8)
     """
     check_grid(points, duration)
-    if start is not None and not (math.isfinite(start) and start > 0):
-        raise ValueError(f"start must be above zero, or None for the stationary law; got {start}.")
+    if start is not None:
+        check_positive("start", start, ", or None for the stationary law")
     dt = duration / points
     times = dt * np.arange(1, points + 1)
 

@@ -38,7 +38,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.epem import quantile
-from avo.simulators.problem import Axis, Problem, check_count, check_positive, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, check_finite, check_positive, nan_of_nan, vectorize
 from avo.space import Interval, Space
 
 _NODES = 6  # of Gauss-Legendre, per side of a pixel
@@ -97,6 +97,7 @@ def density(
 def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width: float = 0.3) -> Problem:
     """Images of two jets in a spherical detector with an unknown offset: counts of tracks per pixel.
 
+    An offset of radius or more would have the decay outside the sphere: hits are then NaN, and the image means nothing.
     The tracks of an image are at most `tracks` + 8 sqrt(`tracks`), rounded up; the rest of the Poisson law, 2e-12 of it
     at the default, is cut off.
 
@@ -120,9 +121,11 @@ def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width:
         >>> float(problem.mean(jnp.array([0.5, -0.3, 0.2])).sum().round(3))
         40.0
     """
+    check_finite("radius", radius)
+    check_finite("width", width)
     check_count("pixels", pixels)
-    if not (math.isfinite(radius) and radius > math.sqrt(3.0)):
-        raise ValueError(f"radius must be finite and above sqrt(3) cm, the largest offset; got {radius}.")
+    if not radius > math.sqrt(3.0):
+        raise ValueError(f"radius must be above sqrt(3) cm, the largest offset; got {radius}.")
     check_positive("tracks", tracks)
     if not _NARROWEST <= width <= _WIDEST:
         raise ValueError(f"width must lie between {_NARROWEST:g} and {_WIDEST:g} rad; got {width}.")
@@ -138,7 +141,7 @@ def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width:
         turn = jnp.arctan2(q[:, 1], q[:, 0]) / (2.0 * jnp.pi) + 0.5
         column = jnp.clip(jnp.floor(turn * pixels), 0, pixels - 1).astype(int)
         seen = (jnp.arange(most) < number).astype(theta.dtype)
-        return jnp.zeros((pixels, pixels)).at[row, column].add(seen)
+        return nan_of_nan(jnp.zeros((pixels, pixels)).at[row, column].add(seen), theta)
 
     def mean(theta: Float[Array, "3"]) -> Float[Array, "pixels pixels"]:
         f = density(jnp.asarray(nodes, dtype=float), theta, radius, kappa)

@@ -38,7 +38,17 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.ecg_noise import make_noise
-from avo.simulators.problem import Axis, Problem, choose, vectorize
+from avo.simulators.problem import (
+    Axis,
+    Problem,
+    check_flag,
+    check_mapping,
+    check_names,
+    check_pair,
+    check_word,
+    choose,
+    vectorize,
+)
 from avo.space import Interval, Parameter
 
 SEVEN = ("p_amp", "q_amp", "r_amp", "s_amp", "t_amp", "t_centre", "t_width")
@@ -180,7 +190,7 @@ def _ranges(waves: Sequence[str], infarction: bool) -> dict[str, tuple[Parameter
 
 
 def ecg(
-    free: Sequence[str] | None = None,
+    free: str | Sequence[str] | None = None,
     orders: Mapping[str, int] | None = None,
     q: Literal["single", "double"] = "single",
     snr: float = 20.0,
@@ -200,16 +210,16 @@ def ecg(
     q="double" q1_... and q2_... take the place of q_.... The noise is relative to the waves alone, without offset.
 
     Args:
-        free: names of the parameters to fit, in the order of theta's columns, e.g. `FIFTEEN`; None: `SEVEN`, the
-            amplitudes, t_centre and t_width, and with infarction st_amp. The others stay at their lead-II defaults,
-            offset, t2_amp and st_amp at 0.
+        free: names of the parameters to fit, in the order of theta's columns, e.g. `FIFTEEN` (from avo.simulators.ecg
+            import FIFTEEN); None: `SEVEN`, the amplitudes, t_centre and t_width, and with infarction st_amp. The others
+            stay at their lead-II defaults, offset, t2_amp and st_amp at 0.
         orders: wave -> order of the derivative 0, 1 or 2, e.g. {"t": 1}; where not named 1 for t2, 0 for the others.
         q: the Q wave as one Gaussian or two.
         snr: signal-to-noise ratio of each kind of noise, in dB; the truth if it is free.
         rate: sampling rate, in Hz.
         window: first time and end, in s after the R peak.
         values: name -> value in place of the default: fixed there, or the truth where the parameter is free.
-        ranges: name -> (low, high) in place of the default range, e.g. `WIDE`.
+        ranges: name -> (low, high) in place of the default range, e.g. `WIDE` (from avo.simulators.ecg import WIDE).
         infarction: an infarcted beat, in ranges that hold the normal one too: Q 0.35 mV deep and 44 ms broad (4
             widths), ST raised by 0.2 mV, T inverted. ST raised by 0.1 mV in two neighbouring leads other than V2 and V3
             counts as a sign of infarction (Fourth Universal Definition of Myocardial Infarction, 2018).
@@ -235,34 +245,35 @@ def ecg(
         >>> ecg(("t_amp", "st_amp", "wander_snr"), infarction=True, noise=("white", "wander")).theta_true.tolist()
         [-0.2, 0.2, 20.0]
     """
-    if q not in ("single", "double"):
-        raise ValueError(f'q must be "single" or "double"; got {q!r}.')
-    if not (math.isfinite(snr) and math.isfinite(rate) and rate > 0):
-        raise ValueError(f"snr must be finite and rate above zero; got snr={snr}, rate={rate}.")
-    points = round(rate * (window[1] - window[0]))
+    check_word("q", q, ("single", "double"))
+    check_flag("infarction", infarction)
+    added = make_noise(noise, snr, rate, mains)
+    first, end = check_pair("window", window, "(first, end), in s")
+    points = round(rate * (end - first))
     if points < 1:
         raise ValueError(f"window must be (first, end) in s and hold at least one sample; got {window} at {rate} Hz.")
     waves = ("p", "q1", "q2", "r", "s", "t", "t2") if q == "double" else ("p", "q", "r", "s", "t", "t2")
-    orders = dict(orders or {})
-    if not set(orders) <= set(waves) - {"q1", "q2"} or not set(orders.values()) <= {0, 1, 2}:
-        raise ValueError(f"orders must map waves of p, q (if single), r, s, t, t2 to 0, 1 or 2; got {orders}.")
-    added = make_noise(noise, snr, rate, mains)
+    orders = check_mapping("orders", orders, [wave for wave in waves if wave not in ("q1", "q2")], "0, 1 or 2")
+    for wave, order in orders.items():
+        if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or not 0 <= order <= 2:
+            raise ValueError(f"orders: {wave} must be 0, 1 or 2; got {order!r}.")
     known = _ranges(waves, infarction) | {"offset": (Interval(-0.1, 0.1, unit="mV"), 0.0)} | added.known
-    if not set(ranges or {}) <= set(known):
-        raise ValueError(f"ranges must name parameters out of {', '.join(known)}; got {ranges!r}.")
-    for name, (low, high) in (ranges or {}).items():
+    for name, pair in check_mapping("ranges", ranges, known, "(low, high)").items():
+        low, high = check_pair(f"ranges: {name}", pair, "(low, high)")
+        if low >= high:
+            raise ValueError(f"ranges: {name} must have low below high; got {pair!r}.")
         known[name] = Interval(low, high, unit=known[name][0].unit), known[name][1]
     if free is None:
         free = SEVEN if q == "single" else (SEVEN[0], "q1_amp", "q2_amp", *SEVEN[2:])
         free = (*free, "st_amp") if infarction else free
-    values = dict(values or {})
-    choice = choose(known, free, values)
-    if any(name.endswith("_width") and value <= 0 for name, value in values.items()):
-        raise ValueError(f"values of widths must be above zero; got {values}.")
+    choice, free, values = choose(known, free, values), check_names("free", free, known), dict(values or {})
+    for name, value in values.items():
+        if name.endswith("_width") and value <= 0:
+            raise ValueError(f"values: {name} must be above zero; got {value!r}.")
     asked = (*free, *values, *(_INFARCTION if infarction else ()))
     absent = tuple(part for part in ("t2_", "st_") if not any(name.startswith(part) for name in asked))
 
-    times = window[0] + np.arange(points) / rate
+    times = first + np.arange(points) / rate
 
     def parts(theta: Float[ArrayLike, "d"]) -> tuple[Array, dict[str, Any]]:
         named = {name: value for name, value in choice.named(theta).items() if not name.startswith(absent)}

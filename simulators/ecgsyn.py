@@ -65,7 +65,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.ecg_noise import make_noise
-from avo.simulators.problem import Axis, Problem, choose, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, check_pair, check_positive, choose, vectorize
 from avo.space import Interval, LogInterval, Parameter
 
 WAVES = ("p", "q", "r", "s", "t")
@@ -265,7 +265,7 @@ def _check(name: str, value: float) -> None:
 
 
 def ecgsyn(
-    free: Sequence[str] | None = None,
+    free: str | Sequence[str] | None = None,
     duration: float = 10.0,
     rate: float = 100.0,
     leads: Literal[1, 12] = 1,
@@ -284,11 +284,11 @@ def ecgsyn(
     in each recorded lead.
 
     Args:
-        free: names of the parameters to fit, in the order of theta's columns; None: `FREE`, the heart rate, its spread
-            and the heights. The others stay at the software's defaults.
+        free: names of the parameters to fit, in the order of theta's columns; None: `FREE` (from avo.simulators.ecgsyn
+            import FREE), the heart rate, its spread and the heights. The others stay at the software's defaults.
         duration: of a strip, in s. It begins anywhere in a beat.
         rate: sampling rate, in Hz.
-        leads: 1, or 12 in the order of `LEADS`.
+        leads: 1, or 12 in the order of `LEADS` (from avo.simulators.ecgsyn import LEADS).
         window: (first, end) in s after an R peak: one beat per observation instead of a strip.
         values: name -> value in place of the default: fixed there, or the truth where the parameter is free.
         noise: a kind or several out of "white", "wander", "mains", "muscle", or kind -> its own ratio in dB; () for
@@ -312,16 +312,16 @@ def ecgsyn(
         >>> ecgsyn(("r_a", "t_angle"), window=(-0.3, 0.5), rate=250.0).x_shape
         (200,)
     """
+    check_count("leads", leads)
     if leads not in (1, 12):
         raise ValueError(f"leads must be 1 or 12; got {leads!r}.")
-    if not (math.isfinite(snr) and math.isfinite(rate) and rate > 0):
-        raise ValueError(f"snr must be finite and rate above zero; got snr={snr}, rate={rate}.")
-    first, end = (0.0, duration) if window is None else window
+    extra = make_noise(noise, snr, rate, mains)
+    check_positive("duration", duration, ", in s")
+    first, end = (0.0, duration) if window is None else check_pair("window", window, "(first, end), in s")
     points = round(rate * (end - first))
     if points < 1:
         name, given = ("duration", duration) if window is None else ("window", window)
         raise ValueError(f"{name} must hold at least one sample; got {given} at {rate} Hz.")
-    extra = make_noise(noise, snr, rate, mains)
     choice = choose(PARAMETERS | extra.known, FREE if free is None else free, values)
     for name, value in dict(values or {}).items():
         _check(name, value)

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.bisection import bisect
-from avo.simulators.problem import Axis, Problem, check_count, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, check_flag, vectorize
 from avo.space import Interval, Space
 
 C = 0.8
@@ -133,6 +133,7 @@ def g_and_k(draws: int | None = None, summaries: bool = False) -> Problem:
     """
     if draws is not None:
         check_count("draws", draws, least=2)
+    check_flag("summaries", summaries)
     if summaries and draws is None:
         raise ValueError("summaries need draws, the size of a sample, e.g. draws=1000; got draws=None.")
 

@@ -40,7 +40,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.ode import runge_kutta
-from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.problem import Axis, Problem, check_finite, vectorize
 from avo.space import Interval, Space
 
 STEP = 0.025  # ms
@@ -177,6 +177,7 @@ def hodgkin_huxley(output: Literal["summary", "voltage"] = "summary", noise: flo
         >>> x.shape, round(float(x[0, 0]))  # five spikes
         ((1, 7), 5)
     """
+    check_finite("noise", noise)
     if output not in ("summary", "voltage"):
         raise ValueError(f'output must be "summary" or "voltage"; got {output!r}.')
     if not (math.isfinite(noise) and noise >= 0):

@@ -31,7 +31,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 from scipy import linalg, ndimage, optimize
 
-from avo.simulators.problem import Axis, Problem, check_count, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, check_flag, vectorize
 from avo.space import Interval, Space
 
 _GRID = 24  # points each way where the search for the largest likelihood looks first
@@ -95,6 +95,7 @@ def ma2(points: int = 100, summaries: bool = False) -> Problem:
         (1, 100)
     """
     check_count("points", points, least=3)
+    check_flag("summaries", summaries)
 
     def draw(key: Array, theta: Float[Array, "2"]) -> Float[Array, "..."]:
         c1, c2 = coefficients(theta)

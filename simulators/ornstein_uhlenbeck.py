@@ -15,7 +15,6 @@ Limits: the time steps are equal, and there is no measurement noise.
 Source: Uhlenbeck and Ornstein (Physical Review 36, 1930).
 """
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -23,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.simulators.problem import Axis, Problem, check_grid, vectorize
+from avo.simulators.problem import Axis, Problem, check_finite, check_grid, vectorize
 from avo.space import Interval, LogInterval, Space
 
 
@@ -80,8 +79,8 @@ def ornstein_uhlenbeck(points: int = 64, duration: float = 6.4, start: float | N
         (1, 64)
     """
     check_grid(points, duration)
-    if start is not None and not math.isfinite(start):
-        raise ValueError(f"start must be finite, or None for the stationary law; got {start}.")
+    if start is not None:
+        check_finite("start", start, ", or None for the stationary law")
     if start is None and points < 2:
         raise ValueError(f"points must be at least 2 where the start is stationary; got {points}.")
     dt = duration / points

@@ -38,7 +38,7 @@ Source: Landau and Lifshitz, Mechanics, section 11; for the elliptic functions s
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -48,7 +48,17 @@ from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.elliptic import ellipf, ellipj
 from avo.simulators.ode import runge_kutta
-from avo.simulators.problem import Axis, Problem, check_grid, choose, vectorize
+from avo.simulators.problem import (
+    Axis,
+    Inputs,
+    Problem,
+    check_flag,
+    check_grid,
+    check_names,
+    check_word,
+    choose,
+    vectorize,
+)
 from avo.space import Interval, LogInterval
 
 PARAMETERS = {
@@ -259,7 +269,7 @@ def pendulum(
     points: int = 100,
     duration: float = 4.0,
     noise: float = 0.05,
-    free: tuple[str, ...] | None = None,
+    free: str | Sequence[str] | None = None,
     values: Mapping[str, float] | None = None,
     known_start: bool = False,
     method: Literal["rk4", "leapfrog", "exact"] = "rk4",
@@ -302,8 +312,10 @@ def pendulum(
         [24.5, 1.1, 2.3]
     """
     check_grid(points, duration, noise)
+    check_flag("known_start", known_start)
     names = [name for name in PARAMETERS if not (known_start and name in ("start", "velocity"))]
     free = tuple(name for name in ("w0_sq", "damping", "start") if name in names) if free is None else free
+    free = check_names("free", free, names)
     defaults = DEFAULTS | {name: value for name, value in _WHERE_FREE.items() if name in free}
     choice = choose({name: (PARAMETERS[name], defaults[name]) for name in names}, free, values)
     held = defaults | dict(values or {})
@@ -317,11 +329,11 @@ def pendulum(
     largest_w0 = math.sqrt(PARAMETERS["w0_sq"].high if "w0_sq" in free else held["w0_sq"])
     substeps = max(1, math.ceil(dt * largest_w0 / _LARGEST_STEP.get(method, math.inf) - 1e-9))
 
-    def mean(theta: Float[Array, "d"], inputs: Float[ArrayLike, "2"] | None = None) -> Float[Array, "points"]:
+    def mean(theta: Float[Array, "d"], *inputs: Float[Array, "2"]) -> Float[Array, "points"]:
         named = choice.named(theta)
         w0_sq, damping = named["w0_sq"], named["damping"]
         if known_start:
-            angle, velocity = jnp.asarray(inputs, dtype=float)
+            angle, velocity = inputs[0]
         else:
             angle, velocity = named["start"], named["velocity"]
         step, steps = dt / substeps, points * substeps
@@ -351,14 +363,14 @@ def pendulum(
         unit="rad",
         mean=mean,
         tags=("series", "physics", "population"),
+        inputs=Inputs("known_start=True", ("angle", "angular velocity")) if known_start else None,
     )
 
 
 def _check_method(method: str, lossy: set[str]) -> None:
     """Check that the method solves the losses that are there."""
     solved = {"rk4": {"damping", "drag", "friction"}, "leapfrog": {"damping"}, "exact": set()}
-    if method not in solved:
-        raise ValueError(f'method must be "rk4", "leapfrog" or "exact"; got {method!r}.')
+    check_word("method", method, tuple(solved))
     if extra := sorted(lossy - solved[method]):
         raise ValueError(
             f'method "{method}" does not solve {", ".join(extra)}: use "rk4", or leave them out of free and set '

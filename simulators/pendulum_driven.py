@@ -22,6 +22,7 @@ Source: Baker and Gollub, Chaotic Dynamics (1990); the ranges are ours.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -90,7 +91,8 @@ def pendulum_driven(
     points: int = 100,
     duration: float = 6.0,
     noise: float = 0.05,
-    free: tuple[str, ...] = tuple(PARAMETERS),
+    free: str | Sequence[str] = tuple(PARAMETERS),
+    values: Mapping[str, float] | None = None,
 ) -> Problem:
     """Noisy angles of a driven pendulum, angle'' = -w0_sq sin(angle) - damping angle' + drive cos(frequency t).
 
@@ -102,6 +104,7 @@ def pendulum_driven(
         noise: standard deviation of the measurement noise, in rad.
         free: parameters to fit, in the order of theta's columns. The others stay at w0_sq = 24.5, damping = 2.5,
             drive = 15 and frequency = 3.3.
+        values: parameter -> its value: fixed there, or the truth where it is free.
 
     Returns:
         `Problem` with parameters w0_sq (1/s^2), damping (1/s), drive (rad/s^2) and frequency (rad/s); x has shape
@@ -116,10 +119,13 @@ def pendulum_driven(
         (1, 100)
     """
     check_grid(points, duration, noise)
-    choice = choose({name: (kind, DEFAULTS[name]) for name, kind in PARAMETERS.items()}, free)
+    choice = choose({name: (kind, DEFAULTS[name]) for name, kind in PARAMETERS.items()}, free, values)
+    held = DEFAULTS | dict(values or {})
+    if held["w0_sq"] <= 0 or held["damping"] < 0:
+        raise ValueError(f"values: w0_sq must be above zero, damping not below; got {values!r}.")
 
     dt = duration / points
-    substeps = max(1, math.ceil(dt * _LARGEST_W0 / 0.1 - 1e-9))
+    substeps = max(1, math.ceil(dt * max(_LARGEST_W0, math.sqrt(held["w0_sq"])) / 0.1 - 1e-9))
 
     def mean(theta: Float[Array, "d"]) -> Float[Array, "points"]:
         path = trajectory(**choice.named(theta), angle=0.0, velocity=0.0, step=dt / substeps, steps=points * substeps)

@@ -21,6 +21,7 @@ small swings. The steps are h <= 0.1 / w0 at the largest w0 of the space.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -28,10 +29,15 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.pendulum import leapfrog
-from avo.simulators.problem import Axis, Problem, check_grid, vectorize
-from avo.space import LogInterval, Space
+from avo.simulators.problem import Axis, Problem, check_finite, check_grid, choose, vectorize
+from avo.space import LogInterval
 
-_W0_SQ = LogInterval(9.0, 100.0, unit="1/s^2")
+PARAMETERS = {
+    "w0_sq": LogInterval(9.0, 100.0, unit="1/s^2"),
+    "damping": LogInterval(0.05, 5.0, unit="1/s"),
+    "kick": LogInterval(0.1, 10.0, unit="rad/s^1.5"),
+}
+DEFAULTS = {"w0_sq": 24.5, "damping": 0.8, "kick": 2.0}
 
 
 def random_path(
@@ -71,7 +77,13 @@ def random_path(
 
 
 def pendulum_stochastic(
-    points: int = 100, duration: float = 10.0, noise: float = 0.05, angle: float = 0.0, velocity: float = 0.0
+    points: int = 100,
+    duration: float = 10.0,
+    noise: float = 0.05,
+    angle: float = 0.0,
+    velocity: float = 0.0,
+    free: str | Sequence[str] = tuple(PARAMETERS),
+    values: Mapping[str, float] | None = None,
 ) -> Problem:
     """Noisy angles of a pendulum pushed at random: d velocity = (-w0_sq sin(angle) - damping velocity) dt + kick dW.
 
@@ -83,13 +95,16 @@ def pendulum_stochastic(
         noise: standard deviation of the measurement noise, in rad.
         angle: start angle from hanging down, in rad.
         velocity: start angular velocity, in rad/s.
+        free: parameters to fit, in the order of theta's columns. The others stay at w0_sq = 24.5, damping = 0.8 and
+            kick = 2.
+        values: parameter -> its value: fixed there, or the truth where it is free.
 
     Returns:
         `Problem` with parameters w0_sq (1/s^2), damping (1/s) and kick (rad/s^1.5); x has shape (points,), in rad, not
         wrapped.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range or names an unknown parameter.
 
     Example:
         >>> problem = pendulum_stochastic()
@@ -97,28 +112,31 @@ def pendulum_stochastic(
         (1, 100)
     """
     check_grid(points, duration, noise)
-    if not (math.isfinite(angle) and math.isfinite(velocity)):
-        raise ValueError(f"angle and velocity must be finite; got angle={angle}, velocity={velocity}.")
+    check_finite("angle", angle)
+    check_finite("velocity", velocity)
+    choice = choose({name: (kind, DEFAULTS[name]) for name, kind in PARAMETERS.items()}, free, values)
+    held = DEFAULTS | dict(values or {})
+    if min(held["w0_sq"], held["damping"]) <= 0 or held["kick"] < 0:
+        raise ValueError(f"values: w0_sq and damping must be above zero, kick not below; got {values!r}.")
 
     dt = duration / points
-    substeps = max(1, math.ceil(dt * math.sqrt(_W0_SQ.high) / 0.1 - 1e-9))
+    largest = max(PARAMETERS["w0_sq"].high, held["w0_sq"])
+    substeps = max(1, math.ceil(dt * math.sqrt(largest) / 0.1 - 1e-9))
 
-    def draw(key: Array, theta: Float[Array, "3"]) -> Float[Array, "points"]:
-        w0_sq, damping, kick = theta
+    def draw(key: Array, theta: Float[Array, "d"]) -> Float[Array, "points"]:
+        named = choice.named(theta)
         key_push, key_noise = jax.random.split(key)
-        path = random_path(key_push, w0_sq, damping, kick, angle, velocity, dt / substeps, points * substeps)
+        path = random_path(
+            key_push, **named, angle=angle, velocity=velocity, step=dt / substeps, steps=points * substeps
+        )
         return path[substeps - 1 :: substeps, 0] + noise * jax.random.normal(key_noise, (points,))
 
     return Problem(
         name="pendulum_stochastic",
         summary="damped pendulum pushed at random, angles measured with noise",
         simulate=vectorize(draw),
-        space=Space(
-            w0_sq=_W0_SQ,
-            damping=LogInterval(0.05, 5.0, unit="1/s"),
-            kick=LogInterval(0.1, 10.0, unit="rad/s^1.5"),
-        ),
-        theta_true=np.array([24.5, 0.8, 2.0]),
+        space=choice.space,
+        theta_true=choice.theta_true,
         x_shape=(points,),
         axes=(Axis("time", "s", dt * np.arange(1, points + 1)),),
         quantity="angle",

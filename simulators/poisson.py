@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.simulators.problem import Problem, vectorize
+from avo.simulators.problem import Problem, nan_of_nan, vectorize
 from avo.space import Interval, Space
 
 
@@ -33,7 +33,7 @@ def poisson() -> Problem:
     """
 
     def draw(key: Array, theta: Float[Array, "1"]) -> Float[Array, ""]:
-        return jax.random.poisson(key, theta[0]).astype(theta.dtype)
+        return nan_of_nan(jax.random.poisson(key, theta[0]).astype(theta.dtype), theta)
 
     def mle(x: Float[Array, "m"]) -> Float[Array, "1"]:
         return jnp.mean(jnp.asarray(x, dtype=float))[None]

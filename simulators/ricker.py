@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.simulators.problem import Axis, Problem, check_count, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, check_flag, nan_of_nan, vectorize
 from avo.space import Interval, LogInterval, Space
 
 
@@ -75,13 +75,14 @@ def ricker(points: int = 50, burn_in: int = 0, summaries: bool = False) -> Probl
     """
     check_count("points", points)
     check_count("burn_in", burn_in, least=0)
+    check_flag("summaries", summaries)
 
     def draw(key: Array, theta: Float[Array, "3"]) -> Float[Array, "..."]:
         log_r, sigma, phi = theta
         growth_key, count_key = jax.random.split(key)
         shocks = sigma * jax.random.normal(growth_key, (burn_in + points,))
         n = jnp.exp(log_population(log_r, shocks)[burn_in:])
-        y = jax.random.poisson(count_key, phi * n).astype(theta.dtype)
+        y = nan_of_nan(jax.random.poisson(count_key, phi * n).astype(theta.dtype), theta)
         return jnp.stack([jnp.mean(y), jnp.var(y), jnp.sum(y == 0).astype(y.dtype)]) if summaries else y
 
     axis = Axis("time", "generations", burn_in + np.arange(1, points + 1))

@@ -24,6 +24,7 @@ Source: Kloeden and Platen, Numerical Solution of Stochastic Differential Equati
 """
 
 import importlib
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.host import HostSimulator, from_numpy
-from avo.simulators.problem import check_count, check_grid, vectorize
+from avo.simulators.problem import ArgumentError, check_count, check_grid, vectorize
 
 Field = Callable[[Any, Any, Any], Any]  # (x, t, theta) -> value
 SDEINT = ("itoint", "itoEuler", "itoSRI2", "stratint", "stratHeun", "stratSRS2", "stratKP2iS")
@@ -93,7 +94,7 @@ def solve(
 
 
 def _check_method(method: str) -> None:
-    if method not in ("euler", "milstein"):
+    if not isinstance(method, str) or method not in ("euler", "milstein"):
         raise ValueError(f'method must be "euler" or "milstein"; got {method!r}. sdeint\'s are in sde_from_numpy.')
 
 
@@ -101,8 +102,7 @@ def _noise(drift: Field, diffusion: Field, theta: Array, start: Array, method: s
     """Check what drift and diffusion return; say whether the noise is general, and the shape of dW."""
     if start.ndim > 1:
         raise ValueError(f"start must be a scalar or a vector; got shape {start.shape}.")
-    time = jnp.zeros((), dtype=float)
-    slope, spread = (jnp.shape(jax.eval_shape(field, start, time, theta)) for field in (drift, diffusion))
+    slope, spread = (_shape(name, field, start, theta) for name, field in (("drift", drift), ("diffusion", diffusion)))
     if slope != start.shape:
         raise ValueError(f"drift must return the state's shape, {start.shape}; got {slope}.")
     general = start.ndim == 1 and len(spread) == 2 and spread[0] == start.shape[0]
@@ -115,6 +115,22 @@ def _noise(drift: Field, diffusion: Field, theta: Array, start: Array, method: s
             'Use "euler", or return a vector if each coordinate has a noise of its own.'
         )
     return general, spread[1:] if general else spread
+
+
+def _shape(name: str, field: Field, start: Array, theta: Array) -> tuple[int, ...]:
+    """Find the shape that drift or diffusion returns, with a NumPy theta: JAX takes the last for an index beyond."""
+    time = jnp.zeros((), dtype=float)
+    try:
+        with np.errstate(all="ignore"):
+            found = jax.eval_shape(lambda x, t: field(x, t, np.ones(theta.shape)), start, time)
+    except Exception as error:
+        if beyond := re.match(r"index (-?\d+) is out of bounds for axis 0", str(error)):
+            asked = f"{name} reads theta[{beyond[1]}]; theta has shape (n, {theta.size})."
+            raise ArgumentError(asked) from error
+        found = jax.eval_shape(field, start, time, theta)  # JAX functions may do what NumPy arrays cannot
+    if not hasattr(found, "shape"):
+        raise ArgumentError(f"{name} must return the state's shape, {start.shape}; got {found!r}.")
+    return found.shape
 
 
 def sde(
@@ -150,7 +166,7 @@ def sde(
         >>> simulate(jax.random.key(0), jnp.array([[1.0, 0.2], [2.0, 0.1]])).shape
         (2, 20)
     """
-    _check_steps(points, duration, substeps)
+    _check_arguments(drift, diffusion, start, points, duration, substeps)
     _check_method(method)
     step, steps = duration / points / substeps, points * substeps
 
@@ -205,8 +221,8 @@ def sde_from_numpy(
         >>> simulate(jax.random.key(0), np.array([[1.0, 2.0]])).shape
         (1, 10)
     """
-    _check_steps(points, duration, substeps)
-    if method not in SDEINT:
+    _check_arguments(drift, diffusion, start, points, duration, substeps)
+    if not isinstance(method, str) or method not in SDEINT:
         raise ValueError(f"method must be one of {', '.join(SDEINT)}; got {method!r}. JAX's methods are in sde.")
     try:
         integrate = getattr(importlib.import_module("sdeint"), method)
@@ -231,6 +247,16 @@ def sde_from_numpy(
     return from_numpy(draw)
 
 
-def _check_steps(points: int, duration: float, substeps: int) -> None:
+def _check_arguments(drift: Any, diffusion: Any, start: Any, points: Any, duration: Any, substeps: Any) -> None:
+    for name, field in (("drift", drift), ("diffusion", diffusion)):
+        if not callable(field):
+            raise ValueError(f"{name} must be a function {name}(x, t, theta); got {field!r}.")
+    if not callable(start):
+        try:
+            finite = bool(np.isfinite(np.asarray(start, dtype=float)).all())
+        except (TypeError, ValueError):
+            finite = False
+        if not finite:
+            raise ValueError(f"start must be a finite number, a vector of them, or a function of theta; got {start!r}.")
     check_grid(points, duration)
     check_count("substeps", substeps)

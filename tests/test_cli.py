@@ -104,6 +104,39 @@ def test_simulate_takes_options(avo_command, tmp_path):
         assert file["x"].shape == (2, 80) and file["names"].tolist() == ["r_amp", "t_amp"]
 
 
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("false", False), ("No", False), ("true", True), ("YES", True), ("none", None), ("inf", np.inf), ("2.5", 2.5),
+        ("r_amp", "r_amp"), ("r_amp,t_amp", ("r_amp", "t_amp")), ("0.1,inf", (0.1, np.inf)), ("(0.1, 2)", (0.1, 2)),
+        ('{"white": 20}', {"white": 20}),
+    ],
+)  # fmt: skip
+def test_words_of_an_option(text, value):
+    read = cli._literal(text)
+    assert read == value and type(read) is type(value)
+
+
+def test_false_is_false(avo_command, tmp_path):
+    words = ("simulate", "ecg", "--n", 2, "--out")
+    avo_command(*words, "a.npz")
+    avo_command(*words, "b.npz", "--option", "infarction=false", "--option", "free=p_amp")
+    with np.load(tmp_path / "a.npz") as plain, np.load(tmp_path / "b.npz") as told:
+        np.testing.assert_array_equal(plain["x"], told["x"])
+        assert told["names"].tolist() == ["p_amp"]
+
+
+def test_observations_of_another_simulator_are_noticed(avo_command, tmp_path):
+    avo_command("simulate", "pendulum", "--n", 60, "--option", "points=8", "--out", "x.npz")
+    printed = avo_command("fit", "brownian", "--data", "x.npz", "--budget", 2560).stderr
+    assert printed.splitlines()[0] == (
+        "warning: x.npz was simulated with the parameters w0_sq, damping, start; brownian has mu, sigma. Is it the "
+        "simulator that you mean?"
+    )
+    avo_command("simulate", "brownian", "--n", 60, "--option", "points=8", "--out", "y.npz")
+    assert "Is it the simulator" not in avo_command("fit", "brownian", "--data", "y.npz", "--budget", 2560).stderr
+
+
 def test_fit_of_simulated_observations(avo_command, tmp_path):
     words = ("fit", "poisson", "--n", 60, "--set", "rate=11.5", "--budget", 2560, "--seed", 4)
     printed = avo_command(*words).stdout

@@ -411,14 +411,24 @@ def test_pendulum_is_called_damped_where_it_is() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"free": ("length",)}, "free must name different parameters out of w0_sq, damping, start"),
-        ({"free": ("start",), "known_start": True}, "out of w0_sq, damping, drag, friction; got"),
+        (
+            {"free": ("length",)},
+            "free must name some of w0_sq, damping, start, velocity, drag, friction; got 'length'.",
+        ),
+        ({"free": ("start",), "known_start": True}, "must name some of w0_sq, damping, drag, friction; got 'start'."),
         ({"points": 0}, "points must be at least 1; got 0"),
         ({"duration": -1.0}, "duration must be above zero"),
         ({"noise": -0.1}, "noise must not be negative"),
-        ({"values": {"length": 0.4}}, "values must name parameters out of w0_sq, damping, start, velocity"),
-        ({"values": {"start": 0.4}, "known_start": True}, "out of w0_sq, damping, drag, friction; got"),
-        ({"values": {"damping": 0.0}}, r"damping must lie inside \(0, 1\) where it is free; got 0"),
+        ({"values": {"length": 0.4}}, "values must name some of w0_sq, damping, start, velocity"),
+        (
+            {"values": {"start": 0.4}, "known_start": True},
+            "must name some of w0_sq, damping, drag, friction; got 'start'.",
+        ),
+        (
+            {"values": {"damping": 0.0}},
+            r"damping must lie inside \(0, 1\) where it is free; got 0. To fix it there, leave it out of free: "
+            r"free=\('w0_sq', 'start'\).",
+        ),
         ({"free": ("start",), "values": {"w0_sq": 0.0}}, "w0_sq must be above zero"),
         ({"values": {"drag": -0.1}}, "damping, drag and friction not below"),
         ({"values": {"velocity": math.inf}}, "velocity must be finite; got inf"),
@@ -552,11 +562,11 @@ def test_stochastic_simulator_is_its_path_and_noise() -> None:
         (
             driven_problem,
             {"free": ("start",)},
-            "free must name different parameters out of w0_sq, damping, drive, freq",
+            "free must name some of w0_sq, damping, drive, freq",
         ),
         (driven_problem, {"duration": 0.0}, "duration must be above zero; got 0.0"),
         (stochastic_problem, {"points": 2.5}, "points must be a whole number; got 2.5"),
-        (stochastic_problem, {"angle": math.nan}, "angle and velocity must be finite; got angle=nan"),
+        (stochastic_problem, {"angle": math.nan}, "angle must be finite; got nan"),
     ],
 )
 def test_other_pendulums_name_the_wrong_argument(factory, options: dict, message: str) -> None:

@@ -68,7 +68,7 @@ def test_tags_are_right(name: str) -> None:
     forms = set(plots.KINDS) & set(tags)
     assert len(forms) == 1 and len(set(tags)) == len(tags)
     assert forms <= {0: {"scalar"}, 1: {"vector", "series"}}.get(len(shape), {"series", "image"})
-    assert set(plots.KINDS) <= set(TAGS)
+    assert set(tags) <= set(TAGS)
 
 
 @every_simulator
@@ -125,7 +125,30 @@ def test_list_takes_tags() -> None:
 
 def test_list_of_an_unknown_tag_ends_in_a_sentence() -> None:
     printed = command("list", "--tag", "serious", status=2)
-    assert printed == f"error: tag must be one of {', '.join(avo.simulators.tags())}; got 'serious'.\n"
+    assert printed == f"error: tag must be one of {', '.join(avo.simulators.tags())}; got 'serious'. Did you mean 'series'?\n"
+
+
+def test_list_of_a_misspelt_tag_suggests_the_nearest() -> None:
+    assert command("list", "--tag", "serie", status=2).endswith("got 'serie'. Did you mean 'series'?\n")
+
+
+def test_list_of_a_name_says_all_there_is_to_say() -> None:
+    printed = command("list", "ecgsyn")
+    assert printed == avo.simulators.about("ecgsyn") + "\n"
+    module = inspect.getdoc(inspect.getmodule(avo.simulators.ecgsyn)) or ""
+    assert printed.startswith(module + "\n\necgsyn(free=None, duration=10.0, rate=100.0, leads=1, window=None,")
+    assert "\n    duration: of a strip, in s. It begins anywhere in a beat.\n" in printed
+    assert "\n  heart_rate     40 to 180 1/min, truth 60\n" in printed
+    assert printed.endswith("\n  t_a            -2 to 2, truth 0.75\n")
+    assert "Did you mean 'ecgsyn'?" in command("list", "ecgsin", status=2)
+    assert "leave it out with a name" in command("list", "ecgsyn", "--tag", "series", status=2)
+
+
+@every_simulator
+def test_all_can_be_told_about(name: str) -> None:
+    told = avo.simulators.about(name)
+    assert f"\n\n{name}(" in told and "\n\nParameters, with the default options\n  " in told
+    assert "Raises:" not in told and ">>>" not in told.partition(f"\n\n{name}(")[2]
 
 
 def test_list_of_tags_that_never_meet_says_so() -> None:
@@ -231,6 +254,10 @@ def test_any_other_shape_is_an_image(shape: tuple[int, ...]) -> None:
 def test_draws_names_the_wrong_argument() -> None:
     with pytest.raises(ValueError, match=r"x must hold at least one observation .* got shape \(0, 3\)"):
         plots.draws(np.ones((0, 3)))
+    with pytest.raises(
+        ValueError, match=r"x must be simulations, such as problem.simulate\(key, theta\); got a Problem"
+    ):
+        plots.draws(problem("poisson"))  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="kind must be one of scalar, vector, series, image, or None; got 'sound'"):
         plots.draws(np.ones((2, 3)), kind="sound")
 
@@ -250,6 +277,12 @@ def test_gallery_writes_a_page_and_a_picture_each(tmp_path: Path, monkeypatch: p
         with Image.open(tmp_path / "new" / "gallery" / f"{name}.png") as picture:
             assert picture.width > 300 and len(np.unique(np.asarray(picture))) > 8
     assert {path.name for path in (tmp_path / "new").rglob("*.*")} == {"gallery.md", "epem.png", "mg1.png"}
+
+
+def test_gallery_needs_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("precious")
+    said = f"error: --out: {tmp_path / 'README.md'} is a file; choose a folder.\n"
+    assert command("gallery", "--out", tmp_path / "README.md", status=2) == said
 
 
 def test_gallery_of_the_project_is_up_to_date() -> None:

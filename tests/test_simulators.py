@@ -179,6 +179,16 @@ def test_finite_over_the_space_and_at_its_edges(name: str) -> None:
 
 @as_users_run
 @every_simulator
+def test_nan_in_nan_out(name: str) -> None:
+    """Of each parameter: a count or an image drawn at NaN must not look like one."""
+    simulate = simulator(name)
+    theta = np.tile(np.asarray(simulate.problem.theta_true, dtype=np.float32), (ROWS, 1))
+    theta[np.arange(ROWS), np.arange(ROWS) % simulate.problem.space.dim] = np.nan
+    assert np.isnan(np.asarray(simulate(theta)).reshape(ROWS, -1)).any(axis=1).all()
+
+
+@as_users_run
+@every_simulator
 def test_mean_is_the_average(name: str) -> None:
     simulate = simulator(name)
     if simulate.problem.mean is None:

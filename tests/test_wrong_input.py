@@ -192,8 +192,10 @@ def test_unknown_simulator(refused):
         (("--set", "sigma"), "--set must look like --set name=value; got 'sigma'."),
         (("--range", "mu=1"), "--range mu must be 2 numbers, LOW,HIGH; got '1'."),
         (("--range", "mu=1,2"), "mu must lie inside (1.0, 2.0)"),
-        (("--option", "pints=3"), "--option must be one of points, duration for brownian; got 'pints'."),
-        (("--option", "points=a"), "points must be a whole number; got a."),
+        (("--option", "pints=3"), "--option must be one of points, duration for brownian; got 'pints'. Did you mean"),
+        (("--option", "duration=inf"), "duration must be above zero and finite; got inf."),
+        (("--set", "sigma=1", "--set", "sigma=2"), "--set must give sigma once; got 1 and 2."),
+        (("--option", "points=a"), "points must be a whole number; got 'a'."),
         (("--resume",), "--resume needs --out"),
         (("--resume", "--out", "nowhere"), "--resume: there is no folder nowhere"),
         (("--key", "x"), "give it by --data"),
@@ -206,6 +208,20 @@ def test_words_that_do_not_fit(refused, words, said):
 
 def test_option_of_a_simulator_without_options(refused):
     assert "--option must be left out for linear5; got 'points'." in refused("fit", "linear5", "--option", "points=3")
+
+
+def test_command_cannot_give_known_conditions(refused):
+    said = refused("simulate", "pendulum", "--option", "known_start=true", "--out", "x.npz")
+    assert said == (
+        "error: known_start=True needs inputs, angle and angular velocity of each observation, which the command "
+        "cannot give; call avo.fit(..., inputs=) in Python.\n"
+    )
+
+
+def test_misspelt_name_in_an_option(refused):
+    words = ("simulate", "ecgsyn", "--out", "x.npz", "--option")
+    assert "got 'r_angel'. Did you mean 'r_angle'?" in refused(*words, "free=r_angel")
+    assert refused(*words, "noise=pink") == "error: noise must name some of white, wander, mains, muscle; got 'pink'.\n"
 
 
 # --- the user's simulator --------------------------------------------------------------------------------------------
