@@ -125,7 +125,10 @@ def test_list_takes_tags() -> None:
 
 def test_list_of_an_unknown_tag_ends_in_a_sentence() -> None:
     printed = command("list", "--tag", "serious", status=2)
-    assert printed == f"error: tag must be one of {', '.join(avo.simulators.tags())}; got 'serious'. Did you mean 'series'?\n"
+    assert (
+        printed
+        == f"error: tag must be one of {', '.join(avo.simulators.tags())}; got 'serious'. Did you mean 'series'?\n"
+    )
 
 
 def test_list_of_a_misspelt_tag_suggests_the_nearest() -> None:
