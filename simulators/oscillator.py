@@ -42,7 +42,8 @@ def oscillator(points: int = 64, duration: float = 10.0, noise: float = 0.05) ->
 
     def mean(theta: Float[ArrayLike, "4"]) -> Float[Array, "points"]:
         frequency, damping, amplitude, offset = jnp.asarray(theta, dtype=float)
-        return amplitude * jnp.exp(-damping * times) * jnp.cos(frequency * times) + offset
+        t = jnp.asarray(times, dtype=float)
+        return amplitude * jnp.exp(-damping * t) * jnp.cos(frequency * t) + offset
 
     def draw(key: Array, theta: Float[Array, "4"]) -> Float[Array, "points"]:
         return mean(theta) + noise * jax.random.normal(key, (points,))
