@@ -93,7 +93,7 @@ def test_simulate_writes_what_the_simulator_draws(avo_command, tmp_path):
         assert file["x"].shape == (7, 64)
         drawn = file["x"]
     key = jax.random.fold_in(jax.random.key(3), cli.OBSERVED)
-    expected = avo.simulators.brownian().simulate(key, jnp.tile(jnp.array([0.8, 0.7]), (7, 1)))
+    expected = jax.jit(avo.simulators.brownian().simulate)(key, jnp.tile(jnp.array([0.8, 0.7]), (7, 1)))
     np.testing.assert_array_equal(drawn, expected)
     np.testing.assert_array_equal(avo.data.read(tmp_path / "sub" / "x.npz"), drawn)
 

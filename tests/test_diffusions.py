@@ -185,7 +185,7 @@ def test_cir_at_any_noncentrality(theta: tuple[float, float, float], start: floa
 
 
 def test_ornstein_uhlenbeck_short_steps_in_single_precision() -> None:
-    n, dt = 20_000, 1e-6
+    n, dt = 20_000, 5e-8  # 1 - a is 1.4 times the spacing of numbers below 1
     with jax.enable_x64(False):
         x = draw(ornstein_uhlenbeck(points=1, duration=dt, start=0.0), [RATE, 0.0, SIGMA], n).astype(float)
     sd = SIGMA * math.sqrt(-math.expm1(-2 * RATE * dt) / (2 * RATE))
