@@ -315,8 +315,8 @@ def load(path: str | Path, like: BetaVAE | None = None) -> Trained:
 
     Example:
         >>> import tempfile
-        >>> x = np.random.default_rng(0).normal(size=(100, 6))
-        >>> trained = train(partial(BetaVAE.for_data, latents=2, width=8), x, epochs=2, progress=False)
+        >>> x = np.random.default_rng(0).normal(size=(500, 3))
+        >>> trained = train(partial(BetaVAE.for_data, latents=2, width=16), x, epochs=2, progress=False)
         >>> folder = trained.save(tempfile.mkdtemp())
         >>> bool(np.all(load(folder).model.encode(x) == trained.model.encode(x)))
         True
