@@ -281,8 +281,8 @@ def _published(rows: list[dict[str, Any]]) -> str:
 
 def _coverage(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| task, data sets | converged | covered by 90 %, per parameter | pooled | MLE's own | truth below, above, worst "
-        "| rms error / sd | sd / (sd of MLE x limit), worst | seconds |",
+        "| task, data sets | converged | covered by 90 %, per parameter | pooled | MLE's own "
+        "| truth below, above, worst | rms error / sd | sd / (sd of MLE x limit), worst | seconds |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in COVERED:
@@ -296,7 +296,8 @@ def _coverage(rows: list[dict[str, Any]]) -> str:
         ratio = np.median([np.array(r["sd"]) / np.array(r["sd of mle"]) / r["limit"] for r in done], 0)
         lines.append(
             f"| {name}, {len(found)} | {len(done)} | {', '.join(f'{100 * c:.1f}' for c in covered.mean(0))} "
-            f"| {100 * covered.mean():.1f} | {_covered_by_mle(done)} | {100 * below.mean(0).max():.1f}, {100 * above.mean(0).max():.1f} "
+            f"| {100 * covered.mean():.1f} | {_covered_by_mle(done)} "
+            f"| {100 * below.mean(0).max():.1f}, {100 * above.mean(0).max():.1f} "
             f"| {np.sqrt(np.mean((error / sd) ** 2)):.2f} | {ratio.max():.2f} "
             f"| {np.median([r['seconds'] for r in found]):.1f} |"
         )
