@@ -125,7 +125,10 @@ def test_list_takes_tags() -> None:
 
 def test_list_of_an_unknown_tag_ends_in_a_sentence() -> None:
     printed = command("list", "--tag", "serious", status=2)
-    assert printed == f"error: tag must be one of {', '.join(avo.simulators.tags())}; got 'serious'. Did you mean 'series'?\n"
+    assert (
+        printed
+        == f"error: tag must be one of {', '.join(avo.simulators.tags())}; got 'serious'. Did you mean 'series'?\n"
+    )
 
 
 def test_list_of_a_misspelt_tag_suggests_the_nearest() -> None:
@@ -211,6 +214,15 @@ def test_long_rows_are_lines_or_points_over_the_range_of_all(kind: str, joined: 
     low, high = np.percentile(x, [5, 95], axis=0)
     points = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
     assert np.isclose(points[:, 1].min(), low.min()) and np.isclose(points[:, 1].max(), high.max())
+
+
+def test_labels_take_the_place_of_coordinates() -> None:
+    x, parts = np.random.default_rng(6).normal(size=(20, 3)), ("level (mV)", "slope (mV/s)", "zeros")
+    axis = Axis("statistic", "", np.arange(3), parts)
+    assert [x for x, _ in labels(plots.draws(x, (axis,), "summary", kind="vector"))] == [*parts]
+    (axes,) = plots.draws(x, (axis,), "summary", kind="series").axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == [*parts]
+    assert axes.get_xticks().tolist() == [0, 1, 2] and axes.get_xlim()[0] < 0
 
 
 def test_two_numbers_in_time_are_a_series() -> None:
