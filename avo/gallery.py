@@ -21,6 +21,7 @@ from avo.simulators import TAGS, Problem
 
 WIDTH = 110  # of the list, in characters
 DRAWS, NUMBERS = (50, 2000), 2_000_000  # fewest and most draws behind a picture, fewer where each has many numbers
+STRIPS = ("ecgsyn",)  # which begin anywhere in a beat: one alone shows more than many over each other
 COLOURS = 64  # of a picture, which makes it a third as large
 
 HEAD = """\
@@ -116,7 +117,7 @@ def _save(problem: Problem, path: Path) -> None:
     theta = jnp.tile(jnp.asarray(problem.theta_true, dtype=float), (n, 1))
     x = jax.jit(problem.simulate)(jax.random.key(0), theta)
     kind = next((kind for kind in plots.KINDS if kind in problem.tags), None)
-    figure = plots.draws(x, problem.axes, problem.quantity, problem.unit, kind)
+    figure = plots.draws(x[:1] if problem.name in STRIPS else x, problem.axes, problem.quantity, problem.unit, kind)
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=80)
     Image.open(drawn).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)

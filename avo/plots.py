@@ -31,7 +31,7 @@ POINTS = 1000  # drawn per line; more only makes the file larger
 
 
 class AxisLike(Protocol):
-    """One axis of x: its name, unit and coordinates; `avo.simulators.Axis` is one."""
+    """One axis of x: its name, unit and coordinates; `avo.simulators.Axis` is one, and may have labels."""
 
     @property
     def name(self) -> str: ...
@@ -293,9 +293,17 @@ def _edges(obs: np.ndarray, sim: np.ndarray) -> np.ndarray:
 
 
 def _entry_labels(count: int, axes: Sequence[AxisLike], quantity: str, unit: str) -> list[str]:
-    """Name the entries of the last axis of x by its coordinates."""
+    """Name the entries of the last axis of x by its labels, or else by its coordinates."""
+    if axes and (labels := getattr(axes[-1], "labels", ())):
+        return list(labels)
     name, values = (axes[-1].name, axes[-1].values) if axes else ("column", np.arange(count))
     return [with_unit(f"{quantity}, {_at(name, value)}", unit) for value in values]
+
+
+def _tick(axes: Axes, places: np.ndarray, axis: AxisLike | None) -> None:
+    """Write the labels of an axis, if it has any, at their places."""
+    if labels := getattr(axis, "labels", ()):
+        axes.set_xticks(places, labels, rotation=90, fontsize="small")
 
 
 def _at(name: str, value: object) -> str:
@@ -346,6 +354,7 @@ def _series(obs: np.ndarray, sim: np.ndarray, labels: Sequence[str], axis: AxisL
     for axes in panels[-1]:
         axes.set_xlabel(with_unit(axis.name, axis.unit) if axis else "index")
         axes.margins(x=0)
+        _tick(axes, t, axis)
     panels[0, 0].set_title("all observations and simulations", fontsize="medium")
     panels[0, 1].set_title(f"{min(ROWS, len(obs))} of each", fontsize="medium")
     handles, names = panels[0, 0].get_legend_handles_labels()
@@ -380,7 +389,8 @@ def _lines(x: np.ndarray, axes: Sequence[AxisLike], quantity: str, unit: str, jo
             panel.vlines(t, low, high, color=SIMULATED, alpha=0.3, lw=4, label="5 to 95 % of all")
         for row, (color, width) in zip(values, SINGLE, strict=False):
             panel.plot(t, row, color=color, lw=width if joined else 0, marker=marker, ms=2 + width)
-        panel.margins(x=0.01)
+        panel.margins(x=0.03 if marker else 0.01)
+        _tick(panel, t, axis)
         if x.ndim == 3:
             name, value = (axes[1].name, axes[1].values[i]) if len(axes) > 1 else ("channel", i)
             panel.set_title(_at(name, value), fontsize="small", pad=3)

@@ -35,6 +35,7 @@ ALL_PRODUCTS = 32  # values up to which x shows all its products to the regressi
 WIDEST = 512  # values beyond which x is shown by its principal components and by what u moves
 COMPONENTS = 256
 SERIES = 16  # time points from which an x of one or two axes is a series
+CHANNELS = 16  # of a series, at most: an x of two axes with more is an image
 LAGS = (1, 2, 4)
 SEGMENTS = 4
 CLIP = 8.0  # standard deviations at which a summary is cut off, so that no outlier rules the mean of t
@@ -62,7 +63,8 @@ class Features(eqx.Module):
 
     A vector of up to 32 values shows itself and all products. A series shows its values, second moments of values and
     of increments d (in segments, and at lags), mean |d|^k for k = 1/2, 1, 3, 4, its ends squared, and moments of the
-    residual that is left when all that u moves on average is projected out. For Gaussian noise, processes with
+    residual that is left when all that u moves on average is projected out; one of more than 16 channels is an image,
+    which shows its values only. For Gaussian noise, processes with
     independent increments and autoregressions the score is a sum of these. Longer x show principal components.
 
     Args:
@@ -136,7 +138,9 @@ def make_features(
     """Choose features by the shape of x, from observations and from simulations x of u = loc + L zeta."""
     dtype = jnp.result_type(float)
     units = [*standardize(x_obs), *((None, None) if c_obs is None else standardize(c_obs))]
-    series = x_obs.ndim in (2, 3) and x_obs.shape[1] >= SERIES and x_obs[0].size > ALL_PRODUCTS
+    # All products of many channels would be thousands of features: of a 32 x 32 image 4969, regressed for half an hour
+    series = x_obs.ndim == 2 or (x_obs.ndim == 3 and x_obs.shape[2] <= CHANNELS)
+    series = series and x_obs.shape[1] >= SERIES and x_obs[0].size > ALL_PRODUCTS
     level = spread = basis = moved = None
     if series or x_obs[0].size > WIDEST:
         z = ((x - units[0]) / units[1]).reshape(len(x), -1)

@@ -110,8 +110,12 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
             + [-1.5749966, -2.4357948, -2.1009881, -1.1669482, 0.3189116]
         ),
         x_shape=(size,),
-        axes=(Axis("time" if raw else "coordinate", "", np.arange(size)),),
-        quantity="spikes",
+        axes=(
+            Axis("time", "", np.arange(size))
+            if raw
+            else Axis("projection", "", np.arange(size), ("number", *(f"stimulus {j} before" for j in range(LAGS)))),
+        ),
+        quantity="spikes" if raw else "sum over spikes",
         mean=mean,
         tags=(*(("series", "discrete") if raw else ("vector",)), "benchmark", "sbibm", "neuroscience"),
     )

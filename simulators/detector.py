@@ -38,7 +38,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.epem import quantile
-from avo.simulators.problem import Axis, Problem, check_count, check_finite, check_positive, nan_of_nan, vectorize
+from avo.simulators.problem import Axis, Problem, check_count, check_number, check_positive, nan_of_nan, vectorize
 from avo.space import Interval, Space
 
 _NODES = 6  # of Gauss-Legendre, per side of a pixel
@@ -97,9 +97,10 @@ def density(
 def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width: float = 0.3) -> Problem:
     """Images of two jets in a spherical detector with an unknown offset: counts of tracks per pixel.
 
-    An offset of radius or more would have the decay outside the sphere: hits are then NaN, and the image means nothing.
     The tracks of an image are at most `tracks` + 8 sqrt(`tracks`), rounded up; the rest of the Poisson law, 2e-12 of it
     at the default, is cut off.
+
+    An offset of the radius or more would have the decay outside the sphere: the image then means nothing.
 
     Args:
         pixels: pixels along cos(polar) and along the azimuth.
@@ -121,8 +122,8 @@ def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width:
         >>> float(problem.mean(jnp.array([0.5, -0.3, 0.2])).sum().round(3))
         40.0
     """
-    check_finite("radius", radius)
-    check_finite("width", width)
+    check_number("radius", radius)
+    check_number("width", width)
     check_count("pixels", pixels)
     if not radius > math.sqrt(3.0):
         raise ValueError(f"radius must be above sqrt(3) cm, the largest offset; got {radius}.")

@@ -40,7 +40,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
 from avo.simulators.ode import runge_kutta
-from avo.simulators.problem import Axis, Problem, check_finite, vectorize
+from avo.simulators.problem import Axis, Problem, check_number, vectorize
 from avo.space import Interval, Space
 
 STEP = 0.025  # ms
@@ -51,6 +51,18 @@ AMPLITUDE = 5e-4 / (math.pi * 0.007**2)  # uA/cm^2
 START = -70.0  # mV
 EVERY = 4  # steps between two recorded voltages, 0.1 ms
 SPIKE = -10.0  # mV, above which a maximum is a spike
+
+
+# What `summarize` gives
+STATISTICS = (
+    "spikes",
+    "resting mean (mV)",
+    "resting sd (mV)",
+    "mean (mV)",
+    "variance (mV$^2$)",
+    "skewness",
+    "kurtosis",
+)
 
 
 def ratio(z: Float[Array, "*n"]) -> Float[Array, "*n"]:
@@ -177,7 +189,7 @@ def hodgkin_huxley(output: Literal["summary", "voltage"] = "summary", noise: flo
         >>> x.shape, round(float(x[0, 0]))  # five spikes
         ((1, 7), 5)
     """
-    check_finite("noise", noise)
+    check_number("noise", noise)
     if output not in ("summary", "voltage"):
         raise ValueError(f'output must be "summary" or "voltage"; got {output!r}.')
     if not (math.isfinite(noise) and noise >= 0):
@@ -200,7 +212,9 @@ def hodgkin_huxley(output: Literal["summary", "voltage"] = "summary", noise: flo
         theta_true=np.array([50.0, 5.0]),
         x_shape=(points,) if recorded else (7,),
         axes=(
-            Axis("time", "ms", EVERY * STEP * np.arange(points)) if recorded else Axis("statistic", "", np.arange(7)),
+            Axis("time", "ms", EVERY * STEP * np.arange(points))
+            if recorded
+            else Axis("statistic", "", np.arange(7), STATISTICS),
         ),
         quantity="voltage" if recorded else "summary of the voltage",
         unit="mV" if recorded else "",

@@ -86,6 +86,7 @@ def lotka_volterra() -> Problem:
     def mean(theta: Float[Array, "4"]) -> Float[Array, "20"]:
         return jnp.exp(log_populations(jnp.asarray(theta, dtype=float)) + NOISE**2 / 2.0)
 
+    labels = tuple(f"{who}, {INTERVAL * i:.3g}" for who in ("prey", "predators") for i in range(POINTS))
     rate, contact = (LogInterval(math.exp(mid - 1.5), math.exp(mid + 1.5)) for mid in (-0.125, -3.0))
     return Problem(
         name="lotka_volterra",
@@ -94,7 +95,7 @@ def lotka_volterra() -> Problem:
         space=Space(alpha=rate, beta=contact, gamma=rate, delta=contact),
         theta_true=np.array([0.6859157, 0.10761319, 0.88789904, 0.116794825]),  # of sbibm's observation 1
         x_shape=(2 * POINTS,),
-        axes=(Axis("coordinate", "", np.arange(2 * POINTS)),),
+        axes=(Axis("species and time", "", np.arange(2 * POINTS), labels),),
         quantity="population",
         mean=mean,
         tags=("vector", "benchmark", "sbibm", "ecology"),

@@ -25,11 +25,12 @@ class ArgumentError(ValueError):
 
 
 class Axis(NamedTuple):
-    """One axis of x: its name, unit and coordinates."""
+    """One axis of x: its name, unit and coordinates; `labels` name entries that differ, unit included."""
 
     name: str
     unit: str
     values: np.ndarray
+    labels: tuple[str, ...] = ()
 
 
 def vectorize(draw: Callable[..., Array]) -> Callable[..., Array]:
@@ -142,6 +143,19 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not whole or value < least:
         raise ValueError(f"{name} must be {f'at least {least}' if whole else 'a whole number'}; got {value!r}.")
+
+
+def check_number(name: str, value: Any) -> None:
+    """Check an argument that must be a number, whatever its size.
+
+    Raises:
+        ValueError: if it is not.
+
+    Example:
+        >>> check_number("width", 0.3)
+    """
+    if not _is_number(value):
+        raise ValueError(f"{name} must be a number; got {value!r}.")
 
 
 def check_finite(name: str, value: Any, more: str = "") -> None:

@@ -88,7 +88,10 @@ def ricker(points: int = 50, burn_in: int = 0, summaries: bool = False) -> Probl
     axis = Axis("time", "generations", burn_in + np.arange(1, points + 1))
     seen, quantity, tags = "Poisson counts", "count", ("series", "discrete", "ecology", "benchmark", "population")
     if summaries:
-        axis, tags = Axis("statistic", "", np.arange(3)), ("vector", "ecology", "benchmark")
+        axis, tags = (
+            Axis("statistic", "", np.arange(3), ("mean", "variance", "number of zeros")),
+            ("vector", "ecology", "benchmark"),
+        )
         seen, quantity = "mean, variance and zeros of its Poisson counts", "summary of the counts"
     return Problem(
         name="ricker",

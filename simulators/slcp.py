@@ -99,7 +99,9 @@ def slcp() -> Problem:
         space=SPACE,
         theta_true=TRUTH,
         x_shape=(8,),
-        axes=(Axis("coordinate", "", np.arange(8)),),
+        axes=(
+            Axis("coordinate", "", np.arange(8), tuple(f"point {i}, {axis}" for i in (1, 2, 3, 4) for axis in "xy")),
+        ),
         mle=best,
         mean=mean,
         tags=("vector", "benchmark", "sbibm", "unidentified"),

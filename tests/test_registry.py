@@ -216,6 +216,15 @@ def test_long_rows_are_lines_or_points_over_the_range_of_all(kind: str, joined: 
     assert np.isclose(points[:, 1].min(), low.min()) and np.isclose(points[:, 1].max(), high.max())
 
 
+def test_labels_take_the_place_of_coordinates() -> None:
+    x, parts = np.random.default_rng(6).normal(size=(20, 3)), ("level (mV)", "slope (mV/s)", "zeros")
+    axis = Axis("statistic", "", np.arange(3), parts)
+    assert [x for x, _ in labels(plots.draws(x, (axis,), "summary", kind="vector"))] == [*parts]
+    (axes,) = plots.draws(x, (axis,), "summary", kind="series").axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == [*parts]
+    assert axes.get_xticks().tolist() == [0, 1, 2] and axes.get_xlim()[0] < 0
+
+
 def test_two_numbers_in_time_are_a_series() -> None:
     x = np.random.default_rng(2).normal(size=(9, 2))
     assert labels(plots.draws(x, (Axis("time", "s", np.array([1.0, 2.0])),), kind="series"))[0][0] == "time (s)"

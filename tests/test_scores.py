@@ -281,7 +281,7 @@ def test_residual_of_a_series_leaves_out_what_u_moves() -> None:
     assert np.all(np.abs(np.corrcoef(r2, np.concatenate([zeta, zeta**2], 1).T)[0, 1:]) < 4 / np.sqrt(4000))
 
 
-@pytest.mark.parametrize(("shape", "series"), [((33, 2), True), ((24, 24, 1), False)])
+@pytest.mark.parametrize(("shape", "series"), [((33, 2), True), ((24, 24), False), ((24, 24, 1), False)])
 def test_features_of_all_shapes_are_finite_whatever_is_constant(shape: tuple[int, ...], series: bool) -> None:
     rng = RNG(1)
     zeta = rng.normal(size=(300, 2))
