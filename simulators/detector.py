@@ -125,8 +125,8 @@ def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width:
     check_number("radius", radius)
     check_number("width", width)
     check_count("pixels", pixels)
-    if not radius > math.sqrt(3.0):
-        raise ValueError(f"radius must be above sqrt(3) cm, the largest offset; got {radius}.")
+    if not (math.isfinite(radius) and radius > math.sqrt(3.0)):
+        raise ValueError(f"radius must be finite and above sqrt(3) cm, the largest offset; got {radius}.")
     check_positive("tracks", tracks)
     if not _NARROWEST <= width <= _WIDEST:
         raise ValueError(f"width must lie between {_NARROWEST:g} and {_WIDEST:g} rad; got {width}.")
