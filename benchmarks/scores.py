@@ -127,8 +127,9 @@ def _error_of_mle(problem: simulators.Problem, x_obs: np.ndarray, u_true: np.nda
     """Compute how far the maximum likelihood is off on the same observations, where it is closed: their luck."""
     if problem.name not in ("poisson", "brownian", "linear5"):
         return {}
-    assert problem.mle is not None
-    return {"error of mle": (np.asarray(problem.space.unconstrain(problem.mle(jnp.asarray(x_obs)))) - u_true).tolist()}
+    mle = problem.mle(jnp.asarray(x_obs))
+    assert mle is not None
+    return {"error of mle": (np.asarray(problem.space.unconstrain(mle)) - u_true).tolist()}
 
 
 @cache
