@@ -122,7 +122,8 @@ def test_false_is_false(avo_command, tmp_path):
     avo_command(*words, "a.npz")
     avo_command(*words, "b.npz", "--option", "infarction=false", "--option", "free=p_amp")
     with np.load(tmp_path / "a.npz") as plain, np.load(tmp_path / "b.npz") as told:
-        np.testing.assert_array_equal(plain["x"], told["x"])
+        # Two compiled programs, which differ in the last bit
+        np.testing.assert_allclose(plain["x"], told["x"], rtol=1e-12, atol=1e-13)
         assert told["names"].tolist() == ["p_amp"]
 
 
