@@ -36,6 +36,7 @@ WIDEST = 512  # values beyond which x is shown by its principal components and b
 COMPONENTS = 256
 SERIES = 16  # time points from which an x of one or two axes is a series
 CHANNELS = 16  # of a series, at most: an x of two axes with more is an image
+BLOCKS = 6  # along each side of an image, of which all products are shown
 LAGS = (1, 2, 4)
 SEGMENTS = 4
 CLIP = 8.0  # standard deviations at which a summary is cut off, so that no outlier rules the mean of t
@@ -58,14 +59,25 @@ def _moments(h: Float[Array, "T C"]) -> list[Array]:
     ]
 
 
+def _block_products(z: Float[Array, "H W *rest"]) -> Array:
+    """Multiply the means of an image's blocks, each with each."""
+    h = jnp.mean(z.reshape(*z.shape[:2], -1), axis=2)
+    for axis in (0, 1):
+        parts = np.array_split(np.arange(h.shape[axis]), min(BLOCKS, h.shape[axis]))
+        h = jnp.stack([jnp.mean(jnp.take(h, part, axis), axis) for part in parts], axis)
+    i, j = np.triu_indices(h.size)
+    flat = jnp.ravel(h)
+    return flat[i] * flat[j]
+
+
 class Features(eqx.Module):
     """What the regression sees of x and its condition c: values, and averages of products.
 
     A vector of up to 32 values shows itself and all products. A series shows its values, second moments of values and
     of increments d (in segments, and at lags), mean |d|^k for k = 1/2, 1, 3, 4, its ends squared, and moments of the
-    residual that is left when all that u moves on average is projected out; one of more than 16 channels is an image,
-    which shows its values only. For Gaussian noise, processes with
-    independent increments and autoregressions the score is a sum of these. Longer x show principal components.
+    residual that is left when all that u moves on average is projected out. For Gaussian noise, processes with
+    independent increments and autoregressions the score is a sum of these. An x of two axes that is no series is an
+    image, and shows its values and all products of the means of 6 x 6 blocks. Longer x show principal components.
 
     Args:
         shift, scale: location and scale of x_obs, as the critic sees it; likewise of the conditions.
@@ -98,6 +110,8 @@ class Features(eqx.Module):
             i, j = np.triu_indices(flat.size)
             cut = jnp.clip(flat, -CLIP, CLIP)
             parts.append(cut[i] * cut[j])
+        elif self.level is None and x.ndim >= 2:  # an image
+            parts.append(_block_products((x - self.shift) / self.scale))
         if self.level is not None:
             parts += self._series(x)
         return jnp.concatenate([jnp.ravel(part) for part in parts])
@@ -138,7 +152,7 @@ def make_features(
     """Choose features by the shape of x, from observations and from simulations x of u = loc + L zeta."""
     dtype = jnp.result_type(float)
     units = [*standardize(x_obs), *((None, None) if c_obs is None else standardize(c_obs))]
-    # All products of many channels would be thousands of features: of a 32 x 32 image 4969, regressed for half an hour
+    # All products of many channels would be too many features to regress on: 4969 for an image of 32 x 32
     series = x_obs.ndim == 2 or (x_obs.ndim == 3 and x_obs.shape[2] <= CHANNELS)
     series = series and x_obs.shape[1] >= SERIES and x_obs[0].size > ALL_PRODUCTS
     level = spread = basis = moved = None
