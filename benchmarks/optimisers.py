@@ -28,6 +28,7 @@ from avo.space import Space
 
 DIRECTIONS = 50
 EVALUATIONS = 200  # of the distance, at least; more where a set of m allows it
+FIRST, GROWTH = 400, 8.0  # of CMA-ES: that number of its first sets would spend the budget; the last are larger
 LEAST = 32  # draws of a set
 ROUNDS = 6  # of Gauss-Newton, at most
 DIFFERENCE = 0.01  # of positions, to 0.02
@@ -61,27 +62,30 @@ def draws(budget: int, m: int, evaluations: int = EVALUATIONS) -> int:
 
 
 def _objective(
-    simulate: Simulator, x_obs: np.ndarray, rows: int, seed: int, stream: int | None
-) -> Callable[[np.ndarray], float]:
+    simulate: Simulator, x_obs: np.ndarray, seed: int, stream: int | None
+) -> Callable[[np.ndarray, int], float]:
+    """Make the distance at a position, from a set of so many rows."""
     observed = simulate.summary(x_obs)
     scaled = Scaled(observed)
     far = distance(scaled(observed), seed)
-    return lambda position: far(scaled(simulate.at(position, rows, stream)))
+    return lambda position, rows: far(scaled(simulate.at(position, rows, stream)))
 
 
 def cma_es(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
-    """Minimise by CMA-ES with fresh random numbers; the answer is the mean of its distribution."""
+    """Minimise by CMA-ES with fresh random numbers, and sets that grow; the answer is the mean of its distribution."""
     import cma
 
-    d, rows = space.dim, draws(budget, len(x_obs))
-    loss = _objective(simulate, x_obs, rows, seed, None)
+    d, m = space.dim, len(x_obs)
+    rows = few = draws(budget, m, FIRST)
+    loss = _objective(simulate, x_obs, seed, None)
     # CMA-ES takes no single variable: a second, unused one goes along
-    options = {"bounds": [0, 1], "seed": seed + 1, "verbose": -9, "maxfevals": budget // rows, "tolflatfitness": 50}
+    options = {"bounds": [0, 1], "seed": seed + 1, "verbose": -9, "maxfevals": 10**9, "tolflatfitness": 50}
     search = cma.CMAEvolutionStrategy(max(d, 2) * [0.5], 0.25, options)
     while simulate.left >= rows * search.popsize:
         points = search.ask()
-        search.tell(points, [loss(np.array(p[:d])) for p in points])
+        search.tell(points, [loss(np.array(p[:d]), rows) for p in points])
         simulate.note(theta_at(space, search.result.xfavorite[:d]))
+        rows = int(min(few * GROWTH ** (simulate.calls / budget), m))
     assert simulate.best is not None
     return simulate.best
 
@@ -89,11 +93,11 @@ def cma_es(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, se
 def evolution(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
     """Minimise by differential evolution with random numbers in common, without which its best is a lucky one."""
     d, rows = space.dim, draws(budget, len(x_obs))
-    loss = _objective(simulate, x_obs, rows, seed, 0)
+    loss = _objective(simulate, x_obs, seed, 0)
     best = [np.inf]
 
     def watched(position: np.ndarray) -> float:
-        value = loss(position)
+        value = loss(position, rows)
         if value < best[0]:
             best[0] = value
             simulate.note(theta_at(space, position))
@@ -134,7 +138,7 @@ def moments(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, s
         return root @ (statistics(scaled(simulate.at(position, rows, stream))) - s_obs)
 
     few = int(np.clip(budget // 500, 16, m))
-    starts = stats.qmc.Sobol(d, rng=seed).random(max(budget // 4 // few, 8))
+    starts = stats.qmc.Halton(d, rng=seed).random(max(budget // 4 // few, 8))
     place = min(starts, key=lambda p: float(np.sum(residual(p, few, 0) ** 2)))
     simulate.note(theta_at(space, place))
     for share in (0.1, 0.2, 1.0):  # of what is left: near, nearer, and as precise as it gets

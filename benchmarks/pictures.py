@@ -12,7 +12,8 @@ from avo.benchmarks.methods import METHODS
 from avo.benchmarks.tables import REFERENCE, lines
 from avo.benchmarks.tasks import OBSERVATIONS, TASKS
 
-COLOURS = {name: f"C{i % 10}" for i, name in enumerate(n for n in METHODS if n != REFERENCE)}
+_PALETTE = (*(f"C{i}" for i in range(10)), "gold", "navy", "black", "lime")
+COLOURS = {name: _PALETTE[i % len(_PALETTE)] for i, name in enumerate(n for n in METHODS if n != REFERENCE)}
 
 
 def _style(method: str) -> dict[str, Any]:

@@ -236,15 +236,16 @@ def _claims(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _failures(rows: Sequence[dict[str, Any]]) -> str:
-    counts: dict[tuple[str, str, int, str], int] = {}
-    for key, group in grouped(rows).items():
+    found: dict[tuple[str, int, str], list[str]] = {}
+    for (task, method, budget), group in grouped(rows).items():
         for row in group:
             if row["ended"] == "failed":
-                counts[(*key, row["why"])] = counts.get((*key, row["why"]), 0) + 1
-    if not counts:
-        return ""
-    items = [f"- {t}, {m}, {b:,} calls, {n} of its cells: {why}" for (t, m, b, why), n in counts.items()]
-    return "### Fits without an answer\n\n" + "\n".join(items)
+                found.setdefault((method, budget, row["why"]), []).append(task)
+    items = [
+        f"- {method}, {budget:,} calls, {len(tasks)} cells ({', '.join(dict.fromkeys(tasks))}): {why}"
+        for (method, budget, why), tasks in found.items()
+    ]
+    return "### Fits without an answer\n\n" + "\n".join(items) if items else ""
 
 
 def _absent(rows: Sequence[dict[str, Any]]) -> str:

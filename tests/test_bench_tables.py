@@ -88,7 +88,7 @@ def test_the_report_says_everything() -> None:
     assert "| poisson | moments | 2 | none [3.00, none] | 1.05 | none | 50 [0, 100] |" in text and "**red**" in text
     assert "| mg1\\* | avo |" in text and "no likelihood: the floor is" in text
     assert "avo succeeds in all seeds on 1 of 2 tasks at 100,000 calls. Not on mg1." in text
-    assert "- poisson, moments, 10,000 calls, 1 of its cells: no luck" in text
+    assert "- moments, 10,000 calls, 1 cells (poisson): no luck" in text
     assert "- cma: not installed, needs cma" in text and "- nle: not run" in text
     assert all(f"- {name}" in text for name in METHODS if name not in ("mle", "avo", "moments"))
     assert "- cma: not" not in markdown([*STORED, *rows("poisson", "cma", 10_000, 1.0)])
