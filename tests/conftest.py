@@ -1,6 +1,8 @@
-"""Strict JAX, plots without a window, and the folder of real recordings."""
+"""Strict JAX that forgets its programs file by file, plots without a window, and the folder of real recordings."""
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -15,6 +17,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 matplotlib.use("Agg")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs() -> Iterator[None]:
+    """Drop compiled programs after each file: all of them together need more memory maps than Linux gives a process."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
