@@ -254,22 +254,22 @@ class Equation:
 
 def _own_scores(
     zeta: Float[np.ndarray, "n d"], part: Int[np.ndarray, " n"], known: Float[np.ndarray, " d"]
-) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n d"]]:
-    """Compute what each part N(mean, C) teaches about one score in units of q = N(0, 1), and the weight of its error.
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "parts d"]]:
+    """Compute what each part N(mean, C) teaches about one score in units of q = N(0, 1), and the weight of its errors.
 
         y = (I + 1)^-1 (I + C^-1) (zeta - mean),    weight = min((I_i + 1) / (I + C^-1)_ii, 1)
 
     with I what one observation tells, `known` on its diagonal: E[zeta - mean | x] = (I + C^-1)^-1 times the score where
     the likelihood is Gaussian. A part that is too small or does not spread teaches nothing and has no weight.
     """
-    y, weight = np.zeros_like(zeta), np.zeros_like(zeta)
-    for s in range(int(part.max()) + 1):
+    y, weight = np.zeros_like(zeta), np.zeros((int(part.max()) + 1, zeta.shape[1]))
+    for s in range(len(weight)):
         some = zeta[part == s]
         spread = np.cov(some.T).reshape(2 * some.shape[1:]) if len(some) >= LEAST * zeta.shape[1] else np.zeros((1, 1))
         if np.linalg.eigvalsh(spread)[0] > LEAST_SPREAD**2:
             precision = np.diag(known) + np.linalg.inv(spread)
             y[part == s] = (some - some.mean(0)) @ precision / (known + 1)
-            weight[part == s] = np.minimum((known + 1) / np.diagonal(precision), 1.0)
+            weight[s] = np.minimum((known + 1) / np.diagonal(precision), 1.0)
     return y, weight
 
 
@@ -289,8 +289,8 @@ def learn_at(
     if known is not None:
         part = np.repeat(np.arange(len(pool)), [len(drawn.u) for drawn in pool])[ok]
         y, weight = _own_scores(zeta[ok], part, known)
-        taught = weight.any(1)
-        ok[ok], y, part, weight = taught, y[taught], part[taught], weight[taught]
+        taught = weight.any(1)[part]
+        ok[ok], y, part = taught, y[taught], part[taught]
     c = None if inputs is None else inputs[ok]
     return learn(key, observed.x, observed.inputs, zeta[ok], x[ok], c, y, part, weight, steps)
 
