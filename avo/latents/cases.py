@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, PRNGKeyArray
+from numpy.typing import ArrayLike
 
 from avo.space import Interval, LogInterval, Space
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from avo.simulators import Problem
 
 TRAINED, SHIFTED = (0.1, 0.6), (0.5, 0.9)
+BLOCK = 1000  # rows of one compiled simulation
 
 
 class Case(NamedTuple):
@@ -58,7 +60,17 @@ def draw(
     """
     at = positions(n, problem.space.dim, between, np.random.default_rng(seed))
     theta = np.asarray(problem.space.constrain(jnp.asarray(np.log(at / (1 - at)), float)))
-    return np.asarray(theta, np.float64), np.asarray(_jitted(problem.simulate)(jax.random.key(seed), theta), np.float64)
+    return np.asarray(theta, np.float64), simulate(problem, jax.random.key(seed), theta)
+
+
+def simulate(problem: "Problem", key: PRNGKeyArray, theta: ArrayLike) -> Float[np.ndarray, "n *x_shape"]:
+    """Simulate one observation of each theta, block by block: any number of them takes one compiled program."""
+    theta, fn, parts = np.asarray(theta, jnp.result_type(float)), _jitted(problem.simulate), []
+    for i, first in enumerate(range(0, len(theta), BLOCK)):
+        rows = theta[first : first + BLOCK]
+        filled = np.concatenate([rows, np.repeat(rows[:1], BLOCK - len(rows), 0)])
+        parts.append(np.asarray(fn(jax.random.fold_in(key, i), filled), np.float64)[: len(rows)])
+    return np.concatenate(parts)
 
 
 @cache

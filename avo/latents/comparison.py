@@ -362,7 +362,9 @@ def _small(case: Case, size: Size, judges: Any, shown: Sequence[str], n: int, se
     """R^2 of routes learned from n signals, all of them labelled for probe and regression."""
     problem = case.problem
     theta, x = cases.draw(problem, n, TRAINED, seed + 2**22)
-    made = [routes.by_simulator(problem, x, size.budget, seed), routes.by_labels(problem, theta, x, seed)]
+    # Repeated, signals have the same moments, and a smaller number of them takes no compiled program of its own
+    some = np.resize(x, (max(n, size.signals), *x.shape[1:]))
+    made = [routes.by_simulator(problem, some, size.budget, seed), routes.by_labels(problem, theta, x, seed)]
     made.append(routes.by_components(x, min(LATENTS, n // 4)))
     made += [routes.by_latents(name, _trained(FAMILY[name], x, size, seed), x) for name in shown]
     records = []

@@ -90,6 +90,7 @@ class Upsampling(eqx.Module):
         return jnp.ravel(h)
 
 
+@eqx.filter_jit  # one program for all layers
 def _networks(
     key: PRNGKeyArray, x_shape: tuple[int, ...], latents: int, network: Network, width: int, depth: int
 ) -> tuple[Callable, Callable]:

@@ -12,13 +12,14 @@ the parameters on the codes of observations whose parameters are known, the labe
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from avo.latents.cases import simulate
 from avo.latents.training import Trained
 from avo.run import fit
 from avo.scores import apply, learn
@@ -60,13 +61,14 @@ def mean_of(problem: "Problem") -> Callable[[Array2], np.ndarray]:
     support = np.array([parameter.support for parameter in problem.space])
     width = np.where(np.isfinite(support).all(1), np.ptp(np.where(np.isfinite(support), support, 0), axis=1), 0.0)
     low, high = support[:, 0] + EDGE * width, support[:, 1] - EDGE * width
-    dtype = jnp.result_type(float)
-    if problem.mean is not None:
-        curve = jax.jit(jax.vmap(problem.mean))
-    else:
-        keys = jax.random.split(jax.random.key(0), 64)
-        curve = jax.jit(lambda theta: jax.vmap(problem.simulate, (0, None))(keys, theta).mean(0))
-    return lambda theta: np.asarray(curve(jnp.asarray(np.clip(theta, low, high), dtype)), np.float64)
+    curve = _average(problem.simulate) if problem.mean is None else problem.mean
+    return lambda theta: apply(curve, np.clip(theta, low, high))
+
+
+@cache
+def _average(simulate: Callable) -> Callable:
+    keys = jax.random.split(jax.random.key(0), 64)
+    return lambda theta: jax.vmap(simulate, (0, None))(keys, theta[None]).mean((0, 1))
 
 
 def by_simulator(problem: "Problem", x: np.ndarray, budget: int, seed: int) -> Route:
@@ -76,21 +78,18 @@ def by_simulator(problem: "Problem", x: np.ndarray, budget: int, seed: int) -> R
     under the wide start of the fit instead, N(0, 1.5^2) in u, and `words` says so.
     """
     result = fit(problem.simulate, x, problem.space, target="population", budget=budget, seed=seed, progress=False)
-    dtype, decode = jnp.result_type(float), mean_of(problem)
     if result.estimate is None:
         route = by_simulations(problem, x, WIDE_PAIRS, seed)
         return route._replace(words=f"no population found ({result.status}); {route.words}")
-    simulate = jax.jit(problem.simulate)
 
     def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
         key_theta, key_x = jax.random.split(key)
-        return np.asarray(simulate(key_x, jnp.asarray(result.central(key_theta, n), dtype)), np.float64)
+        return simulate(problem, key_x, result.central(key_theta, n))
 
     theta = np.asarray(result.central(jax.random.key(seed), 4000), np.float64)
-    again = np.asarray(simulate(jax.random.key(seed + 1), jnp.asarray(theta, dtype)), np.float64)
-    sd = (theta - result.encode(again)).std(0)
+    sd = (theta - result.encode(simulate(problem, jax.random.key(seed + 1), theta))).std(0)
     return Route(
-        "simulator", result.encode, decode, sample, own=True, spread=lambda x: np.tile(sd, (len(x), 1)),
+        "simulator", result.encode, mean_of(problem), sample, own=True, spread=lambda x: np.tile(sd, (len(x), 1)),
         words=f"{result.status}, {result.calls:,} calls",
     )  # fmt: skip
 
@@ -99,8 +98,7 @@ def by_simulations(problem: "Problem", x: np.ndarray, pairs: int, seed: int) -> 
     """Learn E[theta | x] from simulations under the wide start of a fit, N(0, 1.5^2) in u; x gives the units."""
     key_u, key_x = jax.random.split(jax.random.key(seed))
     theta = problem.space.constrain(REFERENCE * jax.random.normal(key_u, (pairs, problem.space.dim)))
-    simulated = np.asarray(jax.jit(problem.simulate)(key_x, theta), np.float64)
-    route = by_labels(problem, np.asarray(theta, np.float64), simulated, seed, x)
+    route = by_labels(problem, np.asarray(theta, np.float64), simulate(problem, key_x, theta), seed, x)
     return route._replace(name="simulator", words=f"learned under the wide start from {pairs:,} simulations")
 
 
@@ -118,12 +116,11 @@ def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs
     z = (theta - middle) / size
     t: Any = learn(jax.random.key(seed), x if x_obs is None else x_obs, None, z, x, None, z)
     sd = (z - apply(t, x)).std(0) * size
-    simulate, dtype = jax.jit(problem.simulate), jnp.result_type(float)
 
     def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
         key_rows, key_x = jax.random.split(key)
         rows = np.asarray(jax.random.randint(key_rows, (n,), 0, len(theta)))
-        return np.asarray(simulate(key_x, jnp.asarray(theta[rows], dtype)), np.float64)
+        return simulate(problem, key_x, theta[rows])
 
     return Route(
         "supervised", lambda x: middle + size * apply(t, x), mean_of(problem), sample, own=True,
