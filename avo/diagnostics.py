@@ -46,7 +46,7 @@ from tqdm import tqdm
 from avo import summaries
 from avo.data import validate_observations
 from avo.result import Result
-from avo.run import check_simulator
+from avo.run import check_simulator, labels_of
 from avo.summaries import Frame, Kind
 from avo.trainer import Settings, standardize
 from avo.training import whole
@@ -175,6 +175,7 @@ def check(
     x_new: ArrayLike,
     *,
     inputs: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
     replicates: int = 199,
     seed: int = 0,
     progress: bool = True,
@@ -185,8 +186,8 @@ def check(
 
     Set 0 is x_new; sets 1 to B are simulated at plausible truths drawn from the estimate's error, and go through the
     same computation, the classifier's training included (see the head of avo/diagnostics.py). Where the simulator is
-    right, p <= 5 % in 5 % of the checks. Observations must be independent of each other and of those that were fitted:
-    split yours before the fit.
+    right, p <= 5 % in 5 % of the checks. Observations must be independent of those that were fitted: split yours before
+    the fit. They must be independent of each other too, or come in `groups`, of each of which one row is looked at.
 
     Args:
         result: a fit with errors, `avo.fit(..., refine=True)`.
@@ -195,6 +196,8 @@ def check(
             with T of 16 or more, are looked at as series; others by columns. The classifier sees a random subset of
             4000 where there are more; features and gap see all.
         inputs: their known conditions, with shape (m, *c_shape), where the fit had any; simulations have the same.
+        groups: label of each row, for rows that hang together (beats of one patient, windows of one day); at least 20
+            groups, of each of which one row, drawn by the seed, stands for all.
         replicates: simulated sets, B, at least 19. A check costs (B + 4) m simulator calls, a few more for m < 250.
         seed: same seed, same numbers.
         progress: show a bar.
@@ -218,6 +221,9 @@ def check(
         True
     """
     x, c, replicates, seed = _arguments(result, x_new, inputs, replicates, seed)
+    if groups is not None:
+        rows = _one_of_each(groups, len(x), seed)
+        x, c = x[rows], None if c is None else c[rows]
     simulate = check_simulator(simulate, result.space, x, c, Settings())
     key_reference, key_sets, key_random = jax.random.split(jax.random.key(seed), 3)
     observed = _observed(x, c)
@@ -276,6 +282,15 @@ def _arguments(
     replicates, seed = whole("replicates", replicates, LEAST_REPLICATES), whole("seed", seed, least=0)
     _check_critic(result, x, c)
     return x, c, replicates, seed
+
+
+def _one_of_each(groups: ArrayLike, m: int, seed: int) -> np.ndarray:
+    """Draw one row of each group."""
+    labels = labels_of(groups, m)
+    if labels.max() + 1 < LEAST_ROWS:
+        raise ValueError(f"groups must name at least {LEAST_ROWS} groups; got {labels.max() + 1}.")
+    order = np.random.default_rng(seed).permutation(m)
+    return np.sort(order[np.unique(labels[order], return_index=True)[1]])
 
 
 def _check_critic(result: Any, x: np.ndarray, c: np.ndarray | None) -> None:

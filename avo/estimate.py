@@ -19,6 +19,9 @@ from avo.space import Space
 UNDETERMINED = 0.5  # standard deviation in u from which a direction, or a parameter, counts as not determined
 PRIOR = 1.5  # standard deviation in u of what is not determined: that of the usual start
 POINTS = 2**14  # of a scrambled net, for a population's moments in physical units
+NAMED = 0.05  # weight from which a direction's words name a parameter
+SHARE = 0.25  # of a parameter's variance that may come from directions that are not determined
+DISAGREE = 5.0  # standard errors beyond which encoded observations spread otherwise than encoded simulations
 SURE = 2.0  # standard errors above zero, from which a variance has an error rather than an upper bound
 
 
@@ -54,10 +57,12 @@ class Direction(NamedTuple):
     names: tuple[str, ...]
 
     def __str__(self) -> str:
-        parts = [f"{w:+.2f} {name}" for w, name in zip(self.weights, self.names, strict=True) if abs(w) >= 0.05]
+        parts = [f"{w:+.2f} {name}" for w, name in zip(self.weights, self.names, strict=True) if abs(w) >= NAMED]
         words = f"direction ({', '.join(parts)})" if len(self.weights) > 1 else self.names[0]
         if self.determined:
             return f"{words} is determined to {self.sd:.2g} in u"
+        if self.sd < PRIOR:
+            return f"{words} is hardly determined by these data, to {self.sd:.2g} in u"
         return f"{words} is not determined by these data"
 
 
@@ -92,12 +97,15 @@ class Estimate:
             standard deviation 1.5 of the usual start.
         values: information about each direction, 1 / sd^2; zero or less where there is none.
         vectors: the directions, in columns.
-        determined: which of them the data determine.
-        scores: the last t; its last d outputs are E[theta | x] under the reference.
+        determined: which of them the data determine, to 0.5 or better.
+        scores: x -> E[theta | x] under the reference.
         reference: (loc, factor) of N(loc, factor factor^T), under which E[theta | x] is meant.
-        limit: sqrt(1 + m / M): by so much do M simulations, matched with m observations, widen the error.
+        limit: sqrt(1 + m / M): by so much do M simulations widen the error at least, M those of the last comparison and
+            of the slope.
         moved: length of the last step, in standard errors per direction.
         freedom: number of observations, or of groups of them, less one.
+        encoded: of a population, the standard deviation of E[theta | x] over the observations, that over simulations
+            at the fit, and how far their variances differ, in standard errors. The equation does not use it.
     """
 
     loc: Float[np.ndarray, " d"]
@@ -111,6 +119,7 @@ class Estimate:
     limit: float
     moved: float
     freedom: int
+    encoded: Float[np.ndarray, "3 d"] | None = None
 
     @property
     def sd(self) -> Float[np.ndarray, " d"]:
@@ -119,8 +128,15 @@ class Estimate:
 
     @property
     def loose(self) -> np.ndarray:
-        """Which parameters the data do not determine."""
-        return self.sd > UNDETERMINED
+        """Which parameters the data do not determine.
+
+        They have a standard error above 0.5 in u; or a direction that is not determined names them, and more than a
+        quarter of their variance is that of such directions, which is no error but the width of the usual start.
+        """
+        d, free = len(self.loc), self.vectors[:, ~self.determined]
+        along = np.einsum("ik,ij,jk->k", free, self.covariance[:d, :d], free) * free**2
+        share = np.where(np.abs(free) >= NAMED, along, 0.0).sum(1)
+        return (self.sd > UNDETERMINED) | (share > SHARE * self.sd**2)
 
     def stderr(self, space: Space) -> Float[np.ndarray, " d"]:
         """Standard error of theta: |d theta / du| sd, infinite where the data do not determine a parameter."""
@@ -146,7 +162,7 @@ class Estimate:
     def replicate(self, key: PRNGKeyArray, n: int, exact: bool = False) -> Float[Array, "n d"]:
         """Draw a plausible truth, and from it u of n observations; `exact`: from the estimate itself."""
         d = len(self.loc)
-        free = self.vectors[:, ~self.determined]
+        free = self.vectors[:, ~self.determined & (self.values <= 1 / PRIOR**2)]
         covariance = self.covariance.copy()
         covariance[:d, :d] -= PRIOR**2 * free @ free.T  # the fit says nothing there, whatever the value
         key_psi, key_u = jax.random.split(key)
@@ -168,18 +184,38 @@ class Estimate:
         i, j = np.triu_indices(d)
         factor = floored(self.spread, 1e-3)
         psi = jnp.asarray(np.concatenate([self.loc, (factor @ factor.T)[i, j]]), float)
-        normal = jnp.asarray(stats.norm.ppf(stats.qmc.Sobol(d, rng=0).random(POINTS)), float)
+        normal = stats.norm.ppf(stats.qmc.Sobol(d, rng=0).random(POINTS))
 
         def unpack(psi: Array) -> tuple[Array, Array]:
             return psi[:d], jnp.zeros((d, d)).at[i, j].set(psi[d:]).at[j, i].set(psi[d:])
 
-        def in_theta(psi: Array) -> tuple[Array, Array]:
-            loc, spread = unpack(psi)
-            theta = space.constrain(loc[None] + normal @ jnp.linalg.cholesky(spread).T)
-            centred = theta - theta.mean(0)[None]
-            return theta.mean(0), centred.T @ centred / POINTS
+        # theta_i depends on u_i alone; by Price's theorem (1958) d E[f] / dS_ij = E[d2f / du_i du_j], half of it for
+        # i = j. The way through a factor of S would divide by what is left where parameters are nearly proportional
+        own_slope = lambda fn: lambda u: jax.jvp(fn, (u,), (jnp.ones_like(u),))[1]  # noqa: E731
+        at, first = jnp.asarray(self.loc + normal @ factor.T, float), own_slope(space.constrain)
+        theta, t1, t2 = space.constrain(at), first(at), own_slope(first)(at)
+        middle = theta.mean(0)
+        theta = theta - middle[None]
 
-        return Population(theta=self._moments(in_theta, psi), u=self._moments(unpack, psi))
+        def in_theta(moved: Array) -> tuple[Array, Array]:
+            a, S = unpack(moved - psi)  # zero; only the derivatives matter
+            change = t1 * a[None] + t2 * (jnp.diagonal(S) / 2)[None]
+            square = theta.T @ theta + change.T @ theta + theta.T @ change + (t1.T @ t1) * S
+            shift = change.mean(0)
+            return middle + shift, square / POINTS - jnp.outer(shift, shift)
+
+        return Population(theta=self._known(self._moments(in_theta, psi)), u=self._known(self._moments(unpack, psi)))
+
+    def _known(self, found: Moments) -> Moments:
+        """Take away what is said of parameters that the data do not determine: it would be the usual start's width."""
+        loose = self.loose
+        either = (loose[:, None] | loose[None, :]) & ~np.eye(len(loose), dtype=bool)
+        return found._replace(
+            mean_stderr=np.where(loose, np.inf, found.mean_stderr),
+            sd_stderr=np.where(loose, np.nan, found.sd_stderr),
+            sd_upper=np.where(loose, np.inf, found.sd_upper),
+            corr_stderr=np.where(either, np.nan, found.corr_stderr),
+        )
 
     def _moments(self, of: Any, psi: Array) -> Moments:
         d = len(self.loc)
@@ -216,4 +252,4 @@ class Estimate:
         return Estimate(**known, scores=Scores.from_arrays("estimate.scores", arrays), reference=reference, **words)  # pyright: ignore[reportArgumentType]
 
 
-ARRAYS = ("loc", "spread", "covariance", "values", "vectors", "determined")
+ARRAYS = ("loc", "spread", "covariance", "values", "vectors", "determined", "encoded")

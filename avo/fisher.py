@@ -45,7 +45,7 @@ EDGE = 6.0  # largest |u| of a parameter with two bounds; theta is within 1/400 
 FLOOR = 0.05  # least standard deviation, in u, of a population's q while it is fitted
 WIDER = 1.5  # how much wider than a population the q is under which its t is learned
 NEAR = 1.5  # standard errors below which a step of a population ends the rounds
-POPULATION = {"learn": 0.08, "round": 0.02, "settle": 0.1}  # of the calls; the rest to the last comparison
+POPULATION = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}  # of the calls; the rest to the last
 PHASES = 3  # at most, each with a t of its own
 
 
@@ -289,7 +289,7 @@ def learn_at(
     if known is not None:
         part = np.repeat(np.arange(len(pool)), [len(drawn.u) for drawn in pool])[ok]
         y, weight = _own_scores(zeta[ok], part, known)
-        taught = weight.any(1)[part]
+        taught = np.any(weight, axis=1)[part]
         ok[ok], y, part = taught, y[taught], part[taught]
     c = None if inputs is None else inputs[ok]
     return learn(key, observed.x, observed.inputs, zeta[ok], x[ok], c, y, part, weight, steps)
@@ -424,7 +424,7 @@ def _settle(
     while True:
         first, tries = draws.whole((last - draws.calls) / 5), tries + 1
         here = equation.centre(loc, first)
-        found = information(A, here.V, noise)
+        found = information(A, here.V, noise, PRIOR)
         move, _ = here.step(found)
         far = here.length(found, move)
         before, loc = loc, _inside(draws.space, loc + _cut(move, factor))
@@ -438,7 +438,7 @@ def _settle(
         way, turn = _along(draws.space, before, loc)
         r, V_sim = a * (here.r - A @ way) + b * there.r, a**2 * here.V_sim + b**2 * there.V_sim
         there, A, noise = there._replace(r=r, V_sim=V_sim), A * turn, noise._replace(h=noise.h * turn)
-    found = information(A, there.V, noise)
+    found = information(A, there.V, noise, PRIOR)
     move, covariance = there.step(found)
     moved = there.length(found, move, here.V_sim)
     loc = _inside(draws.space, loc + _cut(move, factor))
@@ -446,7 +446,8 @@ def _settle(
     if moved > STILL or (there.unexplained(found, A) and np.all(np.abs(loc) < EDGE)):
         moved = np.inf
     return Estimate(
-        loc, None, covariance + found.free(), found.values, found.vectors, found.determined, encoder, reference,
+        loc, None, covariance + found.free(), found.values, found.vectors,
+        found.determined & (found.sd <= UNDETERMINED), encoder, reference,
         float(np.sqrt(1 + len(observed.x) / (paired + matched))), moved, observed.freedom,
     )  # fmt: skip
 
@@ -616,7 +617,7 @@ def population(
             break
     most = int((last - draws.calls) / rows["settle"]) - 2
     at, led, floor, _ = _approach(equation, at, led, floor, rows["settle"], most, rng)
-    loc, factor, n = at[0], _floored(at[1], floor), draws.whole(last - draws.calls)
+    loc, factor, n = at[0], _floored(at[1], floor), draws.whole(last - draws.calls - rows["again"])
     zeta = rng.normal(size=(n, d))
     drawn = draws(loc + zeta @ factor.T)
     last_one = _against(equation, drawn, loc, factor, zeta)
@@ -632,11 +633,22 @@ def population(
     reference = loc, factor
     parts: Any = (None if a is None else a[: rows["learn"]] for a in drawn)
     encoder = learn_encoder(draws, observed, jax.random.fold_in(key, 1), reference, Drawn(*parts))
+    again = draws(mean + rng.normal(size=(rows["again"], d)) @ floored(spread, 0.0).T)
     variances, vectors = np.linalg.eigh(covariance[:d, :d])
     return Estimate(
         mean, spread, covariance, 1 / variances, vectors, variances < UNDETERMINED**2, encoder, reference,
-        float(np.sqrt(1 + len(observed.x) / n)), moved, observed.freedom,
+        float(np.sqrt(1 + len(observed.x) / n)), moved, observed.freedom, _encoded(encoder, observed, again),
     )  # fmt: skip
+
+
+def _encoded(encoder: Scores, observed: Observed, drawn: Drawn) -> Float[np.ndarray, "3 d"]:
+    """Compare the spread of E[theta | x] over observations with that over simulations at the fit."""
+    c = None if drawn.inputs is None else drawn.inputs[drawn.ok]
+    z = apply(encoder, observed.x, observed.inputs), apply(encoder, drawn.x[drawn.ok], c)
+    squares = [(a - a.mean(0)) ** 2 for a in z]
+    error = covariance_of_mean(squares[0], observed.groups), covariance_of_mean(squares[1])
+    v, v_sim = (a.mean(0) for a in squares)
+    return np.stack([np.sqrt(v), np.sqrt(v_sim), (v - v_sim) / np.sqrt(np.diagonal(error[0] + error[1]) + 1e-300)])
 
 
 def _learn_population(

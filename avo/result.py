@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +11,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpy.typing import ArrayLike
 
 from avo import files
-from avo.estimate import Estimate, Identifiability, Population
+from avo.data import validate_observations
+from avo.estimate import DISAGREE, Estimate, Identifiability, Population
 from avo.proposals import Gaussian
 from avo.scores import apply
 from avo.space import Space
 from avo.training import describe
 from avo.types import Frame
 
+AT_BOUND = 3.0  # |u| of a parameter with two bounds that lies within 5 % of one
 Status = Literal["converged", "budget", "stopped", "failed"]
 
 
@@ -83,11 +86,11 @@ class Result:
         Raises:
             ValueError: if the fit has no error, or the level is not between 0 and 1.
         """
-        if not 0 < level < 1:
+        if not isinstance(level, (int, float)) or not 0 < level < 1:
             raise ValueError(f"level must lie between 0 and 1, e.g. 0.9; got {level!r}.")
         return self._refined("interval").interval(self.space, level)
 
-    @property
+    @cached_property
     def population(self) -> Population | None:
         """Moments of a population in physical units and in u, with standard errors; None for a point."""
         if self.settings.get("target") != "population":
@@ -101,27 +104,30 @@ class Result:
     def encode(self, x: ArrayLike, inputs: ArrayLike | None = None) -> Float[np.ndarray, "n d"]:
         """Estimate the parameters of single observations, E[theta | x], under a reference N(loc, factor factor^T) in u.
 
-        The reference is `estimate.reference`: for a population the fitted one; for a point one that is four times as
+        The reference is `estimate.reference`: for a population the fitted one; for a point one that is twice as
         wide as what one observation leaves, at most half a unit of u. E[theta | x] shrinks towards its mean, the more
-        the less x says.
+        the less x says. What a regression gives beyond the support is the bound.
 
         Args:
             x: observations, with shape (n, *x_shape).
             inputs: their known conditions, where the fit had any.
 
         Raises:
-            ValueError: if the fit was not refined, or x has another shape.
+            ValueError: if the fit was not refined, or x has another shape or values that are not finite.
         """
         encoder = self._refined("encode").scores
-        x = np.asarray(x, np.float64)
-        if x.shape[1:] != self.x_shape or x.ndim == 0:
+        x = validate_observations(x, "x", 1)
+        if x.shape[1:] != self.x_shape:
             raise ValueError(
                 f"x must have one observation per row, shape (n, {', '.join(map(str, self.x_shape))}); got {x.shape}."
             )
-        if (inputs is None) != (encoder.features.c_shift is None):
+        unit = encoder.features.c_shift
+        if (inputs is None) != (unit is None):
             raise ValueError("encode needs inputs= exactly if the fit had them.")
-        c = None if inputs is None else np.asarray(inputs, np.float64)
-        return apply(encoder, x, c)
+        c = None if inputs is None else validate_observations(inputs, "inputs", 1)
+        if c is not None and unit is not None and c.shape != (len(x), *unit.shape):
+            raise ValueError(f"inputs must have one row for each of x, shape {(len(x), *unit.shape)}; got {c.shape}.")
+        return np.clip(apply(encoder, x, c), *np.array([parameter.support for parameter in self.space]).T)
 
     def central(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """Draw theta of n observations at the estimate: all the same for a point, from the fitted population else."""
@@ -147,14 +153,25 @@ class Result:
         return self.space.constrain(self.proposal.sample(key, n))
 
     def summary(self, truth: np.ndarray | None = None) -> str:
-        """Write the estimates as a table, beside the truth where it is known; of a population middle and spread.
+        """Write the estimates as a table, beside the truth where it is known, and warn of what is not known.
+
+        Of a population the table has median and quantiles of theta over it, then mean and standard deviation with their
+        standard errors; correlations beyond two standard errors stand below, in u.
 
         Args:
             truth: known parameters, with shape (d,), for fits of simulated observations.
+
+        Raises:
+            ValueError: if truth is not one number for each parameter.
         """
         columns = self._columns()
         if truth is not None:
             columns["truth"] = np.asarray(truth)
+            if columns["truth"].shape != (self.space.dim,):
+                raise ValueError(
+                    f"truth must have one value for each of {', '.join(self.names)}, shape ({self.space.dim},); "
+                    f"got {truth!r}."
+                )
         rows = [["parameter", *columns, "unit"]]
         for i, (name, unit) in enumerate(zip(self.names, self.space.units, strict=True)):
             cells = [values[i] for values in columns.values()]
@@ -162,11 +179,41 @@ class Result:
         widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
         table = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         failures = "".join(f", {n:,} {kind}" for kind, n in self.failures.items() if n)
-        loose = [] if self.estimate is None else [d for d in self.identifiability() if not d.determined]
-        warnings = [f"warning: {direction}" for direction in loose]
+        words = [*self._correlations(), *(f"warning: {warning}" for warning in self._warnings())]
         return "\n".join(
-            [*table, "", *warnings, f"{self.status}: {self.message}", f"{self.calls:,} simulator calls{failures}"]
+            [*table, "", *words, f"{self.status}: {self.message}", f"{self.calls:,} simulator calls{failures}"]
         )
+
+    def _correlations(self) -> list[str]:
+        """Write the correlations of a population that differ from zero, the strongest first."""
+        if self.population is None:
+            return []
+        corr, error = self.population.u.corr, self.population.u.corr_stderr
+        pairs = [(i, j) for j in range(len(corr)) for i in range(j) if abs(corr[i, j]) > 2 * error[i, j]]
+        pairs.sort(key=lambda pair: -abs(corr[pair]))
+        return [
+            f"correlation of {self.names[i]} and {self.names[j]}: {corr[i, j]:+.2f} +- {error[i, j]:.2f}"
+            for i, j in pairs
+        ]
+
+    def _warnings(self) -> list[str]:
+        """Tell what the data do not determine, what lies at a bound, and where no population fits."""
+        found = []
+        if self.estimate is not None:
+            found += [str(direction) for direction in self.identifiability() if not direction.determined]
+        for name, value, parameter in zip(self.names, self.theta, self.space, strict=True):
+            (low, high), u = parameter.support, float(np.asarray(parameter.unconstrain(value)))
+            if np.isfinite(high - low) and abs(u) > AT_BOUND:
+                end, bound = ("upper", high) if u > 0 else ("lower", low)
+                words = "widen the range, or check the units of x_obs"
+                found.append(f"{name} lies at the {end} end of its range, {value:.4g} of {bound:g}; {words}")
+        if self.estimate is not None and self.estimate.encoded is not None:
+            for name, own, again, z in zip(self.names, *self.estimate.encoded, strict=True):
+                if abs(z) > DISAGREE:
+                    spreads = f"by {own:.3g} over the observations and by {again:.3g} over simulations at the fit"
+                    words = "no population of this simulator has both; see avo.check"
+                    found.append(f"E[{name} | x] spreads {spreads}: {words}")
+        return found
 
     def _columns(self) -> dict[str, Any]:
         """Collect what the summary says of each parameter."""
@@ -185,8 +232,9 @@ class Result:
             # Where a spread does not differ from zero, its upper limit at level 95 %
             sd = np.where(np.isfinite(found.sd_stderr), found.sd, found.sd_upper)
             small = ["" if known else "< " for known in np.isfinite(found.sd_stderr)]
-            columns |= {"mean": found.mean, "+-": found.mean_stderr}
-            columns |= {"sd": [f"{sign}{v:.5g}" for sign, v in zip(small, sd, strict=True)], " +-": found.sd_stderr}
+            error = ["" if np.isnan(v) else f"{v:.5g}" for v in found.sd_stderr]
+            columns |= {"mean": found.mean, "+- (mean)": found.mean_stderr}
+            columns |= {"sd": [f"{sign}{v:.5g}" for sign, v in zip(small, sd, strict=True)], "+- (sd)": error}
         return columns
 
     def save(self, path: str | Path) -> Path:
@@ -240,7 +288,7 @@ def load(path: str | Path, like: Any = None) -> Result:
     """Read a result that `Result.save`, or a fit with `out=`, wrote.
 
     Args:
-        path: the folder.
+        path: the folder, or `result.json` in it.
         like: where the fit used a custom critic or proposal: a module of the same structure to fill, or a pair
             (proposal, critic) of such.
 
@@ -263,7 +311,7 @@ def load(path: str | Path, like: Any = None) -> Result:
     """
     from avo.critics.networks import rebuild
 
-    folder = Path(path)
+    folder = Path(path).parent if Path(path).name == "result.json" else Path(path)
     if not (folder / "result.json").is_file():
         raise FileNotFoundError(
             f"{folder} holds no finished result (no result.json); avo.fit(out=...) writes one there."

@@ -387,17 +387,24 @@ def fit(
     return result
 
 
-def _groups(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
-    if groups is None:
-        return None
+def labels_of(groups: ArrayLike, m: int) -> np.ndarray:
+    """Number the groups of m observations, 0 .. g - 1, by their labels."""
     labels = np.asarray(groups)
     if labels.shape != (m,):
         raise ValueError(f"groups must have one label per observation, shape ({m},); got {labels.shape}.")
-    names, found = np.unique(labels, return_inverse=True)
-    least = max(8, d + 2)
-    if len(names) < least:
+    if any(label is None or label != label for label in labels.tolist()):
+        raise ValueError("groups must have a label for each observation; some are None or NaN. Name or leave them out.")
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def _groups(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
+    if groups is None:
+        return None
+    found, least = labels_of(groups, m), max(8, d + 2)
+    count = int(found.max()) + 1
+    if count < least:
         raise ValueError(
-            f"groups names {len(names)} groups; an error for {d} parameters needs at least {least}, better dozens. "
+            f"groups names {count} groups; an error for {d} parameters needs at least {least}, better dozens. "
             "Leave groups out if the observations are independent."
         )
     return found

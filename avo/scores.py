@@ -6,7 +6,7 @@ from simulations. Fisher's identity, for p(x; psi) = int q(u; psi) p(x | u) du,
     grad_psi log p(x; psi) = E[grad_psi log q(u; psi) | x],
 
 says that the least-squares regression of grad_psi log q on x, over pairs u ~ q, x ~ p(x | u), is the score of the
-marginal likelihood: as q = N(loc, L L^T) narrows, t(x) = E[L^-1 (u - loc) | x] tends to L times the score of p(x | u)
+marginal likelihood: as q = N(loc, L L^T) narrows, t(x) = E[L^-1 (u - loc) | x] tends to L^T times the score of p(x | u)
 at loc, the best statistic there is. Any other t costs efficiency, not correctness. What is done with t is in
 avo/fisher.py; what the errors mean, in docs/errors.md.
 

@@ -180,6 +180,27 @@ def test_size(times: int) -> None:
     assert np.all(np.abs(p[:, :3].mean(0) - 0.5125) < 3.5 * 0.037), p.mean(0)
 
 
+def test_rows_that_hang_together_are_no_evidence_against_a_right_simulator() -> None:
+    """Twenty groups of 15 rows whose means scatter by 1: as if independent they would be rejected most of the time."""
+    plain, grouped, labels = [], [], np.repeat(np.arange(20), 15)
+    for seed in range(20):
+        rng = RNG([8, seed])
+        mean = rng.normal(size=(20, 2))
+        x = mean[labels] + rng.normal(size=(300, 2)) + [0.3, -1.0]
+        first = rng.normal(size=(20, 2)) * np.sqrt(2.0) + [0.3, -1.0]
+        result = Known(PLANE, first, first.mean(0), np.full(2, np.sqrt(2 / 20)), sd=[1.0, 1.0])
+        plain.append(check(result, normal, x, replicates=19, seed=seed).p_value)
+        found = check(result, normal, x, groups=labels, replicates=19, seed=seed)
+        assert found.rows == 20
+        grouped.append(found.p_value)
+    assert np.mean(plain) < 0.25
+    assert abs(np.mean(grouped) - 0.525) < 3.5 * 0.29 / np.sqrt(20)
+    with pytest.raises(ValueError, match="groups must name at least 20 groups; got 10"):
+        check(result, normal, x, groups=labels // 2, replicates=19)
+    with pytest.raises(ValueError, match="groups must have one label per observation"):
+        check(result, normal, x, groups=labels[:5], replicates=19)
+
+
 def test_without_the_estimates_error_a_right_simulator_is_rejected() -> None:
     """What `test_size` would see, were the replicates simulated at the estimate itself."""
     p = p_values(20, trials=12, replicate="central")

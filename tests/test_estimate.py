@@ -72,6 +72,22 @@ def test_what_is_not_determined_has_no_error_but_its_support() -> None:
         assert made(covariance=np.eye(3) * sd**2).loose.tolist() == [loose] * 3
 
 
+def test_a_parameter_with_a_share_in_what_is_not_determined_is_loose() -> None:
+    """Error .01 across a ridge and 1.5 along it: the second parameter's .3 is the start's, not the data's."""
+    along = np.array([0.98, 0.2, 0.0]) / np.hypot(0.98, 0.2)
+    covariance = 1.5**2 * np.outer(along, along) + 1e-4 * np.eye(3)
+    found = made(covariance=covariance)
+    assert found.determined.tolist() == [True, True, False] and found.sd[1] < 0.5
+    assert found.loose.tolist() == [True, True, False]
+    # a weight that words leave out, and a share below a quarter, do not count
+    for weight, own, loose in ((0.049, 0.01, False), (0.051, 0.01, True), (0.1, 0.3, False), (0.1, 0.2, True)):
+        along = np.array([np.sqrt(1 - weight**2), weight, 0.0])
+        covariance = 1.5**2 * np.outer(along, along) + np.diag([1e-4, own**2, 1e-4])
+        vectors = np.stack([along, [-along[1], along[0], 0], [0, 0, 1]], 1)
+        found = made(covariance=covariance, vectors=vectors, determined=np.array([False, True, True]))
+        assert found.loose.tolist() == [True, loose, False], (weight, own)
+
+
 def test_directions_are_told_the_worst_first_and_their_largest_weight_is_positive() -> None:
     vectors = np.array([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, -1.0]])
     found = made(values=np.array([-0.5, 400.0, 25.0]), vectors=vectors, determined=np.array([False, True, True]))
@@ -109,10 +125,18 @@ def test_replicates_do_not_move_what_is_not_determined() -> None:
     loose = np.array([1.0, -1.0, 0.0]) / np.sqrt(2)
     tight = np.array([1.0, 1.0, 0.0]) / np.sqrt(2)
     covariance = 2.25 * np.outer(loose, loose) + 0.01 * np.outer(tight, tight) + 0.04 * np.diag([0, 0, 1.0])
-    u = np.asarray(
-        jax.vmap(lambda key: made(covariance=covariance).replicate(key, 1)[0])(jax.random.split(jax.random.key(5), 500))
+    vectors, values = np.stack([loose, tight, [0, 0, 1]], 1), np.array([0.0, 100.0, 25.0])
+    options = dict(vectors=vectors, values=values, determined=np.array([False, True, True]))
+    draw = lambda estimate: np.asarray(  # noqa: E731
+        jax.vmap(lambda key: estimate.replicate(key, 1)[0])(jax.random.split(jax.random.key(5), 500))
     )
+    u = draw(made(covariance=covariance, **options))
     np.testing.assert_allclose(u @ loose, LOC @ loose, atol=1e-6)
+    # What is hardly determined, to .8, was fitted all the same, and its error is one
+    known = made(
+        covariance=covariance + (0.64 - 2.25) * np.outer(loose, loose), **options | {"values": values + 1 / 0.64}
+    )
+    assert abs(np.std(draw(known) @ loose) / 0.8 - 1) < 4 / np.sqrt(1000)
     for v, sd in ((tight, 0.1), (np.array([0, 0, 1.0]), 0.2)):
         assert abs(np.std(u @ v) / sd - 1) < 4 / np.sqrt(1000)
 
@@ -191,6 +215,34 @@ def test_moments_in_theta_are_those_of_log_normals_and_lines() -> None:
 
     np.testing.assert_allclose(got.mean_stderr, error(lambda psi: moments(psi)[0]), rtol=0.01)
     np.testing.assert_allclose(got.sd_stderr, error(lambda psi: jnp.sqrt(jnp.diagonal(moments(psi)[1]))), rtol=0.02)
+
+
+@pytest.mark.parametrize("rho", [-0.9, -0.99999])
+def test_moments_of_log_normals_that_are_nearly_proportional(rho: float) -> None:
+    space = avo.Space(p=avo.Positive(2.5), q=avo.Positive(0.1))
+    spread = np.array([[0.5, rho * np.sqrt(0.15)], [rho * np.sqrt(0.15), 0.3]])
+    covariance = np.diag([4e-4, 9e-4, 1e-3, 2e-4, 5e-4])
+    found = made(spread=spread, covariance=covariance, loc=LOC[:2]).population(space)
+    assert found is not None
+    v = np.diagonal(spread)
+    mean = np.array([2.5, 0.1]) * np.exp(LOC[:2] + v / 2)
+    sd = mean * np.sqrt(np.exp(v) - 1)
+    # d log mean = d loc + dv / 2; d log sd = d loc + dv / 2 + dv exp(v) / (exp(v) - 1) / 2
+    slope = 0.5 + 0.5 * np.exp(v) / (np.exp(v) - 1)
+    np.testing.assert_allclose(found.theta.mean_stderr, mean * np.sqrt([4e-4 + 2.5e-4, 9e-4 + 1.25e-4]), rtol=0.01)
+    np.testing.assert_allclose(found.theta.sd_stderr, sd * np.sqrt([4e-4, 9e-4] + slope**2 * [1e-3, 5e-4]), rtol=0.03)
+
+
+def test_nothing_is_said_of_a_population_along_what_the_data_do_not_determine() -> None:
+    covariance = P_COV.copy()
+    covariance[1, 1] += 1.5**2
+    found = made(spread=SPREAD, covariance=covariance).population(SPACE)
+    assert found is not None
+    for got in found:
+        np.testing.assert_array_equal(np.isinf(got.mean_stderr), [False, True, False])
+        np.testing.assert_array_equal(np.isnan(got.sd_stderr), [False, True, False])
+        np.testing.assert_array_equal(np.isinf(got.sd_upper), [False, True, False])
+        np.testing.assert_array_equal(np.isnan(got.corr_stderr[0]), [False, True, False])
 
 
 def test_a_population_without_spread_has_upper_limits() -> None:

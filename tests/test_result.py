@@ -232,8 +232,8 @@ def refined(target: str = "point", inputs: bool = False) -> Result:
     units: Any = [None if a is None else jnp.asarray(a) for a in (shift, scale, *c)]
     features = Features(*units, *[None] * 4)
     k = 54 if inputs else 44
-    numbers = [jnp.asarray(rng.normal(size=s)) for s in (k, k, (k, 6), 6, 6)]
-    t = Scores(features, *numbers[:4], scores._network(jax.random.key(0), k, 6), numbers[4])
+    numbers = [jnp.asarray(rng.normal(size=s)) for s in (k, k, (k, 3), 3, 3)]
+    t = Scores(features, *numbers[:4], scores._network(jax.random.key(0), k, 3), numbers[4])
     p = 3 if target == "point" else 9
     covariance = np.diag(np.linspace(1, 2, p)) * 1e-3
     estimate = Estimate(
@@ -291,8 +291,8 @@ def test_results_without_frame_and_estimate_are_read(tmp_path: Path) -> None:
         back.encode(np.zeros((1, 4, 2)))
 
 
-@pytest.mark.parametrize("level", [0, 1, 90, -0.1])
-def test_levels_are_fractions(level: float) -> None:
+@pytest.mark.parametrize("level", [0, 1, 90, -0.1, "90%", None])
+def test_levels_are_fractions(level: Any) -> None:
     with pytest.raises(ValueError, match=r"level must lie between 0 and 1, e.g. 0.9; got"):
         refined().interval(level)
 
@@ -304,5 +304,72 @@ def test_summary_of_a_refined_result() -> None:
     assert stderr is not None and lines[1].split()[2] == f"{stderr[0]:.5g}"
     assert "+-" in refined("population").summary().splitlines()[0]
     loose = refined()
-    loose = replace(loose, estimate=replace(loose.estimate, determined=np.array([True, True, False])))
+    loose = replace(
+        loose, estimate=replace(loose.estimate, determined=np.array([True, True, False]), values=np.array([9, 9, 0.1]))
+    )
     assert "warning: direction (+1.00 tau) is not determined by these data" in loose.summary()
+
+
+def test_summary_of_a_population_has_correlations_and_no_number_for_what_is_not_known() -> None:
+    result = refined("population")
+    spread = np.array([[0.3, 0.2, 0.0], [0.2, 0.2, 0.0], [0.0, 0.0, 0.1]])
+    covariance = np.diag([1e-3, 1e-3, 2.25, *[1e-5] * 6])
+    estimate = replace(result.estimate, spread=spread, covariance=covariance, determined=np.array([True, True, False]))
+    told = replace(result, estimate=estimate).summary()
+    rho = 0.2 / np.sqrt(0.06)
+    assert f"correlation of mu and rate: {rho:+.2f} +- 0.0" in told and told.count("correlation") == 1
+    row = next(line for line in told.splitlines() if line.startswith("tau"))
+    assert " inf " in row and "< inf" in row and "nan" not in told
+
+
+def test_summary_warns_at_a_bound_and_where_no_population_fits() -> None:
+    assert "warning" not in made().summary()
+    result = made()
+    at = replace(result, proposal=eqx.tree_at(lambda q: q.loc, result.proposal, jnp.array([4.0, -5.0, 9.0])))
+    assert "warning: mu lies at the upper end of its range, 4.856 of 5; widen the range, or check" in at.summary()
+    assert "warning: rate lies at the lower end of its range, 0.05219 of 0.05;" in at.summary()
+    assert "tau lies" not in at.summary()
+    fitted = refined("population")
+    encoded = np.array([[0.44, 1.0, 1.0], [0.74, 1.1, 1.1], [-8.0, 4.9, -4.9]])
+    told = replace(fitted, estimate=replace(fitted.estimate, encoded=encoded)).summary()
+    assert told.count("spreads by") == 1
+    assert "E[mu | x] spreads by 0.44 over the observations and by 0.74 over simulations at the fit" in told
+
+
+@pytest.mark.parametrize("truth", [[1.0, 2.0], [1.0, 2.0, 3.0, 4.0], 3.0])
+def test_a_truth_has_one_value_for_each_parameter(truth: Any) -> None:
+    with pytest.raises(ValueError, match=r"truth must have one value for each of mu, rate, tau, shape \(3,\); got"):
+        made().summary(truth)
+
+
+def test_encode_stays_in_the_support_and_refuses_what_it_cannot_read() -> None:
+    result, rng = refined(inputs=True), np.random.default_rng(5)
+    x, c = 1e3 * rng.normal(size=(50, 4, 2)), rng.normal(size=(50, 1))
+    theta = result.encode(x, c)
+    low, high = np.array([p.support for p in SPACE]).T
+    assert np.all((theta >= low) & (theta <= high)) and np.any(theta == low) and np.any(theta == high)
+    assert result.encode(x[:1], c[:1]).shape == (1, 3)
+    for bad, given, words in (
+        (np.where(x > 1e3, np.nan, x), c, "x must hold finite numbers"),
+        (x[:0], c[:0], "x must hold observations"),
+        (x, c[:7], r"inputs must have one row for each of x, shape \(50, 1\); got \(7, 1\)"),
+        (x, np.ones((50, 2)), r"inputs must have one row for each of x, shape \(50, 1\); got \(50, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            result.encode(bad, given)
+
+
+def test_the_file_names_the_folder(tmp_path: Path) -> None:
+    folder = made().save(tmp_path)
+    np.testing.assert_array_equal(avo.load(folder / "result.json").theta, made().theta)
+
+
+@pytest.mark.parametrize(("value", "words"), [(9.0, ""), (3.0, "is hardly determined by these data, to 0.58 in u"),
+                                             (0.4, "is not determined by these data")])  # fmt: skip
+def test_what_is_hardly_determined_is_told_from_what_is_not(value: float, words: str) -> None:
+    result = refined()
+    estimate = replace(
+        result.estimate, values=np.array([1e3, 1e3, value]), determined=np.array([True, True, value > 4])
+    )
+    told = replace(result, estimate=estimate).summary()
+    assert f"warning: direction (+1.00 tau) {words}" in told if words else "warning" not in told

@@ -66,18 +66,19 @@ def read(path: str | Path, *, columns: Columns | None = None, key: str | None = 
     )
 
 
-def validate_observations(x_obs: ArrayLike, name: str = "x_obs") -> Float[np.ndarray, "m *x_shape"]:
+def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2) -> Float[np.ndarray, "m *x_shape"]:
     """Check observations once, before a fit.
 
     Args:
         x_obs: the observations, with shape (m, *x_shape).
         name: what messages call them.
+        least: how many there must be; of inputs, or to encode, one will do.
 
     Returns:
         The observations as float64, same shape.
 
     Raises:
-        ValueError: if they are not finite numbers of one shape, or fewer than 2.
+        ValueError: if they are not finite numbers of one shape, or fewer than `least`.
 
     Example:
         >>> validate_observations([[1, 2], [3, 4], [5, 6]]).dtype
@@ -104,10 +105,10 @@ def validate_observations(x_obs: ArrayLike, name: str = "x_obs") -> Float[np.nda
         raise ValueError(f"{name} must be an array with one observation per row; got the single number {x}.")
     if x.size == 0:
         raise ValueError(f"{name} must hold observations, one per row; got an empty array of shape {x.shape}.")
-    if len(x) < 2:
+    if len(x) < least:
         raise ValueError(
-            f"{name} must hold at least 2 observations, one per row; got {len(x)} (shape {x.shape}). Cut a recording "
-            "into windows (avo.data.windows), or use a posterior method for a single observation."
+            f"{name} must hold at least {least} observations, one per row; got {len(x)} (shape {x.shape}). Cut a "
+            "recording into windows (avo.data.windows), or use a posterior method for a single observation."
         )
     finite = np.isfinite(x)
     if not finite.all():
