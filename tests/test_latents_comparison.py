@@ -10,15 +10,13 @@ import pytest
 from avo.latents import comparison
 from avo.latents.comparison import ROUTES, TABLE, WITH, WITHOUT, Comparison, Size, compare
 
-TINY = Size(200, 100, 2, 20_000, (200,), ("AE", "beta 4"))  # one shape, so that few programs are compiled
+TINY = Size(200, 100, 2, 20_000, (200,), ("AE", "beta 4"), 300, 2000)  # one shape, so that few programs are compiled
 
 
 @pytest.fixture(scope="module")
 def found() -> Comparison:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "QUICK", TINY)
-        patch.setattr(comparison, "CEILING", 2000)
-        patch.setattr(comparison, "JUDGES", 300)
         return compare("oscillator", seeds=2, quick=True, progress=False)
 
 

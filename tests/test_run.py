@@ -727,7 +727,7 @@ def test_encode_is_the_expectation_under_the_reference(done: avo.Result) -> None
     assert found.shape == (2000, 2)
 
 
-@pytest.mark.parametrize("x", [np.zeros((4, 2)), np.zeros(3), np.zeros((4, 3, 1)), np.array(1.0)])
+@pytest.mark.parametrize("x", [np.zeros((4, 2)), np.zeros(3), np.zeros((4, 3, 1)), np.ones((2, 1, 3))])
 def test_encode_refuses_another_shape(done: avo.Result, x: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"x must have one observation per row, shape \(n, 3\); got"):
         done.encode(x)

@@ -29,7 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,6 +47,9 @@ from avo.latents.routes import Route
 from avo.latents.training import train
 from avo.training import whole
 
+if TYPE_CHECKING:
+    from avo.simulators import Problem
+
 FAMILY: dict[str, Objective] = {
     "AE": autoencoder(),
     "denoising AE": denoising(0.3),
@@ -59,8 +62,6 @@ FAMILY: dict[str, Objective] = {
 WITHOUT, WITH = "VAE, chosen without labels", "VAE, chosen with labels"
 ROUTES = ("simulator", WITHOUT, WITH, "PCA", "supervised", "ceiling")
 LATENTS = 10
-JUDGES = 2000  # held-out signals
-CEILING = 50_000  # labelled simulations
 ALIVE = 0.01  # nats of KL from which a latent counts as informative
 
 
@@ -86,7 +87,18 @@ TABLE = (
 
 
 class Size(NamedTuple):
-    """How much is spent: training signals, labels, epochs, simulator calls of a fit, small data, and the family."""
+    """How much is spent.
+
+    Args:
+        signals: to train on.
+        labels: how many of them have labels.
+        epochs: of each autoencoder.
+        budget: simulator calls of a fit.
+        ladder: numbers of signals of the curve of small data.
+        family: which autoencoders.
+        judges: held-out signals.
+        ceiling: labelled simulations of the ceiling.
+    """
 
     signals: int
     labels: int
@@ -94,10 +106,12 @@ class Size(NamedTuple):
     budget: int
     ladder: tuple[int, ...]
     family: tuple[str, ...]
+    judges: int
+    ceiling: int
 
 
-DEFAULT = Size(5000, 1000, 50, 400_000, (100, 1000, 10_000), tuple(FAMILY))
-QUICK = Size(1000, 500, 100, 50_000, (100, 1000), ("VAE", "beta 4", "talk: capacity 25"))
+DEFAULT = Size(5000, 1000, 50, 400_000, (100, 1000, 10_000), tuple(FAMILY), 2000, 50_000)
+QUICK = Size(1000, 500, 100, 50_000, (100, 1000), ("VAE", "beta 4", "talk: capacity 25"), 1000, 16_000)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -147,7 +161,7 @@ class Comparison:
         s = self.settings
         return [
             f"{s['seeds']} seeds: median (smallest .. largest); {s['signals']:,} training signals, {s['labels']:,} "
-            f"labels; ceiling: {CEILING:,} labels; small data: {min(s['ladder']):,} signals; complex data: "
+            f"labels; ceiling: {s['ceiling']:,} labels; small data: {min(s['ladder']):,} signals; complex data: "
             f"{s['complex']}"
         ]
 
@@ -220,8 +234,9 @@ def compare(
         raise ValueError(f"seeds must be at least 2, since choosing without labels compares seeds; got {seeds}.")
     size = QUICK if quick else DEFAULT
     given = None if data is None else _signals(data)
-    judges = cases.draw(known.problem, JUDGES, TRAINED, seed=2**20)
-    shifted = cases.draw(known.problem, JUDGES, SHIFTED, seed=2**20 + 1)
+    real = known.real(known.foreign(2 * size.signals, 0) if given is None else given)
+    judges = cases.draw(known.problem, size.judges, TRAINED, seed=2**20)
+    shifted = cases.draw(known.problem, size.judges, SHIFTED, seed=2**20 + 1)
     total = seeds * (2 * len(size.family) + 2 + 2 * (len(size.ladder) + 1))
     with tqdm(total=total, disable=None if progress else True) as bar, ThreadPoolExecutor(whole("jobs", jobs)) as pool:
         found = list(pool.map(partial(_seed, known, size, judges, shifted, bar.update), range(seeds)))
@@ -230,7 +245,7 @@ def compare(
         records += [_record("all", name, "udr", value) for name, value in rank.items()]
         chosen = {WITHOUT: max(rank, key=lambda name: rank[name]), WITH: _by_labels(records, size.family)}
         shown = sorted(set(chosen.values()))
-        for each in pool.map(partial(_rest, known, size, judges, given, shown, bar.update), range(seeds)):
+        for each in pool.map(partial(_rest, known, real, size, judges, given, shown, bar.update), range(seeds)):
             records += each
         bar.update(total - bar.n)
     source = known.words if given is None else f"{len(given):,} given signals"
@@ -275,11 +290,11 @@ def _seed(
     problem, names = case.problem, case.problem.space.names
     theta, x = cases.draw(problem, size.signals, TRAINED, seed)
     labels = theta[: size.labels], x[: size.labels]
-    many = cases.draw(problem, CEILING, TRAINED, seed + 2**21)
+    many = cases.draw(problem, size.ceiling, TRAINED, seed + 2**21)
     ceiling = routes.by_labels(problem, *many, seed)._replace(name="ceiling")
     made: list[Route] = [ceiling, routes.by_labels(problem, *labels, seed), routes.by_components(x, LATENTS)]
     tick(1)
-    made.append(routes.by_simulator(problem, x, size.budget, seed))
+    made.append(routes.by_simulator(problem, x, size.budget, seed, size.ceiling))
     tick(1)
     active = {}
     for name in size.family:
@@ -329,11 +344,11 @@ def _numbers(
     theta, x = judges
     reader = measures.probe(route, labels[1], labels[0])
     z = route.encode(x)
-    judged = scores(z, theta, rows=JUDGES, seed=seed)
+    judged = scores(z, theta, rows=len(x), seed=seed)
     numbers: dict[str, Any] = measures.accuracy(route, reader, x, theta)
     numbers |= {name: judged[name] for name in judged if name not in ("linear_r2", "boosted_r2", "nrmse")}
     numbers |= {"linear_r2": judged.per_factor["linear_r2"], "boosted_r2": judged.per_factor["boosted_r2"]}
-    numbers |= measures.generation(measures.drawn(route, JUDGES // 2, seed), x, seed)
+    numbers |= measures.generation(measures.drawn(route, len(x) // 2, seed), x, seed)
     numbers["monotone"] = measures.monotone(route, x, ceiling.encode)
     numbers["manipulation"] = measures.manipulation(route, reader, mean, x[:500], theta[:500])
     numbers["coverage"] = measures.coverage(route, reader, x, theta)
@@ -345,15 +360,16 @@ def _numbers(
 
 
 def _rest(
-    case: Case, size: Size, judges: Any, given: np.ndarray | None, shown: Sequence[str], tick: Callable[[int], Any],
-    seed: int,
+    case: Case, real: "Problem", size: Size, judges: Any, given: np.ndarray | None, shown: Sequence[str],
+    tick: Callable[[int], Any], seed: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Measure what is measured of the shown members only: small data, and complex data."""
     records = []
     for n in size.ladder:
         records += _small(case, size, judges, shown, n, seed)
         tick(2)
-    records += _foreign(case, size, given, shown, seed)
+    x = case.foreign(2 * size.signals, seed) if given is None else given
+    records += _foreign(real, size, x, shown, seed)
     tick(2)
     return records
 
@@ -364,7 +380,10 @@ def _small(case: Case, size: Size, judges: Any, shown: Sequence[str], n: int, se
     theta, x = cases.draw(problem, n, TRAINED, seed + 2**22)
     # Repeated, signals have the same moments, and a smaller number of them takes no compiled program of its own
     some = np.resize(x, (max(n, size.signals), *x.shape[1:]))
-    made = [routes.by_simulator(problem, some, size.budget, seed), routes.by_labels(problem, theta, x, seed)]
+    made = [
+        routes.by_simulator(problem, some, size.budget, seed, size.ceiling),
+        routes.by_labels(problem, theta, x, seed),
+    ]
     made.append(routes.by_components(x, min(LATENTS, n // 4)))
     made += [routes.by_latents(name, _trained(FAMILY[name], x, size, seed), x) for name in shown]
     records = []
@@ -374,13 +393,11 @@ def _small(case: Case, size: Size, judges: Any, shown: Sequence[str], n: int, se
     return records
 
 
-def _foreign(case: Case, size: Size, given: np.ndarray | None, shown: Sequence[str], seed: int) -> list[dict[str, Any]]:
+def _foreign(problem: "Problem", size: Size, x: np.ndarray, shown: Sequence[str], seed: int) -> list[dict[str, Any]]:
     """Reconstruct signals that the simulator was not made for; regressions take their labels from simulations."""
-    x = case.foreign(2 * size.signals, seed) if given is None else given
     first, second = x[: len(x) // 2], x[len(x) // 2 :]
-    problem = case.real(x)
-    made = [routes.by_simulator(problem, first, size.budget, seed), routes.by_components(first, LATENTS)]
-    for name, pairs in (("supervised", size.labels), ("ceiling", CEILING)):
+    made = [routes.by_simulator(problem, first, size.budget, seed, size.ceiling), routes.by_components(first, LATENTS)]
+    for name, pairs in (("supervised", size.labels), ("ceiling", size.ceiling)):
         made.append(routes.by_simulations(problem, first, pairs, seed)._replace(name=name))
     made += [routes.by_latents(name, _trained(FAMILY[name], first, size, seed), first) for name in shown]
     return [_record(seed, route.name, "foreign error", measures.reconstruction(route, second)) for route in made]

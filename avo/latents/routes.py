@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from avo.simulators import Problem
 
 REFERENCE = 1.5  # standard deviation in u of the proposal's usual start
-WIDE_PAIRS = 60_000
 EDGE = 0.01  # share of a range by which an estimate keeps away from its bounds
 
 Array2 = Float[np.ndarray, "n k"]
@@ -71,15 +70,15 @@ def _average(simulate: Callable) -> Callable:
     return lambda theta: jax.vmap(simulate, (0, None))(keys, theta[None]).mean((0, 1))
 
 
-def by_simulator(problem: "Problem", x: np.ndarray, budget: int, seed: int) -> Route:
+def by_simulator(problem: "Problem", x: np.ndarray, budget: int, seed: int, pairs: int = 50_000) -> Route:
     """Fit the simulator to the population of signals, and encode by it.
 
     Where no population of the simulator reproduces them (signals that it was not made for), the regression is learned
-    under the wide start of the fit instead, N(0, 1.5^2) in u, and `words` says so.
+    under the wide start of the fit instead, N(0, 1.5^2) in u, from so many pairs, and `words` says so.
     """
     result = fit(problem.simulate, x, problem.space, target="population", budget=budget, seed=seed, progress=False)
     if result.estimate is None:
-        route = by_simulations(problem, x, WIDE_PAIRS, seed)
+        route = by_simulations(problem, x, pairs, seed)
         return route._replace(words=f"no population found ({result.status}); {route.words}")
 
     def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
