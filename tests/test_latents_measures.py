@@ -82,6 +82,10 @@ def test_manipulation_counts_a_change_that_is_not_made_as_one() -> None:
     stuck = exact()._replace(decode=lambda z: mean(theta))
     reader = Probe(np.zeros(3), np.zeros(3), np.eye(3), np.zeros(3))
     assert np.allclose(measures.manipulation(stuck, reader, mean, x, theta), 1)
+    # Of a parameter that the mean does not depend on there is no change to make
+    blind = lambda theta: mean(theta * [1.0, 0.0, 1.0])  # noqa: E731
+    stuck = stuck._replace(decode=lambda z: blind(theta))
+    np.testing.assert_allclose(measures.manipulation(stuck, reader, blind, x, theta), [1, np.nan, 1])
 
 
 def test_monotone_of_a_curve_that_returns_is_small() -> None:

@@ -332,7 +332,8 @@ def _active(trained: Any, x: np.ndarray) -> np.ndarray:
 def _records(seed: int, route: str, measure: str, value: Any, names: Sequence[str]) -> list[dict[str, Any]]:
     if np.ndim(value) == 0:
         return [_record(seed, route, measure, value)]
-    return [_record(seed, route, measure, v, name) for v, name in zip(value, names, strict=True)]
+    each = zip(value, names, strict=True)
+    return [_record(seed, route, measure, v, name) for v, name in each if not np.isnan(v)]
 
 
 def _trained(objective: Objective, x: np.ndarray, size: Size, seed: int) -> Any:

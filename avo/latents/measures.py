@@ -102,9 +102,9 @@ def manipulation(
 
         rms(x' - mean(theta')) / rms(mean(theta') - mean(theta))
 
-
     theta' has parameter j larger, by a quarter of its spread over x, or smaller where it was above the middle; x' is
-    decoded from the codes of x, moved along the shortest way on which the probe reads that change and no other.
+    decoded from the codes of x, moved along the shortest way on which the probe reads that change and no other. NaN
+    where the mean does not depend on the parameter, as on a volatility.
     """
     z, way = route.encode(x), np.linalg.pinv(reader.slope, rcond=1e-6)
     before, error = mean(theta), []
@@ -114,7 +114,8 @@ def manipulation(
         changed[:, j] += step
         after = mean(changed)
         made = route.decode(z + step[:, None] * way[j])
-        error.append(np.sqrt(np.mean((made - after) ** 2) / np.mean((after - before) ** 2)))
+        change = np.mean((after - before) ** 2)
+        error.append(np.sqrt(np.mean((made - after) ** 2) / change) if change > 0 else np.nan)
     return np.array(error)
 
 
