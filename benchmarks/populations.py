@@ -126,18 +126,6 @@ def picture(found: dict[str, Any]) -> Figure:
     return figure
 
 
-def _correlations(result: avo.Result, least: float = 0.3) -> str:
-    assert result.population is not None
-    of = result.population.u
-    pairs = [(abs(of.corr[i, j]), i, j) for i in range(len(of.sd)) for j in range(i)]
-    rows = [
-        f"{result.names[j]}, {result.names[i]}: {of.corr[i, j]:+.2f} +- {of.corr_stderr[i, j]:.2f}"
-        for size, i, j in sorted(pairs, reverse=True)
-        if size > least
-    ]
-    return "\n".join(rows)
-
-
 def main() -> None:
     """Print the reports and draw the picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -154,8 +142,6 @@ def main() -> None:
         print(found[f"check of {target}"].summary(5) if f"check of {target}" in found else "no estimate", end="\n\n")
     beats_found = heartbeats(arguments.data)
     print(f"normal heartbeats of record 100\n\n{beats_found['result'].summary()}\n")
-    if beats_found["result"].population is not None:
-        print(f"correlations in u, strongest first:\n{_correlations(beats_found['result'])}\n")
     areas = ", ".join(f"{name} {a:.2f}" for name, a in zip(VARY.names, beats_found["area"], strict=True))
     print(f"{len(beats_found['premature'])} atrial premature beats, area under the ROC curve: {areas}")
     picture(beats_found).savefig(arguments.out / "premature_beats.png", dpi=110)
