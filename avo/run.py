@@ -44,7 +44,7 @@ CHECKPOINT_SECONDS = 20.0
 SHARE = 0.75  # of the calls, at most, to refining; less where the adversarial fit can use them better
 ENOUGH = {"point": (70_000, 20), "population": (300_000, 150)}  # calls: at most so many, or so many per observation
 PAIR = 5  # unknowns of a population of two parameters, for which that is enough; more unknowns take more calls
-LEAST_REFINE = 4000  # calls
+LEAST_REFINE = 1000  # calls
 REUSE = 20_000  # last simulations of the adversarial fit, at most, from which the scores are learned too
 REFINE = 2**31 - 1  # names the key of refining; steps have the numbers below
 

@@ -10,7 +10,7 @@ import pytest
 from avo.latents import comparison
 from avo.latents.comparison import ROUTES, TABLE, WITH, WITHOUT, Comparison, Size, compare
 
-TINY = Size(200, 100, 2, 20_000, (200,), ("AE", "beta 4"), 300, 2000)  # one shape, so that few programs are compiled
+TINY = Size(200, 100, 2, 20_000, (200,), ("AE", "beta 8"), 300, 2000)  # one shape, so that few programs are compiled
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def by_hand(**values: list[tuple[int, str, float]]) -> Comparison:
         for seed, route, value in rows
     ]
     settings = TINY._asdict() | {"seeds": 3, "complex": "none"}
-    return Comparison("oscillator", records, {WITH: "AE", WITHOUT: "beta 4"}, settings, {})
+    return Comparison("oscillator", records, {WITH: "AE", WITHOUT: "beta 8"}, settings, {})
 
 
 def test_values_are_means_over_parameters_by_seed() -> None:
@@ -70,8 +70,8 @@ def test_values_are_means_over_parameters_by_seed() -> None:
 
 
 def test_the_family_is_ranked_by_labels_over_all_seeds() -> None:
-    found = by_hand(**{"label score": [(0, "AE", 0.3), (1, "AE", 0.9), (0, "beta 4", 0.5), (1, "beta 4", 0.5)]})
-    assert comparison._by_labels(found.records, ("AE", "beta 4")) == "AE"
+    found = by_hand(**{"label score": [(0, "AE", 0.3), (1, "AE", 0.9), (0, "beta 8", 0.5), (1, "beta 8", 0.5)]})
+    assert comparison._by_labels(found.records, ("AE", "beta 8")) == "AE"
 
 
 @pytest.mark.parametrize(

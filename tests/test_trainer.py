@@ -69,6 +69,22 @@ def same(a: Any, b: Any) -> bool:
     )
 
 
+def test_a_second_pass_is_a_second_update_on_the_same_simulations() -> None:
+    """Told the same 9 rows twice, two updates of one pass end where two passes end: critic, proposal, everything."""
+    twice, passes = (Fit(SPACE, X_OBS, dataclasses.replace(SMALL, **changes), 40) for changes in
+                     ({"critic_steps": 2}, {"critic_steps": 1, "passes": 2}))  # fmt: skip
+    theta, state = passes.ask(KEY, passes.trainer.init(KEY))
+    assert len(theta) == 9 + 2 * 6  # no call more than with one pass
+    x = simulate(jax.random.key(5), theta)
+    left, _ = passes.tell(state, theta, x)
+    both, state = twice.ask(KEY, twice.trainer.init(KEY))
+    right, _ = twice.tell(state, both, jnp.concatenate([x[:9], x]))
+    assert same((left.critic, left.critic_moments, left.proposal), (right.critic, right.critic_moments, right.proposal))
+    once = Fit(SPACE, X_OBS, dataclasses.replace(SMALL, critic_steps=1), 40)
+    other, _ = once.tell(once.ask(KEY, once.trainer.init(KEY))[1], theta, x)
+    assert not same(left.critic, other.critic)
+
+
 def test_ask_gives_every_call_of_a_step(small: Fit) -> None:
     theta, state = small.ask(KEY, small.trainer.init(KEY))
     assert SMALL.calls == 2 * 9 + 2 * 6
@@ -240,19 +256,21 @@ def test_inputs_are_standardised_and_stay_with_their_observation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "pairs", "batch", "rate"),
+    ("budget", "pairs", "batch", "passes", "rate"),
     [
-        (1_152_000, 32, 64, 0.1),
-        (1_151_999, 16, 64, 0.1),
-        (288_000, 16, 64, 0.1),
-        (287_999, 8, 16, 0.1),
-        (144_000, 8, 16, 0.1 * math.sqrt(2)),
-        (10_000, 8, 16, 0.2),
+        (1_152_000, 32, 64, 1, 0.1),
+        (1_151_999, 16, 64, 1, 0.1),
+        (288_000, 16, 64, 1, 0.1),
+        (287_999, 8, 16, 8, 0.1),
+        (144_000, 8, 16, 8, 0.1 * math.sqrt(2)),
+        (1000, 8, 16, 8, 0.2),
+        (999, 4, 8, 16, 0.2),
     ],
 )
-def test_sizes_for_a_budget(budget: int, pairs: int, batch: int, rate: float) -> None:
+def test_sizes_for_a_budget(budget: int, pairs: int, batch: int, passes: int, rate: float) -> None:
     settings = avo.Settings.for_budget(budget)
-    assert (settings.pairs, settings.batch) == (pairs, batch)
+    assert (settings.pairs, settings.batch, settings.passes) == (pairs, batch, passes)
+    assert avo.Settings.for_budget(budget, target="population").passes == 1
     np.testing.assert_allclose(settings.proposal_rate, (rate, rate), rtol=1e-5)
     assert avo.Settings.for_budget(budget, target="population").proposal_rate == (0.05, 0.002)
 

@@ -45,19 +45,20 @@ from avo.latents.objectives import Objective, autoencoder, beta, capacity, denoi
 from avo.latents.ranking import udr
 from avo.latents.routes import Route
 from avo.latents.scikit import learn
-from avo.latents.training import train
+from avo.latents.training import Trained, train
 from avo.training import whole
 
 if TYPE_CHECKING:
     from avo.simulators import Problem
 
+# Chosen by the search of benchmarks/latents.md
 FAMILY: dict[str, Objective] = {
     "AE": autoencoder(),
     "denoising AE": denoising(0.3),
     "VAE": beta(1.0),
-    "beta 4": beta(4.0),
-    "beta 16": beta(16.0),
-    "capacity 12": capacity(100.0, 12.0),
+    "beta 8": beta(8.0),
+    "beta 32": beta(32.0),
+    "capacity 12": capacity(10.0, 12.0),
     "talk: capacity 25": capacity(100.0, 25.0),
 }
 WITHOUT, WITH = "VAE, chosen without labels", "VAE, chosen with labels"
@@ -112,7 +113,7 @@ class Size(NamedTuple):
 
 
 DEFAULT = Size(5000, 1000, 50, 400_000, (100, 1000, 10_000), tuple(FAMILY), 2000, 50_000)
-QUICK = Size(1000, 500, 80, 50_000, (100, 1000), ("VAE", "beta 4", "talk: capacity 25"), 1000, 16_000)
+QUICK = Size(1000, 500, 80, 50_000, (100, 1000), ("VAE", "beta 8", "talk: capacity 25"), 1000, 16_000)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -244,7 +245,7 @@ def compare(
     with limited(), tqdm(total=total, disable=None if progress else True) as bar, workers as pool:
         found = list(pool.map(partial(_seed, known, size, judges, shifted, bar.update), range(seeds)))
         records = [record for each, _ in found for record in each]
-        rank = _ranks([kept["codes"] for _, kept in found], size.family)
+        rank = ranks([kept["codes"] for _, kept in found], size.family)
         records += [_record("all", name, "udr", value) for name, value in rank.items()]
         chosen = {WITHOUT: max(rank, key=lambda name: rank[name]), WITH: _by_labels(records, size.family)}
         shown = sorted(set(chosen.values()))
@@ -266,7 +267,7 @@ def _thread_limits() -> Any:
     return threadpool_limits
 
 
-def _ranks(codes: Sequence[dict[str, tuple[np.ndarray, np.ndarray]]], family: Sequence[str]) -> dict[str, float]:
+def ranks(codes: Sequence[dict[str, tuple[np.ndarray, np.ndarray]]], family: Sequence[str]) -> dict[str, float]:
     """Compute the median UDR of each member of the family."""
     rank = {}
     for name in family:
@@ -307,25 +308,25 @@ def _seed(
     tick(1)
     made.append(routes.by_simulator(problem, x, size.budget, seed, size.ceiling))
     tick(1)
-    active = {}
+    informative = {}
     for name in size.family:
-        trained = _trained(FAMILY[name], x, size, seed)
-        made.append(routes.by_latents(name, trained, x))
-        active[name] = _active(trained, judges[1])
+        member = trained(FAMILY[name], x, size, seed)
+        made.append(routes.by_latents(name, member, x))
+        informative[name] = active(member, judges[1])
         tick(1)
     records, mean = [], routes.mean_of(problem)
     for route in made:
         for measure, value in _numbers(route, labels, judges, shifted, ceiling, mean, seed).items():
             records += _records(seed, route.name, measure, value, names)
-        tick(1 if route.name in active else 0)
+        tick(1 if route.name in informative else 0)
     named = {route.name: route for route in made}
-    codes = {name: (named[name].encode(judges[1]), active[name]) for name in active}
+    codes = {name: (named[name].encode(judges[1]), informative[name]) for name in informative}
     return records, {"codes": codes, "routes": named}
 
 
-def _active(trained: Any, x: np.ndarray) -> np.ndarray:
+def active(member: Any, x: np.ndarray) -> np.ndarray:
     """Find the latents that say something: of a VAE those with KL, of an autoencoder those that vary; at least one."""
-    told = trained.model.evaluate(x[:500]).kl.mean(0) if trained.objective.sampled else trained.model.encode(x).std(0)
+    told = member.model.evaluate(x[:500]).kl.mean(0) if member.objective.sampled else member.model.encode(x).std(0)
     return (told > ALIVE) | (told == told.max())
 
 
@@ -336,17 +337,26 @@ def _records(seed: int, route: str, measure: str, value: Any, names: Sequence[st
     return [_record(seed, route, measure, v, name) for v, name in each if not np.isnan(v)]
 
 
-def _trained(objective: Objective, x: np.ndarray, size: Size, seed: int) -> Any:
-    """Train one member of the family; a tenth of the signals chooses the epoch.
+def trained(objective: Objective, x: np.ndarray, size: Size, seed: int, model: Any = None, **training: Any) -> Trained:
+    """Train one member of the family; a tenth of the signals, the first, chooses the epoch.
 
     Fewer signals than `size.signals` are repeated up to that number: as many steps, and the same compiled program.
+
+    Args:
+        objective: of the member.
+        x: signals, with shape (n, points).
+        size: numbers of signals and of epochs.
+        seed: of weights and order.
+        model: a factory `model(key, x)`; None: an MLP with ten latents.
+        training: options of `avo.latents.train` that are to be others.
     """
     held = max(len(x) // 10, 1)
     rows, seen = (max(n * size.signals // len(x), n) for n in (len(x) - held, held))
-    model = partial(BetaVAE.for_data, latents=LATENTS)
+    options = {"epochs": size.epochs, "rate": 1e-3, "final": 0.05} | training
     return train(
-        model, np.resize(x[held:], (rows, *x.shape[1:])), objective=objective, epochs=size.epochs,
-        validation=np.resize(x[:held], (seen, *x.shape[1:])), seed=seed, rate=1e-3, final=0.05, progress=False,
+        partial(BetaVAE.for_data, latents=LATENTS) if model is None else model,
+        np.resize(x[held:], (rows, *x.shape[1:])), objective=objective,
+        validation=np.resize(x[:held], (seen, *x.shape[1:])), seed=seed, progress=False, **options,
     )  # fmt: skip
 
 
@@ -397,7 +407,7 @@ def _small(case: Case, size: Size, judges: Any, shown: Sequence[str], n: int, se
         routes.by_labels(problem, theta, x, seed),
     ]
     made.append(routes.by_components(x, min(LATENTS, n // 4)))
-    made += [routes.by_latents(name, _trained(FAMILY[name], x, size, seed), x) for name in shown]
+    made += [routes.by_latents(name, trained(FAMILY[name], x, size, seed), x) for name in shown]
     records = []
     for route in made:
         values = measures.accuracy(route, measures.probe(route, x, theta), judges[1], judges[0])["r2"]
@@ -411,5 +421,5 @@ def _foreign(problem: "Problem", size: Size, x: np.ndarray, shown: Sequence[str]
     made = [routes.by_simulator(problem, first, size.budget, seed, size.ceiling), routes.by_components(first, LATENTS)]
     for name, pairs in (("supervised", size.labels), ("ceiling", size.ceiling)):
         made.append(routes.by_simulations(problem, first, pairs, seed)._replace(name=name))
-    made += [routes.by_latents(name, _trained(FAMILY[name], first, size, seed), first) for name in shown]
+    made += [routes.by_latents(name, trained(FAMILY[name], first, size, seed), first) for name in shown]
     return [_record(seed, route.name, "foreign error", measures.reconstruction(route, second)) for route in made]
