@@ -468,10 +468,14 @@ def _bench(
     context: typer.Context,
     tasks: Annotated[str | None, typer.Option(help="Tasks, e.g. poisson,brownian; left out: all.")] = None,
     methods: Annotated[
-        str | None, typer.Option(help="Methods, e.g. avo,cma; left out: all that are installed, rivals on six tasks.")
+        str | None,
+        typer.Option(help="Methods, e.g. avo,cma; left out: avo on all tasks, all that are installed on six."),
     ] = None,
     seeds: Annotated[str, typer.Option(help="Number of seeds, from 0, or FIRST:END.")] = "10",
-    budget: Annotated[str | None, typer.Option(help="Simulator calls, e.g. 1e4,1e5; left out: 1e3 to 1e6.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Simulator calls, e.g. 1e4,1e5; left out: 1e3 to 1e6 for avo, 1e4 and 1e5 for the others."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time, one core each.")] = 1,
     limit: Annotated[float, typer.Option(min=1.0, help="Seconds for one fit.")] = 1800.0,
     out: Out = Path("bench"),

@@ -19,7 +19,10 @@ from avo.benchmarks import cells, pictures, suite, tables
 from avo.benchmarks.methods import METHODS
 from avo.benchmarks.tasks import BUDGETS, SIX, TASKS
 
+DEFAULT = ("mle", "avo")
 RIVAL_BUDGETS = (10_000, 100_000)
+# Between the powers of ten, for the calls that twice the floor takes; the slower rivals would need days
+BETWEEN, BETWEEN_METHODS = (2000, 5000, 20_000, 50_000), ("avo", "cma", "moments", "npe")
 # three minutes on two cores
 QUICK = {"tasks": ("poisson", "linear5", "epem"), "methods": ("mle", "avo", "avo-alone", "cma", "de", "moments")}
 QUICK_BUDGETS, QUICK_SEEDS = (10_000,), 3
@@ -88,7 +91,8 @@ def studies(
 ) -> list[tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]]:
     """Choose (tasks, methods, budgets) to run, one after the other.
 
-    Where nothing else is said avo runs on all tasks and budgets, and the rivals on six tasks with 10^4 and 10^5 calls.
+    Where nothing else is said avo with default settings runs on all tasks and budgets; everything else on six tasks
+    with 10^4 and 10^5 calls, and four methods there between the powers of ten as well.
     """
     chosen = names(tasks, tuple(TASKS), "--tasks"), names(methods, tuple(METHODS), "--methods")
     calls = budgets_of(budget)
@@ -99,10 +103,10 @@ def studies(
         )]  # fmt: skip
     if methods:
         return [(*chosen, calls)]
-    own = tuple(name for name in chosen[1] if not METHODS[name].rival)
-    rivals = tuple(name for name in chosen[1] if METHODS[name].rival)
     six = chosen[0] if tasks else SIX
-    return [(chosen[0], own, calls), (six, rivals, calls if budget else RIVAL_BUDGETS)]
+    rest = tuple(name for name in METHODS if name not in DEFAULT)
+    found = [(chosen[0], DEFAULT, calls), (six, rest, calls if budget else RIVAL_BUDGETS)]
+    return found if budget else [*found, (six, BETWEEN_METHODS, BETWEEN)]
 
 
 def run(

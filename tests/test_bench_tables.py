@@ -135,9 +135,11 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
 
 
 def test_what_runs_by_default() -> None:
-    own, rivals = command.studies(None, None, None, quick=False)
-    assert own[0] == tuple(command.TASKS) and "avo" in own[1] and "cma" not in own[1] and 1_000_000 in own[2]
-    assert rivals[0] == command.SIX and "cma" in rivals[1] and "avo" not in rivals[1]
+    own, rivals, between = command.studies(None, None, None, quick=False)
+    assert own == (tuple(command.TASKS), ("mle", "avo"), (1000, 10_000, 100_000, 1_000_000))
+    assert rivals[0] == command.SIX and {"cma", "avo-alone", "gp-2017"} < set(rivals[1]) and "avo" not in rivals[1]
     assert rivals[2] == (10_000, 100_000)
+    assert between[0] == command.SIX and "avo" in between[1] and not {*between[2]} & {*own[2]}
+    assert len(command.studies(None, None, "1e4", quick=False)) == 2
     assert command.studies("sir", "avo,cma", "1e4", quick=False) == [(("sir",), ("avo", "cma"), (10_000,))]
     assert command.seeds_of("3") == (0, 1, 2) and command.seeds_of("5:7") == (5, 6)
