@@ -428,7 +428,9 @@ def compare(
         int | None, typer.Option(min=16, help="Cut a price series into paths of log price, each of so many steps.")
     ] = None,
     columns: Annotated[str | None, typer.Option(help="Columns of the file to take, names or numbers from 0.")] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Repetitions: data and weights anew.")] = 5,
+    seeds: Annotated[
+        int | None, typer.Option(min=2, help="Repetitions: data and weights anew; left out: 5, or 2 with --quick.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Seeds at a time; the numbers do not depend on it.")] = 2,
     quick: Annotated[bool, typer.Option("--quick", help="Few signals, few models, 2 seeds: a first look.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, on a terminal either.")] = False,
@@ -451,7 +453,16 @@ def compare(
     if data_ is None and (columns, key, log_windows) != (None, None, None):
         raise ValueError("--columns, --key and --log-windows say how to read a file; give it by --data.")
     x = None if data_ is None else _read(data_, columns, key, log_windows)
-    found = latents.compare(case, data=x, seeds=2 if quick else seeds, quick=quick, jobs=jobs, progress=not quiet)
+    latents.cases.get(case)
+    out.mkdir(parents=True, exist_ok=True)  # before minutes of work, not after
+    try:
+        found = latents.compare(
+            case, data=x, seeds=seeds or (2 if quick else 5), quick=quick, jobs=jobs, progress=not quiet
+        )
+    except BaseException:
+        if not any(out.iterdir()):
+            out.rmdir()
+        raise
     typer.echo(found.summary())
     typer.echo("\n" + "\n".join(map(str, found.save(out))))
 

@@ -80,6 +80,12 @@ def test_detection_by_hand():
     assert top.tpr.value == pytest.approx(2 / 4)
 
 
+def test_the_share_found_counts_thresholds_between_others_on_a_line():
+    """Of each of 100 scores one row is odd and one is not: at half of the false alarms half are found, not less."""
+    found = latents.detection(np.repeat(np.arange(100), 2), np.tile([False, True], 100), false_alarms=0.5)
+    assert found.tpr.value == 0.5 and found.tpr.low < 0.5 < found.tpr.high
+
+
 def test_rates_of_resamples_are_those_of_sklearn():
     s, odd = RNG(7).integers(0, 30, 200), RNG(8).uniform(size=200) < 0.2
     s = s + 8 * odd
@@ -264,6 +270,8 @@ def test_premature_beats_of_record_100_are_found(shared_data: Path):
     ("call", "message"),
     [
         (lambda x: latents.detection(x[:, 0], x[:, 0] * 0), "name some of both kinds; got 0 odd ones"),
+        (lambda x: latents.detection(x[:, 0], np.where(x[:, 0] > 12, "V", "N")), "labels must be true where odd"),
+        (lambda x: latents.detection(x[:, 0], x[:, 0]), "labels must be true where odd"),
         (lambda x: latents.detection(x[:, 0] * np.nan, x[:, 0] > 12), "scores must be numbers"),
         (lambda x: latents.threshold(x[:, 0], 1.5), "level must lie between 0 and 1"),
         (lambda x: latents.conformal_p(x, x[:, 0]), r"scores must be numbers with shape \(n,\)"),

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avo.latents import comparison
+from avo.latents import cases, comparison
 from avo.latents.comparison import ROUTES, TABLE, WITH, WITHOUT, Comparison, Size, compare
+from avo.latents.routes import Route
 
 TINY = Size(200, 100, 2, 20_000, (200,), ("AE", "beta 8"), 300, 2000)  # one shape, so that few programs are compiled
 
@@ -40,7 +41,14 @@ def test_the_simulator_is_near_the_ceiling_and_above_the_rest(found: Comparison)
 
 def test_files_hold_the_same_numbers(found: Comparison, tmp_path: Path) -> None:
     paths = found.save(tmp_path / "out")
-    assert {p.name for p in paths} == {"compare.csv", "compare.json", "traversals.png", "scores.png", "small_data.png"}
+    assert {p.name for p in paths} == {
+        "compare.csv",
+        "compare.json",
+        "table.txt",
+        "traversals.png",
+        "scores.png",
+        "small_data.png",
+    }
     assert all(p.stat().st_size > 100 for p in paths)
     with (tmp_path / "out" / "compare.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -49,6 +57,56 @@ def test_files_hold_the_same_numbers(found: Comparison, tmp_path: Path) -> None:
     words = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert words["table"]["interpretability"]["simulator"] == mig == found.values("simulator", "mig").tolist()
     assert set(words["chosen"]) == {WITH, WITHOUT}
+
+
+def test_the_member_shown_is_the_one_that_udr_prefers(found: Comparison) -> None:
+    rank = {r["route"]: r["value"] for r in found.records if r["measure"] == "udr"}
+    assert found.chosen[WITHOUT] == max(rank, key=lambda name: rank[name]) and len(set(rank.values())) == 2
+
+
+def test_probe_and_choice_see_labels_only_and_the_shifted_setting_is_its_own() -> None:
+    """theta is 2 z on the labels and on the shifted setting; on the judges it has nothing to do with z."""
+    rng = np.random.default_rng(0)
+    x = {name: rng.normal(3.0, 2.0, (200, 20)) for name in ("labels", "judges", "shifted")}
+    theta = {name: 2 * a[:, :2] for name, a in x.items()} | {"judges": rng.normal(size=(200, 2))}
+    new = rng.normal(3.0, 2.0, (100, 20))
+    route = Route("AE", lambda x: x[:, :2], lambda z: np.tile(z, 10), lambda key, n: new[:n], own=False)
+    of = {name: (theta[name], x[name]) for name in x}
+    found = comparison._numbers(
+        route, of["labels"], of["judges"], of["shifted"], route, lambda theta: np.tile(theta, 10), 0, np.ones(2, bool)
+    )  # fmt: skip
+    left = theta["judges"] - 2 * x["judges"][:, :2]
+    np.testing.assert_allclose(found["r2"], 1 - np.mean(left**2, 0) / theta["judges"].var(0), rtol=1e-6)
+    np.testing.assert_allclose(found["shifted r2"], 1.0, atol=1e-9)
+    assert found["label score"] > 0.8 and found["linear_r2"].max() < 0.1
+
+
+def test_foreign_signals_are_judged_on_their_second_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained_on, x = [], np.repeat([3.0, 7.0], 50)[:, None] * np.ones((100, 20))
+
+    def made(name: str):
+        def make(*arguments: object, **_: object) -> Route:
+            trained_on.append(next(float(a.mean()) for a in arguments if isinstance(a, np.ndarray)))
+            return Route(name, lambda x: x, lambda z: z, lambda key, n: x[:n], own=True)
+
+        return make
+
+    for name in ("by_simulator", "by_components", "by_simulations", "by_latents"):
+        monkeypatch.setattr(comparison.routes, name, made(name))
+    monkeypatch.setattr(comparison, "trained", lambda objective, x, size, seed: trained_on.append(float(x.mean())))
+    monkeypatch.setattr(comparison.measures, "reconstruction", lambda route, x: float(x.mean()))
+    records = comparison._foreign(cases.get("oscillator").problem, TINY, x, ["AE"], 0)
+    errors = [r["value"] for r in records if r["measure"] == "foreign error"]
+    assert errors == [7.0] * 5 and set(trained_on) == {3.0}
+
+
+def test_fits_without_a_population_are_counted(found: Comparison) -> None:
+    s = found.settings
+    assert (s["no population"], s["no population of complex data"]) == tuple(
+        sum(r["value"] for r in found.records if r["measure"] == m) for m in ("no population", "foreign no population")
+    )
+    told = Comparison(found.case, found.records, found.chosen, s | {"no population": 1.0}, found.signals).summary()
+    assert "simulator: no population of the signals found in 1 of 2 seeds" in told
 
 
 def by_hand(**values: list[tuple[int, str, float]]) -> Comparison:
@@ -79,6 +137,8 @@ def test_the_family_is_ranked_by_labels_over_all_seeds() -> None:
     [
         ({"case": "rings"}, "case must be one of oscillator, ecg, brownian, pendulum; got 'rings'."),
         ({"seeds": 1}, "seeds must be at least 2"),
+        ({"data": np.zeros((60, 64))}, "its first half has no noise"),
+        ({"data": np.repeat(np.arange(60.0)[:, None], 64, 1)}, "its first half has no noise"),
         ({"data": np.zeros((5, 64))}, r"data must be at least 40 signals of at least 16 points, .* got \(5, 64\)"),
     ],
 )

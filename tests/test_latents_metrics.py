@@ -224,7 +224,7 @@ def udr_by_loops(models, relation):
         lines = [line for matrix in (r, r.T) for line in matrix if line.sum() > 0]
         return sum(line.max() ** 2 / line.sum() for line in lines) / (a.shape[1] + b.shape[1])
 
-    return [np.median([pair(a, b) for j, a in enumerate(models) if j != i]) for i, b in enumerate(models)]
+    return [np.median([pair(a, b) for j, b in enumerate(models) if j != i]) for i, a in enumerate(models)]
 
 
 def test_udr_agrees_with_loops():

@@ -4,6 +4,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from avo.training import whole
+
 
 def windows(series: ArrayLike, length: int, step: int | None = None) -> np.ndarray:
     """Cut a series into windows of equal length; what is left at the end is dropped.
@@ -33,9 +35,7 @@ def windows(series: ArrayLike, length: int, step: int | None = None) -> np.ndarr
     """
     series = np.asarray(series)
     step = length if step is None else step
-    for name, value in (("length", length), ("step", step)):
-        if value != int(value) or value < 1:
-            raise ValueError(f"{name} must be a whole number of points, at least 1; got {value}.")
+    length, step = whole("length", length), whole("step", step)
     if series.ndim == 0 or len(series) < length:
         raise ValueError(
             f"series must have at least length={length} points; got shape {series.shape}. Use shorter windows."
@@ -65,7 +65,7 @@ def log_price_windows(price: ArrayLike, length: int) -> Float[np.ndarray, "n len
         array([[0.5 , 0.25],
                [1.  , 2.  ]])
     """
-    price = np.asarray(price, dtype=float)
+    price, length = np.asarray(price, dtype=float), whole("length", length)
     if price.ndim != 1 or len(price) <= length:
         raise ValueError(
             f"price must be one series of at least length + 1 = {length + 1} prices; got shape {price.shape}. "

@@ -312,7 +312,10 @@ def detection(
         >>> found.auc.value, round(found.average_precision.value, 4), found.tpr.value
         (0.75, 0.8333, 0.5)
     """
-    s, odd = _vector("scores", scores), np.asarray(labels).astype(bool)
+    s, odd = _vector("scores", scores), np.asarray(labels)
+    if odd.dtype.kind not in "biuf" or not np.isin(odd, (0, 1)).all():
+        raise ValueError(f"labels must be true where odd, else false; got {odd.dtype}. Compare them: labels == 'V'.")
+    odd = odd.astype(bool)
     if odd.shape != s.shape or not 0 < odd.sum() < len(odd):
         raise ValueError(
             f"labels must say of each of {len(s)} scores whether it is odd, and name some of both kinds; got "
@@ -323,7 +326,8 @@ def detection(
     # Ranks: infinite scores are in order, and scikit-learn takes them
     s = np.unique(s, return_inverse=True)[1]
     metrics = learn("metrics")
-    fpr, tpr, _ = metrics.roc_curve(odd, s)
+    # All thresholds: points between two others on a line may be the last with few enough false alarms
+    fpr, tpr, _ = metrics.roc_curve(odd, s, drop_intermediate=False)
     values = (
         metrics.roc_auc_score(odd, s),
         metrics.average_precision_score(odd, s),

@@ -19,7 +19,11 @@ no parameter is read by a linear probe from `labels` labelled signals, the same 
 shown: the one that UDR prefers, which takes no labels, and the one that its scores on the labelled signals prefer
 (mean of MIG, DCI's disentanglement and linear R^2).
 
-Every seed has training data and initial weights of its own; the signals that judge are the same for all.
+Every seed has training data and initial weights of its own; the signals that judge are the same for all, and those on
+which UDR compares the seeds are others again. The two members are chosen once, with all labels; the curve of small data
+shows the same two. Supervised regression and ceiling draw new signals at parameters of their own labels, so that they
+cannot lose the row of generation, and on the shifted setting the ceiling is none: its labels come from the other one,
+while the simulator's regression learns from a start wider than both.
 """
 
 import csv
@@ -161,14 +165,21 @@ class Comparison:
 
     def _words(self) -> list[str]:
         s = self.settings
+        fallen = [
+            f"simulator: no population of {what} found in {s[name]:.0f} of {s['seeds']} seeds; parameters are read "
+            "there by a regression from simulations under the wide start"
+            for name, what in (("no population", "the signals"), ("no population of complex data", "the complex data"))
+            if s.get(name)
+        ]
         return [
+            *fallen,
             f"{s['seeds']} seeds: median (smallest .. largest); {s['signals']:,} training signals, {s['labels']:,} "
             f"labels; ceiling: {s['ceiling']:,} labels; small data: {min(s['ladder']):,} signals; complex data: "
-            f"{s['complex']}"
+            f"{s['complex']}",
         ]
 
     def save(self, out: str | Path) -> list[Path]:
-        """Write `compare.csv`, one number a line, `compare.json`, the table, and pictures; returns the paths."""
+        """Write `compare.csv`, one number a line, `compare.json`, `table.txt`, and pictures; returns the paths."""
         from avo.latents import pictures
 
         folder = Path(out)
@@ -183,12 +194,15 @@ class Comparison:
         }
         words = {"case": self.case, "table": table, "chosen": self.chosen, "settings": self.settings}
         files.write_json(folder / "compare.json", words)
+        files.write(folder / "table.txt", (self.summary() + "\n").encode())
         drawn = {"traversals": pictures.traversals, "scores": pictures.bars, "small_data": pictures.small_data}
         for name, draw in drawn.items():
             image = io.BytesIO()
             draw(self).savefig(image, format="png", dpi=110)
             files.write(folder / f"{name}.png", image.getvalue())
-        return [folder / name for name in ("compare.csv", "compare.json", *(f"{name}.png" for name in drawn))]
+        return [
+            folder / name for name in ("compare.csv", "compare.json", "table.txt", *(f"{name}.png" for name in drawn))
+        ]
 
 
 def _cell(values: np.ndarray) -> str:
@@ -239,11 +253,12 @@ def compare(
     real = known.real(known.foreign(2 * size.signals, 0) if given is None else given)
     judges = cases.draw(known.problem, size.judges, TRAINED, seed=2**20)
     shifted = cases.draw(known.problem, size.judges, SHIFTED, seed=2**20 + 1)
+    seen = cases.draw(known.problem, size.judges, TRAINED, seed=2**20 + 2)[1]  # chooses without labels
     total = seeds * (2 * len(size.family) + 2 + 2 * (len(size.ladder) + 1))
     limited = partial(_thread_limits(), 1)  # of OpenMP each thread has a limit of its own
     workers = ThreadPoolExecutor(whole("jobs", jobs), initializer=limited)
     with limited(), tqdm(total=total, disable=None if progress else True) as bar, workers as pool:
-        found = list(pool.map(partial(_seed, known, size, judges, shifted, bar.update), range(seeds)))
+        found = list(pool.map(partial(_seed, known, size, judges, shifted, seen, bar.update), range(seeds)))
         records = [record for each, _ in found for record in each]
         rank = ranks([kept["codes"] for _, kept in found], size.family)
         records += [_record("all", name, "udr", value) for name, value in rank.items()]
@@ -253,7 +268,9 @@ def compare(
             records += each
         bar.update(total - bar.n)
     source = known.words if given is None else f"{len(given):,} given signals"
-    settings = size._asdict() | {"seeds": seeds, "complex": source}
+    lost = [sum(r["value"] for r in records if r["measure"] == m) for m in ("no population", "foreign no population")]
+    settings = size._asdict() | {"seeds": seeds, "complex": source, "no population": lost[0]}
+    settings |= {"no population of complex data": lost[1]}
     kept = found[0][1]
     signals = {"routes": kept["routes"], "x": judges[1][:8], "axes": known.problem.axes, "problem": known.problem}
     return Comparison(case, records, chosen, settings, signals)
@@ -280,6 +297,12 @@ def _signals(data: ArrayLike) -> np.ndarray:
     x = validate_observations(data, "data")
     if x.ndim != 2 or len(x) < 40 or x.shape[1] < 16:
         raise ValueError(f"data must be at least 40 signals of at least 16 points, shape (n, points); got {x.shape}.")
+    for half, name in zip(np.array_split(x, 2), ("first", "second"), strict=True):
+        if not (measures.floor(half) > 0 and (half.std(0) > 0).any()):
+            raise ValueError(
+                f"data must differ from row to row and from point to point; its {name} half has no noise. Leave out "
+                "constant signals."
+            )
     return x
 
 
@@ -296,7 +319,7 @@ def _by_labels(records: Sequence[dict[str, Any]], family: Sequence[str]) -> str:
 
 
 def _seed(
-    case: Case, size: Size, judges: Any, shifted: Any, tick: Callable[[int], Any], seed: int
+    case: Case, size: Size, judges: Any, shifted: Any, seen: np.ndarray, tick: Callable[[int], Any], seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Measure all routes on one set of training data."""
     problem, names = case.problem, case.problem.space.names
@@ -312,16 +335,24 @@ def _seed(
     for name in size.family:
         member = trained(FAMILY[name], x, size, seed)
         made.append(routes.by_latents(name, member, x))
-        informative[name] = active(member, judges[1])
+        informative[name] = active(member, seen)
         tick(1)
     records, mean = [], routes.mean_of(problem)
     for route in made:
-        for measure, value in _numbers(route, labels, judges, shifted, ceiling, mean, seed).items():
+        for measure, value in _numbers(
+            route, labels, judges, shifted, ceiling, mean, seed, informative.get(route.name)
+        ).items():
             records += _records(seed, route.name, measure, value, names)
         tick(1 if route.name in informative else 0)
+    records.append(_record(seed, "simulator", "no population", _lost(made)))
     named = {route.name: route for route in made}
-    codes = {name: (named[name].encode(judges[1]), informative[name]) for name in informative}
+    codes = {name: (named[name].encode(seen), informative[name]) for name in informative}
     return records, {"codes": codes, "routes": named}
+
+
+def _lost(made: Sequence[Route]) -> bool:
+    """Tell whether the simulator's fit found no population, so that its route was learned from simulations alone."""
+    return any(route.name == "simulator" and not route.fitted for route in made)
 
 
 def active(member: Any, x: np.ndarray) -> np.ndarray:
@@ -361,12 +392,13 @@ def trained(objective: Objective, x: np.ndarray, size: Size, seed: int, model: A
 
 
 def _numbers(
-    route: Route, labels: Any, judges: Any, shifted: Any, ceiling: Route, mean: Callable, seed: int
-) -> dict[str, Any]:
+    route: Route, labels: Any, judges: Any, shifted: Any, ceiling: Route, mean: Callable, seed: int,
+    active: np.ndarray | None,
+) -> dict[str, Any]:  # fmt: skip
     theta, x = judges
     reader = measures.probe(route, labels[1], labels[0])
     z = route.encode(x)
-    judged = scores(z, theta, rows=len(x), seed=seed)
+    judged = scores(z, theta, rows=len(x), seed=seed, active=active)
     numbers: dict[str, Any] = measures.accuracy(route, reader, x, theta)
     numbers |= {name: judged[name] for name in judged if name not in ("linear_r2", "boosted_r2", "nrmse")}
     numbers |= {"linear_r2": judged.per_factor["linear_r2"], "boosted_r2": judged.per_factor["boosted_r2"]}
@@ -376,7 +408,7 @@ def _numbers(
     numbers["coverage"] = measures.coverage(route, reader, x, theta)
     numbers["shifted r2"] = measures.accuracy(route, reader, shifted[1], shifted[0])["r2"]
     if route.name in FAMILY:
-        own = scores(route.encode(labels[1]), labels[0], seed=seed)
+        own = scores(route.encode(labels[1]), labels[0], seed=seed, active=active)
         numbers["label score"] = np.mean([own["mig"], own["dci_disentanglement"], own["linear_r2"]])
     return numbers
 
@@ -422,4 +454,5 @@ def _foreign(problem: "Problem", size: Size, x: np.ndarray, shown: Sequence[str]
     for name, pairs in (("supervised", size.labels), ("ceiling", size.ceiling)):
         made.append(routes.by_simulations(problem, first, pairs, seed)._replace(name=name))
     made += [routes.by_latents(name, trained(FAMILY[name], first, size, seed), first) for name in shown]
-    return [_record(seed, route.name, "foreign error", measures.reconstruction(route, second)) for route in made]
+    records = [_record(seed, route.name, "foreign error", measures.reconstruction(route, second)) for route in made]
+    return [*records, _record(seed, "simulator", "foreign no population", _lost(made))]

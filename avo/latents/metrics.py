@@ -34,7 +34,7 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from avo.latents.information import Binning, bin_numbers, gaps, information_of, mig_of, modularity_of
-from avo.latents.probes import Halves, Trees, check_factors, check_pair, halves, linear_r2, trees
+from avo.latents.probes import Halves, Trees, check_active, check_factors, check_pair, halves, linear_r2, trees
 from avo.latents.scikit import learn
 from avo.training import whole
 
@@ -122,8 +122,8 @@ def scores(
 
     Names are those of the functions of this module; "boosted_r2" is the informativeness of `dci`, and "nrmse" the error
     of its trees. All but "nrmse" are better the larger they are, and 1 at best; chance is 0, but 1/d for "factor_vae"
-    and "beta_vae", .5 for "explicitness". Trees take most of the time, in proportion to rows, codes and factors: 2.2 s
-    of one core for 5000 rows, 10 codes and 4 factors.
+    and "beta_vae", .5 for "explicitness", and some .2 for "modularity". Trees take most of the time, in proportion to
+    rows, codes and factors: 2.2 s of one core for 5000 rows, 10 codes and 4 factors.
 
     Args:
         codes: with shape (n, k).
@@ -150,6 +150,8 @@ def scores(
         (True, 1.0, [1.0, 1.0])
     """
     z, y = check_factors(codes, factors)
+    if names is not None and len(names) != y.shape[1]:
+        raise ValueError(f"names must name each of {y.shape[1]} factors; got {len(names)}.")
     order = np.random.default_rng(whole("seed", seed, least=0)).permutation(len(z))
     chosen = np.sort(order[: whole("rows", rows)])
     z, y = check_pair(z[chosen], y[chosen])
@@ -275,7 +277,7 @@ def factor_vae_score(
     z, y = check_factors(codes, factors)
     keep = np.ptp(z, axis=0) > 0
     if active is not None:
-        keep &= np.asarray(active, bool)
+        keep &= check_active("active", active, z.shape[1])
     if not keep.any():
         return np.zeros(y.shape[1])
     sd = z[:, keep].std(0)

@@ -31,8 +31,9 @@ SCORES = {
 def traversals(found: "Comparison") -> Figure:
     """Draw one signal in black and what becomes of it when one code moves, a row per code, a column per route.
 
-    Codes move from -3 to 3 of their standard deviations over signals, parameters of the simulator over the span that
-    the fitted population has; dark is low. Latents are ordered by how much the signal changes.
+    Codes move from -3 to 3 of their standard deviations over new signals that the route makes itself, parameters of
+    the simulator over the span that the fitted population has; dark is low. Latents are ordered by how much the signal
+    changes.
     """
     from avo.latents.comparison import WITHOUT
 

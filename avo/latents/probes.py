@@ -82,6 +82,14 @@ def check_factors(codes: ArrayLike, factors: ArrayLike) -> tuple[Float[np.ndarra
     return z, y
 
 
+def check_active(name: str, active: ArrayLike, codes: int) -> np.ndarray:
+    """Check which codes are informative: true or false for each."""
+    found = np.asarray(active)
+    if found.shape != (codes,) or found.dtype != bool:
+        raise ValueError(f"{name} must say true or false of each of {codes} codes; got {found.dtype} {found.shape}.")
+    return found
+
+
 def halves(rows: int, labels: int | None, seed: int) -> Halves:
     """Split rows at random: `labels` of them to learn from, half where None, the rest to judge."""
     count = rows // 2 if labels is None else whole("labels", labels, least=2)

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from avo.data import validate_observations
+from avo.latents.probes import check_active
 from avo.latents.scikit import learn
 
 ALPHA = 0.1  # of the lasso, as published
@@ -62,6 +63,8 @@ def udr(
         raise ValueError(f"codes must be of at least 2 models, e.g. 5 seeds; got {len(codes)}.")
     if relation not in ("spearman", "lasso"):
         raise ValueError(f'relation must be "spearman" or "lasso"; got {relation!r}.')
+    if active is not None and len(active) != len(codes):
+        raise ValueError(f"active must have one entry for each of {len(codes)} models; got {len(active)}.")
     kept = [_informative(z, None if active is None else active[i], i) for i, z in enumerate(codes)]
     if len({len(z) for z in kept}) > 1:
         raise ValueError(f"codes must be of the same observations; got {', '.join(str(len(z)) for z in kept)} rows.")
@@ -69,14 +72,14 @@ def udr(
     if match is _spearman:
         kept = [_standard(rankdata(z, axis=0)) for z in kept]
     pairs = np.array([[np.nan if a is b else _pair(match(a, b)) for b in kept] for a in kept])
-    return np.nanmedian(pairs, axis=0)
+    return np.nanmedian(pairs, axis=1)
 
 
 def _informative(codes: ArrayLike, active: ArrayLike | None, i: int) -> Float[np.ndarray, "n k"]:
     z = validate_observations(codes, f"codes[{i}]")
     keep = np.ptp(z, axis=0) > 0
     if active is not None:
-        keep &= np.asarray(active, bool)
+        keep &= check_active(f"active[{i}]", active, z.shape[1])
     if not keep.any():
         raise ValueError(f"codes[{i}] must have at least one informative code; none varies or is active. Leave it out.")
     return _standard(z[:, keep])

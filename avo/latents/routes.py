@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from avo.simulators import Problem
 
 REFERENCE = 1.5  # standard deviation in u of the proposal's usual start
+FEW_LABELS = 5000  # below, a regression's residuals on its own labels are too small
 EDGE = 0.01  # share of a range by which an estimate keeps away from its bounds
 
 Array2 = Float[np.ndarray, "n k"]
@@ -44,6 +45,7 @@ class Route(NamedTuple):
         own: whether the codes are the simulator's parameters.
         spread: x -> standard deviations of the codes, which the route states itself; None where it states none.
         words: how it came about.
+        fitted: whether the simulator's own fit found a population; of others, true.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Route(NamedTuple):
     own: bool
     spread: Callable[[np.ndarray], Array2] | None = None
     words: str = ""
+    fitted: bool = True
 
 
 def mean_of(problem: "Problem") -> Callable[[Array2], np.ndarray]:
@@ -79,7 +82,7 @@ def by_simulator(problem: "Problem", x: np.ndarray, budget: int, seed: int, pair
     result = fit(problem.simulate, x, problem.space, target="population", budget=budget, seed=seed, progress=False)
     if result.estimate is None:
         route = by_simulations(problem, x, pairs, seed)
-        return route._replace(words=f"no population found ({result.status}); {route.words}")
+        return route._replace(words=f"no population found ({result.status}); {route.words}", fitted=False)
 
     def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
         key_theta, key_x = jax.random.split(key)
@@ -113,8 +116,13 @@ def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs
     """
     middle, size = theta.mean(0), theta.std(0)
     z = (theta - middle) / size
-    t: Any = learn(jax.random.key(seed), x if x_obs is None else x_obs, None, z, x, None, z)
-    sd = (z - apply(t, x)).std(0) * size
+    key, units = jax.random.key(seed), x if x_obs is None else x_obs
+    t: Any = learn(key, units, None, z, x, None, z)
+    left = z - apply(t, x)
+    if len(theta) < FEW_LABELS:  # those it learned from lie nearer: a fifth is kept from another one, for the errors
+        n = len(theta) // 5
+        left = z[:n] - apply(learn(key, units, None, z[n:], x[n:], None, z[n:]), x[:n])
+    sd = left.std(0) * size
 
     def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
         key_rows, key_x = jax.random.split(key)
