@@ -13,10 +13,10 @@ Scores are measured on 2,000 held-out signals; three seeds.
 judges: halves in time of record 100 (normal beats, labels as published) and of record 208 (beats found here, ectopic
 ones among them) and of 180-minute windows of log price, and of the ten PTB subjects five train and five judge, the two
 that are probably one person together, split anew by each seed. Beats are those of `avo compare ecg`, .3 s before R to
-.55 s after it, at 180 Hz (PTB: averages over 5 ms), without the level before the QRS complex. UDR, which takes
-no labels, says which autoencoder it prefers by the codes of all signals. `lead` is the accuracy of a linear classifier of the fifteen leads from
-the codes, learned from the subjects that train and judged on the others: the talk's factor "form / lead", 7 % by
-chance.
+.55 s after it, at 180 Hz (PTB: averages over 5 ms), without the level before the QRS complex. UDR, which takes no
+labels, says by the codes of all signals which autoencoder it prefers. `lead` is the accuracy of a linear classifier of
+the fifteen leads from the codes, learned from the subjects that train and judged on the others: the talk's factor
+"form / lead", 7 % by chance.
 
 **anomaly**: on record 100, models of the first 1,100 normal beats score the later ones and the 33 premature atrial and
 the one premature ventricular beat.
