@@ -37,12 +37,14 @@ def name_of(row: dict[str, Any]) -> tuple[Any, ...]:
 def read(path: Path) -> list[dict[str, Any]]:
     """Read the finished cells, none where there is no file; of a cell measured twice, the first."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for line in path.read_text().splitlines() if path.exists() else ():
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
             continue  # the beginning of a line: its run was killed
-        found.setdefault(name_of(row), row)
+        name = name_of(row) if isinstance(row, dict) and "study" in row else ()
+        if name and all(part is None or isinstance(part, str | int) for part in name):
+            found.setdefault(name, row)
     return list(found.values())
 
 

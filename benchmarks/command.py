@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from avo import files
-from avo.benchmarks import cells, pictures, suite, tables
+from avo.benchmarks import pictures, suite, tables
 from avo.benchmarks.methods import METHODS
 from avo.benchmarks.tasks import BUDGETS, SIX, TASKS
 
@@ -121,20 +121,30 @@ def run(
     """
     chosen = studies(tasks, methods, budget, quick)
     each = seeds_of(str(QUICK_SEEDS) if quick and seeds == "10" else seeds)
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"--out: {out} is a file; choose a folder.")
+    _folder(out, "--out")
     suite.run(out, [group for study in chosen for group in suite.plan(*study, each)], jobs, limit, progress)
     return report(out)
+
+
+def _folder(out: Path, argument: str) -> None:
+    """Raise FileExistsError where a folder, or one above it, is a file."""
+    for place in (out, *out.parents):
+        if place.exists() and not place.is_dir():
+            raise FileExistsError(f"{argument}: {place} is a file; choose a folder.")
 
 
 def report(out: Path, readme: Path | None = None) -> str:
     """Write the report of the finished cells into their folder, and return its text.
 
     Raises:
-        FileNotFoundError: if the folder holds no cells.
+        FileExistsError: if the folder is a file.
+        FileNotFoundError: if the folder holds no cells, or `readme` is missing.
         ValueError: if `readme` has no section to replace.
     """
-    rows = [row for row in cells.read(out / suite.CELLS) if row["study"] == suite.STUDY]
+    _folder(out, "report OUT")
+    if readme is not None and not readme.is_file():
+        raise FileNotFoundError(f"--readme: there is no file {readme}; give one that holds {START} and {END}.")
+    rows = suite.stored(out / suite.CELLS)
     if not rows:
         raise FileNotFoundError(f"{out} holds no finished cells ({suite.CELLS}); run avo bench --out {out} first.")
     text = tables.markdown(rows)
@@ -142,7 +152,7 @@ def report(out: Path, readme: Path | None = None) -> str:
     text += "\n\n" + _machine(machine) if machine else ""
     files.write(out / "table.md", (text + "\n").encode())
     files.write(out / "table.csv", tables.comma_separated(rows).encode())
-    budgets = sorted({row["budget"] for row in rows if row.get("budget")})
+    budgets = sorted({s.budget for s in tables.lines(rows) if s.budget})
     if budgets:
         pictures.curves(rows).savefig(out / "curves.png", dpi=110)
     for calls in budgets:

@@ -10,8 +10,10 @@ with sets smaller than m where the budget is small: `draws` says how small. Simu
 
     (s(theta) - s_obs)^T W (s(theta) - s_obs),    W the inverse covariance of s_obs,
 
-s the means, spreads and quantiles of the summaries: the best of random thetas, then Gauss-Newton with random numbers in
-common. Its errors are those of the method (McFadden, Econometrica 57, 1989): (A^T W A)^-1 (1 + m / M).
+s the means, spreads and quantiles of the summaries, without those that no bootstrap sample changes and without the
+quantiles of counts: the best of random thetas, Gauss-Newton with random numbers in common, and a last step
+theta - (A^T W A)^-1 A^T W (s - s_obs) from the M calls that are left, half of all, at a single theta. Its errors are
+those of the method (McFadden, Econometrica 57, 1989): (A^T W A)^-1 (1 + m / M).
 """
 
 # pyright: reportMissingImports=false
@@ -30,8 +32,11 @@ DIRECTIONS = 50
 EVALUATIONS = 200  # of the distance, at least; more where a set of m allows it
 FIRST, GROWTH = 400, 8.0  # of CMA-ES: that number of its first sets would spend the budget; the last are larger
 LEAST = 32  # draws of a set
+FEWEST = 4  # draws of a set of moments'
+SEARCH, GAUSS_NEWTON = 0.2, 0.2  # of the calls; what these leave of one half is the Jacobian's
 ROUNDS = 6  # of Gauss-Newton, at most
 DIFFERENCE = 0.01  # of positions, to 0.02
+UNKNOWN = 0.25  # standard deviation of a position that says nothing
 
 
 class Scaled:
@@ -113,45 +118,60 @@ def evolution(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int,
     return simulate.best
 
 
-def statistics(z: Float[np.ndarray, "... n k"]) -> Float[np.ndarray, "... q"]:
+def statistics(z: Float[np.ndarray, "... n k"], octiles: bool = True) -> Float[np.ndarray, "... q"]:
     """Describe sets of summaries: means and log spreads of each column, and its octiles where columns are few."""
     spread = np.log(np.maximum(z.std(-2), 1e-6))
     parts = [z.mean(-2), spread]
-    if z.shape[-1] <= 4:
-        octiles = np.quantile(z, np.arange(1, 8) / 8, axis=-2)
-        parts += list(octiles)
+    if octiles and z.shape[-1] <= 4:
+        parts += list(np.quantile(z, np.arange(1, 8) / 8, axis=-2))
     return np.concatenate(parts, -1)
 
 
-def moments(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
-    """Match simulated moments: the best of random positions, then Gauss-Newton from there."""
-    d, m, rng = space.dim, len(x_obs), np.random.default_rng(seed)
-    observed = simulate.summary(x_obs)
+def _weighted(simulate: Simulator, x_obs: np.ndarray, rng: np.random.Generator) -> Callable[..., np.ndarray]:
+    """Make the residual V^-1/2 (s - s_obs) at a position, from a set of so many rows; V by the bootstrap of x_obs."""
+    observed, m = simulate.summary(x_obs), len(x_obs)
     scaled = Scaled(observed)
     z = scaled(observed)
-    s_obs = statistics(z)
-    again = np.stack([statistics(z[rng.integers(m, size=m)]) for _ in range(max(200, 4 * len(s_obs)))])
-    V = np.cov(again.T) + 1e-4 * np.diag(again.var(0)) + 1e-12 * np.eye(len(s_obs))
-    root = np.linalg.cholesky(np.linalg.inv(V)).T
 
-    def residual(position: np.ndarray, rows: int, stream: int) -> np.ndarray:
-        return root @ (statistics(scaled(simulate.at(position, rows, stream))) - s_obs)
+    def s(z: np.ndarray) -> np.ndarray:
+        return statistics(z, octiles=not simulate.discrete)  # of counts they are steps, with no slope
 
-    few = int(np.clip(budget // 500, 16, m))
-    starts = stats.qmc.Halton(d, rng=seed).random(max(budget // 4 // few, 8))
+    again = np.stack([s(z[rng.integers(m, size=m)]) for _ in range(max(200, 4 * len(s(z))))])
+    kept = again.std(0) > 1e-6  # the others are the same whatever is drawn, and would outweigh all
+    V = np.atleast_2d(np.cov(again[:, kept].T))
+    root = np.linalg.cholesky(np.linalg.inv(V + 1e-4 * np.diag(np.diag(V)))).T
+    return lambda position, rows, stream: root @ (s(scaled(simulate.at(position, rows, stream))) - s(z))[kept]
+
+
+def moments(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
+    """Match simulated moments: the best of random positions, Gauss-Newton from there, and a last step from a large set.
+
+    Half of the calls find a place and the Jacobian A there; all others are simulated at that place. The last step is
+    the pseudo-inverse of A without directions that would be known to less than a quarter of the range.
+    """
+    d, m, rng = space.dim, len(x_obs), np.random.default_rng(seed)
+    residual = _weighted(simulate, x_obs, rng)
+    few = int(np.clip(budget // 500, min(16, m), m))
+    starts = stats.qmc.Halton(d, rng=seed).random(max(int(SEARCH * budget) // few, 8))
     place = min(starts, key=lambda p: float(np.sum(residual(p, few, 0) ** 2)))
     simulate.note(theta_at(space, place))
-    for share in (0.1, 0.2, 1.0):  # of what is left: near, nearer, and as precise as it gets
-        rows = int(share * simulate.left / (ROUNDS * (d + 1)))
-        if rows < few:
-            continue
-        # Shifted by 1, since steps of the differences are relative
-        found = optimize.least_squares(
-            lambda q, n=rows: residual(q - 1, n, 1), np.clip(place, 0.01, 0.99) + 1, bounds=(1, 2),
-            diff_step=DIFFERENCE, max_nfev=ROUNDS,
-        )  # fmt: skip
-        place = found.x - 1
-        spread = np.linalg.pinv(found.jac.T @ found.jac, hermitian=True) * (1 + m / rows)
-        simulate.note(theta_at(space, place), stderr_at(space, place, np.sqrt(np.diag(spread))))
-    assert simulate.best is not None
-    return simulate.best
+    rows = max(int(GAUSS_NEWTON * budget) // (ROUNDS * (d + 1)), FEWEST)
+    # Shifted by 1, since steps of the differences are relative
+    found = optimize.least_squares(
+        lambda q: residual(q - 1, rows, 1), np.clip(place, 0.01, 0.99) + 1, bounds=(1, 2),
+        diff_step=DIFFERENCE, max_nfev=ROUNDS,
+    )  # fmt: skip
+    place = found.x - 1
+    best = simulate.note(theta_at(space, place))
+    rows = (budget // 2 - (budget - simulate.left)) // (d + 1)
+    if rows < FEWEST:
+        return best
+    steps = np.where(place < 0.5, DIFFERENCE, -DIFFERENCE)
+    base = residual(place, rows, 2)
+    A = np.stack([residual(place + s, rows, 2) - base for s in np.diag(steps)], 1) / steps
+    M = simulate.left
+    U, w, V = np.linalg.svd(A, full_matrices=False)
+    known = w > 1 / UNKNOWN
+    place = np.clip(place - (U[:, known].T @ residual(place, M, 3) / w[known]) @ V[known], 0.0, 1.0)
+    spread = (1 / np.maximum(w, 1e-6) ** 2) @ V**2 * (1 + m / M)
+    return simulate.note(theta_at(space, place), stderr_at(space, place, np.sqrt(spread)))

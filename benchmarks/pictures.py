@@ -16,15 +16,26 @@ _PALETTE = (*(f"C{i}" for i in range(10)), "gold", "navy", "black", "lime")
 COLOURS = {name: _PALETTE[i % len(_PALETTE)] for i, name in enumerate(n for n in METHODS if n != REFERENCE)}
 
 
+HIGHEST = 100.0  # floors; what lies above is drawn at the edge
+
+
 def _style(method: str) -> dict[str, Any]:
     dashes = ":" if method in ("gp-2017", "r1-2018", "bce-2018") else "--" if METHODS[method].rival else "-"
     return {"color": COLOURS[method], "ls": dashes, "lw": 2.2 if method == "avo" else 1.2, "marker": "o", "ms": 3.5}
 
 
 def curves(rows: Sequence[dict[str, Any]]) -> Figure:
-    """Draw the median error over the floor against calls, a panel per task, with 95 % bootstrap intervals."""
+    """Draw the median error over the floor against calls, a panel per task, with 95 % bootstrap intervals.
+
+    What lies above 100 floors is drawn at the upper edge.
+
+    Raises:
+        ValueError: if no cell of a method with calls is among the rows.
+    """
     found = [s for s in lines(rows) if s.method != REFERENCE]
     tasks = [name for name in TASKS if any(s.task == name for s in found)]
+    if not tasks:
+        raise ValueError("rows must hold a finished cell of a method that makes calls; got none.")
     columns = min(4, len(tasks))
     height = -(-len(tasks) // columns)
     figure = Figure(figsize=(3.1 * columns + 1.6, 2.7 * height + 0.6), layout="constrained")
@@ -40,12 +51,14 @@ def curves(rows: Sequence[dict[str, Any]]) -> Figure:
             some = [s for s in found if (s.task, s.method) == (task, method) and np.isfinite(s.over)]
             if some:
                 x, y = [s.budget for s in some], np.array([s.over for s in some])
-                ends = np.minimum([[s.over_low for s in some], [s.over_high for s in some]], 1e6)
-                handles[method] = ax.plot(x, y, **_style(method))[0]
+                ends = np.minimum([[s.over_low for s in some], [s.over_high for s in some]], HIGHEST)
+                handles[method] = ax.plot(x, np.minimum(y, HIGHEST), **_style(method), clip_on=False)[0]
                 ax.vlines(x, *ends, color=COLOURS[method], lw=0.8)
         ax.set(xscale="log", yscale="log", title=task, xlim=(calls[0], calls[-1]))
         ax.title.set_fontsize(10)
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.set_ylim(top=min(ax.get_ylim()[1], HIGHEST))
     for ax in axes.flat[len(tasks) :]:
         ax.set_axis_off()
     for ax in axes[:, 0]:
@@ -57,7 +70,7 @@ def curves(rows: Sequence[dict[str, Any]]) -> Figure:
 
 
 def heat_map(rows: Sequence[dict[str, Any]], budget: int) -> Figure:
-    """Draw the median error over the floor of every task and method at a budget; a frame where a line is red."""
+    """Draw the median error over the floor of every task and method at a budget; red text where a line is red."""
     found = [s for s in lines(rows) if s.budget in (budget, 0)]
     tasks = [name for name in TASKS if any(s.task == name for s in found)]
     methods = [name for name in METHODS if any(s.method == name for s in found)]

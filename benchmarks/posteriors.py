@@ -28,7 +28,8 @@ from avo.benchmarks.methods import Answer, Simulator, Spent, stderr_at, theta_at
 from avo.benchmarks.optimisers import Scaled, distance, draws, statistics
 from avo.space import Space
 
-PARTICLES = 100  # of a population, fewer where the budget holds fewer than four
+PARTICLES = 30  # of a population, fewer where the budget holds fewer than four
+EVALUATIONS = 1500  # of the distance, at least, where that leaves enough draws for a set; more where sets have m
 SET = 100  # members of NPE's sets, fewer where the budget holds fewer than 100 of these
 WIDTH = 6.0  # half width of the second round's box, in standard errors, and at least a twentieth of the range
 EPOCHS = 200  # at most
@@ -72,7 +73,7 @@ def abc_smc(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, s
     scaled = Scaled(observed)
     z_obs = scaled(observed)
     far = distance(z_obs, seed)
-    rows = draws(budget, len(x_obs), 4 * PARTICLES)
+    rows = draws(budget, len(x_obs), EVALUATIONS)
     particles = min(PARTICLES, budget // rows // 4)
 
     def model(p: Any) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 A cell is one fit: the error of what is judged over the floor, whether it succeeded, whether its 90 % intervals hold the
 truth and how wide they are beside those of the maximum likelihood, calls, CPU seconds, peak memory. The cells of one
 task, method and budget share a process that runs nothing else, pinned to one core where the system allows it: its first
-cell holds the compilation, its peak memory is that of the process so far. A process that dies or takes too long costs
-the cell that it was at, which is then recorded as failed, and a new one goes on.
+cell holds the compilation and has the peak memory of a fit alone, later ones that of all before. A process that dies or
+takes too long costs the cell that it was at, which is then recorded as failed, and a new one goes on.
 
 Finished cells are lines of OUT/cells.jsonl (avo/benchmarks/cells.py); the same command again measures what is missing.
 """
@@ -14,6 +14,7 @@ import os
 import platform
 import queue
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -64,7 +65,8 @@ def judge(task: Task, answer: Answer, seed: int) -> dict[str, Any]:
     """Compare an answer with the truth: errors in positions, over the floor, success, intervals.
 
     The interval of a parameter is constrain(u -+ z stderr / |d theta / d u|), or all of its range where stderr is
-    infinite; its width is given over that of the maximum likelihood's, for parameters whose interval is finite.
+    infinite, which holds the truth but is no merit: the tables leave it out of the coverage. Its width is given over
+    that of the maximum likelihood's, for parameters whose interval is finite.
     """
     truth, floor = task.truth(seed), task.floor(seed)
     low, high = np.array([p.support for p in task.space]).T
@@ -129,6 +131,13 @@ def work() -> None:
         print(json.dumps(row), file=rows, flush=True)
 
 
+def stored(path: Path) -> list[dict[str, Any]]:
+    """Read the suite's finished cells and the methods that were not installed; lines of anything else are no cells."""
+    found = [row for row in cells.read(path) if row["study"] == STUDY and isinstance(row.get("method"), str)]
+    whole = [row for row in found if all(part in row for part in cells.NAME) or row.get("ended") == ABSENT]
+    return [row for row in whole if isinstance(row.get("ended"), str)]
+
+
 # --- many cells ------------------------------------------------------------------------------------------------------
 
 
@@ -164,7 +173,7 @@ class _Run:
 
     def __init__(self, out: Path, groups: Sequence[Group], jobs: int, limit: float, progress: bool) -> None:
         self.path, self.limit, self.jobs = out / CELLS, limit, jobs
-        done = {cells.name_of(row) for row in cells.read(self.path)}
+        done = {cells.name_of(row) for row in stored(self.path)}
         missing = [g._replace(seeds=tuple(s for s in g.seeds if cells.name_of(g.cell(s)) not in done)) for g in groups]
         self.waiting = [g for g in missing if g.seeds]
         self.rows: list[dict[str, Any]] = []
@@ -281,6 +290,16 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
+def _ended_like_ctrl_c() -> Any:
+    """Let SIGTERM raise KeyboardInterrupt, so that processes end with this one; return what it did before.
+
+    None, and nothing changed, outside the main thread, which alone may set it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def run(out: Path, groups: Sequence[Group], jobs: int = 1, limit: float = LIMIT, progress: bool = True) -> int:
     """Measure the cells that OUT/cells.jsonl does not hold yet.
 
@@ -294,7 +313,7 @@ def run(out: Path, groups: Sequence[Group], jobs: int = 1, limit: float = LIMIT,
     Returns:
         The number of cells measured.
     """
-    known = {cells.name_of(row) for row in cells.read(out / CELLS)}
+    known = {cells.name_of(row) for row in stored(out / CELLS)}
     absent = {group.method: METHODS[group.method].missing for group in groups if METHODS[group.method].missing}
     for method, packages in absent.items():
         row = {"study": STUDY, "method": method, "ended": ABSENT, "why": ", ".join(packages)}
@@ -303,6 +322,7 @@ def run(out: Path, groups: Sequence[Group], jobs: int = 1, limit: float = LIMIT,
     running = _Run(out, [group for group in groups if group.method not in absent], jobs, limit, progress)
     if running.waiting:
         files.write_json(out / MACHINE, machine())
+    previous = _ended_like_ctrl_c()
     pool = ThreadPoolExecutor(jobs)
     pending = {pool.submit(running.work_through, group) for group in list(running.waiting)}
     try:
@@ -314,4 +334,6 @@ def run(out: Path, groups: Sequence[Group], jobs: int = 1, limit: float = LIMIT,
         running.stop()
         pool.shutdown(cancel_futures=True)
         running.bar.close()
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
     return len(running.rows)

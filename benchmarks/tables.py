@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from avo.benchmarks.methods import METHODS
 from avo.benchmarks.suite import ABSENT, STUDY
-from avo.benchmarks.tasks import BUDGETS, OBSERVATIONS, SIX, TASKS
+from avo.benchmarks.tasks import BUDGETS, OBSERVATIONS, SIX, TASKS, get
 
 RED_OVER, RED_SUCCESS = 3.0, 0.9
 RESAMPLES = 2000
@@ -60,6 +60,7 @@ class Line(NamedTuple):
     success_low: float
     success_high: float
     covered: float | None
+    finite: float | None
     width: float | None
     calls: float | None
     cpu: float | None
@@ -70,12 +71,24 @@ class Line(NamedTuple):
 
 def over(rows: Sequence[dict[str, Any]]) -> Float[np.ndarray, " n"]:
     """Take the errors over the floor, infinite where there is no answer."""
-    return np.array([row.get("over", np.inf) for row in rows], float)
+    found = np.array([row.get("over", np.inf) for row in rows], float)
+    return np.where(np.isnan(found), np.inf, found)
 
 
 def _median(rows: Sequence[dict[str, Any]], name: str) -> float | None:
     known = [row[name] for row in rows if row.get(name) is not None]
     return float(np.median(known)) if known else None
+
+
+def _intervals(rows: Sequence[dict[str, Any]]) -> tuple[float | None, float | None]:
+    """Compute the share of finite intervals that hold the truth, and that of intervals that are finite.
+
+    Neither where the parameters are not what is judged: one that the data leave open has no right interval.
+    """
+    rows = [row for row in rows if "covered" in row and "stderr" in row and get(row["task"]).judge is None]
+    known = [sd is not None for row in rows for sd in row["stderr"]]
+    held = [c for row in rows for c, sd in zip(row["covered"], row["stderr"], strict=True) if sd is not None]
+    return float(np.mean(held)) if held else None, float(np.mean(known)) if known else None
 
 
 def line(rows: Sequence[dict[str, Any]]) -> Line:
@@ -85,15 +98,16 @@ def line(rows: Sequence[dict[str, Any]]) -> Line:
     median = float(np.median(errors))
     low, high = bootstrap(errors, np.median, (2.5, 97.5))
     success_low, success_high = bootstrap(success, np.mean, (2.5, 97.5))
-    covered = [c for row in rows for c in row.get("covered", ())]
+    covered, finite = _intervals(rows)
     widths = [w for row in rows for w in row.get("width", ())]
+    # Judging adds to the peak of the cells that follow in a process; the least is that of a first one
     peak = [row["peak_mb"] for row in rows if row.get("peak_mb") is not None]
     limit = float(np.sqrt(1 + OBSERVATIONS / first["budget"])) if first["budget"] else 1.0
     return Line(
         first["task"], first["method"], first["budget"], len(rows), int(np.isinf(errors).sum()), median,
         float(low), float(high), float(errors.max()), float(success.mean()), float(success_low), float(success_high),
-        float(np.mean(covered)) if covered else None, float(np.median(widths)) if widths else None,
-        _median(rows, "calls"), _median(rows, "cpu"), max(peak) if peak else None, limit,
+        covered, finite, float(np.median(widths)) if widths else None,
+        _median(rows, "calls"), _median(rows, "cpu"), min(peak) if peak else None, limit,
         bool(median > RED_OVER * limit or success.mean() < RED_SUCCESS),
     )  # fmt: skip
 
@@ -128,7 +142,10 @@ class Race(NamedTuple):
 
 
 def race(rows: Sequence[dict[str, Any]], task: str, budget: int) -> Race | None:
-    """Compare avo with the rival of the least median error, on seeds that both have; None where there is none."""
+    """Compare avo with the rival of the least median error, on seeds that both have; None where there is none.
+
+    Where no rival has an answer the ratio is 0, or infinite where avo has none either.
+    """
     groups = grouped(rows)
     own = {row["seed"]: row for row in groups.get((task, AVO, budget), [])}
     best: Race | None = None
@@ -140,7 +157,7 @@ def race(rows: Sequence[dict[str, Any]], task: str, budget: int) -> Race | None:
             continue
         pairs = np.stack([over([own[s] for s in seeds]), over([other[s] for s in seeds])], 1)
         theirs = np.median(pairs[:, 1])
-        if theirs < least:
+        if best is None or theirs < least:
             least = theirs
             upper = bootstrap(pairs, _ratio, (UPPER,))[0]
             best = Race(task, budget, name, float(_ratio(pairs, 0)), float(upper))
@@ -151,6 +168,35 @@ def _ratio(pairs: np.ndarray, axis: int) -> np.ndarray:
     """Divide medians; infinite where ours is, whatever theirs."""
     ours, theirs = np.moveaxis(np.median(pairs, axis), -1, 0)
     return np.where(np.isfinite(ours), ours / np.where(np.isfinite(ours), theirs, 1.0), np.inf)
+
+
+class Reach(NamedTuple):
+    """Calls to twice the floor: avo's and the best rival's, infinite where never reached, and the most tried."""
+
+    task: str
+    own: float
+    rival: str
+    theirs: float
+    largest: int
+
+    @property
+    def ratio(self) -> float:
+        """avo's calls over the rival's; where it never got there, at most that of the most tried."""
+        return self.own / min(self.theirs, self.largest)
+
+
+def reach(rows: Sequence[dict[str, Any]], task: str) -> Reach | None:
+    """Find the rival that comes to twice the floor first, on the budgets that avo and it were run at."""
+    groups = grouped(rows)
+    tried = {name: {b for t, m, b in groups if (t, m) == (task, name)} for name in METHODS}
+    found = []
+    for name, method in METHODS.items():
+        budgets = tried[AVO] & tried[name]
+        if method.rival and budgets:
+            some = [row for row in rows if row.get("budget") in budgets]
+            own, theirs = (calls_to(some, task, who) or np.inf for who in (AVO, name))
+            found.append(Reach(task, own, name, theirs, max(budgets)))
+    return min(found, key=lambda r: (r.theirs, -r.largest)) if found else None
 
 
 def calls_to(rows: Sequence[dict[str, Any]], task: str, method: str, times: float = NEAR) -> int | None:
@@ -180,8 +226,8 @@ def _row(s: Line) -> str:
     return (
         f"| {s.task}{star} | {s.method} | {s.seeds} | {_number(s.over)} [{_number(s.over_low)}, "
         f"{_number(s.over_high)}] | {_number(s.limit)} | {_number(s.worst)} | {_percent(s.success)} "
-        f"[{_percent(s.success_low)}, {_percent(s.success_high)}] | {_percent(s.covered)} | {_number(s.width)} "
-        f"| {_number(s.calls, ',.0f')} | {_number(s.cpu, '.1f')} | {_number(s.peak_mb, '.0f')} "
+        f"[{_percent(s.success_low)}, {_percent(s.success_high)}] | {_percent(s.covered)} | {_percent(s.finite)} "
+        f"| {_number(s.width)} | {_number(s.calls, ',.0f')} | {_number(s.cpu, '.1f')} | {_number(s.peak_mb, '.0f')} "
         f"| {'**red**' if s.red else 'ok'} |"
     )
 
@@ -189,7 +235,7 @@ def _row(s: Line) -> str:
 _REPLACED = ("mg1", "detector")  # no density: the floor is that of weighted features
 _HEAD = (
     "| task | method | seeds | error over floor: median [95 %] | limit | worst | success, % [95 %] "
-    "| covered by 90 %, % | width over floor's | calls | CPU s | peak MB | |"
+    "| covered by 90 %, % | finite, % | width over floor's | calls | CPU s | peak MB | |"
 )
 
 
@@ -199,7 +245,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
     found = lines(rows)
     for budget in sorted({s.budget for s in found}):
         title = f"{budget:,} calls" if budget else "No calls: the maximum likelihood on the same observations"
-        table = [_HEAD, "|---" * 13 + "|", *(_row(s) for s in found if s.budget == budget)]
+        table = [_HEAD, "|---" * 14 + "|", *(_row(s) for s in found if s.budget == budget)]
         parts.append(f"### {title}\n\n" + "\n".join(table))
     if not found:
         return "No finished cells."
@@ -220,12 +266,9 @@ def _claims(rows: Sequence[dict[str, Any]]) -> str:
             f"| {'ok' if r.upper <= 1.1 else '**above 1.1**'} |"
             for r in races
         ]
-        rivals = [name for name, method in METHODS.items() if method.rival]
-        text += ["", "| task | calls to twice the floor: avo | best rival |", "|---|---|---|"]
-        for task in SIX:
-            own = calls_to(rows, task, AVO)
-            best = min((b for name in rivals if (b := calls_to(rows, task, name))), default=None)
-            text.append(f"| {task} | {_number(own, ',')} | {_number(best, ',')} |")
+        held = sum(r.upper <= 1.1 for r in races)
+        text += ["", f"Upper limit at most 1.1 in {held} of {len(races)} cells."]
+        text += _reaches([found for task in SIX if (found := reach(rows, task))])
     tried = {t for (t, m, b) in grouped(rows) if (m, b) == (AVO, 100_000)}
     if tried:
         whole = [s.task for s in lines(rows) if (s.method, s.budget) == (AVO, 100_000) and s.success == 1.0]
@@ -235,12 +278,27 @@ def _claims(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(text).strip()
 
 
+def _reaches(found: Sequence[Reach]) -> list[str]:
+    """Render the calls to twice the floor, beside the ratio where avo comes there."""
+
+    def calls(value: float, r: Reach) -> str:
+        return f"{value:,}" if np.isfinite(value) else f"more than {r.largest:,}"
+
+    text = ["", "| task | calls to twice the floor: avo | best rival | | ratio |", "|---|---|---|---|---|"]
+    for r in found:
+        sign = "at most " if np.isinf(r.theirs) and np.isfinite(r.own) else ""
+        ratio = sign + _number(r.ratio) if np.isfinite(r.ratio) else "-"
+        text.append(f"| {r.task} | {calls(r.own, r)} | {calls(r.theirs, r)} | {r.rival} | {ratio} |")
+    median = np.median([r.ratio for r in found])
+    return [*text, "", f"Median ratio: {_number(float(median))}. Each on the budgets that both were run at."]
+
+
 def _failures(rows: Sequence[dict[str, Any]]) -> str:
     found: dict[tuple[str, int, str], list[str]] = {}
     for (task, method, budget), group in grouped(rows).items():
         for row in group:
             if row["ended"] == "failed":
-                found.setdefault((method, budget, row["why"]), []).append(task)
+                found.setdefault((method, budget, row.get("why", "")), []).append(task)
     items = [
         f"- {method}, {budget:,} calls, {len(tasks)} cells ({', '.join(dict.fromkeys(tasks))}): {why}"
         for (method, budget, why), tasks in found.items()
@@ -250,7 +308,7 @@ def _failures(rows: Sequence[dict[str, Any]]) -> str:
 
 def _absent(rows: Sequence[dict[str, Any]]) -> str:
     run = {method for _, method, _ in grouped(rows)}
-    absent = {r["method"]: r["why"] for r in rows if r["study"] == STUDY and r["ended"] == ABSENT}
+    absent = {r["method"]: r.get("why", "") for r in rows if r["study"] == STUDY and r["ended"] == ABSENT}
     items = [f"- {name}: not installed, needs {why}" for name, why in absent.items() if name not in run]
     items += [f"- {name}: not run" for name in METHODS if name not in run and name not in absent]
     return "### Methods without cells\n\n" + "\n".join(items) if items else ""

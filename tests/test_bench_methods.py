@@ -75,6 +75,39 @@ def test_rivals_keep_to_the_budget_and_come_near(name: str) -> None:
     assert abs(task.judged(answer.theta) - task.judged(task.truth(1)))[0] < 0.1
 
 
+def test_populations_of_abc_come_nearer_with_more_calls() -> None:
+    """Ten times the calls are more populations, not larger sets only: the last is at most 0.7 as wide."""
+    if METHODS["abc-smc"].missing:
+        pytest.skip("abc-smc needs pyabc and ot: pip install 'avo[bench]'")
+    task, widths = tasks.get("poisson"), []
+    for budget in (10_000, 100_000):
+        answer = METHODS["abc-smc"].fit(Simulator(task, budget, 0), task.observe(0), task.space, budget, 0)
+        assert answer.stderr is not None
+        widths.append(answer.stderr[0])
+    assert widths[1] < 0.7 * widths[0]
+
+
+@pytest.mark.parametrize("name", ["poisson", "linear5"])
+def test_moments_come_to_the_limit_with_all_calls(name: str) -> None:
+    """8 seeds: the rms error over the floor is sqrt(1 + 1000 / 5000) within 2 errors, 2 / sqrt(2 x 8)."""
+    task, over = tasks.get(name), []
+    for seed in range(8):
+        simulate = Simulator(task, 10_000, seed)
+        answer = METHODS["moments"].fit(simulate, task.observe(seed), task.space, 10_000, seed)
+        assert simulate.calls == 10_000 and answer.stderr is not None and np.isfinite(answer.stderr).all()
+        over.append((task.judged(answer.theta) - task.judged(task.truth(seed))) / task.floor(seed))
+    assert np.sqrt(np.mean(np.square(over))) < 1.5 * np.sqrt(1.2)
+
+
+def test_moments_hold_an_undetermined_direction_still() -> None:
+    """Of epem's two parameters only one combination is known: what is judged is near, and no error is stated."""
+    task = tasks.get("epem")
+    simulate = Simulator(task, 20_000, 1)
+    answer = METHODS["moments"].fit(simulate, task.observe(1), task.space, 20_000, 1)
+    over = (task.judged(answer.theta) - task.judged(task.truth(1))) / task.floor(1)
+    assert np.abs(over) < 4 and answer.stderr is not None and np.isinf(answer.stderr).any()
+
+
 def test_positions_and_their_errors() -> None:
     space = avo.Space(a=avo.Interval(-1.0, 3.0), b=avo.LogInterval(0.1, 10.0))
     np.testing.assert_allclose(theta_at(space, np.array([0.25, 0.75])), [0.0, 10**0.5], rtol=1e-6)

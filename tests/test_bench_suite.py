@@ -1,6 +1,9 @@
 """avo.benchmarks.suite: cells are measured once, whatever is killed, and a broken avo shows up red."""
 
 import json
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +117,24 @@ def test_processes_measure_what_is_missing_and_survive_a_death(tmp_path: Path, m
     assert [rows[s]["ended"] for s in (0, 2, 3, 4, 5)] == ["done", "failed", "done", "failed", "done"]
     assert rows[2]["why"] == "its process ended by 3: no memory" and rows[4]["why"] == "took more than 6 s"
     assert suite.run(tmp_path, [group], jobs=1, progress=False) == 0
+
+
+def test_sigterm_ends_the_processes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suite, "_WORK", "import time; time.sleep(60)")
+    children, before = [], signal.getsignal(signal.SIGTERM)
+
+    def remember(child: Any, *others: Any) -> threading.Timer:
+        children.append(child)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return real(child, *others)
+
+    real = suite._clock
+    monkeypatch.setattr(suite, "_clock", remember)
+    with pytest.raises(KeyboardInterrupt):
+        suite.run(tmp_path, [Group("poisson", "moments", 50, (0,))], progress=False)
+    (child,) = children
+    assert child.returncode == -signal.SIGKILL and cells.read(tmp_path / suite.CELLS) == []
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 _CHILD = """

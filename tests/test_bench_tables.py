@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from avo.benchmarks import cells, command, suite
 from avo.benchmarks.methods import METHODS
-from avo.benchmarks.tables import bootstrap, calls_to, line, markdown, race
+from avo.benchmarks.tables import bootstrap, calls_to, line, markdown, race, reach
 from avo.cli import app
 
 
@@ -29,12 +29,14 @@ def rows(task: str, method: str, budget: int, *over: float | None, **more: Any) 
 
 def test_a_line_by_hand() -> None:
     some = rows("poisson", "avo", 1000, 1.2, 0.8, 4.0, None)
-    some[0] |= {"covered": [True, False], "width": [1.5]}
-    some[1] |= {"covered": [True], "width": [2.5, 1.7]}
+    some[0] |= {"covered": [True, False], "stderr": [None, 0.1], "width": [1.5]}
+    some[1] |= {"covered": [True, True], "stderr": [0.2, 0.3], "width": [2.5, 1.7]}
     found = line(some)
     assert (found.seeds, found.failed, found.over, found.worst) == (4, 1, 2.6, np.inf)
-    assert found.success == 0.75 and found.covered == pytest.approx(2 / 3) and found.width == 1.7
-    assert (found.calls, found.cpu, found.peak_mb) == (1000, 3.5, 403.0)
+    assert (
+        found.success == 0.75 and found.covered == pytest.approx(2 / 3) and found.finite == 0.75 and found.width == 1.7
+    )
+    assert (found.calls, found.cpu, found.peak_mb) == (1000, 3.5, 400.0)
     assert found.limit == pytest.approx(np.sqrt(2)) and found.over_high == np.inf
     assert found.red  # 75 % of success
     fine = line(rows("poisson", "avo", 1000, *10 * [3 * np.sqrt(2) - 0.01]))
@@ -66,6 +68,42 @@ def test_avo_beside_its_best_rival() -> None:
     assert lost is not None and lost.ratio == lost.upper == np.inf
 
 
+def test_the_upper_limit_of_unequal_pairs_by_hand() -> None:
+    """Two pairs, (1, 1) and (3, 1): resampled medians are 1, 2, 2, 3, so that the 95th percentile is 3, the 5th 1."""
+    found = rows("poisson", "avo", 10_000, 1.0, 3.0) + rows("poisson", "cma", 10_000, 1.0, 1.0)
+    r = race(found, "poisson", 10_000)
+    assert r is not None and (r.ratio, r.upper) == (2.0, 3.0)
+
+
+def test_a_race_against_rivals_without_an_answer_is_kept() -> None:
+    failed = rows("poisson", "cma", 10_000, None, float("nan")) + rows("poisson", "de", 10_000, None, None)
+    for own, expected in (((1.0, 2.0), 0.0), ((None, None), np.inf)):
+        r = race(rows("poisson", "avo", 10_000, *own) + failed, "poisson", 10_000)
+        assert r is not None and (r.rival, r.ratio, r.upper) == ("cma", expected, expected)
+
+
+def test_nothing_said_earns_no_coverage() -> None:
+    silent = rows("poisson", "avo", 1000, 1.0, 1.0, covered=[True], stderr=[None])
+    assert (line(silent).covered, line(silent).finite) == (None, 0.0)
+    judged = line(rows("epem", "avo", 1000, 1.0, 1.0, covered=[True, True], stderr=[None, 0.1]))
+    assert judged.covered is judged.finite is None
+    assert line(rows("poisson", "avo", 1000, float("nan"), 1.0)).failed == 1
+
+
+def test_the_rival_that_comes_first_to_twice_the_floor() -> None:
+    """cma comes at 100,000, and was not run at the 2000 where avo comes; de never does."""
+    found = [r for b, v in ((2000, 1.5), (10_000, 1.2), (100_000, 1.1)) for r in rows("poisson", "avo", b, v)]
+    found += rows("poisson", "cma", 10_000, 5.0) + rows("poisson", "cma", 100_000, 1.9)
+    found += rows("poisson", "de", 2000, 9.0)
+    assert reach(found, "poisson") == ("poisson", 10_000, "cma", 100_000, 100_000)
+    never = reach([r for r in found if r["method"] != "cma"], "poisson")
+    assert never is not None and never == ("poisson", 2000, "de", np.inf, 2000) and never.ratio == 1.0
+    assert reach(found, "sir") is None
+    text = markdown(found)
+    assert "| poisson | 10,000 | 100,000 | cma | 0.10 |" in text and "Median ratio: 0.10." in text
+    assert "Upper limit at most 1.1 in 2 of 2 cells." in text
+
+
 def test_calls_to_twice_the_floor() -> None:
     found = [r for b, over in ((1000, 9.0), (10_000, 1.9), (100_000, 1.1)) for r in rows("sir", "avo", b, over, over)]
     assert calls_to(found, "sir", "avo") == 10_000 and calls_to(found, "sir", "avo", 1.0) is None
@@ -82,7 +120,7 @@ STORED = [
 def test_the_report_says_everything() -> None:
     text = markdown(STORED)
     assert (
-        "| poisson | avo | 2 | 1.10 [1.00, 1.20] | 1.05 | 1.20 | 100 [100, 100] | - | - | 10,000 | 2.5 | 401 | ok |"
+        "| poisson | avo | 2 | 1.10 [1.00, 1.20] | 1.05 | 1.20 | 100 [100, 100] | - | - | - | 10,000 | 2.5 | 400 | ok |"
         in text
     )
     assert "| poisson | moments | 2 | none [3.00, none] | 1.05 | none | 50 [0, 100] |" in text and "**red**" in text
@@ -132,6 +170,29 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "o").write_text("")
     done = CliRunner().invoke(app, ["bench", "--out", str(tmp_path / "o")])
     assert done.exit_code == 2 and "is a file; choose a folder" in done.stderr
+
+
+def test_words_name_the_argument_that_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "o").write_text("")
+    cells.append(tmp_path / suite.CELLS, STORED[0])
+    readme = ["report", str(tmp_path), "--readme", str(tmp_path / "missing.md")]
+    for words, sentence in (
+        (["--out", str(tmp_path / "o" / "x")], "--out: .*o is a file"),
+        (["report", str(tmp_path / "o")], "report OUT: .*o is a file"),
+        (readme, "--readme: there is no file .*missing.md"),
+    ):
+        done = CliRunner().invoke(app, ["bench", *words])
+        assert done.exit_code == 2 and re.search(f"^error: {sentence}", done.stderr), done.stderr
+
+
+def test_lines_that_are_no_cells_are_skipped(tmp_path: Path) -> None:
+    path = tmp_path / suite.CELLS
+    strange = ("7", "[1]", "{}", '{"study": ["bench"]}', '{"study": "bench", "task": "poisson"}', '{"study": "other"}')
+    nameless = '{"study": "bench", "method": "avo", "task": "poisson", "budget": 10, "seed": 0}'
+    path.write_bytes("\n".join([*strange, nameless, ""]).encode() + b'"\xff\xfe"\n')
+    assert suite.stored(path) == [] and len(cells.read(path)) == 3
+    cells.append(path, STORED[1])
+    assert suite.stored(path) == [STORED[1]] and "| poisson | avo |" not in command.report(tmp_path)
 
 
 def test_what_runs_by_default() -> None:
