@@ -48,9 +48,7 @@ def test_the_floor_of_epem_is_that_of_the_asymmetry() -> None:
     assert task.judged(np.array([42.0, 0.9])) == pytest.approx([(-1.0490 + 2) / 4], abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    "name", ["ornstein_uhlenbeck", "g_and_k", "merton", "cir", "ecg", "lotka_volterra", "sir"]
-)
+@pytest.mark.parametrize("name", ["ornstein_uhlenbeck", "g_and_k", "merton", "cir", "ecg", "lotka_volterra", "sir"])
 def test_scores_average_to_zero_at_the_truth(name: str) -> None:
     """Each mean of 4000 scores within 4.5 standard errors of zero."""
     task, u = at(name)
