@@ -453,14 +453,15 @@ def compare(
     if data_ is None and (columns, key, log_windows) != (None, None, None):
         raise ValueError("--columns, --key and --log-windows say how to read a file; give it by --data.")
     x = None if data_ is None else _read(data_, columns, key, log_windows)
-    latents.cases.get(case)
+    latents.cases.get(case)  # a misspelt name leaves no folder behind
+    made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)  # before minutes of work, not after
     try:
         found = latents.compare(
             case, data=x, seeds=seeds or (2 if quick else 5), quick=quick, jobs=jobs, progress=not quiet
         )
     except BaseException:
-        if not any(out.iterdir()):
+        if made and not any(out.iterdir()):
             out.rmdir()
         raise
     typer.echo(found.summary())

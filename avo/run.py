@@ -44,7 +44,7 @@ CHECKPOINT_SECONDS = 20.0
 SHARE = 0.75  # of the calls, at most, to refining; less where the adversarial fit can use them better
 ENOUGH = {"point": (70_000, 20), "population": (300_000, 150)}  # calls: at most so many, or so many per observation
 PAIR = 5  # unknowns of a population of two parameters, for which that is enough; more unknowns take more calls
-LEAST_REFINE = 4000  # calls
+LEAST_REFINE = {"point": 500, "population": 4000}  # calls
 REUSE = 20_000  # last simulations of the adversarial fit, at most, from which the scores are learned too
 REFINE = 2**31 - 1  # names the key of refining; steps have the numbers below
 
@@ -192,11 +192,12 @@ def _plan(
     changes: dict[str, Any] = {} if target is None else {"target": target}
     rest = 0
     if refine:
-        several = (target or getattr(settings, "target", None)) == "population"
-        most, each = ENOUGH["population" if several else "point"]
-        times = max((d + d * (d + 1) // 2) / PAIR, 1.0) if several else 1.0
-        rest = int(min(SHARE * budget, max(most, each * m) * times))
-        rest *= rest >= LEAST_REFINE
+        kind = "population" if (target or getattr(settings, "target", None)) == "population" else "point"
+        most, each = ENOUGH[kind]
+        times = max((d + d * (d + 1) // 2) / PAIR, 1.0) if kind == "population" else 1.0
+        least = LEAST_STEPS * (settings or Settings.for_budget(0, target=kind)).calls
+        rest = int(min(SHARE * budget, max(most, each * m) * times, budget - least))
+        rest *= rest >= LEAST_REFINE[kind]
     steps_budget = int(budget) - rest
     settings = Settings.for_budget(steps_budget, **changes) if settings is None else replace(settings, **changes)
     steps = steps_budget // settings.calls

@@ -22,7 +22,7 @@ the fifteen leads from the codes, learned from the subjects that train and judge
 the one premature ventricular beat.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -244,7 +244,7 @@ def _spread(values: Sequence[float], form: str = ".2f") -> str:
     return f"{np.median(values):{form}} ({min(values):{form}} .. {max(values):{form}})"
 
 
-def _each_of(values: Sequence[float]) -> str:
+def _each_of(values: Iterable[float]) -> str:
     return " ".join(f"{v:.2f}" for v in values)
 
 

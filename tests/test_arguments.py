@@ -101,7 +101,7 @@ def test_shapes_that_do_not_fit(case: str) -> None:
 def test_fit_says_that_simulator_and_space_do_not_belong_together() -> None:
     x, space = np.random.default_rng(0).normal(size=(40, 3)), S.brownian().space
     said = "simulate does not suit theta of space (mu, sigma)"
-    columns = "theta must have shape (n, 3), columns w0_sq, damping, start; got (8, 2)."
+    columns = "theta must have shape (n, 3), columns w0_sq, damping, start; got (4, 2)."
     refused(lambda: avo.fit(SWINGS.simulate, x, space, budget=2560, progress=False), f"{said}: {columns}")
     none = f"{said} and inputs: brownian takes no inputs; got 1. Leave them out."
     plain = S.brownian(points=3)

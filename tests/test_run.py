@@ -42,8 +42,10 @@ def rows(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
 
 
 def fit(simulator: Any, x: Any = X_OBS, space: Any = SPACE, **options: Any) -> avo.Result:
-    """A fit of 20 small steps, unless said otherwise."""
-    defaults: dict[str, Any] = dict(budget=TINY_BUDGET, settings=TINY, critic=small_critic, loss=LOSS, progress=False)
+    """A fit of 20 small steps without refining, unless said otherwise."""
+    defaults: dict[str, Any] = dict(
+        budget=TINY_BUDGET, settings=TINY, critic=small_critic, loss=LOSS, refine=False, progress=False
+    )
     return avo.fit(simulator, x, space, **(defaults | options))
 
 
@@ -66,7 +68,7 @@ def equal(a: avo.Result, b: avo.Result) -> bool:
     ids=["jax", "numpy", "numpy-batched"],
 )
 def test_mean_and_sd_are_recovered(simulator: Any) -> None:
-    result = fit(simulator, budget=100_000, settings=None)
+    result = fit(simulator, budget=100_000, settings=None, refine=True)
     mean, sd = result.theta
     # 5000 numbers fix the mean to .01 and the sd to 1 %; a fit this short comes within half a per cent of the box
     assert abs(mean - TRUTH[0]) < 0.05
@@ -245,7 +247,7 @@ def test_a_fit_works_beside_a_region_that_fails() -> None:
     def fragile(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
         return np.where(theta[:, :1] < -1.0, np.nan, rows(rng, theta))
 
-    result = fit(avo.from_numpy(fragile, batched=True), budget=100_000, settings=None)
+    result = fit(avo.from_numpy(fragile, batched=True), budget=100_000, settings=None, refine=True)
     # N(0, 1.5^2) in u puts two fifths of the first steps there; few of the last
     assert 100 < result.failures["non-finite"] < 50_000
     assert result.history["failed"][-100:].sum() == 0
@@ -288,7 +290,7 @@ def test_a_critic_that_is_not_finite_is_blamed() -> None:
 
 def test_the_order_of_observations_does_not_matter() -> None:
     ordered = X_OBS[np.argsort(X_OBS.mean(1))]
-    result = fit(simulate, ordered, budget=100_000, settings=None)
+    result = fit(simulate, ordered, budget=100_000, settings=None, refine=True)
     assert abs(result.theta[0] - TRUTH[0]) < 0.05
     assert abs(np.log(result.theta[1] / TRUTH[1])) < 0.05
 
@@ -598,7 +600,7 @@ class Stopping:
 
 def refined(simulator: Any, **options: Any) -> avo.Result:
     start = avo.Gaussian.start(2, loc=jnp.array([0.4, -0.3]), sd=0.5)
-    defaults: dict[str, Any] = dict(x=X3, space=SHIFT, budget=REFINE_BUDGET, proposal=start)
+    defaults: dict[str, Any] = dict(x=X3, space=SHIFT, budget=REFINE_BUDGET, refine=True, proposal=start)
     return fit(simulator, **(defaults | options))
 
 
@@ -660,7 +662,7 @@ def test_stopped_while_refining_it_goes_on_bit_for_bit(tmp_path: Path, monkeypat
 
 
 def test_without_refining_there_is_no_error() -> None:
-    for options in ({"refine": False}, {"budget": 5000}):  # and none with calls too few for it
+    for options in ({"refine": False}, {"budget": 800}):  # and none with calls too few for it
         result = refined(shift, **options)
         assert result.stderr is None and result.estimate is None
         asked = [
@@ -677,7 +679,10 @@ def test_all_of_a_budget_is_steps_without_refining() -> None:
     settings, steps, _, rest = _plan(REFINE_BUDGET, TINY, None, host=True, m=300, d=2, refine=False)
     assert (rest, steps) == (0, REFINE_BUDGET // settings.calls)
     assert _plan(REFINE_BUDGET, TINY, None, host=True, m=300, d=2, refine=True)[3] == 12_000
-    assert _plan(5000, TINY, None, host=True, m=300, d=2, refine=True)[3] == 0
+    # Few calls: twenty steps first, and no refining where fewer than 500 calls would be left to it
+    assert _plan(1000, TINY, None, host=True, m=300, d=2, refine=True)[:4:3] == (TINY, 1000 - 20 * TINY.calls)
+    assert _plan(20 * TINY.calls + 499, TINY, None, host=True, m=300, d=2, refine=True)[3] == 0
+    assert _plan(5000, TINY, "population", host=True, m=300, d=2, refine=True)[3] == 0
     assert _plan(1_300_000, TINY, None, host=False, m=300, d=2, refine=True)[3] == 70_000
     assert _plan(1_300_000, TINY, None, host=False, m=10_000, d=2, refine=True)[3] == 200_000
     assert _plan(1_300_000, TINY, "population", host=False, m=300, d=2, refine=True)[3] == 300_000

@@ -329,7 +329,7 @@ def test_reach_binds_parameters_with_two_bounds_only(target: Any, step: int) -> 
 
 def test_plain_loop_equals_the_compiled_one_and_averages_late_steps() -> None:
     steps, seed = 40, 5
-    options: dict[str, Any] = dict(settings=SMALL, critic=small_critic, loss=LOSS, progress=False)
+    options: dict[str, Any] = dict(settings=SMALL, critic=small_critic, loss=LOSS, refine=False, progress=False)
     result = avo.fit(simulate, X_OBS, SPACE, budget=steps * SMALL.calls, seed=seed, **options)
     loop = Fit(SPACE, X_OBS, SMALL, steps)
     key_init, key_run = jax.random.split(jax.random.key(seed))
@@ -348,7 +348,7 @@ def test_plain_loop_equals_the_compiled_one_and_averages_late_steps() -> None:
 
 def test_a_seed_decides_all() -> None:
     options: dict[str, Any] = dict(
-        budget=40 * SMALL.calls, settings=SMALL, critic=small_critic, loss=LOSS, progress=False
+        budget=40 * SMALL.calls, settings=SMALL, critic=small_critic, loss=LOSS, refine=False, progress=False
     )
     a, b, c = (avo.fit(simulate, X_OBS, SPACE, seed=seed, **options) for seed in (5, 5, 6))
     for name, values in a.history.items():

@@ -5,6 +5,7 @@ line up with known factors: `scores` and its parts. What is odd: `reconstruction
 simulator's `misfit`, judged by `detection`. Which serves better, latents or a simulator's parameters: `compare`.
 """
 
+from avo.latents import cases
 from avo.latents.anomaly import (
     Detection,
     Misfit,
@@ -41,6 +42,7 @@ __all__ = [
     "beta_vae_score",
     "boosted_r2",
     "capacity",
+    "cases",
     "ceiling",
     "compare",
     "conformal_p",
