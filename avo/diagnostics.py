@@ -48,8 +48,9 @@ from avo.data import validate_observations
 from avo.result import Result
 from avo.run import check_simulator, labels_of
 from avo.summaries import Frame, Kind
-from avo.trainer import Settings, standardize
+from avo.trainer import Settings
 from avo.training import whole
+from avo.view import standardize
 
 LEAST_ROWS = 20
 LEAST_REPLICATES = 19  # with fewer no rank is as small as 5 %

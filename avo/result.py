@@ -18,6 +18,7 @@ from avo.scores import apply
 from avo.space import Space
 from avo.training import describe
 from avo.types import Frame
+from avo.view import show
 
 AT_BOUND = 3.0  # |u| of a parameter with two bounds that lies within 5 % of one
 Status = Literal["converged", "budget", "stopped", "failed"]
@@ -141,7 +142,7 @@ class Result:
         """Show x, and its known conditions, as the critic sees them."""
         if self.frame is None:
             raise ValueError("this result was saved by version 0.1.0, which kept no units; fit again.")
-        return self.frame.view(x, inputs)
+        return show(self.frame, x, inputs)
 
     def _refined(self, name: str) -> Estimate:
         if self.estimate is None:
@@ -281,7 +282,7 @@ def _read_frame(arrays: dict[str, np.ndarray]) -> Frame | None:
     if "frame.shift" not in arrays:
         return None
     c = arrays.get("frame.c_shift"), arrays.get("frame.c_scale")
-    return Frame(arrays["frame.shift"], arrays["frame.scale"], *c)
+    return Frame(arrays["frame.shift"], arrays["frame.scale"], *c, arrays.get("frame.far", np.array(np.inf)))
 
 
 def load(path: str | Path, like: Any = None) -> Result:

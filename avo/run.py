@@ -31,9 +31,10 @@ from avo.host import HostSimulator, takes
 from avo.result import Result, load
 from avo.rows import Drawn, Draws, simulate_host, simulate_jax
 from avo.space import Space
-from avo.trainer import Settings, Target, Trainer, frame, make_trainer
+from avo.trainer import Settings, Target, Trainer, make_trainer
 from avo.training import describe
 from avo.types import Info, State
+from avo.view import frame
 
 BUDGET = 1_300_000  # calls of a JAX simulator
 HOST_BUDGET = 100_000  # calls of any other
@@ -375,7 +376,7 @@ def fit(
         state, history, late = folder.restore(state)
     reuse = min(REUSE, rest) // settings.calls  # last steps
     result = _loop(simulate, trainer, settings, space, x, chunk, key_run, state, history, late, reuse, folder, progress)
-    result = replace(result, frame=frame(x, c, settings))
+    result = replace(result, frame=frame(x, c, settings.standardize))
     if rest and result.status not in ("stopped", "failed"):
         draws = Draws(
             simulate, space, jax.random.fold_in(key_run, REFINE), block_size(settings), x.shape[1:], c,

@@ -30,7 +30,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from scipy import sparse
 
 from avo import files
-from avo.trainer import standardize
+from avo.view import standardize
 
 ALL_PRODUCTS = 32  # values up to which x shows all its products to the regression
 WIDEST = 512  # values beyond which x is shown by its principal components and by what u moves

@@ -39,7 +39,8 @@ from avo.metric import Metric
 from avo.proposals import Gaussian
 from avo.space import Interval, LogInterval, Space
 from avo.training import ADAM, Optimiser, Training, begin, describe, make_critic, optimiser, update
-from avo.types import Data, Frame, Info, Pending, State
+from avo.types import Data, Info, Pending, State
+from avo.view import frame, show, view
 
 Target = Literal["point", "population"]
 Gradient = Literal["paired", "plain"]
@@ -72,7 +73,8 @@ class Settings:
         target: "point" (one theta for all observations) or "population" (each its own).
         gradient: "paired": mirrored pairs with common random numbers, and steps in units of q's spread; "plain", for a
             population only: 2 * pairs independent draws, and steps in psi itself, as published (avo/recipes.py).
-        standardize: show x to the critic in units of its observed location and scale; else as it is.
+        standardize: show x to the critic in units of its observed location and scale, and what is far from the
+            observations by the logarithm of how far, see avo/view.py; else as it is.
         critic_optimiser: ("adam", b1, b2) or ("rms", decay, start), see `avo.training.optimiser`.
         proposal_optimiser: likewise.
 
@@ -199,15 +201,6 @@ def _geometric(ends: tuple[float, float], fraction: Array | float) -> Array:
 
 def _rows(weight: Array, like: Array) -> Array:
     return weight.reshape(weight.shape + (1,) * (like.ndim - 1))
-
-
-def view(data: Data, x: Array, rows: Array) -> Array:
-    """Show simulations to the critic: (x - shift) / scale, and with inputs the flat pair (c, x)."""
-    z = (x - data.shift[None]) / data.scale[None]
-    if data.inputs is None:
-        return z
-    size = data.z.shape[1] - math.prod(x.shape[1:])
-    return jnp.concatenate([data.z[rows, :size], z.reshape(z.shape[0], -1)], axis=1)
 
 
 def _size(critic: Any) -> int:
@@ -368,35 +361,6 @@ def _functions(space: Space, loss: Any, settings: Settings) -> tuple[Callable, C
     return eqx.filter_jit(partial(_ask, space, settings)), eqx.filter_jit(partial(_tell, space, loss, settings))
 
 
-def standardize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the location and scale of observations: per column for vectors, per channel (last axis) for series.
-
-    Args:
-        x: with shape (m,), (m, p) for vectors, (m, ..., channels) for series and images, pooled over all axes between.
-
-    Returns:
-        shift and scale, each with shape x.shape[1:]; a zero scale is replaced by 1.
-
-    Example:
-        >>> shift, scale = standardize(np.array([[1.0, 5.0], [3.0, 5.0]]))
-        >>> shift.tolist(), scale.tolist()
-        ([2.0, 5.0], [1.0, 1.0])
-    """
-    axes = tuple(range(x.ndim - 1)) if x.ndim > 2 else 0
-    shift, scale = x.mean(axes), x.std(axes)
-    flat = scale <= 4 * jnp.finfo(jnp.result_type(float)).eps * np.abs(shift)  # rounding error of a constant column
-    scale = np.where(flat, 1.0, scale)
-    return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])
-
-
-def frame(x_obs: np.ndarray, inputs: np.ndarray | None, settings: Settings) -> Frame:
-    """Take the units of the critic's view from the observations."""
-    x = np.asarray(x_obs, dtype=np.float64)
-    shift, scale = standardize(x) if settings.standardize else (np.zeros(x.shape[1:]), np.ones(x.shape[1:]))
-    c_shift, c_scale = (None, None) if inputs is None else standardize(np.asarray(inputs, dtype=np.float64))
-    return Frame(shift, scale, c_shift, c_scale)
-
-
 def _check_parts(loss: Any, critic: Any, proposal: Any) -> None:
     if not (hasattr(loss, "critic") and hasattr(loss, "cost")):
         raise ValueError(f"loss must be a critic's loss such as avo.critics.wasserstein('two-sided'); got {loss!r}.")
@@ -490,8 +454,8 @@ def make_trainer(
         raise ValueError(f"proposal must have one dimension per parameter, {space.dim}; got {q.loc.shape[0]}.")
     ask, tell = _functions(space, loss, settings if proposal is None else _from(q, settings))
     dtype = jnp.result_type(float)
-    seen = frame(x_obs, inputs, settings)
-    z = seen.view(x_obs, inputs)
+    seen = frame(x_obs, inputs, settings.standardize)
+    z = show(seen, x_obs, inputs)
 
     def as_jax(a: np.ndarray) -> Array:
         return jnp.asarray(a, dtype)
@@ -499,7 +463,7 @@ def make_trainer(
     # The critic meets the observations in this order; that of the file may be by time, by dose, by size
     order = np.random.default_rng(0).permutation(len(z))
     known = None if inputs is None else as_jax(np.asarray(inputs)[order])
-    data = Data(as_jax(z[order]), known, as_jax(seen.shift), as_jax(seen.scale))
+    data = Data(as_jax(z[order]), known, as_jax(seen.shift), as_jax(seen.scale), as_jax(seen.far))
 
     def init(key: PRNGKeyArray) -> State:
         d = make_critic(critics.for_shape if critic is None else critic, key, z.shape[1:], dtype)

@@ -13,32 +13,26 @@ class Simulator(Protocol):
 
 
 class Frame(NamedTuple):
-    """The units in which the critic sees x and its known conditions: location and scale of the observed ones."""
+    """The units in which the critic sees x and known conditions, and from where on what is far is bent, avo/view.py."""
 
     shift: np.ndarray
     scale: np.ndarray
     c_shift: np.ndarray | None
     c_scale: np.ndarray | None
-
-    def view(self, x: np.ndarray, inputs: np.ndarray | None = None) -> np.ndarray:
-        """Show x to the critic: (x - shift) / scale, and with conditions the flat pair (c, x)."""
-        z = (np.asarray(x, np.float64) - self.shift) / self.scale
-        if inputs is None or self.c_shift is None or self.c_scale is None:
-            return z
-        c = (np.asarray(inputs, np.float64) - self.c_shift) / self.c_scale
-        return np.concatenate([c.reshape(len(c), -1), z.reshape(len(z), -1)], axis=1)
+    far: np.ndarray = np.array(np.inf)
 
 
 class Data(NamedTuple):
-    """The observations as the critic sees them, and the affine map that takes simulations there.
+    """The observations as the critic sees them, and the map that takes simulations there, avo/view.py.
 
-    z holds the standardised x, (m, *x_shape); where there are inputs, each row is the flat pair (c, x) instead.
+    z holds x as it is shown, (m, *x_shape); where there are inputs, each row is the flat pair (c, x) instead.
     """
 
     z: Float[Array, "m *z_shape"]
     inputs: Float[Array, "m *c_shape"] | None
     shift: Float[Array, "*x_shape"]
     scale: Float[Array, "*x_shape"]
+    far: Float[Array, ""]
 
 
 class Pending(NamedTuple):

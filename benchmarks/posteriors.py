@@ -9,7 +9,8 @@ The prior is uniform on positions. All see the task's `summary` of each observat
               about the maximum. Sampling that product takes more memory or time than there is, which is why.
 
 NPE's sets are smaller than m, since a set costs as many calls as it has members; what it says of the width is then too
-wide. Counts are spread evenly over their unit interval for `nle`, whose density is continuous.
+wide. Counts are spread evenly over their unit interval for `nle`, whose density is continuous. Networks are trained on a GPU
+where torch finds one.
 """
 
 # pyright: reportMissingImports=false
@@ -98,17 +99,26 @@ def abc_smc(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, s
     return simulate.note(theta_at(space, mean), stderr_at(space, mean, spread))
 
 
-def _prior(low: np.ndarray, high: np.ndarray) -> Any:
+def _device() -> str:
     import torch
-    from sbi.utils import BoxUniform
 
-    return BoxUniform(torch.tensor(low, dtype=torch.float32), torch.tensor(high, dtype=torch.float32))
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _tensor(a: np.ndarray) -> Any:
     import torch
 
-    return torch.tensor(np.asarray(a), dtype=torch.float32)
+    return torch.tensor(np.asarray(a), dtype=torch.float32, device=_device())
+
+
+def _prior(low: np.ndarray, high: np.ndarray) -> Any:
+    from sbi.utils import BoxUniform
+
+    return BoxUniform(_tensor(low), _tensor(high), device=_device())
+
+
+def _options(prior: Any) -> dict[str, Any]:
+    return {"prior": prior, "device": _device(), "show_progress_bars": False, "tracker": _Silent()}
 
 
 def npe(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
@@ -123,19 +133,19 @@ def npe(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed:
     scaled = Scaled(observed)
     s_obs = _tensor(statistics(scaled(observed)))
     prior = _prior(np.zeros(d), np.ones(d))
-    learner, proposal = NPE(prior, show_progress_bars=False, tracker=_Silent()), None
+    learner, proposal = NPE(**_options(prior)), None
     with _quiet():
         for _ in range(2):
             count = min(budget // 2, simulate.left) // rows
             if proposal is None:
                 positions = rng.uniform(size=(count, d))
             else:
-                positions = proposal.sample((count,), x=s_obs, show_progress_bars=False).numpy()
+                positions = proposal.sample((count,), x=s_obs, show_progress_bars=False).cpu().numpy()
             sets = scaled(simulate.at(positions, rows)).reshape(count, rows, -1)
             learner.append_simulations(_tensor(positions), _tensor(statistics(sets)), proposal=proposal)
             learner.train(training_batch_size=max(50, count // 20), max_num_epochs=EPOCHS)
             proposal = learner.build_posterior().set_default_x(s_obs)
-            found = proposal.sample((1000,), x=s_obs, show_progress_bars=False).numpy()
+            found = proposal.sample((1000,), x=s_obs, show_progress_bars=False).cpu().numpy()
             place = found.mean(0)
             simulate.note(theta_at(space, place), stderr_at(space, place, found.std(0)))
     assert simulate.best is not None
@@ -153,10 +163,10 @@ def _maximum(
     import torch
 
     def value(p: np.ndarray) -> tuple[float, np.ndarray]:
-        point = torch.tensor(p, dtype=torch.float32, requires_grad=True)
+        point = _tensor(p).requires_grad_()
         total = terms(point).sum()
         (slope,) = torch.autograd.grad(total, point)
-        return -float(total.detach()), -slope.numpy().astype(float)
+        return -float(total.detach()), -slope.cpu().numpy().astype(float)
 
     d = len(low)
     some = low + (high - low) * rng.uniform(size=(64, d))
@@ -227,7 +237,7 @@ def nle(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed:
     def make(prior: Any, width: int) -> Any:
         # Of one number an autoregressive flow makes a normal, whatever its depth; splines do not
         network = likelihood_nn("nsf" if width == 1 else "maf")
-        return NLE(prior, density_estimator=network, show_progress_bars=False, tracker=_Silent())
+        return NLE(density_estimator=network, **_options(prior))
 
     return _products(
         simulate, x_obs, space, budget, seed, make,
@@ -240,6 +250,6 @@ def nre(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed:
     from sbi.inference import NRE
 
     return _products(
-        simulate, x_obs, space, budget, seed, lambda prior, _: NRE(prior, show_progress_bars=False, tracker=_Silent()),
+        simulate, x_obs, space, budget, seed, lambda prior, _: NRE(**_options(prior)),
         lambda classifier, p, z: classifier(p.expand(len(z), -1), z), False,
     )  # fmt: skip

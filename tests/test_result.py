@@ -241,7 +241,9 @@ def refined(target: str = "point", inputs: bool = False) -> Result:
         np.eye(3), np.ones(3, bool), t, (np.zeros(3), np.eye(3)), 1.01, 0.2, 99,
     )  # fmt: skip
     settings = dict(made().settings) | {"target": target}
-    return replace(made(), estimate=estimate, frame=Frame(shift, scale, *c), settings=settings, status="converged")
+    return replace(
+        made(), estimate=estimate, frame=Frame(shift, scale, *c, np.array(1.5)), settings=settings, status="converged"
+    )
 
 
 @pytest.mark.parametrize("target", ["point", "population"])

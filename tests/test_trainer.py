@@ -15,7 +15,7 @@ import avo
 from avo.critics import Loss, mlp, packed, wasserstein
 from avo.rows import simulate_jax
 from avo.run import block_keys, block_size
-from avo.trainer import _gradient, _met, _move, standardize
+from avo.trainer import _gradient, _met, _move
 from avo.training import optimiser
 
 # Odd sizes, so that nothing fits by accident
@@ -400,40 +400,6 @@ def test_population_is_recovered(populations: dict[float, avo.Result]) -> None:
 
 def test_entropy_weight_narrows_the_population(populations: dict[float, avo.Result]) -> None:
     assert np.all(populations[0.3].proposal.sd() < 0.9 * populations[0.0].proposal.sd())
-
-
-# --- standardize -----------------------------------------------------------------------------------------------------
-
-
-def test_standardize_vectors_by_column() -> None:
-    x = np.random.default_rng(2).normal([1.3, -50.0, 0.2], [2.0, 0.1, 30.0], (40, 3))
-    shift, scale = standardize(x)
-    np.testing.assert_allclose(shift, x.mean(0), rtol=1e-12)
-    np.testing.assert_allclose(scale, np.sqrt(((x - x.mean(0)) ** 2).mean(0)), rtol=1e-12)
-
-
-def test_standardize_series_by_channel() -> None:
-    x = np.random.default_rng(2).normal([1.3, -50.0], [2.0, 0.1], (40, 7, 2)) + np.arange(7.0)[None, :, None]
-    shift, scale = standardize(x)
-    assert shift.shape == scale.shape == (7, 2)
-    for channel in range(2):
-        np.testing.assert_allclose(shift[:, channel], x[..., channel].mean(), rtol=1e-12)
-        np.testing.assert_allclose(scale[:, channel], x[..., channel].std(), rtol=1e-12)
-
-
-def test_standardize_scalars() -> None:
-    shift, scale = standardize(np.array([1.0, 3.0, 8.0]))
-    assert shift.shape == scale.shape == ()
-    np.testing.assert_allclose([shift, scale], [4.0, np.sqrt(26 / 3)], rtol=1e-14)
-
-
-@pytest.mark.parametrize("constant", [0.0, 5.0, 0.1, -1e8])
-def test_standardize_constant_columns(constant: float) -> None:
-    x = np.stack([np.full(30, constant), np.arange(30.0)], axis=1)
-    shift, scale = standardize(x)
-    np.testing.assert_allclose(shift[0], constant, rtol=1e-12)
-    assert scale[0] == 1.0
-    np.testing.assert_allclose(scale[1], np.arange(30.0).std(), rtol=1e-12)
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
