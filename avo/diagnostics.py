@@ -37,8 +37,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
-from numpy.typing import ArrayLike
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 from scipy.linalg import solve_triangular
 from scipy.special import stdtr
 from tqdm import tqdm

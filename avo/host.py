@@ -13,8 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import PRNGKeyArray
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, PRNGKeyArray
 
 BATCH = 256  # rows that a batched simulator gets at a time, with one generator; fixed, since it decides the numbers
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
-from numpy.typing import ArrayLike
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo import files
 from avo.data import validate_observations

@@ -24,8 +24,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
-from numpy.typing import ArrayLike
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 import avo
 from avo import critics

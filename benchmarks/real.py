@@ -52,9 +52,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import ArrayLike, Float
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from avo import data
 from avo.result import Result

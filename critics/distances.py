@@ -22,8 +22,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
-from numpy.typing import ArrayLike
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo.critics import losses
 from avo.critics.networks import lipschitz, mlp

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike
 from sklearn.linear_model import BayesianRidge
 
 from avo import scores

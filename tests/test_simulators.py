@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike
 from scipy import stats
 
 import avo.simulators

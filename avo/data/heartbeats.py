@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Float, Int
 from scipy.signal import butter, sosfiltfilt
 
 from avo.data.reading import existing, find_column, need_wfdb, read_record

@@ -10,8 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Float
 
 READABLE = (".npy", ".npz", ".csv", ".csv.gz", ".dat", ".hea")
 

@@ -1,8 +1,7 @@
 """Cutting series into windows: of any series, and of prices."""
 
 import numpy as np
-from jaxtyping import Float
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Float
 
 from avo.training import whole
 

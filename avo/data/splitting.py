@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Int
 
 
 class Split(NamedTuple):

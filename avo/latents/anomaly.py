@@ -25,8 +25,7 @@ from typing import Any, Literal, NamedTuple
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from avo.data import validate_observations
 from avo.host import HostSimulator

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from avo.space import Interval, LogInterval, Space
 

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike
 from tqdm import tqdm
 
 from avo import files

@@ -13,8 +13,7 @@ study of Locatello et al. (2019) does with codes. Two things keep real codes bel
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Float, Int
 
 from avo.latents.probes import check_factors, check_pair
 from avo.training import whole

@@ -30,8 +30,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Bool, Float, Int
 
 from avo.latents.information import Binning, bin_numbers, gaps, information_of, mig_of, modularity_of
 from avo.latents.probes import Halves, Trees, check_active, check_factors, check_pair, halves, linear_r2, trees

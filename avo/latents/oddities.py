@@ -8,8 +8,7 @@ from typing import Literal
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, PRNGKeyArray
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Bool, Float, PRNGKeyArray
 
 from avo.data import validate_observations
 

@@ -26,8 +26,7 @@ share the cores, and then it takes five times as long.
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Float, Int
 
 from avo.data import validate_observations
 from avo.latents.scikit import learn

@@ -18,8 +18,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
-from numpy.typing import ArrayLike
+from jaxtyping import ArrayLike, Float
 from scipy.stats import rankdata
 
 from avo.data import validate_observations
