@@ -187,7 +187,7 @@ def known(task: str, x: np.ndarray) -> tuple[Any, Any]:
     mu = steps.mean()
     squares = ((steps - mu) ** 2).mean(1)  # of each path, whose mean is points sigma^2
     stderr = np.array([steps.mean(1).std(), squares.std() / squares.mean() / 2]) / np.sqrt(len(x))
-    return _brownian.simulate, Known(space, x, [mu, np.log(squares.mean() / POINTS) / 2], stderr)
+    return _brownian.simulate, Known(space, x, np.array([mu, np.log(squares.mean() / POINTS) / 2]), stderr)
 
 
 def trial(cell: str, seed: int, replicates: int = 99, fitted: int | None = None) -> dict[str, Any]:

@@ -9,8 +9,8 @@ The prior is uniform on positions. All see the task's `summary` of each observat
               about the maximum. Sampling that product takes more memory or time than there is, which is why.
 
 NPE's sets are smaller than m, since a set costs as many calls as it has members; what it says of the width is then too
-wide. Counts are spread evenly over their unit interval for `nle`, whose density is continuous. Networks are trained on a GPU
-where torch finds one.
+wide. Counts are spread evenly over their unit interval for `nle`, whose density is continuous. Networks are trained on
+a GPU where torch finds one.
 """
 
 # pyright: reportMissingImports=false
