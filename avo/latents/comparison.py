@@ -32,6 +32,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -326,17 +327,27 @@ def _seed(
     theta, x = cases.draw(problem, size.signals, TRAINED, seed)
     labels = theta[: size.labels], x[: size.labels]
     many = cases.draw(problem, size.ceiling, TRAINED, seed + 2**21)
-    ceiling = routes.by_labels(problem, *many, seed)._replace(name="ceiling")
-    made: list[Route] = [ceiling, routes.by_labels(problem, *labels, seed), routes.by_components(x, LATENTS)]
-    tick(1)
-    made.append(routes.by_simulator(problem, x, size.budget, seed, size.ceiling))
-    tick(1)
     informative = {}
-    for name in size.family:
-        member = trained(FAMILY[name], x, size, seed)
-        made.append(routes.by_latents(name, member, x))
-        informative[name] = active(member, seen)
+
+    def regressions_and_fit() -> list[Route]:
+        made = [routes.by_labels(problem, *many, seed)._replace(name="ceiling"),
+                routes.by_labels(problem, *labels, seed), routes.by_components(x, LATENTS)]  # fmt: skip
         tick(1)
+        made.append(routes.by_simulator(problem, x, size.budget, seed, size.ceiling))
+        tick(1)
+        return made
+
+    def autoencoders() -> list[Route]:
+        made = []
+        for name in size.family:
+            member = trained(FAMILY[name], x, size, seed)
+            made.append(routes.by_latents(name, member, x))
+            informative[name] = active(member, seen)
+            tick(1)
+        return made
+
+    made = [*chain(*_in_turn(seed, regressions_and_fit, autoencoders))]
+    ceiling = made[0]
     records, mean = [], routes.mean_of(problem)
     for route in made:
         for measure, value in _numbers(
@@ -348,6 +359,18 @@ def _seed(
     named = {route.name: route for route in made}
     codes = {name: (named[name].encode(seen), informative[name]) for name in informative}
     return records, {"codes": codes, "routes": named}
+
+
+def _in_turn(seed: int, *tasks: Callable[[], list]) -> list[list]:
+    """Do tasks forwards in even seeds, backwards in odd ones, and return what they gave in the order of the tasks.
+
+    Two seeds side by side then compile different programs, of which the other later finds all compiled, where else both
+    would compile the same ones.
+    """
+    found: list[list] = [[] for _ in tasks]
+    for i in range(len(tasks))[:: -1 if seed % 2 else 1]:
+        found[i] = tasks[i]()
+    return found
 
 
 def _lost(made: Sequence[Route]) -> bool:
@@ -418,14 +441,21 @@ def _rest(
     tick: Callable[[int], Any], seed: int,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Measure what is measured of the shown members only: small data, and complex data."""
-    records = []
-    for n in size.ladder:
-        records += _small(case, size, judges, shown, n, seed)
+
+    def small_data() -> list[dict[str, Any]]:
+        records = []
+        for n in size.ladder:
+            records += _small(case, size, judges, shown, n, seed)
+            tick(2)
+        return records
+
+    def complex_data() -> list[dict[str, Any]]:
+        x = case.foreign(2 * size.signals, seed) if given is None else given
+        records = _foreign(real, size, x, shown, seed)
         tick(2)
-    x = case.foreign(2 * size.signals, seed) if given is None else given
-    records += _foreign(real, size, x, shown, seed)
-    tick(2)
-    return records
+        return records
+
+    return [*chain(*_in_turn(seed, small_data, complex_data))]
 
 
 def _small(case: Case, size: Size, judges: Any, shown: Sequence[str], n: int, seed: int) -> list[dict[str, Any]]:
