@@ -75,6 +75,24 @@ def test_the_upper_limit_of_unequal_pairs_by_hand() -> None:
     assert r is not None and (r.ratio, r.upper) == (2.0, 3.0)
 
 
+def test_a_rival_of_fewer_seeds_is_left_out_of_the_race() -> None:
+    found = rows("poisson", "avo", 10_000, 1.0, 1.0) + rows("poisson", "cma", 10_000, 4.0, 4.0)
+    r = race(found + rows("poisson", "nle", 10_000, 0.1), "poisson", 10_000)
+    assert r is not None and (r.rival, r.ratio) == ("cma", 0.25)
+
+
+def test_a_race_says_what_the_maximum_likelihood_would_have() -> None:
+    """As by hand above, the maximum likelihood's pairs (1, 2) and (6, 2): ratios of .5, 1.75, 1.75, 3."""
+    found = rows("poisson", "avo", 10_000, 1.0, 1.0) + rows("poisson", "cma", 10_000, 2.0, 2.0)
+    known = race(found + rows("poisson", "mle", 0, 1.0, 6.0), "poisson", 10_000)
+    unknown = race(found, "poisson", 10_000)
+    assert known is not None and (known.upper, known.ideal) == (0.5, 3.0)
+    assert unknown is not None and unknown.ideal is None
+    assert "With the maximum likelihood in avo's place it would be in 0 of 1" in markdown(
+        found + rows("poisson", "mle", 0, 1.0, 6.0)
+    )
+
+
 def test_a_race_against_rivals_without_an_answer_is_kept() -> None:
     failed = rows("poisson", "cma", 10_000, None, float("nan")) + rows("poisson", "de", 10_000, None, None)
     for own, expected in (((1.0, 2.0), 0.0), ((None, None), np.inf)):
