@@ -8,7 +8,7 @@ from scipy import integrate, special, stats
 from avo.benchmarks import likelihoods, tasks
 from avo.benchmarks.likelihoods import by_simulation, covariance, information, log_bessel, maximise, scores, unconstrain
 
-FORMULA = ("linear5", "epem2", "brownian", "geometric_brownian", "pendulum", "sir")
+FORMULA = ("linear5", "epem2", "brownian", "geometric_brownian", "pendulum", "ecg", "lotka_volterra", "sir")
 
 
 def at(name: str, seed: int = 3) -> tuple[tasks.Task, np.ndarray]:
