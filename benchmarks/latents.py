@@ -1,6 +1,6 @@
 """Simulator parameters against latents, measured: `avo.latents.compare` at default size, and what it does not hold.
 
-    python -m avo.benchmarks.latents compare | search | real | anomaly
+    python -m avo.benchmarks.latents compare | search | real | anomaly | known
     python -m avo.benchmarks.latents report > benchmarks/latents.md
 
 **compare**: each case at default size, and the scores of every member of the family, not of the chosen two only.
@@ -20,6 +20,9 @@ the fifteen leads from the codes, learned from the subjects that train and judge
 
 **anomaly**: on record 100, models of the first 1,100 normal beats score the later ones and the 33 premature atrial and
 the one premature ventricular beat.
+
+**known**: simulated signals of which some are odd in a known way, `avo.latents.contaminate`: Student's noise of three
+degrees of freedom in place of Gaussian, a line of three noises' height, a bump as high, points five noises off.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -35,11 +38,14 @@ from avo.benchmarks import cells
 from avo.benchmarks.cells import Study
 from avo.benchmarks.real import data_folder, price_paths
 from avo.latents import cases, comparison, measures, routes
+from avo.latents.cases import TRAINED
 from avo.latents.comparison import DEFAULT, FAMILY, LATENTS, ROUTES, TABLE
 from avo.latents.models import BetaVAE
 from avo.latents.objectives import beta, capacity
+from avo.latents.oddities import Kind
 from avo.latents.routes import Route
 from avo.latents.scikit import learn
+from avo.simulators import Problem
 
 OUT = Path(__file__).with_name("latents.jsonl")
 SEEDS = 5
@@ -66,6 +72,13 @@ SEARCH: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
     "beta 16, 5 latents": ({"latents": 5}, beta(16.0), {}),
     "beta 4, batch 256": ({}, beta(4.0), {"batch": 256}),
     "beta 16, batch 16": ({}, beta(16.0), {"batch": 16}),
+}
+# words -> kind and share of the odd signals
+KNOWN: dict[str, tuple[Kind, float]] = {
+    "Student's noise, 5": ("noise", 0.05),
+    "drift, 5": ("drift", 0.05),
+    "another wave, 5": ("wave", 0.05),
+    **{f"outliers, {percent}": ("outliers", percent / 100) for percent in (1, 5, 20)},
 }
 
 
@@ -201,27 +214,56 @@ def _told(route: Route, x: np.ndarray, of: np.ndarray, new: np.ndarray, of_new: 
     return float(np.mean(model.predict((z_new - centre) / size) == of_new))
 
 
+def _judges(problem: Problem, learned: np.ndarray, seed: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Learn what is normal, and return what scores signals by it: high is odd."""
+    components = routes.by_components(learned, LATENTS)
+    models = {name: comparison.trained(FAMILY[name], learned, DEFAULT, seed).model for name in ("AE", "VAE", "beta 8")}
+    route = routes.by_simulator(problem, learned, DEFAULT.budget, seed, DEFAULT.ceiling)
+    key, again = jax.random.split(jax.random.key(seed))
+    judge = latents.misfit(key, problem.simulate, route.encode, route.encode(learned))
+
+    def scores(x: np.ndarray) -> dict[str, np.ndarray]:
+        found = {"PCA, reconstruction": latents.reconstruction_error(x, components.decode(components.encode(x)))}
+        for name, model in models.items():
+            found[f"{name}, reconstruction"] = latents.reconstruction_error(x, model.decode(model.encode(x)))
+            if FAMILY[name].sampled:
+                found[f"{name}, -ELBO"] = -model.evaluate(x).elbo
+        found["simulator, misfit"] = judge(again, x)
+        return found | {"simulator, parameters": _distance(route.encode(x), route.encode(learned))}
+
+    return scores
+
+
+def _detected(scores: dict[str, np.ndarray], label: np.ndarray) -> dict[str, Any]:
+    found = {name: latents.detection(s, label) for name, s in scores.items()}
+    return {
+        name: {"auc": list(d.auc), "ap": list(d.average_precision), "tpr": list(d.tpr)} for name, d in found.items()
+    }
+
+
 def measure_anomaly(symbol: str, seed: int) -> dict[str, Any]:
     """Score premature beats of record 100 by models of its first normal ones."""
     normal, odd = record_100(data_folder()), record_100(data_folder(), tuple(symbol))
     learned, fresh = normal[:1100], normal[1100:]
     x, label = np.concatenate([fresh, odd]), np.repeat([False, True], [len(fresh), len(odd)])
-    components = routes.by_components(learned, LATENTS)
-    scores = {"PCA, reconstruction": latents.reconstruction_error(x, components.decode(components.encode(x)))}
-    for name in ("AE", "VAE", "beta 8"):
-        model = comparison.trained(FAMILY[name], learned, DEFAULT, seed).model
-        scores[f"{name}, reconstruction"] = latents.reconstruction_error(x, model.decode(model.encode(x)))
-        if FAMILY[name].sampled:
-            scores[f"{name}, -ELBO"] = -model.evaluate(x).elbo
-    problem = cases.get("ecg").real(learned)
-    route = routes.by_simulator(problem, learned, DEFAULT.budget, seed, DEFAULT.ceiling)
-    key, again = jax.random.split(jax.random.key(seed))
-    judge = latents.misfit(key, problem.simulate, route.encode, route.encode(learned))
-    scores["simulator, misfit"] = judge(again, x)
-    scores["simulator, parameters"] = _distance(route.encode(x), route.encode(learned))
-    found = {name: latents.detection(s, label) for name, s in scores.items()}
-    return {name: {"auc": list(d.auc), "ap": list(d.average_precision), "tpr": list(d.tpr)}
-            for name, d in found.items()} | {"odd": len(odd), "normal": len(fresh)}  # fmt: skip
+    scores = _judges(cases.get("ecg").real(learned), learned, seed)(x)
+    return _detected(scores, label) | {"odd": len(odd), "normal": len(fresh)}
+
+
+def measure_known(case: str, seed: int) -> dict[str, Any]:
+    """Score signals that are odd in a known way by models of normal ones, all simulated."""
+    problem = cases.get(case).problem
+    scores = _judges(problem, cases.draw(problem, DEFAULT.signals, TRAINED, seed)[1], seed)
+    theta, x = cases.draw(problem, DEFAULT.judges, TRAINED, seed + 2**23)
+    noise, found = measures.floor(x), {}
+    for i, (words, (kind, share)) in enumerate(KNOWN.items()):
+        key = jax.random.fold_in(jax.random.key(seed), i)
+        if kind == "noise":  # drawn anew for all, Gaussian for the normal ones
+            seen, label = latents.contaminate(key, routes.mean_of(problem)(theta), kind, share, noise=noise)
+        else:
+            seen, label = latents.contaminate(key, x, kind, share, size=(5 if kind == "outliers" else 3) * noise)
+        found[words] = _detected(scores(seen), label)
+    return {"signals": len(x), "kinds": found}
 
 
 def _distance(theta: np.ndarray, normal: np.ndarray) -> np.ndarray:
@@ -318,11 +360,25 @@ def _report_anomaly(rows: Sequence[dict[str, Any]]) -> str:
                         f"{kinds}; medians over {len(rows)} seeds, with their 90 % bootstrap intervals."])  # fmt: skip
 
 
+def _report_known(rows: Sequence[dict[str, Any]]) -> str:
+    """Write a table of areas for each case: kinds down, scores across."""
+    parts = []
+    for case in dict.fromkeys(row["task"] for row in rows):
+        some = [row["kinds"] for row in rows if row["task"] == case]
+        names = list(next(iter(some[0].values())))
+        lines = [
+            [words, *(_spread([kinds[words][name]["auc"][0] for kinds in some]) for name in names)] for words in some[0]
+        ]
+        parts.append(f"### {case}\n\n" + _table(["area under ROC", *names], lines))
+    text = f"{rows[0]['signals']:,} new signals each; the share that is odd in percent."
+    return "\n\n".join(["## Signals that are odd in a known way", *parts, text])
+
+
 def report(rows: list[dict[str, Any]]) -> str:
     """Render what is finished."""
     of: dict[str, Callable[[list[dict[str, Any]]], str]] = {
         "compare": lambda some: "\n\n".join(map(_report_case, some)),
-        "search": _report_search, "real": _report_real, "anomaly": _report_anomaly,
+        "search": _report_search, "real": _report_real, "anomaly": _report_anomaly, "known": _report_known,
     }  # fmt: skip
     found = {study: [row for row in rows if row["study"] == study] for study in of}
     return "\n\n".join(write(found[study]) for study, write in of.items() if found[study])
@@ -333,6 +389,7 @@ STUDIES = {
     "search": Study(measure_setting, [f"{c}/{name}" for c in ("oscillator", "ecg") for name in SEARCH], (0, 3)),
     "real": Study(measure_recording, tuple(RECORDINGS), (0, 1)),
     "anomaly": Study(measure_anomaly, ("AV",), (0, 3)),
+    "known": Study(measure_known, ("ecg", "oscillator"), (0, 3)),
 }
 
 if __name__ == "__main__":
