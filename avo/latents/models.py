@@ -371,7 +371,7 @@ class BetaVAE(eqx.Module):
             raise ValueError(
                 f"x must have one observation per row, shape (n, {', '.join(map(str, self.x_shape))}); got {x.shape}."
             )
-        return x
+        return validate_observations(x, "x", least=1)
 
     def _apply(self, fn: Callable, x: np.ndarray) -> np.ndarray:
         return apply(fn, x, chunk=CHUNK)
