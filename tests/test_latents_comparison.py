@@ -81,11 +81,13 @@ def test_probe_and_choice_see_labels_only_and_the_shifted_setting_is_its_own() -
     assert found["label score"] > 0.8 and found["linear_r2"].max() < 0.1
 
 
-def test_foreign_signals_are_judged_on_their_second_half(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained_on, x = [], np.repeat([3.0, 7.0], 50)[:, None] * np.ones((100, 20))
+@pytest.mark.parametrize("fit_complex", [True, False])
+def test_foreign_signals_are_judged_on_their_second_half(monkeypatch: pytest.MonkeyPatch, fit_complex: bool) -> None:
+    calls, trained_on, x = [], [], np.repeat([3.0, 7.0], 50)[:, None] * np.ones((100, 20))
 
     def made(name: str):
         def make(*arguments: object, **_: object) -> Route:
+            calls.append(name)
             trained_on.append(next(float(a.mean()) for a in arguments if isinstance(a, np.ndarray)))
             return Route(name, lambda x: x, lambda z: z, lambda key, n: x[:n], own=True)
 
@@ -95,7 +97,9 @@ def test_foreign_signals_are_judged_on_their_second_half(monkeypatch: pytest.Mon
         monkeypatch.setattr(comparison.routes, name, made(name))
     monkeypatch.setattr(comparison, "trained", lambda objective, x, size, seed: trained_on.append(float(x.mean())))
     monkeypatch.setattr(comparison.measures, "reconstruction", lambda route, x: float(x.mean()))
-    records = comparison._foreign(cases.get("oscillator").problem, TINY, x, ["AE"], 0)
+    size = TINY._replace(fit_complex=fit_complex)
+    records = comparison._foreign(cases.get("oscillator").problem, size, x, ["AE"], 0)
+    assert (calls.count("by_simulator"), calls.count("by_simulations")) == ((1, 2) if fit_complex else (0, 3))
     errors = [r["value"] for r in records if r["measure"] == "foreign error"]
     assert errors == [7.0] * 5 and set(trained_on) == {3.0}
 
@@ -106,7 +110,9 @@ def test_fits_without_a_population_are_counted(found: Comparison) -> None:
         sum(r["value"] for r in found.records if r["measure"] == m) for m in ("no population", "foreign no population")
     )
     told = Comparison(found.case, found.records, found.chosen, s | {"no population": 1.0}, found.signals).summary()
-    assert "simulator: no population of the signals found in 1 of 2 seeds" in told
+    assert "simulator: no population of the signals found in 1 of 2 seeds" in told and "quick look" not in told
+    quick = Comparison(found.case, found.records, found.chosen, s | {"fit_complex": False}, found.signals).summary()
+    assert "simulator: no population is fitted to complex data of a quick look" in quick
 
 
 def by_hand(**values: list[tuple[int, str, float]]) -> Comparison:
