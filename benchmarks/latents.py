@@ -369,8 +369,8 @@ def _report_known(rows: Sequence[dict[str, Any]]) -> str:
         lines = [
             [words, *(_spread([kinds[words][name]["auc"][0] for kinds in some]) for name in names)] for words in some[0]
         ]
-        parts.append(f"### {case}\n\n" + _table(["area under ROC", *names], lines))
-    text = f"{rows[0]['signals']:,} new signals each; the share that is odd in percent."
+        parts.append(f"### {case}, seeds: {len(some)}\n\n" + _table(["area under ROC", *names], lines))
+    text = f"{rows[0]['signals']:,} new signals of each kind; the share that is odd in percent."
     return "\n\n".join(["## Signals that are odd in a known way", *parts, text])
 
 
