@@ -279,8 +279,8 @@ def learn_at(
 ) -> Scores:  # fmt: skip
     """Learn t(x) from all simulations of a pool that lie near N(loc, factor factor^T), in units of factor.
 
-    Where it is known how much one observation tells about each of these units, each part of the pool has its own score;
-    else all are taken as if from one q.
+    Where it is known how much one observation tells about each of these units, and a part of the pool is large enough,
+    each part has its own score; else all are taken as if from one q.
     """
     u, x, inputs, ok = Drawn.joined(pool)
     zeta = np.linalg.solve(factor, (u - loc).T).T
@@ -288,9 +288,12 @@ def learn_at(
     y, part, weight = monomials(zeta[ok]) if squares else zeta[ok], None, None
     if known is not None:
         part = np.repeat(np.arange(len(pool)), [len(drawn.u) for drawn in pool])[ok]
-        y, weight = _own_scores(zeta[ok], part, known)
+        own, weight = _own_scores(zeta[ok], part, known)
         taught = np.any(weight, axis=1)[part]
-        ok[ok], y, part = taught, y[taught], part[taught]
+        if taught.any():
+            ok[ok], y, part = taught, own[taught], part[taught]
+        else:  # all parts of so few calls are too small
+            part = weight = None
     c = None if inputs is None else inputs[ok]
     return learn(key, observed.x, observed.inputs, zeta[ok], x[ok], c, y, part, weight, steps)
 

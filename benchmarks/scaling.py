@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 import avo
 from avo.benchmarks import cells
@@ -128,10 +129,11 @@ def picture(rows: list[dict[str, Any]]) -> Figure:
                 values, seconds = curves[name, cost]
                 words = f"{COSTS[cost]}: exponent {exponent(values, seconds):.2f}" if len(values) > 3 else COSTS[cost]
                 axes.plot(values, seconds, "o-", color=colour, label=words)
-        low, high = axes.get_xlim()[0], max(CURVES[name])
+        low, high = min(CURVES[name]) / 1.5, max(CURVES[name])
         top = max(s[-1] for (n, _), (_, s) in curves.items() if n == name)
         axes.plot([high / 30, high], [top / 30, top], color="0.6", ls=":", label="exponent 1")
         axes.set(xscale="log", yscale="log", xlabel=name, xlim=(low, None))
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend(frameon=False, fontsize=7)
     panels[0].set_ylabel("seconds of a fit, compiled before")
     return figure

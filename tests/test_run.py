@@ -690,6 +690,20 @@ def test_all_of_a_budget_is_steps_without_refining() -> None:
     assert _plan(1_300_000, TINY, "population", host=False, m=300, d=7, refine=True)[3] == 975_000
 
 
+@pytest.mark.parametrize("budget", [820, 1000])
+def test_few_calls_for_four_parameters_end_in_an_answer(budget: int) -> None:
+    # Too few for parts of their own: t is learned from all near simulations together
+    def simulate(key: jax.Array, theta: jax.Array) -> jax.Array:
+        return theta + jnp.array([[1.0, 0.5, 2.0, 0.3]]) * jax.random.normal(key, theta.shape)
+
+    x = np.asarray(simulate(jax.random.key(2), jnp.tile(jnp.array([0.3, -0.5, 1.2, 2.1]), (300, 1))))
+    space = avo.Space(**{name: avo.Interval(-9.0, 9.0) for name in "abcd"})
+    result = avo.fit(simulate, x, space, budget=budget, progress=False)
+    assert 0.9 * budget < result.calls <= budget
+    if result.stderr is not None:
+        assert np.all(np.abs(result.theta - x.mean(0)) < 4 * result.stderr)
+
+
 def test_groups_widen_the_error() -> None:
     x = np.repeat(X3[:100], 3, axis=0)
     apart, together = (refined(shift, x=x, groups=groups) for groups in (None, np.repeat(np.arange(100), 3)))
