@@ -2,8 +2,8 @@
 
     z = f((x - shift) / scale),    f(z) = z within 5 of zero,    sign(z) 5 (1 + log(|z| / 5)) beyond
 
-Shift and scale are those of x_obs, so that observations are of order one. Simulations need not be: an epidemic that
-burns out a week too late is thousands of observed standard deviations away, and a critic whose slope is bounded would
+Shift and scale are those of x_obs, so that observations are of order one. Simulations need not be: where the observed
+epidemics are all but over, one that is not lies far beyond anything observed, and a critic whose slope is bounded would
 tell such distances and nothing nearer. f is strictly increasing, so that nothing is lost, and leaves nearly all
 observations as they are. Known conditions stand beside z, as a flat pair (c, z).
 """
