@@ -49,6 +49,7 @@ NEWEST = 0.01  # share of the newest weights in their running average
 SWEEPS = 20  # at most, of the ridge regression's penalties
 LOOK = 50  # steps between two looks at the held-out pairs
 HELD = 1 / 8  # fraction of the pairs that are held out
+LEAST_PADDED = 7  # pairs are padded to a power of four, at least this one, so that few programs are compiled
 
 
 def _mean(h: Float[Array, "T C"], segments: int = 1) -> Float[Array, "segments C"]:
@@ -285,13 +286,14 @@ def ridge(
 
 
 @eqx.filter_jit
-def _train(key: PRNGKeyArray, net: Any, f: Array, y: Array, weight: Array, held: Array, n: Array, looks: Array) -> Any:
+def _train(keys: PRNGKeyArray, f: Array, y: Array, weight: Array, held: Array, n: Array, looks: Array) -> eqx.nn.MLP:
     """Train a network by weighted least squares on rows held .. n; return that of the least error on the rows before.
 
     Rows from n on are padding: sizes are data, so that fits of many sizes share one compiled program. The step size
     falls by a half cosine over `looks` times `LOOK` steps, and what is looked at is a running average.
     """
-    params, static = eqx.partition(net, eqx.is_inexact_array)
+    key_net, key = keys
+    params, static = eqx.partition(_network(key_net, f.shape[1], y.shape[1]), eqx.is_inexact_array)
     optimiser = optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(DECAY))
 
     def errors(params: Any, rows: Any) -> Array:
@@ -380,12 +382,11 @@ def learn(
     dtype = jnp.result_type(float)
 
     def pad(a: np.ndarray) -> Array:
-        padded = np.zeros((4 ** math.ceil(math.log(n, 4)), a.shape[1]), dtype)
+        padded = np.zeros((4 ** max(math.ceil(math.log(n, 4)), LEAST_PADDED), a.shape[1]), dtype)
         padded[:n] = a
         return jnp.asarray(padded)
 
-    key_net, key_train = jax.random.split(key)
-    net, data = _network(key_net, *weights.shape), (pad(f), pad(rest / net_size), pad(weight[part]))
-    net = _train(key_train, net, *data, jnp.asarray(held), jnp.asarray(n), jnp.asarray(steps // LOOK))
+    data = pad(f), pad(rest / net_size), pad(weight[part])
+    net = _train(jax.random.split(key), *data, jnp.asarray(held), jnp.asarray(n), jnp.asarray(steps // LOOK))
     middle, size, weights, bias, net_size = (jnp.asarray(a, dtype) for a in (middle, size, weights, bias, net_size))
     return Scores(features, middle, size, weights, bias, net=net, net_size=net_size)

@@ -99,7 +99,7 @@ def test_foreign_signals_are_judged_on_their_second_half(monkeypatch: pytest.Mon
     monkeypatch.setattr(comparison.measures, "reconstruction", lambda route, x: float(x.mean()))
     size = TINY._replace(fit_complex=fit_complex)
     records = comparison._foreign(cases.get("oscillator").problem, size, x, ["AE"], 0)
-    assert (calls.count("by_simulator"), calls.count("by_simulations")) == ((1, 2) if fit_complex else (0, 3))
+    assert (calls.count("by_simulator"), calls.count("by_simulations")) == ((1, 2) if fit_complex else (0, 2))
     errors = [r["value"] for r in records if r["measure"] == "foreign error"]
     assert errors == [7.0] * 5 and set(trained_on) == {3.0}
 

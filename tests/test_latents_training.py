@@ -151,6 +151,12 @@ def test_one_program_and_the_same_bits() -> None:
         assert np.array_equal(a, b)
     assert len({float(t.history["loss"][-1]) for t in (first, *others)}) == 5
 
+    known = len(traces)
+    train(model, X[50:], epochs=3, validation=X[:50])
+    once = len(traces) - known
+    train(model, X[50:], epochs=23, validation=X[:50])
+    assert len(traces) == known + once + 1
+
 
 def test_saved_and_loaded_to_the_bit(plain: Trained, tmp_path: Path) -> None:
     loaded = latents.load(plain.save(tmp_path / "vae"))

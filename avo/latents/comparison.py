@@ -489,13 +489,12 @@ def _small(case: Case, size: Size, judges: Any, shown: Sequence[str], n: int, se
 def _foreign(problem: "Problem", size: Size, x: np.ndarray, shown: Sequence[str], seed: int) -> list[dict[str, Any]]:
     """Reconstruct signals that the simulator was not made for; regressions take their labels from simulations."""
     first, second = x[: len(x) // 2], x[len(x) // 2 :]
+    few, many = (routes.by_simulations(problem, first, pairs, seed) for pairs in (size.labels, size.ceiling))
+    simulator = many
     if size.fit_complex:
         simulator = routes.by_simulator(problem, first, size.budget, seed, size.ceiling)
-    else:
-        simulator = routes.by_simulations(problem, first, size.ceiling, seed)
-    made = [simulator, routes.by_components(first, LATENTS)]
-    for name, pairs in (("supervised", size.labels), ("ceiling", size.ceiling)):
-        made.append(routes.by_simulations(problem, first, pairs, seed)._replace(name=name))
+    made = [simulator, few._replace(name="supervised"), many._replace(name="ceiling")]
+    made.append(routes.by_components(first, LATENTS))
     made += [routes.by_latents(name, trained(FAMILY[name], first, size, seed), first) for name in shown]
     records = [_record(seed, route.name, "foreign error", measures.reconstruction(route, second)) for route in made]
     return [*records, _record(seed, "simulator", "foreign no population", _lost(made))]

@@ -369,7 +369,7 @@ def _explicitness(z: Float[np.ndarray, "n k"], row: Int[np.ndarray, " n"], split
     decision, truth = model.predict_proba(z[split.judge]), row[split.judge]
     area = learn("metrics").roc_auc_score
     known = [c for c, bin_ in enumerate(model.classes_) if 0 < np.sum(truth == bin_) < len(truth)]
-    return float(np.mean([area(truth == model.classes_[c], decision[:, c]) for c in known]))
+    return float(area(truth[:, None] == model.classes_[known], decision[:, known]))  # the mean over columns
 
 
 def _squared_correlations(z: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "k d"]:

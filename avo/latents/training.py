@@ -153,7 +153,7 @@ def train(
     data = jnp.asarray(x, dtype), None if seen is None else jnp.asarray(seen, dtype)
     networks = eqx.filter((made.encoder, made.decoder), eqx.is_inexact_array)
     best = None if seen is None else networks
-    state = _State(networks, ADAM.init(networks), best, jnp.asarray(jnp.inf, dtype), jnp.asarray(0))
+    state = _State(networks, ADAM.init(networks), best, jnp.asarray(jnp.inf, dtype), jnp.zeros((), int))
     rates = jnp.asarray(rate, dtype), jnp.asarray(final, dtype)
     chunk = max(1, min(EPOCHS, STEPS // (len(x) // batch)))
     parts: list[dict[str, np.ndarray]] = []
