@@ -281,6 +281,7 @@ MODEL = BetaVAE.make(jax.random.key(0), (D,), latents=K, depth=0)
         (lambda: BetaVAE.make(jax.random.key(0), (4,), shift=np.nan), r"shift must be a finite number"),
         (lambda: MODEL.encode(np.ones((3, 5))), r"one observation per row, shape \(n, 7\); got \(3, 5\)"),
         (lambda: MODEL.encode(np.array([D * [np.nan]])), r"x must hold finite numbers; x\[0, 0\] is nan"),
+        (lambda: MODEL.decode(np.full((2, K), np.inf)), r"z must hold finite numbers; z\[0, 0\] is inf"),
         (lambda: MODEL.decode(np.ones(K)), r"z must have one row of 3 latents for each x to make; got shape \(3,\)"),
         (lambda: MODEL.traverse(np.ones((1, D)), 0), r"x must be one observation, with shape \(7,\); got \(1, 7\)"),
         (lambda: MODEL.traverse(np.ones(D), 3), r"latent must be one of 0 to 2; got 3"),

@@ -285,7 +285,7 @@ class BetaVAE(eqx.Module):
         z = np.asarray(z, np.float64)
         if z.ndim != 2 or z.shape[1] != self.latents:
             raise ValueError(f"z must have one row of {self.latents} latents for each x to make; got shape {z.shape}.")
-        return self._apply(self.predict, z)
+        return self._apply(self.predict, validate_observations(z, "z", least=1))
 
     def reconstruct(self, x: ArrayLike) -> Float[np.ndarray, "n *x_shape"]:
         """Compute f(mean(x)) of many observations, with shape (n, *x_shape)."""
