@@ -22,11 +22,12 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 from tqdm import tqdm
 
-from avo import files, fisher
+from avo import files
 from avo.data import validate_observations
 from avo.estimate import floored
-from avo.fisher import Observed
+from avo.fisher import STILL, Observed, point
 from avo.host import HostSimulator, takes
+from avo.population import population
 from avo.result import Result, load
 from avo.rows import Drawn, Draws, simulate_host, simulate_jax
 from avo.space import Space
@@ -416,7 +417,7 @@ def _refine(
 ) -> Result:
     """Let learned scores finish what the adversarial fit began; keep its estimate where they find no answer."""
     q, target = result.proposal, result.settings["target"]
-    solve = fisher.population if target == "population" else fisher.point
+    solve = population if target == "population" else point
     with tqdm(total=budget, desc="refine", unit=" calls", disable=None if progress else True, leave=False) as bar:
         draws.tick = bar.update
         try:
@@ -434,7 +435,7 @@ def _refine(
     words = f"the last step was {found.moved:.1f} standard errors long; simulations widen the errors by a factor "
     return replace(
         result, proposal=moved.with_factor(jnp.asarray(factor, q.loc.dtype)), estimate=found,
-        status="converged" if found.moved <= fisher.STILL else "budget", message=f"{words}{found.limit:.2f}.",
+        status="converged" if found.moved <= STILL else "budget", message=f"{words}{found.limit:.2f}.",
     )  # fmt: skip
 
 

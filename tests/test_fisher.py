@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 import avo
-from avo import fisher
+from avo import fisher, population
 from avo.estimate import Estimate, Moments
 from avo.fisher import Noise, Observed, Residual, covariance_of_mean, information, monomials, slope
 from avo.rows import Drawn, Draws
@@ -221,17 +221,19 @@ def test_monomials_are_the_score_of_the_proposal() -> None:
 def test_chain_maps_steps_to_moments() -> None:
     rng = RNG(5)
     loc, L, delta = rng.normal(size=2), rng.normal(size=(2, 2)), rng.normal(size=5)
-    mean, spread = fisher._moved(loc, L, delta)
+    mean, spread = population._moved(loc, L, delta)
     S = np.array([[delta[2], delta[3]], [delta[3], delta[4]]])
     np.testing.assert_allclose(mean, loc + L @ delta[:2])
     np.testing.assert_allclose(spread, L @ (np.eye(2) + S) @ L.T)
     change = np.concatenate([mean - loc, (spread - L @ L.T)[np.triu_indices(2)]])
-    np.testing.assert_allclose(fisher._chain(L) @ delta, change, rtol=1e-9)
+    np.testing.assert_allclose(population._chain(L) @ delta, change, rtol=1e-9)
 
 
 def test_a_populations_step_is_bounded() -> None:
-    np.testing.assert_allclose(fisher._bounded(np.array([0.1, -0.2, 0.3, 0.1, -0.2]), 2), [0.1, -0.2, 0.3, 0.1, -0.2])
-    far = fisher._bounded(np.array([3.0, -4.0, 50.0, 0.0, -7.0]), 2)
+    np.testing.assert_allclose(
+        population._bounded(np.array([0.1, -0.2, 0.3, 0.1, -0.2]), 2), [0.1, -0.2, 0.3, 0.1, -0.2]
+    )
+    far = population._bounded(np.array([3.0, -4.0, 50.0, 0.0, -7.0]), 2)
     np.testing.assert_allclose(far, [0.6, -0.8, np.e - 1, 0.0, np.exp(-1) - 1])
 
 
@@ -498,9 +500,9 @@ def noisy(key: Any, theta: Any) -> Any:
     return jnp.concatenate([theta + e[:, :2] * E_SD[None], 3.0 + e[:, 2:]], axis=1)
 
 
-def population(x: np.ndarray, loc: Any, sd: float, budget: int = 40_960) -> Estimate:
+def fit_population(x: np.ndarray, loc: Any, sd: float, budget: int = 40_960) -> Estimate:
     draws = Draws(jax.jit(noisy), POP_SPACE, jax.random.key(7), SIZE, (3,))
-    found = fisher.population(draws, Observed(x), np.asarray(loc, float), sd * np.eye(2), budget, seed=3)
+    found = population.population(draws, Observed(x), np.asarray(loc, float), sd * np.eye(2), budget, seed=3)
     assert draws.calls == budget
     return found
 
@@ -517,7 +519,7 @@ def test_population_has_the_observations_moments_less_the_noise() -> None:
     rng = RNG(6)
     u = rng.multivariate_normal([0.6, -1.1], C, m)
     x = np.concatenate([u + rng.normal(size=(m, 2)) * E_SD, 3.0 + rng.normal(size=(m, 1))], 1)
-    found = population(x, [0.4, -0.9], 0.5)
+    found = fit_population(x, [0.4, -0.9], 0.5)
     n = m / (found.limit**2 - 1)
     assert 20_000 < n < 40_000  # the last round has half of the calls, and what the others left
     S = np.cov(x[:, :2].T, bias=True)
@@ -551,9 +553,9 @@ def mixed(m: int, rng: Any) -> np.ndarray:
 
 def test_a_last_step_that_is_too_long_counts_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     x = mixed(300, RNG(16))
-    plain = population(x, [0.4, -0.9], 0.5)
-    monkeypatch.setattr(fisher, "STILL", 0.0)
-    added = population(x, [0.4, -0.9], 0.5)
+    plain = fit_population(x, [0.4, -0.9], 0.5)
+    monkeypatch.setattr(population, "STILL", 0.0)
+    added = fit_population(x, [0.4, -0.9], 0.5)
     np.testing.assert_array_equal(added.loc, plain.loc)
     values = np.linalg.eigvalsh(added.covariance - plain.covariance)
     assert values[-1] > 0 and np.all(np.abs(values[:-1]) < 1e-9 * values[-1])
@@ -567,7 +569,7 @@ def test_the_slope_of_a_population_is_a_sum_over_its_noise() -> None:
     t: Any = Linear(jnp.asarray(rng.normal(size=(5, 3))))
     equation = fisher.Equation(draws, Observed(rng.normal(size=(50, 3))), t, 5)
     drawn = Drawn.of(zeta, rng.normal(size=(400, 3)) + np.append(zeta**2, zeta[:, :1], 1))
-    found = fisher._against(equation, drawn, np.zeros(d), np.eye(d), zeta)
+    found = population._against(equation, drawn, np.zeros(d), np.eye(d), zeta)
     of_drawn = drawn.x @ np.asarray(t.weights).T
     np.testing.assert_allclose(found.A, (of_drawn - of_drawn.mean(0)).T @ found.noise.h, atol=1e-9)
 
@@ -576,23 +578,25 @@ def test_encoded_observations_spread_as_encoded_simulations_where_a_population_f
     rng = RNG(18)
     t: Any = Linear(jnp.asarray([[1.0, 0.0, 0.5], [0.0, -2.0, 0.0]]))
     x, again = rng.normal(size=(300, 3)) * [1.0, 2.0, 1.0], Drawn.of(np.zeros((900, 2)), rng.normal(size=(900, 3)))
-    sd, sd_sim, z = fisher._encoded(t, Observed(x), again)
+    sd, sd_sim, z = population._encoded(t, Observed(x), again)
     W = np.asarray(t.weights)
     np.testing.assert_allclose(sd, (x @ W.T).std(0), rtol=1e-6)
     np.testing.assert_allclose(sd_sim, (again.x @ W.T).std(0), rtol=1e-6)
     assert abs(z[0]) < 4
     # 16 and 4: the error of the first is 16 sqrt(2 / 300), of the second 4 sqrt(2 / 900)
     np.testing.assert_allclose(z[1], 12 / np.hypot(16 * np.sqrt(2 / 300), 4 * np.sqrt(2 / 900)), rtol=0.25)
-    grouped = fisher._encoded(t, Observed(np.repeat(x, 2, axis=0), None, np.repeat(np.arange(300), 2)), again)
+    grouped = population._encoded(t, Observed(np.repeat(x, 2, axis=0), None, np.repeat(np.arange(300), 2)), again)
     np.testing.assert_allclose(grouped[2], z, rtol=1e-9)
-    right = population(np.concatenate([RNG(6).normal(size=(800, 2)), 3 + RNG(7).normal(size=(800, 1))], 1), [0, 0], 0.5)
+    right = fit_population(
+        np.concatenate([RNG(6).normal(size=(800, 2)), 3 + RNG(7).normal(size=(800, 1))], 1), [0, 0], 0.5
+    )
     assert right.encoded is not None and np.all(np.abs(right.encoded[2]) < 4)
 
 
 def test_population_without_spread_has_an_upper_bound() -> None:
     rng = RNG(7)
     x = np.concatenate([[0.6, -1.1] + rng.normal(size=(600, 2)) * E_SD, 3.0 + rng.normal(size=(600, 1))], 1)
-    got = moments(population(x, [0.5, -1.0], 0.2))
+    got = moments(fit_population(x, [0.5, -1.0], 0.2))
     assert np.isnan(got.sd_stderr).all()
     # E_SD^2 is known to sqrt(2 / 600) = 6 %: the variance is below 2 * 1.64 + 2 of that
     assert np.all(np.isfinite(got.sd_upper)) and np.all(got.sd_upper < np.sqrt(5 * 0.06) * E_SD)
@@ -608,12 +612,12 @@ def test_a_variance_that_would_be_negative_is_zero_and_the_rest_solved_anew() ->
     A = rng.normal(size=(5, 5)) + 3 * np.eye(5)
     V = np.diag([1.0, 2.0, 0.5, 1.5, 1.0]) * 1e-6
     still = Noise(np.zeros((1, 5)), np.zeros((1, 5)))
-    chain = fisher._chain(factor)
+    chain = population._chain(factor)
 
-    def solved(mean: np.ndarray, spread: np.ndarray) -> tuple[fisher.Normal, fisher.Found]:
+    def solved(mean: np.ndarray, spread: np.ndarray) -> tuple[population.Normal, population.Found]:
         psi = np.concatenate([mean - loc, (spread - factor @ factor.T)[np.triu_indices(2)]])
         r = A @ np.linalg.solve(chain, psi)
-        return fisher.Comparison(loc, factor, A, still, Residual(r, V, V, 0 * V)).solve()
+        return population.Comparison(loc, factor, A, still, Residual(r, V, V, 0 * V)).solve()
 
     mean, spread = np.array([0.5, -0.6]), np.array([[0.3, 0.1], [0.1, 0.4]])
     answer, found = solved(mean, spread)
