@@ -13,21 +13,14 @@ A fit leaves in its folder
     check.png                 how observations that it has not seen compare, from `avo check`
 """
 
-import ast
 import importlib.metadata
-import importlib.util
-import inspect
-import math
 import platform
-import re
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -37,14 +30,13 @@ from typer.core import TyperGroup
 
 import avo
 from avo import data, files
-from avo.host import HostSimulator, takes
+from avo.host import HostSimulator
 from avo.result import Result
 from avo.simulators import Problem
-from avo.simulators.problem import did_you_mean
-from avo.space import Interval, LogInterval, Space
+from avo.sources import Source, problem_of, ranged, read, source_of, suited, truth_of, warn_of_other_names
+from avo.space import Interval, LogInterval
 
 PACKAGES = ("avo", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy")
-WORDS = {"true": True, "yes": True, "false": False, "no": False, "none": None}  # whatever their case
 # Streams of random numbers besides those of the fit, which splits the seed's key
 OBSERVED, PREDICTED = 20_001, 20_002
 PICTURE_ROWS = {True: 200, False: 1000}  # draws for predictive.png, of a host simulator or not
@@ -177,8 +169,8 @@ def simulate(
         raise ValueError(f"--out must be a file ending in .npz; got {out}.")
     if out.exists():
         raise FileExistsError(f"--out: {out} exists already; choose another name.")
-    problem = _problem(name, option)
-    theta = _truth(problem, set_)
+    problem = problem_of(name, option)
+    theta = truth_of(problem, set_)
     x = _observations(problem, theta, n, seed)
     files.write_arrays(out, {"x": x, "theta": theta, "names": np.array(problem.space.names)})
     values = ", ".join(f"{name}={value:g}" for name, value in zip(problem.space.names, theta, strict=True))
@@ -246,19 +238,19 @@ def fit(
     if data_ is None and (columns, key, log_windows) != (None, None, None):
         raise ValueError("--columns, --key and --log-windows say how to read a file; give it by --data.")
     out = _folder(simulator, out, resume)
-    observed = None if data_ is None else _read(data_, columns, key, log_windows)
-    source = _source(simulator, option, observed, log_windows)
-    source = source._replace(space=_ranged(source.space, range_))
+    observed = None if data_ is None else read(data_, columns, key, log_windows)
+    source = source_of(simulator, option, observed, log_windows)
+    source = source._replace(space=ranged(source.space, range_))
     truth = None
     if observed is None:
         if source.problem is None:
             raise ValueError(f"--data must name the file of observations for a simulator of your own, {simulator}.")
-        truth = _truth(source.problem, set_)
+        truth = truth_of(source.problem, set_)
         source.space.unconstrain(truth)  # says so if --range leaves the truth out
         observed = _observations(source.problem, truth, n, seed)
     else:
-        observed = _suited(observed, source, str(data_))
-        _warn_of_other_names(data_, source)
+        observed = suited(observed, source, str(data_))
+        warn_of_other_names(data_, source)
     result = avo.fit(
         source.simulate, observed, source.space, target=target, budget=budget, seed=seed, refine=refine, out=out,
         resume=resume, progress=not quiet,
@@ -271,82 +263,6 @@ def fit(
         typer.echo(f"continue it: the same command with --resume --out {out}")
     if result.status == "failed":
         raise typer.Exit(1)
-
-
-# --- words of the command line ---------------------------------------------------------------------------------------
-
-
-def _pairs(words: list[str] | None, option: str) -> dict[str, str]:
-    pairs = {}
-    for word in words or []:
-        name, equals, value = word.partition("=")
-        if not (name and equals and value):
-            raise ValueError(f"{option} must look like {option} name=value; got {word!r}.")
-        if name.strip() in pairs:
-            raise ValueError(f"{option} must give {name.strip()} once; got {pairs[name.strip()]} and {value.strip()}.")
-        pairs[name.strip()] = value.strip()
-    return pairs
-
-
-def _known(name: str, names: tuple[str, ...], option: str) -> int:
-    if name not in names:
-        hint = did_you_mean(name, names)
-        raise ValueError(f"{option} must name a parameter of {', '.join(names)}; got {name!r}.{hint}")
-    return names.index(name)
-
-
-def _numbers(text: str, size: int, option: str) -> list[float]:
-    try:
-        values = [float(word) for word in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != size:
-        raise ValueError(f"{option} must be {'a number' if size == 1 else f'{size} numbers, LOW,HIGH'}; got {text!r}.")
-    return values
-
-
-def _literal(text: str) -> object:
-    """Read a Python value, true, false, yes, no, inf or nan; other words stay words, several between commas a tuple."""
-    text = text.strip()
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        pass
-    try:
-        return float(text)  # inf, nan and the like
-    except ValueError:
-        return tuple(map(_literal, text.split(","))) if "," in text else text
-
-
-def _columns(text: str | None) -> data.Columns | None:
-    if text is None:
-        return None
-    columns = [int(word) if word.strip().isdigit() else word.strip() for word in text.split(",")]
-    return columns[0] if len(columns) == 1 else columns
-
-
-def _truth(problem: Problem, words: list[str] | None) -> np.ndarray:
-    theta = np.array(problem.theta_true, dtype=float)
-    for name, value in _pairs(words, "--set").items():
-        theta[_known(name, problem.space.names, "--set")] = _numbers(value, 1, f"--set {name}")[0]
-    problem.space.unconstrain(theta)  # refuses what lies outside
-    return theta
-
-
-def _ranged(space: Space, words: list[str] | None) -> Space:
-    parameters: dict[str, Any] = dict(zip(space.names, space, strict=True))
-    for name, value in _pairs(words, "--range").items():
-        _known(name, space.names, "--range")
-        low, high = _numbers(value, 2, f"--range {name}")
-        if not isinstance(parameters[name], (Interval, LogInterval)):
-            raise ValueError(f"--range: {name} has no bounds to replace, it is a {type(parameters[name]).__name__}.")
-        try:
-            parameters[name] = replace(parameters[name], low=low, high=high)
-        except ValueError as error:
-            raise ValueError(f"--range {name}: {error}") from error
-    return Space(**parameters)
 
 
 def _folder(simulator: str, out: Path | None, resume: bool) -> Path:
@@ -393,10 +309,10 @@ def check(
     """
     result, words = _finished(run)
     options = words["options"]
-    observed = None if data_ is None else _read(data_, options["columns"], options["key"], options["log_windows"])
-    source = _source(options["simulator"], options["option"], observed, options["log_windows"])
+    observed = None if data_ is None else read(data_, options["columns"], options["key"], options["log_windows"])
+    source = source_of(options["simulator"], options["option"], observed, options["log_windows"])
     if observed is not None:
-        observed = _suited(observed, source, str(data_))
+        observed = suited(observed, source, str(data_))
     elif words["truth"] is None or source.problem is None:
         raise ValueError("--data must name a file of observations: the run was fitted to such a file.")
     else:
@@ -452,7 +368,7 @@ def compare(
         out = next(path for i in count(1) if not (path := Path("compare") / f"{case}-{i}").exists())
     if data_ is None and (columns, key, log_windows) != (None, None, None):
         raise ValueError("--columns, --key and --log-windows say how to read a file; give it by --data.")
-    x = None if data_ is None else _read(data_, columns, key, log_windows)
+    x = None if data_ is None else read(data_, columns, key, log_windows)
     latents.cases.get(case)  # a misspelt name leaves no folder behind
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)  # before minutes of work, not after
@@ -518,192 +434,6 @@ def bench_report(
     typer.echo(command.report(out, readme))
 
 
-# --- simulators and observations -------------------------------------------------------------------------------------
-
-
-class _Source(NamedTuple):
-    """What to fit: a registered problem or the user's function."""
-
-    name: str
-    simulate: Callable[..., Any]
-    space: Space
-    problem: Problem | None = None
-
-
-def _source(simulator: str, option: list[str] | None, observed: np.ndarray | None, log_windows: int | None) -> _Source:
-    file, colon, function = simulator.rpartition(":")
-    if file.endswith(".py") or simulator.endswith(".py"):
-        if option:
-            raise ValueError("--option is for the simulators of `avo list`; write your own's options into its file.")
-        return _user_source(Path(file if colon else simulator), function if colon else "")
-    problem = _problem(simulator, option)
-    if observed is not None and observed.ndim == 2:
-        problem = _resized(problem, option, observed.shape[1], log_windows is not None)
-    return _Source(simulator, problem.simulate, problem.space, problem)
-
-
-def _problem(name: str, option: list[str] | None, **more: object) -> Problem:
-    options = {key: _literal(value) for key, value in _pairs(option, "--option").items()}
-    known = inspect.signature(getattr(avo.simulators, name)).parameters if name in avo.simulators.names() else options
-    for key in options:
-        if key not in known:
-            choice = f"be one of {', '.join(known)}" if known else "be left out"
-            raise ValueError(f"--option must {choice} for {name}; got {key!r}.{did_you_mean(key, known)}")
-    problem = avo.simulators.get(name, **more | options)
-    if problem.inputs is not None:
-        raise ValueError(
-            f"{problem.inputs.option} needs inputs, {' and '.join(problem.inputs.names)} of each observation, "
-            "which the command cannot give; call avo.fit(..., inputs=) in Python."
-        )
-    return problem
-
-
-def _resized(problem: Problem, option: list[str] | None, points: int, steps: bool) -> Problem:
-    """Make a series as long as the observations, if its length is free; time may count in steps of the series."""
-    free = inspect.signature(getattr(avo.simulators, problem.name)).parameters
-    given = _pairs(option, "--option")
-    longer = "points" in free and "points" not in given and problem.x_shape != (points,)
-    more: dict[str, object] = {"points": points} if longer else {}
-    steps = steps and "duration" in free and "duration" not in given
-    if steps:
-        more["duration"] = float(points)
-    if not more:
-        return problem
-    words = ", ".join(f"{name}={value:g}" for name, value in more.items())
-    typer.echo(f"{problem.name} with {words}{': time in steps of the series' if steps else ''}")
-    problem = _problem(problem.name, option, **more)
-    return _in_steps(problem) if steps else problem
-
-
-def _in_steps(problem: Problem) -> Problem:
-    """Name the unit of time what it now is: "1/sqrt(s)" becomes "1/sqrt(step)"."""
-    renamed = lambda unit: re.sub(r"\bs\b", "step", unit)  # noqa: E731
-    space = Space(**{
-        name: replace(p, unit=renamed(p.unit)) for name, p in zip(problem.space.names, problem.space, strict=True)  # pyright: ignore
-    })  # fmt: skip
-    return replace(problem, space=space, axes=tuple(a._replace(unit=renamed(a.unit)) for a in problem.axes))
-
-
-def _user_source(file: Path, function: str) -> _Source:
-    module = _module(file)
-    functions = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-    if function not in functions:
-        raise ValueError(
-            f"{file} must be followed by one of its functions, {file}:NAME; it has {', '.join(functions) or 'none'}"
-            + (f", not {function!r}." if function else ".")
-        )
-    space = getattr(module, "space", None)
-    if not isinstance(space, Space):
-        raise ValueError(
-            f"{file} must say its parameters at the top level, space = avo.Space(mu=avo.Interval(-3, 3)); "
-            + ("it has no space." if space is None else f"its space is {space!r}.")
-        )
-    fn = getattr(module, function)
-    if not isinstance(fn, HostSimulator) and "rng" in _parameters(fn):
-        fn = avo.from_numpy(fn)
-    return _Source(f"{file.stem}.{function}", fn, space)
-
-
-def _parameters(fn: Callable[..., Any]) -> tuple[str, ...]:
-    try:
-        return tuple(inspect.signature(fn).parameters)
-    except (TypeError, ValueError):
-        return ()
-
-
-def _module(file: Path) -> Any:
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no file {file}.")
-    spec = importlib.util.spec_from_file_location(f"avo_user_{file.stem}", file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.path.insert(0, str(file.resolve().parent))  # that it may import its neighbours
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"{file} cannot be run: {type(error).__name__}: {error}{_line(error, file)}") from error
-    finally:
-        sys.path.remove(str(file.resolve().parent))
-    return module
-
-
-def _line(error: Exception, file: Path) -> str:
-    """Say at which line of the user's file an error arose."""
-    lines, trace = [], error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(file.absolute()):
-            lines.append(trace.tb_lineno)
-        trace = trace.tb_next
-    return f" (line {lines[-1]})" if lines else ""
-
-
-def _read(path: Path, columns: str | None, key: str | None, log_windows: int | None) -> np.ndarray:
-    x = data.read(path, columns=_columns(columns), key=key)
-    if log_windows is not None:
-        if x.ndim == 2 and x.shape[1] == 1:
-            x = x[:, 0]
-        if x.ndim != 1:
-            raise ValueError(
-                f"--log-windows needs one series; {path} has {_size(x.shape[1:])} in a row. Choose by --columns."
-            )
-        x = data.log_price_windows(x, log_windows)
-    return data.validate_observations(x, str(path))
-
-
-def _suited(x: np.ndarray, source: _Source, file: str) -> np.ndarray:
-    """Give rows of one number the simulator's shape; say so where the numbers per row differ."""
-    shape = _x_shape(source)
-    if shape is None or x.shape[1:] == shape:
-        return x
-    if math.prod(x.shape[1:]) == math.prod(shape) == 1:
-        return x.reshape(len(x), *shape)
-    advice = "choose columns by --columns"
-    if len(shape) > 1:
-        advice = f"save the observations as .npy or .npz with shape (n, {', '.join(map(str, shape))})"
-    if source.problem is not None and source.problem.axes:
-        advice += ", or make the simulator suit by --option"
-    raise ValueError(
-        f"{source.name} makes {_size(shape)} per observation, {file} has {_size(x.shape[1:])} in a row; {advice}."
-    )
-
-
-def _warn_of_other_names(file: Path | None, source: _Source) -> None:
-    """Warn of observations that `avo simulate` drew from another simulator: the file names its parameters."""
-    if file is None or file.suffix != ".npz":
-        return
-    with np.load(file, allow_pickle=False) as arrays:
-        names = [str(name) for name in arrays["names"].ravel()] if "names" in arrays.files else []
-    own = source.space.names
-    if not (set(names) <= set(own) or set(own) <= set(names)):
-        warnings.warn(
-            f"{file} was simulated with the parameters {', '.join(names)}; {source.name} has {', '.join(own)}. "
-            "Is it the simulator that you mean?",
-            stacklevel=2,
-        )
-
-
-def _x_shape(source: _Source) -> tuple[int, ...] | None:
-    """Find the shape of one observation; None where only the fit can say what is wrong with the function."""
-    if source.problem is not None:
-        return source.problem.x_shape
-    theta = source.space.constrain(jnp.zeros((2, source.space.dim)))
-    if isinstance(source.simulate, HostSimulator):
-        return source.simulate(jax.random.key(0), theta[:1]).shape[1:] if takes(source.simulate.fn, 2) else None
-    try:
-        rows, *shape = jax.eval_shape(source.simulate, jax.random.key(0), theta).shape
-    except Exception:  # whatever the user's function raises, the fit raises too, with its own words
-        return None
-    return tuple(shape) if rows == 2 else None
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    if len(shape) <= 1:
-        number = shape[0] if shape else 1
-        return f"{number} number{'' if number == 1 else 's'}"
-    return f"an array {shape}"
-
-
 def _key(seed: int, stream: int) -> Any:
     return jax.random.fold_in(jax.random.key(seed), stream)
 
@@ -718,7 +448,7 @@ def _observations(problem: Problem, theta: np.ndarray, n: int, seed: int) -> np.
 
 def _write(
     result: Result,
-    source: _Source,
+    source: Source,
     observed: np.ndarray,
     truth: np.ndarray | None,
     out: Path,
@@ -744,7 +474,7 @@ def _write(
 
 
 def _report(
-    result: Result, source: _Source, observed: np.ndarray, truth: np.ndarray | None, pictures: list[Path]
+    result: Result, source: Source, observed: np.ndarray, truth: np.ndarray | None, pictures: list[Path]
 ) -> None:
     typer.echo(f"\n{source.name}, {len(observed)} observations\n\n{result.summary(truth)}")
     mle = None if source.problem is None else source.problem.mle(jnp.asarray(observed))

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import avo
-from avo import cli
+from avo import cli, sources
 
 _get = lru_cache(avo.simulators.get)
 
@@ -113,7 +113,7 @@ def test_simulate_takes_options(avo_command, tmp_path):
     ],
 )  # fmt: skip
 def test_words_of_an_option(text, value):
-    read = cli._literal(text)
+    read = sources.literal(text)
     assert read == value and type(read) is type(value)
 
 
