@@ -376,9 +376,11 @@ def compare(
         found = latents.compare(
             case, data=x, seeds=seeds or (2 if quick else 5), quick=quick, jobs=jobs, progress=not quiet
         )
-    except BaseException:
+    except BaseException as error:
         if made and not any(out.iterdir()):
             out.rmdir()
+        if isinstance(error, KeyboardInterrupt):
+            typer.echo("stopped; nothing was written.", err=True)
         raise
     typer.echo(found.summary())
     typer.echo("\n" + "\n".join(map(str, found.save(out))))

@@ -1,7 +1,9 @@
 """Simulator parameters against latents, measured: `avo.latents.compare` at default size, and what it does not hold.
 
     python -m avo.benchmarks.latents compare | search | real | anomaly | known
-    python -m avo.benchmarks.latents report > benchmarks/latents.md
+    python -m avo.benchmarks.latents report
+
+The report is what stands in benchmarks/latents.md below its words.
 
 **compare**: each case at default size, and the scores of every member of the family, not of the chosen two only.
 
@@ -11,8 +13,8 @@ Scores are measured on 2,000 held-out signals; three seeds.
 
 **real**: the simulator, the family and principal components on recordings, of which one half trains and the other
 judges: halves in time of record 100 (normal beats, labels as published) and of record 208 (beats found here, ectopic
-ones among them) and of 180-minute windows of log price, and of the ten PTB subjects five train and five judge, the two
-that are probably one person together, split anew by each seed. Beats are those of `avo compare ecg`, .3 s before R to
+ones among them) and of 180-minute windows of log price, and of the ten PTB subjects about half, the two that are
+probably one person together, split anew by each seed. Beats are those of `avo compare ecg`, .3 s before R to
 .55 s after it, at 180 Hz (PTB: averages over 5 ms), without the level before the QRS complex. UDR, which takes no
 labels, says by the codes of all signals which autoencoder it prefers. `lead` is the accuracy of a linear classifier of
 the fifteen leads from the codes, learned from the subjects that train and judged on the others: the talk's factor
@@ -89,7 +91,9 @@ def measure_case(case: str, seed: int) -> dict[str, Any]:
     names = found.signals["problem"].space.names
     family = {}
     for route in ("simulator", *DEFAULT.family, "PCA", "supervised", "ceiling"):
-        family[route] = {name: float(np.median(found.values(route, name))) for name in SCORES}
+        family[route] = {name: float(np.median(found.values(route, name))) for name in (*SCORES, "stated sd")}
+        if route in DEFAULT.family:
+            family[route]["noise over scale"] = float(np.median(found.values(route, "noise over scale")))
         family[route] |= {name: _each(found.records, route, name, names) for name in ("linear_r2", "boosted_r2")}
     return {"table": table, "family": family, "names": names, "chosen": found.chosen, "settings": found.settings}
 
@@ -180,7 +184,8 @@ def measure_recording(name: str, seed: int) -> dict[str, Any]:
         x = {"record 100": record_100, "record 208": record_208, "bitcoin": price_paths}[name](folder)
     problem = cases.get(RECORDINGS[name]).real(x)
     numbers: dict[str, dict[str, list[float]]] = {}
-    codes: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {member: [] for member in FAMILY}
+    family = FAMILY | ({"talk: capacity 100": capacity(1000.0, 100.0)} if name == "bitcoin" else {})
+    codes: list[dict[str, np.ndarray]] = []
     words = []
     for one in range(SEEDS):
         if leads is None:
@@ -191,10 +196,9 @@ def measure_recording(name: str, seed: int) -> dict[str, Any]:
         made = [routes.by_simulator(problem, x[train], DEFAULT.budget, one, DEFAULT.ceiling)]
         words.append(made[0].words)
         made.append(routes.by_components(x[train], LATENTS))
-        for member, objective in FAMILY.items():
-            trained = comparison.trained(objective, x[train], DEFAULT, one)
-            made.append(routes.by_latents(member, trained, x[train]))
-            codes[member].append((trained.model.encode(x), comparison.active(trained, x[test])))
+        for member, objective in family.items():
+            made.append(routes.by_latents(member, comparison.trained(objective, x[train], DEFAULT, one), x[train]))
+        codes.append({route.name: route.encode(x)[:, route.informative] for route in made if route.name in family})
         for route in made:
             found = {"error": measures.reconstruction(route, x[test])}
             found |= measures.generation(measures.drawn(route, len(test), one), x[test], one)
@@ -202,7 +206,7 @@ def measure_recording(name: str, seed: int) -> dict[str, Any]:
                 found["lead"] = _told(route, x[train], leads[train], x[test], leads[test])
             for measure, value in found.items():
                 numbers.setdefault(route.name, {}).setdefault(measure, []).append(float(value))
-    rank = comparison.ranks([{m: codes[m][i] for m in FAMILY} for i in range(SEEDS)], tuple(FAMILY))
+    rank = comparison.ranks(codes, tuple(family))
     return {"numbers": numbers, "rank": rank, "simulator": words, "signals": len(x), "points": x.shape[1]}
 
 
@@ -293,20 +297,29 @@ def _each_of(values: Iterable[float]) -> str:
 def _report_case(row: dict[str, Any]) -> str:
     rows = [[r.name, *(_spread(row["table"][r.name][route]) for route in ROUTES), r.words] for r in TABLE]
     named = "R^2 of " + ", ".join(row["names"])
-    head = ["", "MIG", "SAP", "DCI, D", "DCI, C", f"linear {named}", "by trees"]
+    head = ["", "MIG", "SAP", "DCI, D", "DCI, C", f"linear {named}", "by trees", "stated sd / spread", "noise / scale"]
     family = [
         [
             name,
             *(f"{found[score]:.2f}" for score in SCORES),
             _each_of(found["linear_r2"]),
             _each_of(found["boosted_r2"]),
+            f"{found['stated sd']:.2f}",
+            f"{found['noise over scale']:.3f}" if "noise over scale" in found else "-",
         ]
         for name, found in row["family"].items()
     ]
-    chosen = "; ".join(f"{label}: {name}" for label, name in row["chosen"].items())
+    chosen, settings = "; ".join(f"{label}: {name}" for label, name in row["chosen"].items()), row["settings"]
+    lost = [
+        f"{settings[name]:.0f} of {settings['seeds']} on {what}"
+        for name, what in (("no population", "the signals"), ("no population of complex data", "complex data"))
+        if settings[name]
+    ]
+    words = f" The simulator's fit found no population in {', '.join(lost)}; its parameters are then a regression's."
     return "\n\n".join([
         f"## {row['task']}", _table(["", *ROUTES, "measured"], rows),
-        f"{chosen}. Complex data: {row['settings']['complex']}. Medians over seeds (smallest .. largest).",
+        f"{chosen}. Complex data: {settings['complex']}. Medians over seeds (smallest .. largest)."
+        + (words if lost else ""),
         _table(head, family),
     ])  # fmt: skip
 
@@ -352,12 +365,13 @@ def _report_anomaly(rows: Sequence[dict[str, Any]]) -> str:
     names = [name for name in rows[0] if isinstance(rows[0][name], dict)]
     lines = []
     for name in names:
-        each = {m: np.median([row[name][m] for row in rows], axis=0) for m in ("auc", "ap", "tpr")}
-        lines.append([name, *(f"{v:.2f} [{low:.2f}, {high:.2f}]" for v, low, high in each.values())])
+        each = [np.array([row[name][m] for row in rows]) for m in ("auc", "ap", "tpr")]
+        lines.append([name, *(f"{_spread(a[:, 0].tolist())} [{a[:, 1].min():.2f}, {a[:, 2].max():.2f}]" for a in each)])
     head = ["", "area under ROC", "average precision", "found at 1 % false alarms"]
     kinds = f"{rows[0]['odd']} premature beats among {rows[0]['normal']:,} normal ones"
     return "\n\n".join(["## Premature beats of record 100", _table(head, lines),
-                        f"{kinds}; medians over {len(rows)} seeds, with their 90 % bootstrap intervals."])  # fmt: skip
+                        f"{kinds}; medians over {len(rows)} seeds (smallest .. largest), and from the lowest to the "
+                        "highest end of their 90 % bootstrap intervals."])  # fmt: skip
 
 
 def _report_known(rows: Sequence[dict[str, Any]]) -> str:

@@ -368,7 +368,11 @@ def test_padded_beats_refuse():
     with pytest.raises(ValueError, match=r"fs must be above 40 Hz to show a QRS complex; got fs=10"):
         data.r_peaks(np.zeros(40), 10)
     with pytest.raises(ValueError, match=r"signal must be finite; sample 3 is not"):
-        data.r_peaks([0.0, 1.0, 2.0, np.nan], 100)
+        data.r_peaks([0.0, 1.0, 2.0, np.nan, *np.zeros(100)], 100)
+    with pytest.raises(ValueError, match=r"signal must last at least 1 s; got 99 samples at 100 Hz"):
+        data.r_peaks(np.zeros(99), 100)
+    with pytest.raises(ValueError, match=r"signal must be finite; sample 7 is not"):
+        data.padded_beats([*np.zeros(7), np.inf, *np.zeros(40)], [5, 9], 10)
 
 
 @pytest.mark.parametrize("height", [1.3, -1.3, 0.05, -80.0])  # whatever the unit

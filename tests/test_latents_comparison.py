@@ -2,23 +2,55 @@
 
 import csv
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from threading import Event, Thread
+from time import sleep
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from avo.latents import cases, comparison
+from avo.latents import cases, comparison, pictures
+from avo.latents.cases import SHIFTED, TRAINED
 from avo.latents.comparison import ROUTES, TABLE, WITH, WITHOUT, Comparison, Size, compare
 from avo.latents.routes import Route
+from avo.simulators import Problem
 
 TINY = Size(200, 100, 2, 20_000, (200,), ("AE", "beta 8"), 300, 2000)  # one shape, so that few programs are compiled
 
 
+DRAWN: list[tuple[int, tuple[float, float], int]] = []  # by the comparison below: how many, from where, which seed
+
+
 @pytest.fixture(scope="module")
 def found() -> Comparison:
+    draw = cases.draw
+
+    def noted(problem: Problem, n: int, between: tuple[float, float], seed: int) -> Any:
+        if problem.name == "oscillator":  # foreign signals are pendulums
+            DRAWN.append((n, between, seed))
+        return draw(problem, n, between, seed)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "QUICK", TINY)
+        patch.setattr(comparison.cases, "draw", noted)
         return compare("oscillator", seeds=2, quick=True, progress=False)
+
+
+def test_nothing_that_judges_was_learned_from(found: Comparison) -> None:
+    """Signals and labels of both seeds, the ceiling's, those of small data; judges, shifted ones, those of UDR."""
+    count = sorted(n for n, _, _ in DRAWN)
+    assert count == sorted(2 * [200, 2000, 200] + 3 * [300])
+    assert len({seed for _, _, seed in DRAWN}) == len(DRAWN)
+    (other,) = (seed for _, between, seed in DRAWN if between == SHIFTED)
+    judges = min(seed for n, between, seed in DRAWN if n == 300 and between == TRAINED)
+    assert other > judges and all(between in (TRAINED, SHIFTED) for _, between, _ in DRAWN)
+    shown = cases.draw(cases.get("oscillator").problem, 300, TRAINED, judges)[1][:8]
+    assert np.array_equal(found.signals["x"], shown)
 
 
 def test_every_cell_of_the_table_has_a_number_of_each_seed(found: Comparison) -> None:
@@ -36,7 +68,12 @@ def test_the_simulator_is_near_the_ceiling_and_above_the_rest(found: Comparison)
     r2 = {route: float(np.median(found.values(route, "r2"))) for route in ROUTES}
     assert r2["simulator"] > r2["ceiling"] - 0.05
     assert r2["simulator"] > max(r2["PCA"], r2[WITH], r2[WITHOUT]) + 0.03
-    assert np.abs(found.values("simulator", "coverage") - 0.9).max() < 0.1
+    # 300 judges, four parameters: the share has an error of .01; errors stated 15 % too large would cover .94
+    assert np.abs(found.values("simulator", "coverage") - 0.9).max() < 0.03
+    stated = np.array([r["value"] for r in found.records if (r["route"], r["measure"]) == ("simulator", "stated sd")])
+    left = np.array([1 - r["value"] for r in found.records if (r["route"], r["measure"]) == ("simulator", "r2")])
+    # Stated errors beside those of 300 judges, each known to 4 %, by a fit of 20,000 calls
+    assert abs(np.mean(stated / np.sqrt(left)) - 1) < 0.1
 
 
 def test_files_hold_the_same_numbers(found: Comparison, tmp_path: Path) -> None:
@@ -73,7 +110,7 @@ def test_probe_and_choice_see_labels_only_and_the_shifted_setting_is_its_own() -
     route = Route("AE", lambda x: x[:, :2], lambda z: np.tile(z, 10), lambda key, n: new[:n], own=False)
     of = {name: (theta[name], x[name]) for name in x}
     found = comparison._numbers(
-        route, of["labels"], of["judges"], of["shifted"], route, lambda theta: np.tile(theta, 10), 0, np.ones(2, bool)
+        route, of["labels"], of["judges"], of["shifted"], route, lambda theta: np.tile(theta, 10), 0
     )  # fmt: skip
     left = theta["judges"] - 2 * x["judges"][:, :2]
     np.testing.assert_allclose(found["r2"], 1 - np.mean(left**2, 0) / theta["judges"].var(0), rtol=1e-6)
@@ -113,6 +150,65 @@ def test_fits_without_a_population_are_counted(found: Comparison) -> None:
     assert "simulator: no population of the signals found in 1 of 2 seeds" in told and "quick look" not in told
     quick = Comparison(found.case, found.records, found.chosen, s | {"fit_complex": False}, found.signals).summary()
     assert "simulator: no population is fitted to complex data of a quick look" in quick
+
+
+def test_pictures_show_what_they_say(found: Comparison) -> None:
+    left, right = (pictures.traversals(found).axes[k] for k in (0, 1))
+    for axes in (left, right):
+        *moved, black = axes.get_lines()
+        assert len(moved) == 7 and black.get_color() == "black"
+        np.testing.assert_array_equal(black.get_ydata(), found.signals["x"][0])
+    assert left.get_ylabel() == "frequency" and right.get_ylabel().startswith("latent ")
+    route, x = found.signals["routes"]["simulator"], found.signals["x"]
+    drawn = np.array([line.get_ydata() for line in left.get_lines()[:7]], float)
+    theta = np.tile(route.encode(x[:1]), (7, 1))
+    theta[:, 0] = route.encode(drawn)[:, 0]
+    # The curves are decodes in which the first parameter alone moves, upwards from dark to light
+    assert np.all(np.diff(theta[:, 0]) > 0)
+    assert np.sqrt(np.mean((route.decode(theta) - drawn) ** 2)) < 0.05 * np.ptp(drawn)
+    axes = pictures.small_data(found).axes[0]
+    line = next(line for line in axes.get_lines() if line.get_label() == "PCA")
+    assert list(line.get_xdata()) == [200]
+    np.testing.assert_allclose(line.get_ydata(), [np.median(found.values("PCA", "r2 from 200"))])
+
+
+def test_the_curve_of_small_data_rises_as_its_numbers_do() -> None:
+    rows = {f"r2 from {n}": [(0, route, r + 0.01 * i) for i, route in enumerate(("simulator", "PCA", "supervised"))]
+            + [(0, name, r) for name in ("AE", "beta 8")] for n, r in ((100, 0.2), (1000, 0.6))}  # fmt: skip
+    made = by_hand(r2=[(0, "ceiling", 0.9)], **rows)
+    made.settings["ladder"] = (100, 1000)
+    lines = {str(line.get_label()): line for line in pictures.small_data(made).axes[0].get_lines()}
+    assert list(lines["PCA"].get_xdata()) == [100, 1000]
+    np.testing.assert_allclose(lines["PCA"].get_ydata(), [0.21, 0.61])
+
+
+def test_after_an_interruption_other_seeds_stop_at_their_next_step() -> None:
+    started, told, steps = Event(), Event(), []
+
+    def work(tick: Callable[[int], None]) -> None:
+        started.set()
+        told.wait(10)
+        tick(1)
+
+    bar = SimpleNamespace(update=steps.append)
+    pool = ThreadPoolExecutor(1)
+    with pytest.raises(KeyboardInterrupt), comparison._ending(pool) as stopped:  # noqa: PT012
+        running, waiting = (pool.submit(work, partial(comparison._tick, bar, stopped)) for _ in range(2))
+        started.wait(10)
+        told_soon(told, stopped)
+        raise KeyboardInterrupt
+    assert isinstance(running.exception(), InterruptedError) and waiting.cancelled() and not steps
+
+
+def told_soon(told: Event, stopped: Event) -> None:
+    """Let the work go on once it is to stop."""
+
+    def watch() -> None:
+        while not stopped.is_set():
+            sleep(0.001)
+        told.set()
+
+    Thread(target=watch, daemon=True).start()
 
 
 def by_hand(**values: list[tuple[int, str, float]]) -> Comparison:

@@ -1,13 +1,15 @@
 """Measures of routes against closed forms, on routes that are known exactly."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import avo
-from avo.latents import cases, measures, routes
+from avo.latents import BetaVAE, Trained, autoencoder, beta, cases, measures, routes
 from avo.latents.measures import Probe
+from avo.latents.objectives import Objective
 from avo.latents.routes import Route
 
 T = np.linspace(0.0, 1.0, 30)
@@ -88,6 +90,42 @@ def test_manipulation_counts_a_change_that_is_not_made_as_one() -> None:
     np.testing.assert_allclose(measures.manipulation(stuck, reader, blind, x, theta), [1, np.nan, 1])
 
 
+def test_manipulation_stays_inside_the_range_and_takes_the_shortest_way_in_units_of_the_codes() -> None:
+    theta, x = signals(300, 8)
+    route, asked = exact(), []
+
+    def noted(theta: np.ndarray) -> np.ndarray:
+        asked.append(theta)
+        return mean(theta)
+
+    measures.manipulation(route, measures.probe(route, x, theta), noted, x, theta)
+    for j, changed in enumerate(asked[1:]):
+        step = np.abs(changed - theta)
+        np.testing.assert_allclose(step[:, j], np.ptp(theta[:, j]) / 4)
+        assert np.all(np.delete(step, j, 1) == 0)
+        assert theta[:, j].min() <= changed[:, j].min() and changed[:, j].max() <= theta[:, j].max()
+    # The first parameter is read half from each of two codes, of which the second is 1/100 as wide, and does nothing
+    rng = np.random.default_rng(0)
+    z = np.concatenate([theta, 0.01 * (theta[:, :1] + 0.1 * rng.normal(size=(300, 1)))], 1)
+    slope = np.concatenate([np.diag([0.5, 1.0, 1.0]), [[50.0, 0.0, 0.0]]])
+    twofold = exact(own=False)._replace(encode=lambda x: z, decode=lambda z: mean(z[:, :3]))
+    found = measures.manipulation(twofold, Probe(np.zeros(4), np.zeros(3), slope, np.zeros(3)), mean, x, theta)
+    # (a, b) = (.5, .5) in units of the codes' spreads: the first code moves by all of the step, the second by as much
+    a, b = 0.5 * z[:, 0].std(), 50 * z[:, 3].std()
+    moved = a * z[:, 0].std() / (a**2 + b**2)
+    np.testing.assert_allclose(found, [abs(1 - moved), 0, 0], atol=1e-6)
+
+
+def test_a_code_that_hardly_moves_anything_is_not_monotone() -> None:
+    theta, x = signals(100, 9)
+    read = lambda x: x @ np.linalg.pinv(SLOPE)  # noqa: E731
+    centre, z = theta.mean(0), exact().encode(x)
+    for share, expected in ((0.01, 0.0), (0.5, 1.0)):
+        weak = exact()._replace(decode=lambda z, s=share: (centre + s * (z - centre)) @ SLOPE)
+        found = measures.monotone(weak, x, lambda x: np.clip(read(x), z.min(0), z.max(0)))
+        np.testing.assert_allclose(found, expected)
+
+
 def test_monotone_of_a_curve_that_returns_is_small() -> None:
     theta, x = signals(100, 9)
     centre = theta.mean(0)
@@ -113,6 +151,11 @@ def test_floor_is_the_white_noise_and_of_brownian_paths_055_of_a_step() -> None:
     smooth = np.sin(3 * T) + 0.2 * rng.normal(size=(3000, len(T)))
     assert abs(measures.floor(smooth) / 0.2 - 1) < 0.01
     assert abs(measures.floor(np.cumsum(rng.normal(size=(3000, 30)), axis=1)) / np.sqrt(6 / 20) - 1) < 0.01
+    # A complex at the same place of all signals does not count; signals of several noises do by their squares
+    spiked = smooth + 3.0 * np.exp(-(((np.arange(len(T)) - 14) / 1.5) ** 2))
+    assert abs(measures.floor(spiked) / 0.2 - 1) < 0.02
+    uneven = np.where(np.arange(3000) % 2, 0.1, 0.7)[:, None] * rng.normal(size=(3000, len(T)))
+    assert abs(measures.floor(uneven) / 0.5 - 1) < 0.02
 
 
 def test_components_reconstruct_all_but_the_other_components() -> None:
@@ -125,6 +168,46 @@ def test_components_reconstruct_all_but_the_other_components() -> None:
     assert np.allclose(z.std(0), 1) and np.allclose(np.corrcoef(z.T), np.eye(3), atol=1e-9)
     made = route.sample(jax.random.key(3), 50_000)
     assert np.allclose(np.cov(made.T), np.cov(x.T), atol=0.03 * np.cov(x.T).max())
+
+
+@pytest.mark.parametrize("objective", [beta(1.0), autoencoder()])
+def test_latents_without_information_move_nothing(objective: Objective) -> None:
+    """Two values along v1 and v2 plus noise; three latents, of which the second hears and says nothing."""
+    v = np.linalg.qr(np.random.default_rng(2).normal(size=(30, 2)))[0]
+    z = np.random.default_rng(3).normal(size=(4000, 2))
+    x = 4.0 + z @ (v * [3.0, 2.0]).T + 0.1 * np.random.default_rng(4).normal(size=(4000, 30))
+    model = BetaVAE.make(jax.random.key(0), (30,), latents=3, depth=0, shift=4.0)
+    rows = np.stack([v[:, 0] / 3, np.zeros(30), v[:, 1] / 2])
+    loud = np.log([1e-4, 1.0, 1e-4])
+    # An autoencoder's constant code moves its decodes; a VAE's costs less than .01 nats, and its decoder ignores it
+    constant, says = (0.1, 0.0) if objective.sampled else (0.2, 9.0)
+    new = (np.concatenate([rows, np.zeros((3, 30))]), np.r_[0.0, constant, 0.0, loud],
+           np.stack([3 * v[:, 0], says * v[:, 1], 2 * v[:, 1]], 1), np.zeros(30))  # fmt: skip
+    where = lambda m: (m.encoder.layers[1].layers[0].weight, m.encoder.layers[1].layers[0].bias,  # noqa: E731
+                       m.decoder.layers[0].weight, m.decoder.layers[0].bias)  # fmt: skip
+    model = eqx.tree_at(where, model, tuple(map(jnp.asarray, new)))
+    model = model.calibrated(x, draws=4 if objective.sampled else 0)
+    route = routes.by_latents("VAE", Trained(model, objective, {}, 1, {"epochs": 1}), x)
+    assert route.informative is not None and route.informative.tolist() == [True, False, True]
+    # The silent latent's mean follows, a little, what the other two do not say
+    codes, more = route.encode(x), np.random.default_rng(6).normal(size=len(x))
+    whispered = np.stack([codes[:, 0], 1e-3 * more, codes[:, 2]], 1)
+    hearing, slope = route._replace(encode=lambda _: whispered), np.array([[1.0, 0.5], [0.0, 2.0]])
+    labels = z @ slope + 0.3 * more[:, None]
+    every, sure = (measures.probe(hearing, x, labels, informative=i) for i in (False, True))
+    np.testing.assert_allclose(every.slope[1], 300, rtol=0.02)
+    np.testing.assert_allclose(sure.slope[[0, 2]], slope, atol=5 * 0.3 / np.sqrt(len(x)) + 0.01)
+    assert not sure.slope[1].any() and np.all(abs(sure.sd / 0.3 - 1) < 0.06)
+    assert np.all(measures.monotone(hearing, x, lambda x: (x - 4.0) @ v / [3.0, 2.0]) > 0.99)
+    made = route.sample(jax.random.key(5), 20_000)
+    # Off the plane of v1 and v2 only the noise scatters: that of the model
+    off = (made - made.mean(0)) @ np.linalg.svd(v.T)[2][2:].T
+    assert abs(np.std(off) / float(model.noise) - 1) < 0.01
+    if objective.sampled:  # all but the two directions that the codes hold, 28 of 30, and the codes' own sd of .01
+        assert abs(float(model.noise) / np.sqrt((0.01 * 28 + 0.03**2 + 0.02**2) / 30) - 1) < 0.02
+    if objective.sampled:
+        assert route.spread is not None
+        np.testing.assert_allclose(route.spread(x)[:, [0, 2]], 0.01, rtol=1e-6)
 
 
 def test_labels_reach_the_regression_on_a_linear_gaussian_model() -> None:

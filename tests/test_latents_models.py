@@ -252,6 +252,21 @@ def test_samples_have_the_model_s_covariance() -> None:
     assert set(np.unique(binary.sample(jax.random.key(0), 50))) == {0.0, 1.0}
 
 
+def test_calibrated_noise_is_the_model_s_own_and_the_elbo_s_best() -> None:
+    """With its exact posterior a linear VAE leaves its own noise in its own samples: the fixed point of EM."""
+    right = linear(weights(np.random.default_rng(7)))
+    x = right.sample(jax.random.key(1), 10_000)
+    off = eqx.tree_at(lambda m: m.noise, right, jnp.asarray(5.0))
+    found = off.calibrated(x)
+    assert abs(float(found.noise) / NOISE - 1) < 5 / np.sqrt(2 * D * 10_000)
+    some = x[:500]
+    best = [eqx.tree_at(lambda m: m.noise, off, f * off.calibrated(some).noise) for f in (1.0, 1.05, 1 / 1.05)]
+    elbo = [model.evaluate(some).elbo.mean() for model in best]
+    assert elbo[0] > max(elbo[1:])
+    at_means = np.sqrt(np.mean((some - off.reconstruct(some)) ** 2))
+    np.testing.assert_allclose(off.calibrated(some, draws=0).noise, at_means, rtol=1e-9)
+
+
 def test_evaluation_at_the_mean() -> None:
     rng = np.random.default_rng(8)
     model, x = linear(weights(rng)), rng.normal(1.0, 2.0, (30, D))
@@ -286,6 +301,11 @@ MODEL = BetaVAE.make(jax.random.key(0), (D,), latents=K, depth=0)
         (lambda: MODEL.traverse(np.ones((1, D)), 0), r"x must be one observation, with shape \(7,\); got \(1, 7\)"),
         (lambda: MODEL.traverse(np.ones(D), 3), r"latent must be one of 0 to 2; got 3"),
         (lambda: MODEL.traverse(np.ones(D), 0, [[1.0]]), r"values must be finite numbers with shape \(values,\)"),
+        (lambda: MODEL.traverse(np.ones(D), 0, []), r"values must be finite numbers with shape \(values,\)"),
+        (
+            lambda: BetaVAE.make(jax.random.key(0), (D,), likelihood="bernoulli").calibrated(np.ones((3, D))),
+            r'only a "gaussian" likelihood has a noise',
+        ),
         (lambda: MODEL.evaluate(np.ones((2, D)), draws=-1), r"draws must be a whole number of at least 0; got -1"),
     ],
 )

@@ -136,6 +136,12 @@ def read_beats(
     return x - x[:, stretch].mean(axis=1, keepdims=True)
 
 
+def _finite(signal: np.ndarray) -> None:
+    if not np.all(np.isfinite(signal)):
+        first = np.flatnonzero(~np.isfinite(signal))[0]
+        raise ValueError(f"signal must be finite; sample {first} is not. Take a part without gaps, or fill them.")
+
+
 def r_peaks(signal: ArrayLike, fs: float) -> Int[np.ndarray, "beats"]:
     """Find the R peaks of a record without labels: wfdb's XQRS detector, then the highest point nearby.
 
@@ -151,7 +157,7 @@ def r_peaks(signal: ArrayLike, fs: float) -> Int[np.ndarray, "beats"]:
         Sample numbers, rising.
 
     Raises:
-        ValueError: if the signal is not one lead of finite numbers, or holds no QRS complex.
+        ValueError: if the signal is not one lead of finite numbers of at least 1 s, or holds no QRS complex.
         ImportError: if wfdb is not installed.
 
     Example:
@@ -163,8 +169,9 @@ def r_peaks(signal: ArrayLike, fs: float) -> Int[np.ndarray, "beats"]:
     signal = _lead(signal, fs)
     if not fs > 40:
         raise ValueError(f"fs must be above 40 Hz to show a QRS complex; got fs={fs}.")
-    if not np.all(np.isfinite(signal)):
-        raise ValueError(f"signal must be finite; sample {np.flatnonzero(~np.isfinite(signal))[0]} is not.")
+    if len(signal) < fs:
+        raise ValueError(f"signal must last at least 1 s; got {len(signal)} samples at {fs:g} Hz.")
+    _finite(signal)
     need_wfdb()
     from wfdb.processing import xqrs_detect
 
@@ -213,7 +220,7 @@ def padded_beats(
         The beats, with shape (n, points); point k is k / rate s after the R peak.
 
     Raises:
-        ValueError: if the R peaks are not sample numbers of the signal, or no beat is left.
+        ValueError: if the signal is not finite, the R peaks are not sample numbers of it, or no beat is left.
 
     Source: Kachuee, Fazeli and Sarrafzadeh 2018, arXiv:1805.00794, section III, whose resampling is not stated.
 
@@ -223,6 +230,7 @@ def padded_beats(
         array([1. , 0.5, 0. , 0.5, 1. , 0. , 0. ])
     """
     signal = _lead(signal, fs)
+    _finite(signal)
     peaks = np.sort(_peaks(r_peaks, signal))
     if not (rate > 0 and length > 0 and stretch > 0 and points == int(points) and points >= 1):
         raise ValueError(

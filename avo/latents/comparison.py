@@ -28,12 +28,14 @@ while the simulator's regression learns from a start wider than both.
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -69,7 +71,6 @@ FAMILY: dict[str, Objective] = {
 WITHOUT, WITH = "VAE, chosen without labels", "VAE, chosen with labels"
 ROUTES = ("simulator", WITHOUT, WITH, "PCA", "supervised", "ceiling")
 LATENTS = 10
-ALIVE = 0.01  # nats of KL from which a latent counts as informative
 
 
 class Row(NamedTuple):
@@ -267,14 +268,15 @@ def compare(
     total = seeds * (2 * len(size.family) + 2 + 2 * (len(size.ladder) + 1))
     limited = partial(_thread_limits(), 1)  # of OpenMP each thread has a limit of its own
     workers = ThreadPoolExecutor(whole("jobs", jobs), initializer=limited)
-    with limited(), tqdm(total=total, disable=None if progress else True) as bar, workers as pool:
-        found = list(pool.map(partial(_seed, known, size, judges, shifted, seen, bar.update), range(seeds)))
+    with limited(), tqdm(total=total, disable=None if progress else True) as bar, _ending(workers) as stopped:
+        tick = partial(_tick, bar, stopped)
+        found = list(workers.map(partial(_seed, known, size, judges, shifted, seen, tick), range(seeds)))
         records = [record for each, _ in found for record in each]
         rank = ranks([kept["codes"] for _, kept in found], size.family)
         records += [_record("all", name, "udr", value) for name, value in rank.items()]
         chosen = {WITHOUT: max(rank, key=lambda name: rank[name]), WITH: _by_labels(records, size.family)}
         shown = sorted(set(chosen.values()))
-        for each in pool.map(partial(_rest, known, real, size, judges, given, shown, bar.update), range(seeds)):
+        for each in workers.map(partial(_rest, known, real, size, judges, given, shown, tick), range(seeds)):
             records += each
         bar.update(total - bar.n)
     source = known.words if given is None else f"{len(given):,} given signals"
@@ -286,6 +288,25 @@ def compare(
     return Comparison(case, records, chosen, settings, signals)
 
 
+@contextmanager
+def _ending(pool: ThreadPoolExecutor) -> Iterator[Event]:
+    """End a pool's threads with what it is used for: at once, or by the event that tells them to stop after Ctrl-C."""
+    stopped = Event()
+    try:
+        yield stopped
+    except BaseException:
+        stopped.set()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=stopped.is_set())
+
+
+def _tick(bar: Any, stopped: Event, steps: int) -> None:
+    if stopped.is_set():
+        raise InterruptedError("stopped")
+    bar.update(steps)
+
+
 def _thread_limits() -> Any:
     """Import what keeps NumPy and scikit-learn from threads of their own, which fight with the seeds side by side."""
     learn("ensemble")
@@ -294,19 +315,18 @@ def _thread_limits() -> Any:
     return threadpool_limits
 
 
-def ranks(codes: Sequence[dict[str, tuple[np.ndarray, np.ndarray]]], family: Sequence[str]) -> dict[str, float]:
-    """Compute the median UDR of each member of the family."""
-    rank = {}
-    for name in family:
-        z, active = zip(*(each[name] for each in codes), strict=True)
-        rank[name] = float(np.median(udr(z, active=active)))
-    return rank
+def ranks(codes: Sequence[dict[str, np.ndarray]], family: Sequence[str]) -> dict[str, float]:
+    """Compute the median UDR of each member of the family, from its codes in each seed."""
+    return {name: float(np.median(udr([each[name] for each in codes]))) for name in family}
 
 
 def _signals(data: ArrayLike) -> np.ndarray:
     x = validate_observations(data, "data")
     if x.ndim != 2 or len(x) < 40 or x.shape[1] < 16:
-        raise ValueError(f"data must be at least 40 signals of at least 16 points, shape (n, points); got {x.shape}.")
+        raise ValueError(
+            f"data must be at least 40 signals of at least 16 points, shape (n, points); got {x.shape}. From a record "
+            "avo.data.read_beats cuts heartbeats, from prices avo.data.log_price_windows paths."
+        )
     for half, name in zip(np.array_split(x, 2), ("first", "second"), strict=True):
         if not (measures.floor(half) > 0 and (half.std(0) > 0).any()):
             raise ValueError(
@@ -336,7 +356,7 @@ def _seed(
     theta, x = cases.draw(problem, size.signals, TRAINED, seed)
     labels = theta[: size.labels], x[: size.labels]
     many = cases.draw(problem, size.ceiling, TRAINED, seed + 2**21)
-    informative = {}
+    noise: dict[str, float] = {}
 
     def regressions_and_fit() -> list[Route]:
         made = [routes.by_labels(problem, *many, seed)._replace(name="ceiling"),
@@ -351,7 +371,7 @@ def _seed(
         for name in size.family:
             member = trained(FAMILY[name], x, size, seed)
             made.append(routes.by_latents(name, member, x))
-            informative[name] = active(member, seen)
+            noise[name] = float(member.model.noise / member.model.scale)
             tick(1)
         return made
 
@@ -359,14 +379,13 @@ def _seed(
     ceiling = made[0]
     records, mean = [], routes.mean_of(problem)
     for route in made:
-        for measure, value in _numbers(
-            route, labels, judges, shifted, ceiling, mean, seed, informative.get(route.name)
-        ).items():
+        for measure, value in _numbers(route, labels, judges, shifted, ceiling, mean, seed).items():
             records += _records(seed, route.name, measure, value, names)
-        tick(1 if route.name in informative else 0)
+        tick(1 if route.name in noise else 0)
+    records += [_record(seed, name, "noise over scale", value) for name, value in noise.items()]
     records.append(_record(seed, "simulator", "no population", _lost(made)))
     named = {route.name: route for route in made}
-    codes = {name: (named[name].encode(seen), informative[name]) for name in informative}
+    codes = {name: named[name].encode(seen)[:, named[name].informative] for name in noise}
     return records, {"codes": codes, "routes": named}
 
 
@@ -387,12 +406,6 @@ def _lost(made: Sequence[Route]) -> bool:
     return any(route.name == "simulator" and not route.fitted for route in made)
 
 
-def active(member: Any, x: np.ndarray) -> np.ndarray:
-    """Find the latents that say something: of a VAE those with KL, of an autoencoder those that vary; at least one."""
-    told = member.model.evaluate(x[:500]).kl.mean(0) if member.objective.sampled else member.model.encode(x).std(0)
-    return (told > ALIVE) | (told == told.max())
-
-
 def _records(seed: int, route: str, measure: str, value: Any, names: Sequence[str]) -> list[dict[str, Any]]:
     if np.ndim(value) == 0:
         return [_record(seed, route, measure, value)]
@@ -401,7 +414,7 @@ def _records(seed: int, route: str, measure: str, value: Any, names: Sequence[st
 
 
 def trained(objective: Objective, x: np.ndarray, size: Size, seed: int, model: Any = None, **training: Any) -> Trained:
-    """Train one member of the family; a tenth of the signals, the first, chooses the epoch.
+    """Train one member of the family; a tenth of the signals, the first, chooses the epoch, and gives it its noise.
 
     Fewer signals than `size.signals` are repeated up to that number: as many steps, and the same compiled program.
 
@@ -416,31 +429,34 @@ def trained(objective: Objective, x: np.ndarray, size: Size, seed: int, model: A
     held = max(len(x) // 10, 1)
     rows, seen = (max(n * size.signals // len(x), n) for n in (len(x) - held, held))
     options = {"epochs": size.epochs, "rate": 1e-3, "final": 0.05} | training
-    return train(
+    found = train(
         partial(BetaVAE.for_data, latents=LATENTS) if model is None else model,
         np.resize(x[held:], (rows, *x.shape[1:])), objective=objective,
         validation=np.resize(x[:held], (seen, *x.shape[1:])), seed=seed, progress=False, **options,
     )  # fmt: skip
+    return replace(found, model=found.model.calibrated(x[:held], draws=16 if objective.sampled else 0))
 
 
 def _numbers(
-    route: Route, labels: Any, judges: Any, shifted: Any, ceiling: Route, mean: Callable, seed: int,
-    active: np.ndarray | None,
-) -> dict[str, Any]:  # fmt: skip
+    route: Route, labels: Any, judges: Any, shifted: Any, ceiling: Route, mean: Callable, seed: int
+) -> dict[str, Any]:
     theta, x = judges
     reader = measures.probe(route, labels[1], labels[0])
     z = route.encode(x)
-    judged = scores(z, theta, rows=len(x), seed=seed, active=active)
+    judged = scores(z, theta, rows=len(x), seed=seed, active=route.informative)
+    sure = measures.probe(route, labels[1], labels[0], informative=True)
     numbers: dict[str, Any] = measures.accuracy(route, reader, x, theta)
     numbers |= {name: judged[name] for name in judged if name not in ("linear_r2", "boosted_r2", "nrmse")}
     numbers |= {"linear_r2": judged.per_factor["linear_r2"], "boosted_r2": judged.per_factor["boosted_r2"]}
     numbers |= measures.generation(measures.drawn(route, len(x) // 2, seed), x, seed)
-    numbers["monotone"] = measures.monotone(route, x, ceiling.encode)
-    numbers["manipulation"] = measures.manipulation(route, reader, mean, x[:500], theta[:500])
-    numbers["coverage"] = measures.coverage(route, reader, x, theta)
+    numbers["manipulation"] = measures.manipulation(route, sure, mean, x[:500], theta[:500])
+    # No traversal moves what the mean of x does not depend on
+    numbers["monotone"] = measures.monotone(route, x, ceiling.encode) + 0 * numbers["manipulation"]
+    numbers["coverage"] = measures.coverage(route, sure, x, theta)
+    numbers["stated sd"] = measures.stated(route, sure, x).mean(0) / theta.std(0)
     numbers["shifted r2"] = measures.accuracy(route, reader, shifted[1], shifted[0])["r2"]
     if route.name in FAMILY:
-        own = scores(route.encode(labels[1]), labels[0], seed=seed, active=active)
+        own = scores(route.encode(labels[1]), labels[0], seed=seed, active=route.informative)
         numbers["label score"] = np.mean([own["mig"], own["dci_disentanglement"], own["linear_r2"]])
     return numbers
 

@@ -19,6 +19,7 @@ from avo.latents.scikit import learn
 LEVEL = 0.9
 STEP = 0.25  # of a parameter's spread over its range, by which `manipulation` changes it
 GRID = np.linspace(-3.0, 3.0, 9)
+MOVED = 0.2  # of a parameter's spread, by which a traversal must move it at least
 BASES = 16  # observations from which traversals start
 DIRECTIONS = 200
 
@@ -38,8 +39,16 @@ class Probe(NamedTuple):
         return self.middle + (z - self.centre) @ self.slope
 
 
-def probe(route: Route, x: np.ndarray, theta: np.ndarray) -> Probe:
+def probe(route: Route, x: np.ndarray, theta: np.ndarray, *, informative: bool = False) -> Probe:
     """Learn to read a route's codes from labelled observations.
+
+    Args:
+        route: whose codes.
+        x: labelled observations.
+        theta: their parameters.
+        informative: of those codes only that say something. The means of latents that have collapsed still vary a
+            little with the parameters: estimates gain by them, but to move along them, or by their standard
+            deviations, would be to move far by what the decoder does not hear.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(50, 3))
@@ -51,8 +60,9 @@ def probe(route: Route, x: np.ndarray, theta: np.ndarray) -> Probe:
     if route.own:
         return Probe(np.zeros(d), np.zeros(d), np.eye(d), np.zeros(d))
     z = route.encode(x)
-    centre, middle = z.mean(0), theta.mean(0)
-    slope = np.linalg.lstsq(z - centre, theta - middle, rcond=1e-6)[0]
+    keep = np.ones(z.shape[1], bool) if route.informative is None or not informative else route.informative
+    centre, middle, slope = z.mean(0), theta.mean(0), np.zeros((z.shape[1], d))
+    slope[keep] = np.linalg.lstsq((z - centre)[:, keep], theta - middle, rcond=1e-6)[0]
     left = theta - middle - (z - centre) @ slope
     return Probe(centre, middle, slope, np.sqrt(np.sum(left**2, axis=0) / max(len(z) - z.shape[1] - 1, 1)))
 
@@ -66,33 +76,43 @@ def accuracy(route: Route, reader: Probe, x: np.ndarray, theta: np.ndarray) -> d
 def coverage(route: Route, reader: Probe, x: np.ndarray, theta: np.ndarray) -> Float[np.ndarray, " d"]:
     """Share of parameters inside the route's own 90 % intervals, estimate -+ 1.645 sd.
 
-    sd is what the route states, through the probe: sqrt(sum_i slope_ij^2 sd_i^2). A route that states none has the
-    residual spread of its probe, which takes labels to know.
+    sd is that of `stated`.
     """
     read = reader.read(route.encode(x))
-    sd = reader.sd if route.spread is None else np.sqrt(route.spread(x) ** 2 @ reader.slope**2)
-    return np.mean(np.abs(theta - read) <= 1.6448536 * sd, axis=0)
+    return np.mean(np.abs(theta - read) <= 1.6448536 * stated(route, reader, x), axis=0)
+
+
+def stated(route: Route, reader: Probe, x: np.ndarray) -> Float[np.ndarray, "n d"]:
+    """Standard deviations of the parameters that a route states, through the probe: sqrt(sum_i slope_ij^2 sd_i^2).
+
+    A route that states none has the residual spread of its probe, which takes labels to know.
+    """
+    if route.spread is None:
+        return np.tile(reader.sd, (len(x), 1))
+    return np.sqrt(route.spread(x) ** 2 @ reader.slope**2)
 
 
 def monotone(route: Route, x: np.ndarray, read: Read) -> Float[np.ndarray, " d"]:
     """Best monotone code of each parameter: max over codes of the mean over observations of |Spearman|.
 
-    Each code is moved from -3 to 3 of its standard deviations about its mean, the others stay, and the parameters are
-    read off the decoded signals by `read`, x -> theta: the best regression there is, not the probe.
+    Each code that says something is moved from -3 to 3 of its standard deviations about its mean, the others stay, and
+    the parameters are read off the decoded signals by `read`, x -> theta: the best regression there is, not the probe.
+    A parameter that moves by less than a fifth of its standard deviation over x counts as not moved, zero: of hardly
+    anything the order is easily right.
     """
-    z = route.encode(x)
+    z, spread = route.encode(x), read(x).std(0)
     centre, size = z.mean(0), z.std(0)
-    found = np.zeros((z.shape[1], read(x[:2]).shape[1]))
-    for i in range(z.shape[1]):
+    found = np.zeros((z.shape[1], len(spread)))
+    for i in np.flatnonzero(np.ones(z.shape[1]) if route.informative is None else route.informative):
         moved = np.repeat(z[:BASES], len(GRID), axis=0)
         moved[:, i] = np.tile(centre[i] + size[i] * GRID, min(BASES, len(z)))
-        seen = read(route.decode(moved)).reshape(-1, len(GRID), found.shape[1])
-        found[i] = [np.mean([_spearman(curve[:, j]) for curve in seen]) for j in range(found.shape[1])]
+        seen = read(route.decode(moved)).reshape(-1, len(GRID), len(spread))
+        found[i] = [np.mean([_spearman(curve[:, j], MOVED * spread[j]) for curve in seen]) for j in range(len(spread))]
     return found.max(0)
 
 
-def _spearman(values: np.ndarray) -> float:
-    return 0.0 if np.ptp(values) == 0 else abs(float(spearmanr(GRID, values)[0]))  # pyright: ignore[reportArgumentType]
+def _spearman(values: np.ndarray, least: float) -> float:
+    return 0.0 if np.ptp(values) <= least else abs(float(spearmanr(GRID, values)[0]))  # pyright: ignore[reportArgumentType]
 
 
 def manipulation(
@@ -103,10 +123,12 @@ def manipulation(
         rms(x' - mean(theta')) / rms(mean(theta') - mean(theta))
 
     theta' has parameter j larger, by a quarter of its spread over x, or smaller where it was above the middle; x' is
-    decoded from the codes of x, moved along the shortest way on which the probe reads that change and no other. NaN
-    where the mean does not depend on the parameter, as on a volatility.
+    decoded from the codes of x, moved along the shortest way, in units of the codes' spreads, on which the probe reads
+    that change and no other. NaN where the mean does not depend on the parameter, as on a volatility.
     """
-    z, way = route.encode(x), np.linalg.pinv(reader.slope, rcond=1e-6)
+    z = route.encode(x)
+    size = np.where(z.std(0) > 0, z.std(0), 1.0)
+    way = np.linalg.pinv(reader.slope * size[:, None], rcond=1e-6) * size
     before, error = mean(theta), []
     for j in range(theta.shape[1]):
         step = STEP * np.ptp(theta[:, j]) * np.where(theta[:, j] > np.median(theta[:, j]), -1.0, 1.0)
@@ -155,18 +177,20 @@ def generation(made: np.ndarray, x: np.ndarray, seed: int) -> dict[str, float]:
 def floor(x: np.ndarray) -> float:
     """Estimate the noise of signals: what white noise of the same third differences would have, per value.
 
-        s^2 = mean (x_{i+3} - 3 x_{i+2} + 3 x_{i+1} - x_i)^2 / 20
+        s^2 = median over i of mean (x_{i+3} - 3 x_{i+2} + 3 x_{i+1} - x_i)^2 / 20
 
-    Of smooth signals it is the measurement noise; of Brownian paths .55 of a step's standard deviation.
+    the mean over signals. Of signals that are smooth at most points, as heartbeats are but for their QRS complex, it is
+    the measurement noise, above it where they bend everywhere; of Brownian paths .55 of a step's standard deviation.
 
-    Source: after Gasser, Sroka and Jennen-Steinmetz, Biometrika 73 (1986), 625, who use second differences.
+    Source: after Gasser, Sroka and Jennen-Steinmetz, Biometrika 73 (1986), 625, who use second differences and means.
 
     Example:
         >>> t = np.linspace(0, 1, 500)
-        >>> round(floor(np.sin(4 * t) + 0.3 * np.random.default_rng(0).normal(size=(20, 500))), 2)
+        >>> x = np.sin(4 * t) + 5 * np.exp(-((t - 0.5) ** 2) / 1e-4)  # a spike of 4 % of the points
+        >>> round(floor(x + 0.3 * np.random.default_rng(0).normal(size=(200, 500))), 2)
         0.3
     """
-    return float(np.sqrt(np.mean(np.diff(x, n=3, axis=1) ** 2) / 20))
+    return float(np.sqrt(np.median(np.mean(np.diff(x, n=3, axis=1) ** 2, axis=0)) / 20))
 
 
 def reconstruction(route: Route, x: np.ndarray) -> float:

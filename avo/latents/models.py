@@ -23,6 +23,7 @@ same beta then means another model. For x between 0 and 1, not at them, the Bern
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -315,6 +316,33 @@ class BetaVAE(eqx.Module):
         found = apply(fn, x, np.arange(len(x)), chunk=CHUNK)
         return Terms(found[:, 0], found[:, 2:], found[:, 1])
 
+    def calibrated(self, x: ArrayLike, *, draws: int = 16) -> "BetaVAE":
+        """Give the model the one noise under which the ELBO of observations is the largest, all else as it is.
+
+            noise^2 = mean over x of E_q[MSE(x)]
+
+        What `sample` draws then scatters about its decodes as observations do. A model trained at another noise n by
+        R + beta KL is one trained at this noise by R + beta (n / noise)^2 KL. The "optimal sigma" of Rybkin, Daniilidis
+        and Levine (ICML 2021, arXiv:2006.13202).
+
+        Args:
+            x: observations, with shape (n, *x_shape), best ones that the model was not trained on.
+            draws: of z for each observation; 0 for z = mean(x), which is what an autoencoder does.
+
+        Raises:
+            ValueError: if the likelihood is "bernoulli", which has no noise, or x is not as described.
+
+        Example:
+            >>> x = 3.0 + 2.0 * jax.random.normal(jax.random.key(0), (5000, 8))
+            >>> model = BetaVAE.for_data(jax.random.key(1), x, latents=2).calibrated(x, draws=0)
+            >>> bool(abs(model.noise - np.sqrt(np.mean((x - model.reconstruct(x)) ** 2))) < 1e-3)
+            True
+        """
+        if self.likelihood == "bernoulli":
+            raise ValueError('only a "gaussian" likelihood has a noise to calibrate; this model is "bernoulli".')
+        left = float(np.sqrt(self.evaluate(x, draws=draws).mse.mean()))
+        return replace(self, noise=jnp.full_like(self.noise, max(left, 1e-12)))
+
     def sample(self, key: PRNGKeyArray, n: int, *, noisy: bool = True) -> Float[np.ndarray, "n *x_shape"]:
         """Draw x from the model: z ~ N(0, I), then x ~ p(x|z), or its mean f(z) where not `noisy`.
 
@@ -356,7 +384,7 @@ class BetaVAE(eqx.Module):
         if latent >= self.latents:
             raise ValueError(f"latent must be one of 0 to {self.latents - 1}; got {latent}.")
         values = np.linspace(-3.0, 3.0, 7) if values is None else np.asarray(values, np.float64)
-        if values.ndim != 1 or not np.all(np.isfinite(values)):
+        if values.ndim != 1 or not len(values) or not np.all(np.isfinite(values)):
             raise ValueError(f"values must be finite numbers with shape (values,); got {values!r}.")
         x = np.asarray(x, np.float64)
         if x.shape != self.x_shape:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 REFERENCE = 1.5  # standard deviation in u of the proposal's usual start
 FEW_LABELS = 5000  # below, a regression's residuals on its own labels are too small
+ALIVE = 0.01  # nats of KL from which a latent counts as informative
 EDGE = 0.01  # share of a range by which an estimate keeps away from its bounds
 
 Array2 = Float[np.ndarray, "n k"]
@@ -46,6 +47,7 @@ class Route(NamedTuple):
         spread: x -> standard deviations of the codes, which the route states itself; None where it states none.
         words: how it came about.
         fitted: whether the simulator's own fit found a population; of others, true.
+        informative: which codes say something, with shape (k,); None: all.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Route(NamedTuple):
     spread: Callable[[np.ndarray], Array2] | None = None
     words: str = ""
     fitted: bool = True
+    informative: np.ndarray | None = None
 
 
 def mean_of(problem: "Problem") -> Callable[[Array2], np.ndarray]:
@@ -135,26 +138,32 @@ def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs
     )  # fmt: skip
 
 
+def active(trained: Trained, x: np.ndarray) -> np.ndarray:
+    """Find the latents that say something: of a VAE those with KL, of an autoencoder those that vary; at least one."""
+    model = trained.model
+    told = model.evaluate(x[:500]).kl.mean(0) if trained.objective.sampled else model.encode(x).std(0)
+    return (told > ALIVE) | (told == told.max())
+
+
 def by_latents(name: str, trained: Trained, x: np.ndarray) -> Route:
     """Describe signals by the latents of a model trained on x.
 
     New signals come from z ~ N(0, I), as the model has it; an autoencoder says nothing of z, and its new signals come
-    from a normal distribution with the moments of the codes of x.
+    from a normal distribution with the moments of the codes of x. Either way they scatter by the model's noise.
     """
-    model = trained.model
-    words = f"epoch {trained.epoch} of {trained.settings['epochs']}"
+    model, alive = trained.model, active(trained, x)
+    words = f"epoch {trained.epoch} of {trained.settings['epochs']}, {alive.sum()} of {len(alive)} latents informative"
     if trained.objective.sampled:
-        return Route(name, model.encode, model.decode, model.sample, False, model.encode_sd, words)
+        return Route(name, model.encode, model.decode, model.sample, False, model.encode_sd, words, informative=alive)
     z = model.encode(x)
     middle, factor = z.mean(0), np.linalg.cholesky(np.cov(z.T) + 1e-9 * np.eye(z.shape[1]))
-    noise = float(np.sqrt(np.mean((x - model.decode(z)) ** 2)))
 
     def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
         rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         made = model.decode(middle + rng.normal(size=(n, len(middle))) @ factor.T)
-        return made + noise * rng.normal(size=made.shape)
+        return made + np.asarray(model.noise, np.float64) * rng.normal(size=made.shape)
 
-    return Route(name, model.encode, model.decode, sample, False, None, words)
+    return Route(name, model.encode, model.decode, sample, False, None, words, informative=alive)
 
 
 def by_components(x: np.ndarray, k: int) -> Route:
