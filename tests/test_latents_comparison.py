@@ -180,6 +180,9 @@ def test_the_curve_of_small_data_rises_as_its_numbers_do() -> None:
     lines = {str(line.get_label()): line for line in pictures.small_data(made).axes[0].get_lines()}
     assert list(lines["PCA"].get_xdata()) == [100, 1000]
     np.testing.assert_allclose(lines["PCA"].get_ydata(), [0.21, 0.61])
+    once = Comparison(made.case, made.records, {WITH: "AE", WITHOUT: "AE"}, made.settings, {})
+    texts = [str(line.get_label()) for line in pictures.small_data(once).axes[0].get_lines()]
+    assert texts == ["simulator", "VAE, chosen with and without labels: AE", "PCA", "supervised", "ceiling"]
 
 
 def test_after_an_interruption_other_seeds_stop_at_their_next_step() -> None:

@@ -33,7 +33,7 @@ def traversals(found: "Comparison") -> Figure:
 
     Codes move from -3 to 3 of their standard deviations over new signals that the route makes itself, parameters of
     the simulator over the span that the fitted population has; dark is low. Latents are ordered by how much the signal
-    changes.
+    changes; those that say nothing are left out.
     """
     from avo.latents.comparison import WITHOUT
 
@@ -43,15 +43,17 @@ def traversals(found: "Comparison") -> Figure:
     names = {"simulator": list(problem.space.names)}
     names[WITHOUT] = [f"latent {i}" for i in range(len(moved[WITHOUT]))]
     order = {label: np.arange(len(m)) for label, m in moved.items()}
-    order[WITHOUT] = np.argsort(-np.ptp(moved[WITHOUT], axis=1).mean(1), kind="stable")
-    rows = min(max(map(len, moved.values())), 10)
+    by_change = np.argsort(-np.ptp(moved[WITHOUT], axis=1).mean(1), kind="stable")
+    alive = found.signals["routes"][shown[WITHOUT]].informative
+    order[WITHOUT] = by_change if alive is None else by_change[alive[by_change]]
+    rows = min(max(map(len, order.values())), 10)
     figure = Figure(figsize=(9.0, 1.25 * rows + 0.8), layout="constrained")
     panels = figure.subplots(rows, 2, sharex=True, squeeze=False)
     axis = found.signals["axes"][0]
     for column, (label, curves) in enumerate(moved.items()):
         for row in range(rows):
             axes: Axes = panels[row, column]
-            if row >= len(curves):
+            if row >= len(order[label]):
                 axes.set_axis_off()
                 continue
             k = order[label][row]
@@ -61,7 +63,7 @@ def traversals(found: "Comparison") -> Figure:
             axes.set_ylabel(names[label][k], fontsize=8)
             axes.yaxis.set_major_locator(MaxNLocator(3))
             axes.tick_params(labelsize=7)
-        last = panels[min(rows, len(curves)) - 1, column]
+        last = panels[min(rows, len(order[label])) - 1, column]
         last.set_xlabel(with_unit(axis.name, axis.unit))
         last.tick_params(labelbottom=True)
         panels[0, column].set_title(label if column == 0 else f"{found.chosen[label]}\n({label})", fontsize=9)
@@ -90,18 +92,27 @@ def _key():  # noqa: ANN202
     return jax.random.key(0)
 
 
+def _labels(found: "Comparison") -> dict[str, tuple[str, str]]:
+    """Name and colour each route; an autoencoder that is chosen with and without labels is drawn once."""
+    from avo.latents.comparison import ROUTES, WITH, WITHOUT
+
+    labels = {route: f"{route}: {found.chosen[route]}" if route in found.chosen else route for route in ROUTES}
+    if found.chosen[WITH] == found.chosen[WITHOUT]:
+        labels[WITHOUT] = f"VAE, chosen with and without labels: {found.chosen[WITH]}"
+        del labels[WITH]
+    return {route: (label, LINES[ROUTES.index(route)]) for route, label in labels.items()}
+
+
 def bars(found: "Comparison") -> Figure:
     """Draw scores of the codes as bars, medians over seeds, with a line from the smallest to the largest."""
-    from avo.latents.comparison import ROUTES
-
     figure = Figure(figsize=(11.0, 4.5), layout="constrained")
     axes = figure.subplots()
-    width = 0.8 / len(ROUTES)
-    for i, (route, colour) in enumerate(zip(ROUTES, LINES, strict=True)):
+    labels = _labels(found)
+    width = 0.8 / len(labels)
+    for i, (route, (label, colour)) in enumerate(labels.items()):
         values = [found.values(route, measure) for measure in SCORES]
         middle = np.array([np.median(v) for v in values])
-        at = np.arange(len(SCORES)) + (i - (len(ROUTES) - 1) / 2) * width
-        label = f"{route}: {found.chosen[route]}" if route in found.chosen else route
+        at = np.arange(len(SCORES)) + (i - (len(labels) - 1) / 2) * width
         axes.bar(at, middle, width, color=colour, label=label)
         ends = np.array([[v.min(), v.max()] for v in values]).T
         axes.vlines(at, *ends, color=OBSERVED, lw=1.0)
@@ -114,13 +125,10 @@ def bars(found: "Comparison") -> Figure:
 
 def small_data(found: "Comparison") -> Figure:
     """Draw R^2 of the parameters against the number of signals: median over seeds, band from smallest to largest."""
-    from avo.latents.comparison import ROUTES
-
     figure = Figure(figsize=(7.0, 4.5), layout="constrained")
     axes = figure.subplots()
     ladder = list(found.settings["ladder"])
-    for route, colour in zip(ROUTES, LINES, strict=True):
-        label = f"{route}: {found.chosen[route]}" if route in found.chosen else route
+    for route, (label, colour) in _labels(found).items():
         if route == "ceiling":
             axes.axhline(float(np.median(found.values(route, "r2"))), color=colour, ls="--", label=label)
             continue
