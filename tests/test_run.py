@@ -642,7 +642,7 @@ def test_same_seed_same_refined_numbers(done: avo.Result) -> None:
 
 
 def test_stopped_while_refining_it_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(avo.rows, "KEEP_SECONDS", -1.0)  # type: ignore[attr-defined]
+    monkeypatch.setattr(avo.rows, "KEEP_SECONDS", -1.0)
     whole = refined(avo.from_numpy(shift_rows, batched=True))
     steps = int(whole.history["calls"][-1])
     first = Stopping(after=steps + 5003)
@@ -760,7 +760,7 @@ def test_the_adversarial_fit_stands_where_refining_finds_nothing(
     plain = refined(shift, refine=False, budget=4000)
     for moved in (np.inf, np.nan):
         found = replace(done.estimate, moved=moved)
-        monkeypatch.setattr(avo.fisher, "point", lambda *a, found=found: found)  # type: ignore[attr-defined]
+        monkeypatch.setattr("avo.run.point", lambda *a, found=found: found)
         result = refined(shift)
         assert result.status == "budget" and result.stderr is None
         assert result.message.startswith("refining found no solution near the adversarial fit, which therefore stands")
@@ -772,7 +772,7 @@ def test_a_last_step_that_counts_as_an_error_is_not_called_converged(
 ) -> None:
     for moved, status in ((2.9, "converged"), (4.5, "budget")):
         found = replace(done.estimate, moved=moved)
-        monkeypatch.setattr(avo.fisher, "point", lambda *a, found=found: found)  # type: ignore[attr-defined]
+        monkeypatch.setattr("avo.run.point", lambda *a, found=found: found)
         result = refined(shift)
         assert result.status == status and f"the last step was {moved} standard errors long" in result.message
         np.testing.assert_array_equal(result.stderr, done.stderr)
