@@ -304,8 +304,7 @@ def _report_case(row: dict[str, Any]) -> str:
             *(f"{found[score]:.2f}" for score in SCORES),
             _each_of(found["linear_r2"]),
             _each_of(found["boosted_r2"]),
-            f"{found['stated sd']:.2f}",
-            f"{found['noise over scale']:.3f}" if "noise over scale" in found else "-",
+            *(f"{found[name]:.3f}" if name in found else "-" for name in ("stated sd", "noise over scale")),
         ]
         for name, found in row["family"].items()
     ]
