@@ -1,7 +1,8 @@
 """The `avo` command: list simulators, draw from one, fit one to a file.
 
-Everything here is reading words from a command line, calling the library, and writing its answers into a folder. A
-mistake of the user's ends as one sentence on stderr and exit status 2; an unexpected error keeps its traceback.
+Everything here is calling the library by the words of a command line, whose meaning is found in avo/sources.py, and
+writing its answers into a folder. A mistake of the user's ends as one sentence on stderr and exit status 2; an
+unexpected error keeps its traceback.
 
 A fit leaves in its folder
 

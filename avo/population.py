@@ -173,7 +173,7 @@ def population(
     kept above a floor, half of what the observations scatter in u; the covariance itself may end below it, since the
     equation is solved on the scale of variances. Some larger rounds settle the answer before the last comparison.
 
-    Arguments are those of `point`; factor is that of the population's q.
+    Arguments are those of `avo.fisher.point`; factor is that of the population's q.
     """
     d, last = len(loc), draws.calls + budget
     rng, key = np.random.default_rng(seed), jax.random.key(seed)

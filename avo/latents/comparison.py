@@ -237,7 +237,7 @@ def compare(
             "ecg" they are beats in mV from 0.3 s before R to 0.55 s after it, of "brownian" paths, of "pendulum" angles
             in rad over 4 s. The first half trains, the second judges: keep their order in time.
         seeds: number of repetitions; at least 2, since choosing without labels compares seeds.
-        quick: sizes for a first look, in about a minute on two cores; complex data that are not given are read by a
+        quick: sizes for a first look, in a minute or two on two cores; complex data that are not given are read by a
             regression from simulations, to which no population is fitted.
         jobs: seeds measured at the same time; the numbers do not depend on it.
         progress: show a bar.
