@@ -28,7 +28,6 @@ degrees of freedom in place of Gaussian, a line of three noises' height, a bump 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +40,7 @@ from avo.benchmarks.cells import Study
 from avo.benchmarks.real import data_folder, price_paths
 from avo.latents import cases, comparison, measures, routes
 from avo.latents.cases import TRAINED
-from avo.latents.comparison import DEFAULT, FAMILY, LATENTS, ROUTES, TABLE
-from avo.latents.models import BetaVAE
+from avo.latents.comparison import DEFAULT, FAMILY, LATENTS, ROUTES, TABLE, Member
 from avo.latents.objectives import beta, capacity
 from avo.latents.oddities import Kind
 from avo.latents.routes import Route
@@ -56,24 +54,29 @@ BEFORE, AFTER, BASELINE = 0.3, 0.55, (-0.09, -0.05)  # s
 LEADS = 15
 ONE_PERSON = (7, 8)  # PTB subjects
 
-# name -> options of the network, objective, options of the training
-SEARCH: dict[str, tuple[dict[str, Any], Any, dict[str, Any]]] = {
-    **{f"beta {b}": ({}, beta(b), {}) for b in (1, 2, 4, 8, 16, 32, 64)},
-    **{f"capacity {C}": ({}, capacity(100.0, C), {}) for C in (5, 12, 25)},
-    "capacity 12, gamma 10": ({}, capacity(10.0, 12), {}),
-    "beta 4, rate 5e-4": ({}, beta(4.0), {"rate": 5e-4}),
-    "beta 4, rate 3e-3": ({}, beta(4.0), {"rate": 3e-3}),
-    "beta 4, 200 epochs": ({}, beta(4.0), {"epochs": 200}),
-    "beta 16, 200 epochs": ({}, beta(16.0), {"epochs": 200}),
-    "beta 4, conv1d": ({"network": "conv1d"}, beta(4.0), {}),
-    "beta 16, conv1d": ({"network": "conv1d"}, beta(16.0), {}),
-    "beta 64, conv1d": ({"network": "conv1d"}, beta(64.0), {}),
-    "beta 4, width 64": ({"width": 64}, beta(4.0), {}),
-    "beta 4, 3 layers": ({"depth": 3}, beta(4.0), {}),
-    "beta 4, 5 latents": ({"latents": 5}, beta(4.0), {}),
-    "beta 16, 5 latents": ({"latents": 5}, beta(16.0), {}),
-    "beta 4, batch 256": ({}, beta(4.0), {"batch": 256}),
-    "beta 16, batch 16": ({}, beta(16.0), {"batch": 16}),
+# name -> member, options of the training
+SEARCH: dict[str, tuple[Member, dict[str, Any]]] = {
+    **{f"beta {b}": (Member(beta(b)), {}) for b in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)},
+    **{f"capacity {C}": (Member(capacity(100.0, C)), {}) for C in (5, 12, 25)},
+    "capacity 12, gamma 10": (Member(capacity(10.0, 12)), {}),
+    "beta 4, rate 5e-4": (Member(beta(4.0)), {"rate": 5e-4}),
+    "beta 4, rate 3e-3": (Member(beta(4.0)), {"rate": 3e-3}),
+    "beta 4, 200 epochs": (Member(beta(4.0)), {"epochs": 200}),
+    "beta 16, 200 epochs": (Member(beta(16.0)), {"epochs": 200}),
+    "beta 4, conv1d": (Member(beta(4.0), {"network": "conv1d"}), {}),
+    "beta 16, conv1d": (Member(beta(16.0), {"network": "conv1d"}), {}),
+    "beta 64, conv1d": (Member(beta(64.0), {"network": "conv1d"}), {}),
+    "beta 4, width 64": (Member(beta(4.0), {"width": 64}), {}),
+    "beta 4, 3 layers": (Member(beta(4.0), {"depth": 3}), {}),
+    "beta 4, 5 latents": (Member(beta(4.0), {"latents": 5}), {}),
+    "beta 16, 5 latents": (Member(beta(16.0), {"latents": 5}), {}),
+    "beta 4, batch 256": (Member(beta(4.0)), {"batch": 256}),
+    "beta 16, batch 16": (Member(beta(16.0)), {"batch": 16}),
+    "beta 8, 3 layers": (Member(beta(8.0), {"depth": 3}), {}),
+    "beta 32, 3 layers": (Member(beta(32.0), {"depth": 3}), {}),
+    "beta 128, 3 layers": (Member(beta(128.0), {"depth": 3}), {}),
+    "capacity 12, 3 layers": (Member(capacity(10.0, 12), {"depth": 3}), {}),
+    "beta 128, batch 16": (Member(beta(128.0)), {"batch": 16}),
 }
 # words -> kind and share of the odd signals
 KNOWN: dict[str, tuple[Kind, float]] = {
@@ -110,12 +113,11 @@ def _each(records: Sequence[dict[str, Any]], route: str, measure: str, names: Se
 def measure_setting(task: str, seed: int) -> dict[str, Any]:
     """Train one setting of the search and score it."""
     case, name = task.split("/")
-    options, objective, training = SEARCH[name]
+    member, training = SEARCH[name]
     problem = cases.get(case).problem
     _, x = cases.draw(problem, DEFAULT.signals, cases.TRAINED, seed)
     theta, judged = cases.draw(problem, DEFAULT.judges, cases.TRAINED, 2**20)
-    make = partial(BetaVAE.for_data, **({"latents": LATENTS} | options))
-    trained = comparison.trained(objective, x, DEFAULT, seed, make, **training)
+    trained = comparison.trained(member, x, DEFAULT, seed, **training)
     found = latents.scores(trained.model.encode(judged), theta, rows=len(judged), seed=seed)
     terms = trained.model.evaluate(judged)
     return {name: found[name] for name in SCORES} | {
@@ -184,7 +186,7 @@ def measure_recording(name: str, seed: int) -> dict[str, Any]:
         x = {"record 100": record_100, "record 208": record_208, "bitcoin": price_paths}[name](folder)
     problem = cases.get(RECORDINGS[name]).real(x)
     numbers: dict[str, dict[str, list[float]]] = {}
-    family = FAMILY | ({"talk: capacity 100": capacity(1000.0, 100.0)} if name == "bitcoin" else {})
+    family = FAMILY | ({"talk: capacity 100": Member(capacity(1000.0, 100.0))} if name == "bitcoin" else {})
     codes: list[dict[str, np.ndarray]] = []
     words = []
     for one in range(SEEDS):
@@ -196,8 +198,8 @@ def measure_recording(name: str, seed: int) -> dict[str, Any]:
         made = [routes.by_simulator(problem, x[train], DEFAULT.budget, one, DEFAULT.ceiling)]
         words.append(made[0].words)
         made.append(routes.by_components(x[train], LATENTS))
-        for member, objective in family.items():
-            made.append(routes.by_latents(member, comparison.trained(objective, x[train], DEFAULT, one), x[train]))
+        for label, member in family.items():
+            made.append(routes.by_latents(label, comparison.trained(member, x[train], DEFAULT, one), x[train]))
         codes.append({route.name: route.encode(x)[:, route.informative] for route in made if route.name in family})
         for route in made:
             found = {"error": measures.reconstruction(route, x[test])}
@@ -230,7 +232,7 @@ def _judges(problem: Problem, learned: np.ndarray, seed: int) -> Callable[[np.nd
         found = {"PCA, reconstruction": latents.reconstruction_error(x, components.decode(components.encode(x)))}
         for name, model in models.items():
             found[f"{name}, reconstruction"] = latents.reconstruction_error(x, model.decode(model.encode(x)))
-            if FAMILY[name].sampled:
+            if FAMILY[name].objective.sampled:
                 found[f"{name}, -ELBO"] = -model.evaluate(x).elbo
         found["simulator, misfit"] = judge(again, x)
         return found | {"simulator, parameters": _distance(route.encode(x), route.encode(learned))}
