@@ -54,7 +54,10 @@ class _Plainly(TyperGroup):
             # Typer's own exits, and JAX's failures, are subclasses of RuntimeError
             if ctx.params.get("traceback") or (isinstance(error, RuntimeError) and type(error) is not RuntimeError):
                 raise
-            typer.echo(f"error: {error}", err=True)
+            words = str(error)
+            if isinstance(error, OSError) and error.filename and error.strerror:  # the system's own
+                words = f"{error.filename}: {error.strerror}. Name another path."
+            typer.echo(f"error: {words}", err=True)
             raise typer.Exit(2) from error
 
 
@@ -354,7 +357,7 @@ def compare(
 ) -> None:
     """Compare a simulator's parameters with latents of autoencoders, on the same signals.
 
-    Prints a table of eight rows, and writes it with all numbers (compare.json, compare.csv) and three pictures.
+    Prints a table for eight questions, and writes it with all numbers (compare.json, compare.csv) and three pictures.
 
     \b
     avo compare ecg --quick

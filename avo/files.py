@@ -39,7 +39,8 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     write(path, buffer.getvalue())
 
 
-def _damaged(path: Path) -> ValueError:
+def damaged(path: Path) -> ValueError:
+    """Make the error of a file that does not hold what was written."""
     return ValueError(f"{path} is damaged; delete it or its folder to start anew, or restore it from a copy.")
 
 
@@ -48,7 +49,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except ValueError as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -57,7 +58,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return dict(archive)
     except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise (error if isinstance(error, FileNotFoundError) else _damaged(path)) from error
+        raise (error if isinstance(error, FileNotFoundError) else damaged(path)) from error
 
 
 def leaves(name: str, tree: Any) -> dict[str, Any]:

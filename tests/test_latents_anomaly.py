@@ -280,7 +280,12 @@ def test_premature_beats_of_record_100_are_found(shared_data: Path):
         (lambda x: latents.contaminate(jax.random.key(0), x, "bump", noise=1.0), "kind must be one of noise, drift"),
         (lambda x: latents.contaminate(jax.random.key(0), x, "wave", 2.0, noise=1.0), "share must lie between 0 and 1"),
         (lambda x: latents.negative_elbo(x, x[:, :2], x, x, 1.0), "reconstructed must be shaped like x"),
-        (lambda x: latents.reconstruction_error(x, x[:9]), "in one shape; got"),
+        (lambda x: latents.negative_elbo(x, x, x[:1], x[:1], 1.0), "mean must have one row of latents for each of 120"),
+        (lambda x: latents.negative_elbo(x, x, x, x[:9], 1.0), "mean and log_var must have one row"),
+        (lambda x: latents.negative_elbo(x, x, x, x, np.ones(2)), "variance must be one number above 0"),
+        (lambda x: latents.reconstruction_error(x, x[:9]), "x and reconstructed must have .* in one shape; got"),
+        (lambda x: latents.reconstruction_error(x, x * np.nan), "reconstructed must hold finite numbers"),
+        (lambda x: latents.contaminate(jax.random.key(0), x, "wave", size=np.nan), "noise and size must be finite"),
         (lambda x: latents.misfit(jax.random.key(0), simulate, encode, x[:9, :3]), "m of at least 100"),
         (lambda x: latents.misfit(jax.random.key(0), simulate, encode, x[:, :3], statistic="max"), "statistic must be"),
         (

@@ -58,6 +58,23 @@ def test_a_linear_vae_finds_probabilistic_pca(plain: Trained) -> None:
     np.testing.assert_allclose(plain.history["reconstruction"], D * plain.history["mse"] / (2 * NOISE**2) + constant)
 
 
+def test_a_calibrated_linear_vae_finds_the_noise_of_probabilistic_pca() -> None:
+    # Tipping and Bishop (1999), equation 8: the mean of the values off the plane; started at six times the noise
+    best = VALUES[:-K].mean()
+    trained = train(
+        partial(MAKE, noise=6 * NOISE), X, objective=beta(1.0, calibrated=True), epochs=400, rate=0.02, final=0.0
+    )
+    assert float(trained.model.noise) ** 2 == pytest.approx(best, rel=0.02)
+    kl = np.sort(trained.history["kl_per_latent"][-1])
+    np.testing.assert_allclose(kl, 0.5 * np.log(VALUES[-K:] / best), atol=0.1)
+    left = 0.5 * D * (1 + np.log(2 * np.pi * trained.history["mse"][-1]))
+    assert trained.history["reconstruction"][-1] == pytest.approx(left, abs=0.01)  # of batches, whose logs differ
+    # Twice the weight: what carries information is known as if the noise variance were twice what is left
+    history = train(MAKE, X, objective=beta(2.0, True), epochs=200, rate=0.02, final=0.0).history
+    kl, left = np.sort(history["kl_per_latent"][-1]), history["mse"][-1]
+    np.testing.assert_allclose(kl, 0.5 * np.log(VALUES[-K:] / (2 * left)), atol=0.1)
+
+
 def test_a_linear_autoencoder_is_pca() -> None:
     trained = fit(autoencoder())
     assert trained.model.evaluate(X, draws=0).mse.mean() == pytest.approx(VALUES[:-K].sum() / D, rel=0.005)
@@ -173,6 +190,11 @@ def test_saved_and_loaded_to_the_bit(plain: Trained, tmp_path: Path) -> None:
         plain.save(tmp_path / "vae")
     with pytest.raises(FileNotFoundError, match=r"holds no trained model"):
         latents.load(tmp_path)
+    words = (tmp_path / "vae" / "trained.json").read_text()
+    for broken in ("{}", "[1]", words.replace('"beta":', '"bet":', 1), words.replace('"width":', '"wide":', 1)):
+        (tmp_path / "vae" / "trained.json").write_text(broken)
+        with pytest.raises(ValueError, match=r"trained.json is damaged"):
+            latents.load(tmp_path / "vae")
 
 
 @pytest.mark.parametrize(
@@ -227,11 +249,20 @@ NARROW = BetaVAE(eqx.nn.Linear(4, 4, key=jax.random.key(0)), WRONG.decoder, WRON
         (MAKE, X, {"rate": 0.0}, r"rate must be a positive number and final from 0 to 1; got rate=0.0"),
         (MAKE, X, {"final": 2.0}, r"rate must be .* got rate=0.0005, final=2.0"),
         (MAKE, X, {"objective": "beta"}, r"objective must be one of avo.latents, .* got 'beta'"),
+        (MAKE, X, {"rate": "1e-3"}, r"rate must be a positive number .* got rate='1e-3'"),
         (MAKE, X * np.nan, {}, r"x must hold finite numbers"),
+        (MAKE, X[:, 0], {}, r"x must have one observation per row, .* One value: x\[:, None\]"),
         (MAKE, X, {"validation": X[:, :3]}, r"validation must have rows shaped as the model's x, \(6,\); got \(3,\)"),
         (MAKE(jax.random.key(0), X), X[:, :4], {}, r"x must have rows shaped as the model's x, \(6,\); got \(4,\)"),
+        (
+            partial(MAKE, likelihood="bernoulli"),
+            X * 0 + 0.5,
+            {"objective": beta(1.0, calibrated=True)},
+            r"objective must not be calibrated for likelihood='bernoulli', which has no noise",
+        ),
         (partial(MAKE, likelihood="bernoulli"), X, {}, r"x must lie in \[0, 1\] for likelihood='bernoulli'; it goes"),
         ("mlp", X, {}, r"model must be a BetaVAE or a factory \(key, x\)"),
+        (BetaVAE, X, {}, r"model must be a BetaVAE or a factory \(key, x\)"),
         (lambda key, x: key, X, {}, r"model, a factory, must make a BetaVAE"),
         (WRONG, X, {}, r"encoder must give mean and log variance of z, each \(2,\)"),
         (NARROW, X, {}, r"networks cannot be applied to x \(6,\) and z \(2,\)"),

@@ -52,7 +52,7 @@ def reconstruction_error(x: ArrayLike, reconstructed: ArrayLike) -> Float[np.nda
         >>> reconstruction_error([[1.0, 2.0], [3.0, 4.0]], [[1.0, 2.0], [3.0, 6.0]]).tolist()
         [0.0, 2.0]
     """
-    x, x_hat = _alike(x, reconstructed)
+    x, x_hat = _alike(x=x, reconstructed=reconstructed)
     return _per_row(np.mean, (x - x_hat) ** 2)
 
 
@@ -77,15 +77,17 @@ def negative_elbo(
         >>> negative_elbo([[0.0], [2.0]], [[0.0], [0.0]], [[0.0], [1.0]], [[0.0], [0.0]], 1.0).round(3).tolist()
         [0.919, 3.419]
     """
-    x = validate_observations(x)
+    x = validate_observations(x, "x", 1)
     draws = np.asarray(reconstructed, np.float64)
     draws = draws if draws.ndim > x.ndim else draws[None]
     if draws.shape[1:] != x.shape:
         raise ValueError(f"reconstructed must be shaped like x, {x.shape}, or with draws before it; got {draws.shape}.")
-    if not variance > 0:
-        raise ValueError(f"variance must be above 0; got {variance!r}.")
+    if np.ndim(variance) != 0 or not 0 < variance < np.inf:
+        raise ValueError(f"variance must be one number above 0; got {variance!r}.")
     squares = np.mean([_per_row(np.sum, (x - x_hat) ** 2) for x_hat in draws], axis=0)
-    mu, logs = _alike(mean, log_var)
+    mu, logs = _alike(mean=mean, log_var=log_var)
+    if mu.shape[:1] != x.shape[:1] or mu.ndim != 2:
+        raise ValueError(f"mean must have one row of latents for each of {len(x)} rows of x; got shape {mu.shape}.")
     kl = 0.5 * np.sum(mu**2 + np.exp(logs) - logs - 1, axis=1)
     return squares / (2 * variance) + 0.5 * x[0].size * np.log(2 * np.pi * variance) + kl
 
@@ -106,7 +108,7 @@ class Misfit:
 
     def __call__(self, key: PRNGKeyArray, x: ArrayLike) -> Float[np.ndarray, " n"]:
         """Score observations, with shape (n, *x_shape); infinite where the simulator fails at their parameters."""
-        x = np.asarray(x, np.float64)
+        x = validate_observations(x, "x", 1)
         if x.shape[1:] != self.noise.x_shape:
             raise ValueError(f"x must have rows shaped {self.noise.x_shape}, as the reference had; got {x.shape[1:]}.")
         z = self.noise.standardise(*_residuals(key, self.simulate, self.encode, x, self.draws))
@@ -405,11 +407,14 @@ def _rates(odd: np.ndarray, normal: np.ndarray, false_alarms: float) -> tuple[fl
     return area, np.sum(odd * precision) / odd.sum(), (allowed.max() if len(allowed) else 0) / odd.sum()
 
 
-def _alike(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if first.shape != second.shape or first.ndim < 2:
-        raise ValueError(f"both must have one row per observation, in one shape; got {first.shape} and {second.shape}.")
-    return first, second
+def _alike(**named: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Check that two arrays, given by name, are finite and of one shape, one row per observation."""
+    (first, a), (second, b) = ((name, validate_observations(values, name, 1)) for name, values in named.items())
+    if a.shape != b.shape or a.ndim < 2:
+        raise ValueError(
+            f"{first} and {second} must have one row per observation, in one shape; got {a.shape} and {b.shape}."
+        )
+    return a, b
 
 
 def _per_row(what: Callable, a: np.ndarray) -> Float[np.ndarray, " n"]:

@@ -87,7 +87,7 @@ def get(name: str) -> Case:
         >>> get("pendulum").problem.space.names
         ('w0_sq', 'damping', 'start')
     """
-    if name not in NAMES:
+    if not isinstance(name, str) or name not in NAMES:
         raise ValueError(f"case must be one of {', '.join(NAMES)}; got {name!r}.")
     return {"oscillator": _oscillator, "ecg": _ecg, "brownian": _brownian, "pendulum": _pendulum}[name]()
 

@@ -39,16 +39,18 @@ class Probe(NamedTuple):
         return self.middle + (z - self.centre) @ self.slope
 
 
-def probe(route: Route, x: np.ndarray, theta: np.ndarray, *, informative: bool = False) -> Probe:
+def probe(route: Route, x: np.ndarray, theta: np.ndarray, *, drawn: bool = False) -> Probe:
     """Learn to read a route's codes from labelled observations.
 
     Args:
         route: whose codes.
         x: labelled observations.
         theta: their parameters.
-        informative: of those codes only that say something. The means of latents that have collapsed still vary a
-            little with the parameters: estimates gain by them, but to move along them, or by their standard
-            deviations, would be to move far by what the decoder does not hear.
+        drawn: from codes as they scatter by the route's own standard deviations, if it states any, not from their
+            means: slope = (cov z + diag mean sd^2)^-1 cov(z, theta), what least squares has for infinitely many draws.
+            The means of latents that have collapsed still vary a little with the parameters: estimates gain by them,
+            but to move along them, or by their standard deviations, would be to move far by what the decoder does not
+            hear.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(50, 3))
@@ -60,9 +62,12 @@ def probe(route: Route, x: np.ndarray, theta: np.ndarray, *, informative: bool =
     if route.own:
         return Probe(np.zeros(d), np.zeros(d), np.eye(d), np.zeros(d))
     z = route.encode(x)
-    keep = np.ones(z.shape[1], bool) if route.informative is None or not informative else route.informative
-    centre, middle, slope = z.mean(0), theta.mean(0), np.zeros((z.shape[1], d))
-    slope[keep] = np.linalg.lstsq((z - centre)[:, keep], theta - middle, rcond=1e-6)[0]
+    centre, middle = z.mean(0), theta.mean(0)
+    own = np.zeros(z.shape[1]) if route.spread is None or not drawn else np.mean(route.spread(x) ** 2, axis=0)
+    # As rows of their own, the squares of which add to those of z
+    rows = np.concatenate([z - centre, np.diag(np.sqrt(len(z) * own))])
+    aims = np.concatenate([theta - middle, np.zeros((len(own), d))])
+    slope = np.linalg.lstsq(rows, aims, rcond=1e-6)[0]
     left = theta - middle - (z - centre) @ slope
     return Probe(centre, middle, slope, np.sqrt(np.sum(left**2, axis=0) / max(len(z) - z.shape[1] - 1, 1)))
 

@@ -33,7 +33,17 @@ import numpy as np
 from jaxtyping import ArrayLike, Bool, Float, Int
 
 from avo.latents.information import Binning, bin_numbers, gaps, information_of, mig_of, modularity_of
-from avo.latents.probes import Halves, Trees, check_active, check_factors, check_pair, halves, linear_r2, trees
+from avo.latents.probes import (
+    LEAST_ROWS,
+    Halves,
+    Trees,
+    check_active,
+    check_factors,
+    check_pair,
+    halves,
+    linear_r2,
+    trees,
+)
 from avo.latents.scikit import learn
 from avo.training import whole
 
@@ -152,7 +162,7 @@ def scores(
     if names is not None and len(names) != y.shape[1]:
         raise ValueError(f"names must name each of {y.shape[1]} factors; got {len(names)}.")
     order = np.random.default_rng(whole("seed", seed, least=0)).permutation(len(z))
-    chosen = np.sort(order[: whole("rows", rows)])
+    chosen = np.sort(order[: whole("rows", rows, least=LEAST_ROWS)])
     z, y = check_pair(z[chosen], y[chosen])
     split = halves(len(z), labels, seed)
     boosted = trees(z, y, split, seed)
@@ -197,7 +207,12 @@ def ceiling(factors: ArrayLike, noise: ArrayLike = 0.0, *, seed: int = 0, **opti
         True
     """
     _, y = check_factors(factors, factors)
-    spread = np.broadcast_to(np.asarray(noise, np.float64), y.shape[1:]) * y.std(0)
+    sizes = np.asarray(noise, np.float64)
+    if sizes.shape not in ((), y.shape[1:]) or not np.all(sizes >= 0) or not np.all(np.isfinite(sizes)):
+        raise ValueError(
+            f"noise must be one number of at least 0, or one for each of {y.shape[1]} factors; got {noise}."
+        )
+    spread = sizes * y.std(0)
     # A stream of its own: the same seed also splits the rows
     rng = np.random.default_rng([whole("seed", seed, least=0), 1])
     return scores(y + spread * rng.standard_normal(y.shape), y, seed=seed, **options)

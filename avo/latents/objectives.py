@@ -5,6 +5,7 @@ With R, K = sum_i K_i as in avo/latents/models.py, both averaged over the observ
     L = R + beta K + gamma |K - C(t)|,    C(t) = C min(1, t / (ramp T)),    T steps in all
 
     beta(b)           L = R + b K                            Higgins et al. 2017; 1 is the plain VAE, L = -ELBO
+    beta(b, True)     the same, with R = T/2 (1 + log(2 pi MSE)), T values of x      Rybkin et al. 2021
     capacity(g, C)    L = R + g |K - C(t)|                   Burgess et al. 2018, arXiv:1804.03599, equation 8
     autoencoder()     L = R at z = mean(x)                   with "gaussian" and one noise, least squares
     denoising(sd)     the same, the encoder seeing x + sd scale eps       Vincent et al. 2008
@@ -34,6 +35,7 @@ class Objective(NamedTuple):
         ramp: share of the training's steps over which C(t) grows, from 0 to 1.
         sampled: whether z is drawn from q(z|x), or its mean.
         corruption: standard deviation of the noise that is added to what the encoder sees, in units of `scale`.
+        calibrated: 1 where R is taken at the noise that the batch leaves, 0 at the model's.
     """
 
     beta: float = 0.0
@@ -42,11 +44,13 @@ class Objective(NamedTuple):
     ramp: float = 0.0
     sampled: bool = True
     corruption: float = 0.0
+    calibrated: float = 0.0
 
     def traced(self) -> "Objective":
         """Make the numbers arrays, which a compiled program takes as they come; what is left decides the program."""
         dtype = jnp.result_type(float)
-        numbers: Any = {n: jnp.asarray(getattr(self, n), dtype) for n in ("beta", "gamma", "capacity", "ramp")}
+        names = "beta", "gamma", "capacity", "ramp", "calibrated"
+        numbers: Any = {name: jnp.asarray(getattr(self, name), dtype) for name in names}
         return self._replace(**numbers)
 
     def capacity_at(self, progress: Array | float) -> Array:
@@ -71,16 +75,21 @@ class Objective(NamedTuple):
         return jnp.mean(terms.reconstruction) + self.beta * kl + self.gamma * jnp.abs(kl - self.capacity_at(progress))
 
 
-def beta(weight: float = 4.0) -> Objective:
+def beta(weight: float = 4.0, calibrated: bool = False) -> Objective:
     """Make the objective R + weight K of the beta-VAE; a weight of 1 is the plain VAE.
 
-    Source: Higgins et al., ICLR 2017.
+    Args:
+        weight: per nat.
+        calibrated: whether the noise is the one that the model leaves, sqrt of the batch's MSE, in place of the stated
+            one, of which a weight means little where it is far from that. Of a "gaussian" likelihood only.
+
+    Source: Higgins et al., ICLR 2017; Rybkin, Daniilidis and Levine, ICML 2021, arXiv:2006.13202, equation 5.
 
     Example:
         >>> beta(1.0).beta
         1.0
     """
-    return Objective(beta=_number("weight", weight))
+    return Objective(beta=_number("weight", weight), calibrated=float(bool(calibrated)))
 
 
 def capacity(gamma: float, C: float, ramp: float = 0.5) -> Objective:
@@ -133,7 +142,10 @@ def batch_terms(model: BetaVAE, objective: Objective, x: Float[Array, "n *x_shap
     shape = (len(x), model.latents)
     eps = jax.random.normal(key_z, shape, x.dtype) if objective.sampled else jnp.zeros(shape, x.dtype)
     if objective.sampled or not objective.corruption:
-        return jax.vmap(model.terms)(x, eps)
+        terms = jax.vmap(model.terms)(x, eps)
+        left = jnp.maximum(jnp.mean(terms.mse), jnp.finfo(x.dtype).tiny)
+        best = 0.5 * x[0].size * (1 + jnp.log(2 * jnp.pi * left))
+        return terms._replace(reconstruction=jnp.where(objective.calibrated > 0, best, terms.reconstruction))
     noise = objective.corruption * jax.random.normal(key_x, x.shape, x.dtype)
     return jax.vmap(lambda x, eps, noise: model.terms(x, eps, x + model.scale * noise))(x, eps, noise)
 

@@ -91,6 +91,8 @@ def _check_case(
             "share must lie between 0 and 1, points above 0 and at most 1, degrees above 2 and noise at least 0; got "
             f"{share}, {points}, {degrees}, {noise}."
         )
+    if not np.isfinite(noise) or not (size is None or np.isfinite(size)):
+        raise ValueError(f"noise and size must be finite numbers; got {noise} and {size}.")
     if noise == 0 and (kind == "noise" or size is None):
         raise ValueError(
             f"kind {kind!r} needs noise=, the standard deviation to add to noise-free x"

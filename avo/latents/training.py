@@ -13,6 +13,7 @@ be at the end, so that epochs can be compared. The model kept is then that of le
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -139,15 +140,22 @@ def train(
         True
     """
     x = validate_observations(x, "x")
+    if x.ndim < 2:
+        raise ValueError(
+            f"x must have one observation per row, shape (n, *x_shape); got {x.shape}. One value: x[:, None]."
+        )
     seen = None if validation is None else validate_observations(validation, "validation")
     epochs, seed, batch = whole("epochs", epochs), whole("seed", seed, least=0), min(whole("batch", batch), len(x))
-    if not (0 < rate < np.inf and 0 <= final <= 1):
+    numbers = all(isinstance(value, Real) for value in (rate, final))
+    if not (numbers and 0 < rate < np.inf and 0 <= final <= 1):
         raise ValueError(f"rate must be a positive number and final from 0 to 1; got rate={rate!r}, final={final!r}.")
     objective = beta(4.0) if objective is None else objective
     if not isinstance(objective, Objective):
         raise ValueError(f"objective must be one of avo.latents, such as avo.latents.beta(4.0); got {objective!r}.")
     key_model, key = jax.random.split(jax.random.key(seed))
     made = _made(model, key_model, x, seen)
+    if objective.calibrated and made.likelihood != "gaussian":
+        raise ValueError(f"objective must not be calibrated for likelihood={made.likelihood!r}, which has no noise.")
 
     dtype = jnp.result_type(float)
     data = jnp.asarray(x, dtype), None if seen is None else jnp.asarray(seen, dtype)
@@ -169,14 +177,17 @@ def train(
                 raise ValueError(f"the loss is not finite after epoch {last}; take a rate below {rate:g}.")
     history = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     chosen, epoch = (state.networks, epochs) if seen is None else (state.best, int(state.epoch))
+    trained = _with(made, chosen)
+    if objective.calibrated:
+        trained = trained.calibrated(x if seen is None else seen, draws=16 if objective.sampled else 0)
     settings = {"epochs": epochs, "batch": batch, "rate": float(rate), "final": float(final), "seed": seed}
-    return Trained(_with(made, chosen), objective, history, epoch, settings | {"observations": len(x)})
+    return Trained(trained, objective, history, epoch, settings | {"observations": len(x)})
 
 
 def _made(model: Any, key: PRNGKeyArray, x: np.ndarray, validation: np.ndarray | None) -> BetaVAE:
     """Take a model, or make one, and check that it takes what it is to be trained on."""
     if not isinstance(model, BetaVAE):
-        if not callable(model) or isinstance(model, eqx.Module):
+        if not callable(model) or isinstance(model, eqx.Module | type):
             raise ValueError(f"model must be a BetaVAE or a factory (key, x), such as BetaVAE.for_data; got {model!r}.")
         model = model(key, x)
     if not isinstance(model, BetaVAE):
@@ -324,17 +335,22 @@ def load(path: str | Path, like: BetaVAE | None = None) -> Trained:
     if not (folder / "trained.json").is_file():
         raise FileNotFoundError(f"{folder} holds no trained model (no trained.json); Trained.save writes one.")
     words, arrays = files.read_json(folder / "trained.json"), files.read_arrays(folder / "arrays.npz")
-    if words["model"] is not None:
+    try:
+        options, objective = words["model"], Objective(**words["objective"])
+        epoch, settings = words["epoch"], words["settings"]
         units: dict[str, Any] = {name: np.ones(words["units"][name]) for name in ("shift", "scale", "noise")}
-        like = BetaVAE.make(jax.random.key(0), **words["model"], **units)
-    elif like is None:
+        made = None if options is None else BetaVAE.make(jax.random.key(0), **options, **units)
+    except (KeyError, TypeError, ValueError) as error:
+        raise files.damaged(folder / "trained.json") from error
+    like = like if made is None else made
+    if like is None:
         raise ValueError("this model has networks of your own; pass like=, a model of the same structure, to fill.")
     return Trained(
         model=files.fill("model", like, arrays),
-        objective=Objective(**words["objective"]),
+        objective=objective,
         history={name.removeprefix("history."): a for name, a in arrays.items() if name.startswith("history.")},
-        epoch=words["epoch"],
-        settings=words["settings"],
+        epoch=epoch,
+        settings=settings,
     )
 
 
