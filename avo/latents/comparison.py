@@ -6,7 +6,7 @@ eight questions was filled by eye. Here each cell is a number, the same for ever
     row                  measured
     complex data         reconstruction error over the noise floor, on signals that the simulator was not made for
     accuracy             R^2 and NRMSE of the parameters, means over parameters
-    interpretability     MIG and DCI's disentanglement of the codes, and monotone traversals, which mostly reach 1
+    interpretability     MIG and DCI's disentanglement of the codes, and monotone traversals
     small data           R^2 learned from 100 signals
     zero-shot reuse      R^2 on a shifted setting, nothing fitted anew
     generation           new signals against held-out ones: accuracy of a classifier, .5 is best, and sliced Wasserstein

@@ -83,7 +83,7 @@ def beta(weight: float = 4.0, calibrated: bool = False) -> Objective:
         calibrated: whether the noise is the one that the model leaves, sqrt of the batch's MSE, in place of the stated
             one, of which a weight means little where it is far from that. Of a "gaussian" likelihood only.
 
-    Source: Higgins et al., ICLR 2017; Rybkin, Daniilidis and Levine, ICML 2021, arXiv:2006.13202, equation 5.
+    Source: Higgins et al., ICLR 2017; Rybkin, Daniilidis and Levine, ICML 2021, arXiv:2006.13202.
 
     Example:
         >>> beta(1.0).beta
