@@ -76,15 +76,18 @@ def _average(simulate: Callable) -> Callable:
     return lambda theta: jax.vmap(simulate, (0, None))(keys, theta[None]).mean((0, 1))
 
 
-def by_simulator(problem: "Problem", x: np.ndarray, budget: int, seed: int, pairs: int = 50_000) -> Route:
+def by_simulator(
+    problem: "Problem", x: np.ndarray, budget: int, seed: int, pairs: int = 50_000, wide: Route | None = None
+) -> Route:
     """Fit the simulator to the population of signals, and encode by it.
 
     Where no population of the simulator reproduces them (signals that it was not made for), the regression is learned
-    under the wide start of the fit instead, N(0, 1.5^2) in u, from so many pairs, and `words` says so.
+    under the wide start of the fit instead, N(0, 1.5^2) in u, from so many pairs, and `words` says so; it is `wide`, if
+    that is at hand.
     """
     result = fit(problem.simulate, x, problem.space, target="population", budget=budget, seed=seed, progress=False)
     if result.estimate is None:
-        route = by_simulations(problem, x, pairs, seed)
+        route = by_simulations(problem, x, pairs, seed) if wide is None else wide
         return route._replace(words=f"no population found ({result.status}); {route.words}", fitted=False)
 
     def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
