@@ -23,6 +23,7 @@ NEAR = 2.0  # floors, "near the floor"
 CLAIM_BUDGETS = (10_000, 100_000)
 AVO, REFERENCE = "avo", "mle"
 UPPER = 95.0  # percentile of the one-sided limit
+LEAST_SEEDS = 10  # that a rival must share with avo, where any has as many
 
 
 def bootstrap(
@@ -141,6 +142,7 @@ class Race(NamedTuple):
     task: str
     budget: int
     rival: str
+    seeds: int
     ratio: float
     upper: float
     ideal: float | None
@@ -149,8 +151,8 @@ class Race(NamedTuple):
 def race(rows: Sequence[dict[str, Any]], task: str, budget: int) -> Race | None:
     """Compare avo with the rival of the least median error, on seeds that both have; None where there is none.
 
-    Rivals that share fewer seeds with avo than another are left out. Where no rival has an answer the ratio is 0, or
-    infinite where avo has none either.
+    Rivals that share fewer than ten seeds with avo, and fewer than another does, are left out. Where no rival has an
+    answer the ratio is 0, or infinite where avo has none either.
     """
     groups = grouped(rows)
 
@@ -162,15 +164,17 @@ def race(rows: Sequence[dict[str, Any]], task: str, budget: int) -> Race | None:
         return np.stack([over([one[s] for s in seeds]) for one in (a, b)], 1)
 
     beside = {name: pairs(AVO, budget, name) for name, method in METHODS.items() if method.rival}
-    most = max(map(len, beside.values()))
-    if not most:
+    least = min(LEAST_SEEDS, max(map(len, beside.values())))
+    if not least:
         return None
-    best = min((name for name in beside if len(beside[name]) == most), key=lambda name: np.median(beside[name][:, 1]))
+    enough = [name for name in beside if len(beside[name]) >= least]
+    best = min(enough, key=lambda name: np.median(beside[name][:, 1]))
     upper, ideal = (
         float(bootstrap(both, _ratio, (UPPER,))[0]) if len(both) else None
         for both in (beside[best], pairs(REFERENCE, 0, best))
     )
-    return Race(task, budget, best, float(_ratio(beside[best], 0)), np.inf if upper is None else upper, ideal)
+    ratio = float(_ratio(beside[best], 0))
+    return Race(task, budget, best, len(beside[best]), ratio, np.inf if upper is None else upper, ideal)
 
 
 def _ratio(pairs: np.ndarray, axis: int) -> np.ndarray:
@@ -270,11 +274,11 @@ def _claims(rows: Sequence[dict[str, Any]]) -> str:
     if races:
         text += [
             "### avo beside its best rival", "",
-            "| task | calls | best rival | error ratio | upper 95 % | | that of the maximum likelihood |",
-            "|---|---|---|---|---|---|---|",
+            "| task | calls | best rival | seeds | error ratio | upper 95 % | | that of the maximum likelihood |",
+            "|---|---|---|---|---|---|---|---|",
         ]  # fmt: skip
         text += [
-            f"| {r.task} | {r.budget:,} | {r.rival} | {_number(r.ratio)} | {_number(r.upper)} "
+            f"| {r.task} | {r.budget:,} | {r.rival} | {r.seeds} | {_number(r.ratio)} | {_number(r.upper)} "
             f"| {'ok' if r.upper <= 1.1 else '**above 1.1**'} | {_number(r.ideal)} |"
             for r in races
         ]
@@ -283,7 +287,7 @@ def _claims(rows: Sequence[dict[str, Any]]) -> str:
         if known := [r.ideal for r in races if r.ideal is not None]:
             text[-1] += (
                 f" With the maximum likelihood in avo's place it would be in {sum(i <= 1.1 for i in known)} of "
-                f"{len(known)}: with so few seeds two methods at the floor differ by chance."
+                f"{len(known)}: so much do two methods at the floor differ by chance."
             )
         text += _reaches([found for task in SIX if (found := reach(rows, task))])
     tried = {t for (t, m, b) in grouped(rows) if (m, b) == (AVO, 100_000)}

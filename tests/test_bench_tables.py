@@ -78,7 +78,14 @@ def test_the_upper_limit_of_unequal_pairs_by_hand() -> None:
 def test_a_rival_of_fewer_seeds_is_left_out_of_the_race() -> None:
     found = rows("poisson", "avo", 10_000, 1.0, 1.0) + rows("poisson", "cma", 10_000, 4.0, 4.0)
     r = race(found + rows("poisson", "nle", 10_000, 0.1), "poisson", 10_000)
-    assert r is not None and (r.rival, r.ratio) == ("cma", 0.25)
+    assert r is not None and (r.rival, r.seeds, r.ratio) == ("cma", 2, 0.25)
+
+
+def test_ten_seeds_are_enough_to_be_the_best_rival() -> None:
+    found = rows("poisson", "avo", 10_000, *12 * [1.0]) + rows("poisson", "cma", 10_000, *12 * [4.0])
+    for seeds, expected in ((9, ("cma", 12, 0.25)), (10, ("nle", 10, 2.0))):
+        r = race(found + rows("poisson", "nle", 10_000, *seeds * [0.5]), "poisson", 10_000)
+        assert r is not None and (r.rival, r.seeds, r.ratio) == expected
 
 
 def test_a_race_says_what_the_maximum_likelihood_would_have() -> None:
