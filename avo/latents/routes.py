@@ -94,12 +94,20 @@ def by_simulator(
         key_theta, key_x = jax.random.split(key)
         return simulate(problem, key_x, result.central(key_theta, n))
 
-    theta = np.asarray(result.central(jax.random.key(seed), 4000), np.float64)
-    sd = (theta - result.encode(simulate(problem, jax.random.key(seed + 1), theta))).std(0)
+    def errors() -> np.ndarray:
+        theta = np.asarray(result.central(jax.random.key(seed), 4000), np.float64)
+        return theta - result.encode(simulate(problem, jax.random.key(seed + 1), theta))
+
     return Route(
-        "simulator", result.encode, mean_of(problem), sample, own=True, spread=lambda x: np.tile(sd, (len(x), 1)),
+        "simulator", result.encode, mean_of(problem), sample, own=True, spread=_spread_of(errors),
         words=f"{result.status}, {result.calls:,} calls",
     )  # fmt: skip
+
+
+def _spread_of(errors: Callable[[], Array2]) -> Callable[[np.ndarray], Array2]:
+    """Make what states the standard deviations of errors for any x; they are computed when first asked for."""
+    sd = cache(lambda: errors().std(0))
+    return lambda x: np.tile(sd(), (len(x), 1))
 
 
 def by_simulations(problem: "Problem", x: np.ndarray, pairs: int, seed: int) -> Route:
@@ -124,11 +132,13 @@ def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs
     z = (theta - middle) / size
     key, units = jax.random.key(seed), x if x_obs is None else x_obs
     t: Any = learn(key, units, None, z, x, None, z)
-    left = z - apply(t, x)
-    if len(theta) < FEW_LABELS:  # those it learned from lie nearer: a fifth is kept from another one, for the errors
+
+    def errors() -> np.ndarray:
+        if len(theta) >= FEW_LABELS:
+            return size * (z - apply(t, x))
+        # Those it learned from lie nearer: a fifth is kept from another one
         n = len(theta) // 5
-        left = z[:n] - apply(learn(key, units, None, z[n:], x[n:], None, z[n:]), x[:n])
-    sd = left.std(0) * size
+        return size * (z[:n] - apply(learn(key, units, None, z[n:], x[n:], None, z[n:]), x[:n]))
 
     def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
         key_rows, key_x = jax.random.split(key)
@@ -137,7 +147,7 @@ def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs
 
     return Route(
         "supervised", lambda x: middle + size * apply(t, x), mean_of(problem), sample, own=True,
-        spread=lambda x: np.tile(sd, (len(x), 1)), words=f"{len(theta):,} labels",
+        spread=_spread_of(errors), words=f"{len(theta):,} labels",
     )  # fmt: skip
 
 
