@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avo.latents import cases, comparison, pictures
+from avo.latents import cases, comparison, pictures, routes
 from avo.latents.cases import SHIFTED, TRAINED
 from avo.latents.comparison import ROUTES, TABLE, WITH, WITHOUT, Comparison, Size, compare
 from avo.latents.routes import Route
@@ -42,13 +42,16 @@ def found() -> Comparison:
 
 
 def test_nothing_that_judges_was_learned_from(found: Comparison) -> None:
-    """Signals and labels of both seeds, the ceiling's, those of small data; judges, shifted ones, those of UDR."""
-    count = sorted(n for n, _, _ in DRAWN)
-    assert count == sorted(2 * [200, 2000, 200] + 3 * [300])
-    assert len({seed for _, _, seed in DRAWN}) == len(DRAWN)
-    (other,) = (seed for _, between, seed in DRAWN if between == SHIFTED)
-    judges = min(seed for n, between, seed in DRAWN if n == 300 and between == TRAINED)
-    assert other > judges and all(between in (TRAINED, SHIFTED) for _, between, _ in DRAWN)
+    """Signals and labels of both seeds, the ceiling's, those of small data; judges, shifted ones, those of UDR.
+
+    Small data are drawn twice, for the members and for the other routes, which see the same.
+    """
+    drawn = set(DRAWN)
+    assert sorted(n for n, _, _ in drawn) == sorted(2 * [200, 2000, 200] + 3 * [300])
+    assert len(drawn) == len({seed for _, _, seed in drawn}) == len(DRAWN) - 2
+    (other,) = (seed for _, between, seed in drawn if between == SHIFTED)
+    judges = min(seed for n, between, seed in drawn if n == 300 and between == TRAINED)
+    assert other > judges and all(between in (TRAINED, SHIFTED) for _, between, _ in drawn)
     shown = cases.draw(cases.get("oscillator").problem, 300, TRAINED, judges)[1][:8]
     assert np.array_equal(found.signals["x"], shown)
 
@@ -123,8 +126,9 @@ def test_foreign_signals_are_judged_on_their_second_half(monkeypatch: pytest.Mon
     calls, trained_on, x = [], [], np.repeat([3.0, 7.0], 50)[:, None] * np.ones((100, 20))
 
     def made(name: str):
-        def make(*arguments: object, **_: object) -> Route:
+        def make(*arguments: object, wide: Route | None = None, **_: object) -> Route:
             calls.append(name)
+            assert name != "by_simulator" or (wide is not None and wide.name == "by_simulations")
             trained_on.append(next(float(a.mean()) for a in arguments if isinstance(a, np.ndarray)))
             return Route(name, lambda x: x, lambda z: z, lambda key, n: x[:n], own=True)
 
@@ -135,10 +139,20 @@ def test_foreign_signals_are_judged_on_their_second_half(monkeypatch: pytest.Mon
     monkeypatch.setattr(comparison, "trained", lambda objective, x, size, seed: trained_on.append(float(x.mean())))
     monkeypatch.setattr(comparison.measures, "reconstruction", lambda route, x: float(x.mean()))
     size = TINY._replace(fit_complex=fit_complex)
-    records = comparison._foreign(cases.get("oscillator").problem, size, x, ["AE"], 0)
+    problem = cases.get("oscillator").problem
+    records = [r for members in ((), ("AE",)) for r in comparison._foreign(problem, size, x, members, 0)]
     assert (calls.count("by_simulator"), calls.count("by_simulations")) == ((1, 2) if fit_complex else (0, 2))
     errors = [r["value"] for r in records if r["measure"] == "foreign error"]
     assert errors == [7.0] * 5 and set(trained_on) == {3.0}
+
+
+def test_a_regression_at_hand_stands_in_for_a_fit_without_a_population(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = SimpleNamespace(estimate=None, status="budget")
+    monkeypatch.setattr(routes, "fit", lambda *_, **__: lost)
+    wide = Route("simulator", lambda x: x, lambda z: z, lambda key, n: np.zeros(n), own=True, words="learned before")
+    found = routes.by_simulator(cases.get("oscillator").problem, np.zeros((3, 64)), 1000, 0, wide=wide)
+    assert found.encode is wide.encode and not found.fitted
+    assert (found.name, found.words) == ("simulator", "no population found (budget); learned before")
 
 
 def test_fits_without_a_population_are_counted(found: Comparison) -> None:
