@@ -16,7 +16,7 @@ import pytest
 
 from avo.latents import cases, comparison, pictures, routes
 from avo.latents.cases import SHIFTED, TRAINED
-from avo.latents.comparison import ROUTES, TABLE, WITH, WITHOUT, Comparison, Size, compare
+from avo.latents.comparison import LOST, ROUTES, TABLE, WITH, WITHOUT, Comparison, Size, compare
 from avo.latents.routes import Route
 from avo.simulators import Problem
 
@@ -39,6 +39,29 @@ def found() -> Comparison:
         patch.setattr(comparison, "QUICK", TINY)
         patch.setattr(comparison.cases, "draw", noted)
         return compare("oscillator", seeds=2, quick=True, progress=False)
+
+
+def test_records_come_in_the_order_of_seeds_whichever_ends_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(*arguments: Any) -> Any:
+        seed = arguments[-1]
+        sleep(0.1 * (3 - seed))
+        rng = np.random.default_rng(seed)
+        records = [comparison._record(seed, name, "label score", rng.uniform()) for name in TINY.family]
+        return records, {"codes": {name: rng.normal(size=(50, 3)) for name in TINY.family}, "routes": {}}
+
+    def rest(*arguments: Any) -> list[dict[str, Any]]:
+        members, seed = arguments[-2:]
+        sleep(0.1 * (3 - seed))
+        return [comparison._record(seed, " and ".join(members), "rest", seed)]
+
+    for name, replaced in (("QUICK", TINY), ("_seed", measured), ("_rest", rest)):
+        monkeypatch.setattr(comparison, name, replaced)
+    one, three = (compare("oscillator", seeds=3, quick=True, progress=False, jobs=jobs) for jobs in (1, 3))
+    assert one.records == three.records and one.chosen == three.chosen
+    assert [(r["seed"], bool(r["route"])) for r in three.records if r["measure"] == "rest"] == [
+        *((seed, False) for seed in range(3)),
+        *((seed, True) for seed in range(3)),
+    ]
 
 
 def test_nothing_that_judges_was_learned_from(found: Comparison) -> None:
@@ -157,9 +180,9 @@ def test_a_regression_at_hand_stands_in_for_a_fit_without_a_population(monkeypat
 
 def test_fits_without_a_population_are_counted(found: Comparison) -> None:
     s = found.settings
-    assert (s["no population"], s["no population of complex data"]) == tuple(
-        sum(r["value"] for r in found.records if r["measure"] == m) for m in ("no population", "foreign no population")
-    )
+    for name in LOST:
+        each = [r["value"] for r in found.records if (r["route"], r["measure"]) == ("simulator", name)]
+        assert len(each) == 2 and s[name] == sum(each)
     told = Comparison(found.case, found.records, found.chosen, s | {"no population": 1.0}, found.signals).summary()
     assert "simulator: no population of the signals found in 1 of 2 seeds" in told and "quick look" not in told
     quick = Comparison(found.case, found.records, found.chosen, s | {"fit_complex": False}, found.signals).summary()

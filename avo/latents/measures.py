@@ -17,9 +17,9 @@ from avo.latents.routes import Route
 from avo.latents.scikit import learn
 
 LEVEL = 0.9
-STEP = 0.25  # of a parameter's spread over its range, by which `manipulation` changes it
+STEP = 0.25  # of a parameter's range, by which `manipulation` changes it
 GRID = np.linspace(-3.0, 3.0, 9)
-MOVED = 0.2  # of a parameter's spread, by which a traversal must move it at least
+MOVED = 0.2  # of a parameter's standard deviation, by which a traversal must move it at least
 BASES = 16  # observations from which traversals start
 DIRECTIONS = 200
 
@@ -127,7 +127,7 @@ def manipulation(
 
         rms(x' - mean(theta')) / rms(mean(theta') - mean(theta))
 
-    theta' has parameter j larger, by a quarter of its spread over x, or smaller where it was above the middle; x' is
+    theta' has parameter j larger, by a quarter of its range over x, or smaller where it was above the median; x' is
     decoded from the codes of x, moved along the shortest way, in units of the codes' spreads, on which the probe reads
     that change and no other. NaN where the mean does not depend on the parameter, as on a volatility.
     """
@@ -169,7 +169,7 @@ def generation(made: np.ndarray, x: np.ndarray, seed: int) -> dict[str, float]:
 
     both = np.concatenate([a[:n], b])
     rows = np.concatenate([both, np.diff(both, axis=1)], axis=1)
-    # A tenth of the columns for each split, and few bins: four times as fast, and sees as much
+    # A tenth of the columns for each split, and few bins, for speed
     model = learn("ensemble").HistGradientBoostingClassifier(
         max_iter=60, max_features=0.1, max_bins=63, random_state=seed
     )
