@@ -336,8 +336,8 @@ def _report_case(row: dict[str, Any]) -> str:
     chosen, settings = "; ".join(f"{label}: {name}" for label, name in row["chosen"].items()), row["settings"]
     lost = [
         f"{settings[name]:.0f} of {settings['seeds']} on {what}"
-        for name, what in (("no population", "the signals"), ("no population of complex data", "complex data"))
-        if settings[name]
+        for name, what in comparison.LOST.items()
+        if settings.get(name)  # cells of an earlier version do not count fits of few signals
     ]
     words = f" The simulator's fit found no population in {', '.join(lost)}; its parameters are then a regression's."
     return "\n\n".join([

@@ -534,6 +534,7 @@ def _small(case: Case, size: Size, judges: Any, members: Sequence[str], n: int, 
     problem = case.problem
     theta, x = cases.draw(problem, n, TRAINED, seed + 2**22)
     made = [routes.by_latents(name, trained(FAMILY[name], x, size, seed), x) for name in members]
+    records = []
     if not members:
         # Repeated, signals have the same moments, and a smaller number of them takes no compiled program of its own
         some = np.resize(x, (max(n, size.signals), *x.shape[1:]))
@@ -542,12 +543,11 @@ def _small(case: Case, size: Size, judges: Any, members: Sequence[str], n: int, 
             routes.by_labels(problem, theta, x, seed),
             routes.by_components(x, min(LATENTS, n // 4)),
         ]
-    records = []
+        if n == min(size.ladder):
+            records.append(_record(seed, "simulator", "no population of the fewest signals", _lost(made)))
     for route in made:
         values = measures.accuracy(route, measures.probe(route, x, theta), judges[1], judges[0])["r2"]
         records += _records(seed, route.name, f"r2 from {n}", values, problem.space.names)
-    if not members and n == min(size.ladder):
-        records.append(_record(seed, "simulator", "no population of the fewest signals", _lost(made)))
     return records
 
 
