@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo.space import Interval, LogInterval, Space
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from avo.simulators import Problem
 
 TRAINED, SHIFTED = (0.1, 0.6), (0.5, 0.9)
-BLOCK = 1000  # rows of one compiled simulation
+BLOCK = 1000  # rows of one compiled program
 
 
 class Case(NamedTuple):
@@ -58,17 +58,25 @@ def draw(
         ((5, 1), (5,))
     """
     at = positions(n, problem.space.dim, between, np.random.default_rng(seed))
-    theta = np.asarray(problem.space.constrain(jnp.asarray(np.log(at / (1 - at)), float)))
-    return np.asarray(theta, np.float64), simulate(problem, jax.random.key(seed), theta)
+    u = np.asarray(np.log(at / (1 - at)), jnp.result_type(float))
+    theta = _in_blocks(lambda i, block: problem.space.constrain(block), u)
+    return theta, simulate(problem, jax.random.key(seed), theta)
 
 
 def simulate(problem: "Problem", key: PRNGKeyArray, theta: ArrayLike) -> Float[np.ndarray, "n *x_shape"]:
-    """Simulate one observation of each theta, block by block: any number of them takes one compiled program."""
-    theta, fn, parts = np.asarray(theta, jnp.result_type(float)), _jitted(problem.simulate), []
-    for i, first in enumerate(range(0, len(theta), BLOCK)):
-        rows = theta[first : first + BLOCK]
-        filled = np.concatenate([rows, np.repeat(rows[:1], BLOCK - len(rows), 0)])
-        parts.append(np.asarray(fn(jax.random.fold_in(key, i), filled), np.float64)[: len(rows)])
+    """Simulate one observation of each theta, block by block."""
+    fn = _jitted(problem.simulate)
+    rows = np.asarray(theta, jnp.result_type(float))
+    return _in_blocks(lambda i, block: fn(jax.random.fold_in(key, i), block), rows)
+
+
+def _in_blocks(fn: Callable[[int, np.ndarray], Array], rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n *out"]:
+    """Apply fn(i, block) to blocks of rows, the last one filled up: any number of them takes one compiled program."""
+    parts = []
+    for i, first in enumerate(range(0, len(rows), BLOCK)):
+        block = rows[first : first + BLOCK]
+        filled = np.concatenate([block, np.repeat(block[:1], BLOCK - len(block), 0)])
+        parts.append(np.asarray(fn(i, filled), np.float64)[: len(block)])
     return np.concatenate(parts)
 
 
