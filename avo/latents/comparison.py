@@ -159,7 +159,7 @@ class Size(NamedTuple):
 
 
 DEFAULT = Size(5000, 1000, 50, 200_000, (100, 1000, 10_000), tuple(FAMILY), 2000, 50_000)
-QUICK = Size(1000, 1000, 50, 25_000, (100, 1000), ("VAE", "talk: capacity 25"), 600, 16_000, False)
+QUICK = Size(1000, 1000, 50, 25_000, (100, 1000), ("VAE", "talk: capacity 25"), 1000, 16_000, False)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
