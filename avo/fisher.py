@@ -387,6 +387,7 @@ def point(
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     pool = Drawn.joined(known).blocks(BLOCK) if known else []
     rows = {name: draws.whole(share * budget, mirrored=True) for name, share in SHARES.items()}
+    rows["slope"] = _enough(draws, rows["slope"], d)
     loc, factor, told = _locate(draws, observed, loc, _start(factor), rows["round"], rng, key, pool)
     pool.append(draws(loc + rng.normal(size=(rows["learn"], d)) @ factor.T))
     scores = learn_at(draws, observed, jax.random.fold_in(key, ROUNDS), loc, factor, pool, told)
@@ -409,7 +410,7 @@ def _locate(
     for i in range(ROUNDS):
         pool.append(draws(loc + rng.normal(size=(draws.whole(rows / 2), d)) @ factor.T))
         scores = learn_at(draws, observed, jax.random.fold_in(key, i), loc, factor, pool, steps=FEW)
-        equation, part = Equation(draws, observed, scores, d), draws.whole(rows / 4, mirrored=True)
+        equation, part = Equation(draws, observed, scores, d), _enough(draws, rows / 4, d)
         A, noise, pairs = equation.slope(loc, factor, rng.normal(size=(part // 2, d)))
         residual = equation.centre(loc, part)
         pool.append(pairs)
@@ -423,6 +424,11 @@ def _locate(
         if np.linalg.norm(np.linalg.solve(before, move)) < 0.5 and np.abs(change).max() < 0.7 and not lost:
             break
     return loc, factor, told
+
+
+def _enough(draws: Draws, rows: float, d: int) -> int:
+    """Round rows of mirrored pairs down to whole blocks of at least d + 1 pairs: fewer leave a slope undecided."""
+    return draws.whole(max(rows, 2 * (d + draws.size)), mirrored=True)
 
 
 def _settle(

@@ -46,6 +46,7 @@ SHARE = 0.75  # of the calls, at most, to refining; less where the adversarial f
 ENOUGH = {"point": (70_000, 20), "population": (300_000, 150)}  # calls: at most so many, or so many per observation
 PAIR = 5  # unknowns of a population of two parameters, for which that is enough; more unknowns take more calls
 LEAST_REFINE = {"point": 500, "population": 4000}  # calls
+LEAST_EACH = 40  # and of a point for each parameter, whose slopes take pairs
 REUSE = 20_000  # last simulations of the adversarial fit, at most, from which the scores are learned too
 REFINE = 2**31 - 1  # names the key of refining; steps have the numbers below
 
@@ -198,7 +199,7 @@ def _plan(
         times = max((d + d * (d + 1) // 2) / PAIR, 1.0) if kind == "population" else 1.0
         least = LEAST_STEPS * (settings or Settings.for_budget(0, target=kind)).calls
         rest = int(min(SHARE * budget, max(most, each * m) * times, budget - least))
-        rest *= rest >= LEAST_REFINE[kind]
+        rest *= rest >= max(LEAST_REFINE[kind], LEAST_EACH * d)
     steps_budget = int(budget) - rest
     settings = Settings.for_budget(steps_budget, **changes) if settings is None else replace(settings, **changes)
     steps = steps_budget // settings.calls

@@ -690,14 +690,16 @@ def test_all_of_a_budget_is_steps_without_refining() -> None:
     assert _plan(1_300_000, TINY, "population", host=False, m=300, d=7, refine=True)[3] == 975_000
 
 
-@pytest.mark.parametrize("budget", [820, 1000])
-def test_few_calls_for_four_parameters_end_in_an_answer(budget: int) -> None:
-    # Too few for parts of their own: t is learned from all near simulations together
-    def simulate(key: jax.Array, theta: jax.Array) -> jax.Array:
-        return theta + jnp.array([[1.0, 0.5, 2.0, 0.3]]) * jax.random.normal(key, theta.shape)
+@pytest.mark.parametrize(("d", "budget"), [(4, 820), (4, 1000), (9, 1000), (20, 1000), (20, 1400)])
+def test_few_calls_for_many_parameters_end_in_an_answer(d: int, budget: int) -> None:
+    # Too few for parts of their own: t is learned from all near simulations together; of pairs there are more than d
+    noise = jnp.resize(jnp.array([1.0, 0.5, 2.0, 0.3]), (1, d))
 
-    x = np.asarray(simulate(jax.random.key(2), jnp.tile(jnp.array([0.3, -0.5, 1.2, 2.1]), (300, 1))))
-    space = avo.Space(**{name: avo.Interval(-9.0, 9.0) for name in "abcd"})
+    def simulate(key: jax.Array, theta: jax.Array) -> jax.Array:
+        return theta + noise * jax.random.normal(key, theta.shape)
+
+    x = np.asarray(simulate(jax.random.key(2), jnp.tile(jnp.resize(jnp.array([0.3, -0.5, 1.2, 2.1]), d), (300, 1))))
+    space = avo.Space(**{f"a{i}": avo.Interval(-9.0, 9.0) for i in range(d)})
     result = avo.fit(simulate, x, space, budget=budget, progress=False)
     assert 0.9 * budget < result.calls <= budget
     if result.stderr is not None:
