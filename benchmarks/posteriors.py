@@ -48,6 +48,21 @@ def _quiet() -> Iterator[None]:
             logging.disable(logging.NOTSET)
 
 
+@contextmanager
+def _rows_at_once() -> Iterator[dict[str, Any]]:
+    """Give options of sbi's `train` by which torch takes the rows of a batch at once.
+
+    The batches, and so the numbers, are the same; row by row, loading takes as long as the networks.
+    """
+    from torch.utils.data import TensorDataset
+
+    TensorDataset.__getitems__ = lambda self, rows: [part[rows] for part in self.tensors]
+    try:
+        yield {"dataloader_kwargs": {"collate_fn": lambda batch: batch}}
+    finally:
+        del TensorDataset.__getitems__
+
+
 class _Silent:
     """A tracker of sbi's that keeps nothing; its own leaves logs in the user's folder."""
 
@@ -216,10 +231,11 @@ def _products(
         positions = np.concatenate([positions, new])
         z = np.concatenate([z, scaled(seen(simulate(theta_at(space, new))))])
         inside = ((positions >= low) & (positions <= high)).all(1)
-        with _quiet():
+        with _quiet(), _rows_at_once() as options:
             learner = make(_prior(low, high), z.shape[1])
             learner.append_simulations(_tensor(positions[inside]), _tensor(z[inside]))
-            network = learner.train(training_batch_size=int(np.clip(count // 10, 50, 2000)), max_num_epochs=EPOCHS)
+            batch = int(np.clip(count // 10, 50, 2000))
+            network = learner.train(training_batch_size=batch, max_num_epochs=EPOCHS, **options)
             network.eval()
             place, sd = _maximum(lambda p, f=network: term(f, p, z_obs), low, high, rng)
         simulate.note(theta_at(space, place), stderr_at(space, place, sd))
