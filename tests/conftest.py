@@ -2,11 +2,11 @@
 
 import gc
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# Most of the tests' time is compilation, of programs that then run for a moment
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 # A process for each core runs the tests: threads of scikit-learn and NumPy would wait for each other in busy loops
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -15,6 +15,16 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 import jax
 import matplotlib
 import pytest
+
+# Most of the tests' time is compilation, of programs that then run for a moment. XLA, which reads its flags when it is
+# first used, ends a process at one that it does not know: another process tries them. pytest-xdist's find them set.
+QUICKLY_COMPILED = (
+    "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+)
+if "XLA_FLAGS" not in os.environ:
+    trial = [sys.executable, "-c", "import jax; jax.devices()"]
+    tried = subprocess.run(trial, env=os.environ | {"XLA_FLAGS": QUICKLY_COMPILED}, capture_output=True)
+    os.environ["XLA_FLAGS"] = "" if tried.returncode else QUICKLY_COMPILED
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -68,7 +68,7 @@ def equal(a: avo.Result, b: avo.Result) -> bool:
     ids=["jax", "numpy", "numpy-batched"],
 )
 def test_mean_and_sd_are_recovered(simulator: Any) -> None:
-    result = fit(simulator, budget=100_000, settings=None, refine=True)
+    result = fit(simulator, budget=40_000, settings=None, refine=True)
     mean, sd = result.theta
     # 5000 numbers fix the mean to .01 and the sd to 1 %; a fit this short comes within half a per cent of the box
     assert abs(mean - TRUTH[0]) < 0.05
