@@ -61,6 +61,14 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise (error if isinstance(error, FileNotFoundError) else damaged(path)) from error
 
 
+def others(path: Path, name: str) -> bool:
+    """Tell whether a file is there and holds something else than a tree of this name, which a save cut short leaves."""
+    try:
+        return path.exists() and f"{name}.0" not in read_arrays(path)
+    except ValueError:
+        return True
+
+
 def leaves(name: str, tree: Any) -> dict[str, Any]:
     """Name the array leaves of a tree: name.0, name.1, ..."""
     return {f"{name}.{i}": leaf for i, leaf in enumerate(jax.tree.leaves(eqx.filter(tree, eqx.is_array)))}

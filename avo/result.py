@@ -241,11 +241,13 @@ class Result:
         """Write the result into a folder: `result.json` and `arrays.npz`, for `avo.load`.
 
         Raises:
-            FileExistsError: if the folder already holds a result.
+            FileExistsError: if the folder already holds a result, or an `arrays.npz` of something else.
         """
         folder = Path(path)
         if (folder / "result.json").exists():
             raise FileExistsError(f"{folder} already holds a result; choose another folder.")
+        if files.others(folder / "arrays.npz", "proposal"):
+            raise FileExistsError(f"{folder} already holds another arrays.npz; choose another folder.")
         trees = files.leaves("proposal", self.proposal) | files.leaves("critic", self.critic)
         history = {f"history.{name}": a for name, a in self.history.items()}
         units = (

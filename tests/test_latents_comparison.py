@@ -96,6 +96,10 @@ def test_the_simulator_is_near_the_ceiling_and_above_the_rest(found: Comparison)
     assert r2["simulator"] > max(r2["PCA"], r2[WITH], r2[WITHOUT]) + 0.03
     # 300 judges, four parameters: the share has an error of .01; errors stated 15 % too large would cover .94
     assert np.abs(found.values("simulator", "coverage") - 0.9).max() < 0.03
+    with pytest.raises(ValueError, match=r"route must be one of .*simulator.*; got 'simulatr'"):
+        found.values("simulatr", "mig")
+    with pytest.raises(ValueError, match=r"measure must be one of .*mig.*; got 'mgi'"):
+        found.values("simulator", "mgi")
     stated = np.array([r["value"] for r in found.records if (r["route"], r["measure"]) == ("simulator", "stated sd")])
     left = np.array([1 - r["value"] for r in found.records if (r["route"], r["measure"]) == ("simulator", "r2")])
     # Stated errors beside those of 300 judges, each known to 4 %, by a fit of 20,000 calls
@@ -183,8 +187,12 @@ def test_fits_without_a_population_are_counted(found: Comparison) -> None:
     for name in LOST:
         each = [r["value"] for r in found.records if (r["route"], r["measure"]) == ("simulator", name)]
         assert len(each) == 2 and s[name] == sum(each)
-    told = Comparison(found.case, found.records, found.chosen, s | {"no population": 1.0}, found.signals).summary()
+    told = Comparison(
+        found.case, found.records, found.chosen, s | {"no population": 1.0, "quick": False}, found.signals
+    )
+    told = told.summary()
     assert "simulator: no population of the signals found in 1 of 2 seeds" in told and "quick look" not in told
+    assert "a quick look: few signals and calls, and of the autoencoders AE, beta 4 alone" in found.summary()
     quick = Comparison(found.case, found.records, found.chosen, s | {"fit_complex": False}, found.signals).summary()
     assert "simulator: no population is fitted to complex data of a quick look" in quick
 

@@ -283,3 +283,12 @@ def test_udr_prefers_the_models_that_agree_and_leaves_out_dead_codes():
 def test_what_does_not_fit_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call(uniform(100, 2))
+
+
+def test_shapes_that_do_not_match_are_named():
+    y = np.random.default_rng(0).normal(size=(30, 3))
+    for measure in (latents.r2, latents.nrmse):
+        with pytest.raises(ValueError, match=r"must have one shape \(n, d\); got \(30, 1\) and \(30, 3\)"):
+            measure(y[:, :1], y)
+    with pytest.raises(ValueError, match=r"codes must be a list of arrays \(n, k\).*got one array \(30, 3\)"):
+        latents.udr(y)

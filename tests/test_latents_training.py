@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from avo import latents
-from avo.latents import BetaVAE, Trained, autoencoder, beta, capacity, denoising
+from avo.latents import BetaVAE, Objective, Trained, autoencoder, beta, capacity, denoising
 
 # A rank-2 signal in six values, unequal scales, far from zero. All trainings with drawn z share one compiled program.
 D, K, N, NOISE = 6, 2, 500, 0.5
@@ -188,6 +188,12 @@ def test_saved_and_loaded_to_the_bit(plain: Trained, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "vae" / "trained.json").read_text())["objective"]["beta"] == 1.0
     with pytest.raises(FileExistsError, match=r"already holds a trained model"):
         plain.save(tmp_path / "vae")
+    theirs = tmp_path / "fit" / "arrays.npz"  # of a fit, or of the user's own
+    theirs.parent.mkdir()
+    np.savez(theirs, own=X)
+    with pytest.raises(FileExistsError, match=r"already holds another arrays.npz; choose another folder"):
+        plain.save(theirs.parent)
+    np.testing.assert_array_equal(np.load(theirs)["own"], X)
     with pytest.raises(FileNotFoundError, match=r"holds no trained model"):
         latents.load(tmp_path)
     words = (tmp_path / "vae" / "trained.json").read_text()
@@ -272,3 +278,30 @@ NARROW = BetaVAE(eqx.nn.Linear(4, 4, key=jax.random.key(0)), WRONG.decoder, WRON
 def test_wrong_input(model: Any, x: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         train(model, x, **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda x: x + 1e8,
+            r"x scatters by 1\.\d+ about values of up to 1e\+08, which float32 does not hold; subtract",
+        ),
+        (lambda x: 1e-20 * x, r"x scatters by 1\.\d+e-20 about .* divide by its scale"),
+        (lambda x: 1e25 * x, r"x scatters by 1\.\d+e\+25 about .* divide by its scale"),
+    ],
+)
+def test_what_single_precision_does_not_hold_is_refused(change: Any, says: str) -> None:
+    x = 1.3 * np.random.default_rng(0).normal(size=(300, 4))
+    make = partial(BetaVAE.for_data, latents=2, width=8)
+    with jax.enable_x64(False):
+        with pytest.raises(ValueError, match=says):
+            latents.train(make, change(x), epochs=1, progress=False)
+        # A spread well above the rounding is learned from: 1000 is 770 spreads
+        assert latents.train(make, x + 1000, epochs=1, progress=False).history["mse"][-1] > 0
+
+
+@pytest.mark.parametrize("numbers", [{"beta": -4.0}, {"beta": float("nan")}, {"gamma": 1.0, "ramp": 1.5}])
+def test_objectives_numbers_are_checked(numbers: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"objective must have finite numbers of at least 0, and a ramp of at most 1"):
+        latents.train(BetaVAE.for_data, np.ones((60, 3)), objective=Objective(**numbers), progress=False)

@@ -100,6 +100,11 @@ def test_a_folder_is_not_overwritten(tmp_path: Path) -> None:
     made().save(tmp_path)
     with pytest.raises(FileExistsError, match=r"already holds a result; choose another folder"):
         made().save(tmp_path)
+    (tmp_path / "mine").mkdir()
+    np.savez(tmp_path / "mine" / "arrays.npz", own=np.arange(3))
+    with pytest.raises(FileExistsError, match=r"already holds another arrays.npz; choose another folder"):
+        made().save(tmp_path / "mine")
+    np.testing.assert_array_equal(np.load(tmp_path / "mine" / "arrays.npz")["own"], np.arange(3))
 
 
 def test_a_failure_while_writing_leaves_no_half_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

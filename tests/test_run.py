@@ -403,6 +403,14 @@ def test_a_result_without_a_run_is_never_taken_for_the_fit(tmp_path: Path) -> No
             fit(avo.from_numpy(row), out=tmp_path, resume=resume)
 
 
+def test_arrays_of_something_else_are_never_written_over(tmp_path: Path) -> None:
+    np.savez(tmp_path / "arrays.npz", own=np.arange(3))
+    for resume in (False, True):
+        with pytest.raises(FileExistsError, match=r"already holds another arrays\.npz; choose another folder\.$"):
+            fit(avo.from_numpy(row), out=tmp_path, resume=resume)
+    np.testing.assert_array_equal(np.load(tmp_path / "arrays.npz")["own"], np.arange(3))
+
+
 @pytest.mark.parametrize("name", ["checkpoint.npz", "fit.json"])
 def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
     fit(avo.from_numpy(Interrupted(4 * TINY.calls)), budget=LONG, out=tmp_path)

@@ -186,6 +186,12 @@ class Comparison:
     def values(self, route: str, measure: str) -> np.ndarray:
         """Collect a measure of one route, one number per seed: the mean over parameters where there are several."""
         route = self.chosen.get(route, route)
+        for name, given, known in (
+            ("route", route, {*ROUTES, *self.settings["family"]}),
+            ("measure", measure, {row.measure for row in TABLE}),
+        ):
+            if given not in (known := known | {r[name] for r in self.records}):
+                raise ValueError(f"{name} must be one of {', '.join(sorted(known))}; got {given!r}.")
         if measure == "small r2":
             measure = "r2" if route == "ceiling" else f"r2 from {min(self.settings['ladder'])}"
         found: dict[int, list[float]] = {}
@@ -217,6 +223,11 @@ class Comparison:
             fallen.append(
                 "simulator: no population is fitted to complex data of a quick look; parameters are read there by a "
                 "regression from simulations under the wide start"
+            )
+        if s.get("quick"):
+            fallen.append(
+                f"a quick look: few signals and calls, and of the autoencoders {', '.join(s['family'])} alone; most "
+                "numbers are worse than at default size"
             )
         return [
             *fallen,
@@ -327,7 +338,7 @@ def compare(
             records += each
         bar.update(total - bar.n)
     source = known.words if given is None else f"{len(given):,} given signals"
-    settings = size._asdict() | {"seeds": seeds, "complex": source}
+    settings = size._asdict() | {"seeds": seeds, "quick": quick, "complex": source}
     settings |= {name: sum(r["value"] for r in records if r["measure"] == name) for name in LOST}
     kept = found[0][1]
     signals = {"routes": kept["routes"], "x": judges[1][:8], "axes": known.problem.axes, "problem": known.problem}

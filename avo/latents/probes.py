@@ -153,6 +153,13 @@ def trees(z: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n d"], split: Halve
     return Trees(importance, r2(predicted, y[split.judge]), nrmse(predicted, y[split.judge]))
 
 
+def _alike(predicted: ArrayLike, factors: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    p, y = np.asarray(predicted, float), np.asarray(factors, float)
+    if p.shape != y.shape or p.ndim != 2:
+        raise ValueError(f"predicted and factors must have one shape (n, d); got {p.shape} and {y.shape}.")
+    return p, y
+
+
 def r2(predicted: Float[ArrayLike, "n d"], factors: Float[ArrayLike, "n d"]) -> Float[np.ndarray, " d"]:
     """Compute R^2 = 1 - sum (y - y_hat)^2 / sum (y - mean y)^2 of each column; of estimates of theta too.
 
@@ -160,7 +167,7 @@ def r2(predicted: Float[ArrayLike, "n d"], factors: Float[ArrayLike, "n d"]) -> 
         >>> r2([[0.0], [2.0], [1.0]], [[0.0], [2.0], [4.0]]).tolist()
         [-0.125]
     """
-    predicted, y = np.asarray(predicted), np.asarray(factors)
+    predicted, y = _alike(predicted, factors)
     return 1 - np.sum((y - predicted) ** 2, axis=0) / np.sum((y - y.mean(0)) ** 2, axis=0)
 
 
@@ -173,5 +180,5 @@ def nrmse(predicted: Float[ArrayLike, "n d"], factors: Float[ArrayLike, "n d"]) 
         >>> nrmse([[1.0], [1.0]], [[0.0], [4.0]]).round(4).tolist()
         [0.559]
     """
-    predicted, y = np.asarray(predicted), np.asarray(factors)
+    predicted, y = _alike(predicted, factors)
     return np.sqrt(np.mean((y - predicted) ** 2, axis=0)) / np.ptp(y, axis=0)

@@ -58,6 +58,8 @@ def udr(
         >>> udr([z, z @ [[1.0, 1.0], [-1.0, 1.0]]]).round(3).tolist()
         [0.354, 0.354]
     """
+    if isinstance(codes, np.ndarray) and codes.ndim < 3:
+        raise ValueError(f"codes must be a list of arrays (n, k), one for each model; got one array {codes.shape}.")
     if len(codes) < 2:
         raise ValueError(f"codes must be of at least 2 models, e.g. 5 seeds; got {len(codes)}.")
     if relation not in ("spearman", "lasso"):

@@ -65,11 +65,13 @@ class Trained:
         """Write the model into a folder: `trained.json` and `arrays.npz`, for `avo.latents.load`.
 
         Raises:
-            FileExistsError: if the folder already holds one.
+            FileExistsError: if the folder already holds one, or another `arrays.npz`, as that of a fit.
         """
         folder = Path(path)
         if (folder / "trained.json").exists():
             raise FileExistsError(f"{folder} already holds a trained model; choose another folder.")
+        if files.others(folder / "arrays.npz", "model"):
+            raise FileExistsError(f"{folder} already holds another arrays.npz; choose another folder.")
         history = {f"history.{name}": a for name, a in self.history.items()}
         files.write_arrays(folder / "arrays.npz", files.leaves("model", self.model) | history)
         # Written last: a folder with trained.json is a whole model
@@ -152,12 +154,15 @@ def train(
     objective = beta(4.0) if objective is None else objective
     if not isinstance(objective, Objective):
         raise ValueError(f"objective must be one of avo.latents, such as avo.latents.beta(4.0); got {objective!r}.")
+    if not all(isinstance(a, Real) and 0 <= a < np.inf for a in objective) or objective.ramp > 1:
+        raise ValueError(f"objective must have finite numbers of at least 0, and a ramp of at most 1; got {objective}.")
     key_model, key = jax.random.split(jax.random.key(seed))
     made = _made(model, key_model, x, seen)
     if objective.calibrated and made.likelihood != "gaussian":
         raise ValueError(f"objective must not be calibrated for likelihood={made.likelihood!r}, which has no noise.")
 
     dtype = jnp.result_type(float)
+    _resolved(x, dtype)
     data = jnp.asarray(x, dtype), None if seen is None else jnp.asarray(seen, dtype)
     networks = eqx.filter((made.encoder, made.decoder), eqx.is_inexact_array)
     best = None if seen is None else networks
@@ -182,6 +187,17 @@ def train(
         trained = trained.calibrated(x if seen is None else seen, draws=16 if objective.sampled else 0)
     settings = {"epochs": epochs, "batch": batch, "rate": float(rate), "final": float(final), "seed": seed}
     return Trained(trained, objective, history, epoch, settings | {"observations": len(x)})
+
+
+def _resolved(x: np.ndarray, dtype: Any) -> None:
+    """Refuse what numbers of this precision do not tell apart, or whose squares they do not hold."""
+    spread, largest, numbers = float(np.std(x - x.mean(0))), float(np.abs(x).max()), jnp.finfo(dtype)
+    least, most = float(numbers.tiny) ** 0.4, float(numbers.max) ** 0.4
+    if spread and not (least < spread and largest < most and largest * float(numbers.eps) < 0.1 * spread):
+        raise ValueError(
+            f"x scatters by {spread:.2g} about values of up to {largest:.2g}, which {numbers.dtype} does not "
+            'hold; subtract its mean, divide by its scale, or call jax.config.update("jax_enable_x64", True).'
+        )
 
 
 def _made(model: Any, key: PRNGKeyArray, x: np.ndarray, validation: np.ndarray | None) -> BetaVAE:
