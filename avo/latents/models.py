@@ -283,10 +283,10 @@ class BetaVAE(eqx.Module):
 
     def decode(self, z: ArrayLike) -> Float[np.ndarray, "n *x_shape"]:
         """Compute f(z) = E[x|z] of many z, with shape (n, k)."""
-        z = np.asarray(z, np.float64)
+        z = validate_observations(z, "z", least=1)
         if z.ndim != 2 or z.shape[1] != self.latents:
             raise ValueError(f"z must have one row of {self.latents} latents for each x to make; got shape {z.shape}.")
-        return self._apply(self.predict, validate_observations(z, "z", least=1))
+        return self._apply(self.predict, z)
 
     def reconstruct(self, x: ArrayLike) -> Float[np.ndarray, "n *x_shape"]:
         """Compute f(mean(x)) of many observations, with shape (n, *x_shape)."""
@@ -394,12 +394,12 @@ class BetaVAE(eqx.Module):
         return self.decode(z)
 
     def _observations(self, x: ArrayLike) -> np.ndarray:
-        x = np.asarray(x, np.float64)
-        if x.ndim == 0 or x.shape[1:] != self.x_shape:
+        x = validate_observations(x, "x", least=1)
+        if x.shape[1:] != self.x_shape:
             raise ValueError(
                 f"x must have one observation per row, shape (n, {', '.join(map(str, self.x_shape))}); got {x.shape}."
             )
-        return validate_observations(x, "x", least=1)
+        return x
 
     def _apply(self, fn: Callable, x: np.ndarray) -> np.ndarray:
         return apply(fn, x, chunk=CHUNK)
