@@ -136,7 +136,7 @@ class Race(NamedTuple):
     """avo beside its best rival: ratio of the median errors, and its upper 95 % limit over the seeds of both.
 
     `ideal` is that limit for the maximum likelihood in avo's place, None where it was not measured: what seeds so few
-    leave to a method that uses all that the data hold.
+    leave to a method that uses all that the data hold. `few` are the rivals that were left out for too few seeds.
     """
 
     task: str
@@ -146,11 +146,13 @@ class Race(NamedTuple):
     ratio: float
     upper: float
     ideal: float | None
+    few: tuple[str, ...] = ()
 
 
 def race(rows: Sequence[dict[str, Any]], task: str, budget: int) -> Race | None:
-    """Compare avo with the rival of the least median error, on seeds that both have; None where there is none.
+    """Compare avo with its best rival, on seeds that both have; None where there is none.
 
+    The best is the one beside which avo's median error is the largest: on the same seeds, since some are luckier to all.
     Rivals that share fewer than ten seeds with avo, and fewer than another does, are left out. Where no rival has an
     answer the ratio is 0, or infinite where avo has none either.
     """
@@ -168,13 +170,14 @@ def race(rows: Sequence[dict[str, Any]], task: str, budget: int) -> Race | None:
     if not least:
         return None
     enough = [name for name in beside if len(beside[name]) >= least]
-    best = min(enough, key=lambda name: np.median(beside[name][:, 1]))
+    best = max(enough, key=lambda name: float(_ratio(beside[name], 0)))
     upper, ideal = (
         float(bootstrap(both, _ratio, (UPPER,))[0]) if len(both) else None
         for both in (beside[best], pairs(REFERENCE, 0, best))
     )
     ratio = float(_ratio(beside[best], 0))
-    return Race(task, budget, best, len(beside[best]), ratio, np.inf if upper is None else upper, ideal)
+    few = tuple(name for name in beside if len(beside[name]) < least and name in {row["method"] for row in rows})
+    return Race(task, budget, best, len(beside[best]), ratio, np.inf if upper is None else upper, ideal, few)
 
 
 def _ratio(pairs: np.ndarray, axis: int) -> np.ndarray:
@@ -287,8 +290,16 @@ def _claims(rows: Sequence[dict[str, Any]]) -> str:
         if known := [r.ideal for r in races if r.ideal is not None]:
             text[-1] += (
                 f" With the maximum likelihood in avo's place it would be in {sum(i <= 1.1 for i in known)} of "
-                f"{len(known)}: so much do two methods at the floor differ by chance."
+                f"{len(known)}."
             )
+        few: dict[tuple[str, int], list[str]] = {}
+        for r in races:
+            for name in r.few:
+                few.setdefault((name, r.budget), []).append(r.task)
+        text += [""] * bool(few) + [
+            f"- Left out for fewer seeds than {LEAST_SEEDS}: {name} at {budget:,} calls on {', '.join(tasks)}."
+            for (name, budget), tasks in few.items()
+        ]
         text += _reaches([found for task in SIX if (found := reach(rows, task))])
     tried = {t for (t, m, b) in grouped(rows) if (m, b) == (AVO, 100_000)}
     if tried:
@@ -303,7 +314,8 @@ def _reaches(found: Sequence[Reach]) -> list[str]:
     """Render the calls to twice the floor, beside the ratio where avo comes there."""
 
     def calls(value: float, r: Reach) -> str:
-        return f"{value:,}" if np.isfinite(value) else f"more than {r.largest:,}"
+        least = "at most " * (value == BUDGETS[0])
+        return f"{least}{value:,}" if np.isfinite(value) else f"more than {r.largest:,}"
 
     text = ["", "| task | calls to twice the floor: avo | best rival | | ratio |", "|---|---|---|---|---|"]
     for r in found:

@@ -78,7 +78,17 @@ def test_the_upper_limit_of_unequal_pairs_by_hand() -> None:
 def test_a_rival_of_fewer_seeds_is_left_out_of_the_race() -> None:
     found = rows("poisson", "avo", 10_000, 1.0, 1.0) + rows("poisson", "cma", 10_000, 4.0, 4.0)
     r = race(found + rows("poisson", "nle", 10_000, 0.1), "poisson", 10_000)
-    assert r is not None and (r.rival, r.seeds, r.ratio) == ("cma", 2, 0.25)
+    assert r is not None and (r.rival, r.seeds, r.ratio, r.few) == ("cma", 2, 0.25, ("nle",))
+    told = markdown(found + rows("poisson", "nle", 10_000, 0.1))
+    assert "- Left out for fewer seeds than 10: nle at 10,000 calls on poisson." in told
+    assert "Left out" not in markdown(found)
+
+
+def test_the_best_rival_is_so_on_the_same_seeds() -> None:
+    """nle has .2 on the ten luckiest seeds, where avo has .1; cma .9 on all, avo 1 in the median."""
+    found = rows("poisson", "avo", 10_000, *10 * [0.1], *20 * [1.0]) + rows("poisson", "cma", 10_000, *30 * [0.9])
+    r = race(found + rows("poisson", "nle", 10_000, *10 * [0.2]), "poisson", 10_000)
+    assert r is not None and (r.rival, r.seeds) == ("cma", 30)
 
 
 def test_ten_seeds_are_enough_to_be_the_best_rival() -> None:
