@@ -152,7 +152,7 @@ class Race(NamedTuple):
 def race(rows: Sequence[dict[str, Any]], task: str, budget: int) -> Race | None:
     """Compare avo with its best rival, on seeds that both have; None where there is none.
 
-    The best is the one beside which avo's median error is the largest: on the same seeds, since some are luckier to all.
+    The best is the one beside which avo's median error is the largest, on the same seeds: some are luckier to all.
     Rivals that share fewer than ten seeds with avo, and fewer than another does, are left out. Where no rival has an
     answer the ratio is 0, or infinite where avo has none either.
     """
