@@ -61,12 +61,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise (error if isinstance(error, FileNotFoundError) else damaged(path)) from error
 
 
-def others(path: Path, name: str) -> bool:
-    """Tell whether a file is there and holds something else than a tree of this name, which a save cut short leaves."""
+def refuse_others(folder: Path, name: str) -> None:
+    """Refuse a folder whose `arrays.npz` is not a tree of this name, which a save cut short leaves."""
+    path = folder / "arrays.npz"
     try:
-        return path.exists() and f"{name}.0" not in read_arrays(path)
+        own = not path.exists() or f"{name}.0" in read_arrays(path)
     except ValueError:
-        return True
+        own = False
+    if not own:
+        raise FileExistsError(f"{folder} already holds another arrays.npz; choose another folder.")
 
 
 def leaves(name: str, tree: Any) -> dict[str, Any]:

@@ -246,8 +246,7 @@ class Result:
         folder = Path(path)
         if (folder / "result.json").exists():
             raise FileExistsError(f"{folder} already holds a result; choose another folder.")
-        if files.others(folder / "arrays.npz", "proposal"):
-            raise FileExistsError(f"{folder} already holds another arrays.npz; choose another folder.")
+        files.refuse_others(folder, "proposal")
         trees = files.leaves("proposal", self.proposal) | files.leaves("critic", self.critic)
         history = {f"history.{name}": a for name, a in self.history.items()}
         units = (

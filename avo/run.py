@@ -222,8 +222,8 @@ class _Folder:
         self.checkpoint, self.last = self.path / "checkpoint.npz", time.monotonic()
         known = self.path / "fit.json"
         held = [name for name in ("fit.json", "result.json") if (self.path / name).exists()]
-        if not held and files.others(self.path / "arrays.npz", "proposal"):
-            raise FileExistsError(f"out={str(out)!r} already holds another arrays.npz; choose another folder.")
+        if not held:
+            files.refuse_others(self.path, "proposal")
         if held == ["result.json"] or (held and not resume):
             raise FileExistsError(
                 f"out={str(out)!r} already holds a run; choose another folder"

@@ -187,10 +187,8 @@ def test_fits_without_a_population_are_counted(found: Comparison) -> None:
     for name in LOST:
         each = [r["value"] for r in found.records if (r["route"], r["measure"]) == ("simulator", name)]
         assert len(each) == 2 and s[name] == sum(each)
-    told = Comparison(
-        found.case, found.records, found.chosen, s | {"no population": 1.0, "quick": False}, found.signals
-    )
-    told = told.summary()
+    lost = s | {"no population": 1.0, "quick": False}
+    told = Comparison(found.case, found.records, found.chosen, lost, found.signals).summary()
     assert "simulator: no population of the signals found in 1 of 2 seeds" in told and "quick look" not in told
     assert "a quick look: few signals and calls, and of the autoencoders AE, beta 4 alone" in found.summary()
     quick = Comparison(found.case, found.records, found.chosen, s | {"fit_complex": False}, found.signals).summary()

@@ -70,8 +70,7 @@ class Trained:
         folder = Path(path)
         if (folder / "trained.json").exists():
             raise FileExistsError(f"{folder} already holds a trained model; choose another folder.")
-        if files.others(folder / "arrays.npz", "model"):
-            raise FileExistsError(f"{folder} already holds another arrays.npz; choose another folder.")
+        files.refuse_others(folder, "model")
         history = {f"history.{name}": a for name, a in self.history.items()}
         files.write_arrays(folder / "arrays.npz", files.leaves("model", self.model) | history)
         # Written last: a folder with trained.json is a whole model
