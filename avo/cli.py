@@ -432,7 +432,11 @@ def _bench(
     if context.invoked_subcommand is None:
         from avo.benchmarks import command
 
-        typer.echo(command.run(out, tasks, methods, seeds, budget, jobs, limit, quick, not quiet))
+        try:
+            typer.echo(command.run(out, tasks, methods, seeds, budget, jobs, limit, quick, not quiet))
+        except KeyboardInterrupt:
+            typer.echo(f"stopped; what is finished is in {out}, and the same command continues.", err=True)
+            raise
 
 
 @bench.command("report")

@@ -47,9 +47,12 @@ def damaged(path: Path) -> ValueError:
 def read_json(path: Path) -> dict[str, Any]:
     """Read what `write_json` wrote; ValueError if it is damaged."""
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except ValueError as error:
         raise damaged(path) from error
+    if not isinstance(found, dict):
+        raise damaged(path)
+    return found
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

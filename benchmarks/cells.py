@@ -34,8 +34,8 @@ def name_of(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row.get(part) for part in NAME)
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Read the finished cells, none where there is no file; of a cell measured twice, the first."""
+def read(path: Path, whole: Callable[[dict[str, Any]], bool] = lambda row: True) -> list[dict[str, Any]]:
+    """Read the finished cells that are `whole`, none where there is no file; of a cell measured twice, the first."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
         try:
@@ -43,7 +43,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue  # the beginning of a line: its run was killed
         name = name_of(row) if isinstance(row, dict) and "study" in row else ()
-        if name and all(part is None or isinstance(part, str | int) for part in name):
+        if name and all(part is None or isinstance(part, str | int) for part in name) and whole(row):
             found.setdefault(name, row)
     return list(found.values())
 

@@ -17,7 +17,7 @@ from typing import Any
 from avo import files
 from avo.benchmarks import pictures, suite, tables
 from avo.benchmarks.methods import METHODS
-from avo.benchmarks.tasks import BUDGETS, SIX, TASKS
+from avo.benchmarks.tasks import BUDGETS, SIX, TASKS, get
 
 DEFAULT = ("mle", "avo")
 RIVAL_BUDGETS = (10_000, 100_000)
@@ -122,7 +122,11 @@ def run(
     chosen = studies(tasks, methods, budget, quick)
     each = seeds_of(str(QUICK_SEEDS) if quick and seeds == "10" else seeds)
     _folder(out, "--out")
-    suite.run(out, [group for study in chosen for group in suite.plan(*study, each)], jobs, limit, progress)
+    groups = [group for study in chosen for group in suite.plan(*study, each)]
+    if not groups:
+        lack = ", ".join(name for name in TASKS if not get(name).has_likelihood)
+        raise ValueError(f"--methods mle needs tasks with a likelihood, which {lack} lack; name others.")
+    suite.run(out, groups, jobs, limit, progress)
     return report(out)
 
 

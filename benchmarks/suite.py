@@ -104,8 +104,7 @@ def measure(name: str, method: str, budget: int, seed: int) -> dict[str, Any]:
     fit = METHODS[method].fit
     try:
         if fit is None:
-            answer = Answer(*task.mle(seed)) if task.has_likelihood else None
-            why = "" if answer else "no likelihood"
+            answer = Answer(*task.mle(seed))
         else:
             answer = fit(simulate, x_obs, task.space, budget, seed)
     except Spent as error:
@@ -122,33 +121,53 @@ def measure(name: str, method: str, budget: int, seed: int) -> dict[str, Any]:
 
 
 def work() -> None:
-    """Be the process of a group: read it from stdin, write a row per cell to stdout; other output goes to stderr."""
+    """Be the process of a group: read it from stdin, write a row per cell to stdout; other output goes to stderr.
+
+    Stdin stays open as long as the suite runs; a process whose suite was killed ends, too.
+    """
     rows = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    group = Group(**json.loads(sys.stdin.read()))
+    group = Group(**json.loads(sys.stdin.readline()))
+    threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
     for seed in group.seeds:
         row = group.cell(seed) | measure(group.task, group.method, group.budget, seed)
         print(json.dumps(row), file=rows, flush=True)
 
 
+_KINDS: dict[str, Any] = {"why": str, "success": bool, "covered": list, "stderr": list, "width": list}
+_KINDS |= dict.fromkeys(("over", "calls", "cpu", "seconds", "peak_mb"), int | float | None)
+
+
+def _whole(row: dict[str, Any]) -> bool:
+    """Tell whether a row is a cell of the suite, or a method that was not installed, as they are written here."""
+    kinds: dict[str, Any] = {"method": str, "ended": str}
+    if row.get("ended") != ABSENT:
+        kinds |= {"task": str, "budget": int, "seed": int}
+    return (
+        row["study"] == STUDY
+        and all(isinstance(row.get(part), kind) for part, kind in kinds.items())
+        and all(isinstance(row[part], kind) for part, kind in _KINDS.items() if part in row)
+        and all(isinstance(v, int | float | None) for part in ("stderr", "width") for v in row.get(part, ()))
+        and ("stderr" not in row or len(row["stderr"]) == len(row.get("covered", ())))
+    )
+
+
 def stored(path: Path) -> list[dict[str, Any]]:
     """Read the suite's finished cells and the methods that were not installed; lines of anything else are no cells."""
-    found = [row for row in cells.read(path) if row["study"] == STUDY and isinstance(row.get("method"), str)]
-    whole = [row for row in found if all(part in row for part in cells.NAME) or row.get("ended") == ABSENT]
-    return [row for row in whole if isinstance(row.get("ended"), str)]
+    return cells.read(path, _whole)
 
 
 # --- many cells ------------------------------------------------------------------------------------------------------
 
 
 def plan(tasks: Sequence[str], methods: Sequence[str], budgets: Sequence[int], seeds: Sequence[int]) -> list[Group]:
-    """Arrange the cells, small budgets first; what needs no calls is measured once, with budget 0."""
+    """Arrange the cells, small budgets first; the maximum likelihood once, with budget 0, where a task has one."""
     groups = []
     for budget in sorted(budgets):
         for task in tasks:
             for method in methods:
                 free = METHODS[method].fit is None
-                if not free or budget == min(budgets):
+                if not free or (budget == min(budgets) and get(task).has_likelihood):
                     groups.append(Group(task, method, 0 if free else budget, tuple(seeds)))
     return groups
 
@@ -220,8 +239,8 @@ class _Run:
                 os.sched_setaffinity(child.pid, {core})
             listener = threading.Thread(target=_keep_last, args=(child.stderr, said), daemon=True)
             listener.start()
-            child.stdin.write(json.dumps(group._asdict()))
-            child.stdin.close()
+            child.stdin.write(json.dumps(group._asdict()) + "\n")
+            child.stdin.flush()
             clock = _clock(child, self.limit, late)
             for line in child.stdout:
                 clock.cancel()

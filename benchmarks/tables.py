@@ -238,7 +238,7 @@ def _percent(value: float | None) -> str:
 
 
 def _row(s: Line) -> str:
-    star = "" if s.task not in _REPLACED else "\\*"
+    star = "" if get(s.task).has_likelihood else "\\*"
     return (
         f"| {s.task}{star} | {s.method} | {s.seeds} | {_number(s.over)} [{_number(s.over_low)}, "
         f"{_number(s.over_high)}] | {_number(s.limit)} | {_number(s.worst)} | {_percent(s.success)} "
@@ -248,7 +248,6 @@ def _row(s: Line) -> str:
     )
 
 
-_REPLACED = ("mg1", "detector")  # no density: the floor is that of weighted features
 _HEAD = (
     "| task | method | seeds | error over floor: median [95 %] | limit | worst | success, % [95 %] "
     "| covered by 90 %, % | finite, % | width over floor's | calls | CPU s | peak MB | |"
@@ -265,7 +264,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         parts.append(f"### {title}\n\n" + "\n".join(table))
     if not found:
         return "No finished cells."
-    if any(s.task in _REPLACED for s in found):
+    if not all(get(s.task).has_likelihood for s in found):
         parts.append("\\* no likelihood: the floor is the spread of the best weighted features, and no bound.")
     parts += filter(None, [_claims(rows), _failures(rows), _absent(rows)])
     return "\n\n".join(parts)

@@ -81,6 +81,9 @@ class Task:
         features: x -> (n, k), whose means stand in for a likelihood where there is none.
         mle_of: x_obs -> maximum-likelihood theta in closed form, where scoring from the truth does not do.
         m: number of observations.
+
+    Raises:
+        ValueError: if a task has neither a log density, under its problem's name, nor features.
     """
 
     problem: Problem
@@ -90,6 +93,13 @@ class Task:
     features: Summary | None = None
     mle_of: Callable[[np.ndarray], np.ndarray] | None = None
     m: int = OBSERVATIONS
+
+    def __post_init__(self) -> None:
+        if not self.has_likelihood and self.features is None:
+            raise ValueError(
+                f"task {self.name} must have a log density, LOG_DENSITY[{self.name!r}] in likelihoods.py, or features= "
+                "whose means stand in for one; got neither."
+            )
 
     @property
     def name(self) -> str:
@@ -135,7 +145,13 @@ class Task:
         return np.sqrt(np.diag(slope @ covariance(information(self.problem, u, self.features), self.m) @ slope.T))
 
     def mle(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Maximise the likelihood of a seed's observations, starting at the truth: theta and its standard errors."""
+        """Maximise the likelihood of a seed's observations, starting at the truth: theta and its standard errors.
+
+        Raises:
+            ValueError: if the task has no likelihood.
+        """
+        if not self.has_likelihood:
+            raise ValueError(f"{self.name} has no likelihood.")
         u, x_obs = unconstrain(self.space, self.truth(seed)), self.observe(seed)
         if self.mle_of is not None:
             return self.mle_of(x_obs), np.full(len(u), np.inf)

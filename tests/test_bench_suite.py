@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -75,14 +77,16 @@ def test_what_goes_wrong_is_in_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_maximum_likelihood_is_a_method() -> None:
     row = measure("linear5", "mle", 0, 2)
     assert row["calls"] == 0 and row["over"] < 2.5 and row["width"] == pytest.approx([1, 1], rel=0.02)
-    assert measure("mg1", "mle", 0, 2)["why"] == "no likelihood"
+    assert measure("mg1", "mle", 0, 2)["why"] == "ValueError: mg1 has no likelihood."
+    with pytest.raises(ValueError, match=r"task poisson2 must have a log density, LOG_DENSITY\['poisson2'\] in "):
+        tasks.Task(replace(tasks.get("poisson").problem, name="poisson2"))
 
 
 def test_the_plan_has_small_budgets_first_and_the_reference_once() -> None:
-    assert plan(("poisson", "sir"), ("mle", "avo"), (200, 100), (0, 1)) == [
-        Group("poisson", "mle", 0, (0, 1)), Group("poisson", "avo", 100, (0, 1)),
-        Group("sir", "mle", 0, (0, 1)), Group("sir", "avo", 100, (0, 1)),
-        Group("poisson", "avo", 200, (0, 1)), Group("sir", "avo", 200, (0, 1)),
+    """mg1 has no likelihood, and so no reference."""
+    assert plan(("poisson", "mg1"), ("mle", "avo"), (200, 100), (0, 1)) == [
+        Group("poisson", "mle", 0, (0, 1)), Group("poisson", "avo", 100, (0, 1)), Group("mg1", "avo", 100, (0, 1)),
+        Group("poisson", "avo", 200, (0, 1)), Group("mg1", "avo", 200, (0, 1)),
     ]  # fmt: skip
 
 
@@ -139,13 +143,24 @@ def test_sigterm_ends_the_processes_too(tmp_path: Path, monkeypatch: pytest.Monk
 
 _CHILD = """
 import json, sys, time
-group = json.loads(sys.stdin.read())
+group = json.loads(sys.stdin.readline())
 for seed in group["seeds"]:
     if seed == 2: print("no memory", file=sys.stderr); sys.exit(3)
     if seed == 4: time.sleep(60)
     cell = {"study": "bench", "task": group["task"], "method": group["method"], "budget": group["budget"], "seed": seed}
     print(json.dumps(cell | {"ended": "done", "over": 1.0, "seconds": 0.1}), flush=True)
 """
+
+
+def test_a_process_ends_with_its_suite() -> None:
+    """The suite's end of stdin closes, as it does when the suite is killed, in a fit that would take minutes."""
+    group = json.dumps(Group("brownian", "avo-alone", 10**8, (0,))._asdict())
+    words = [sys.executable, "-c", suite._WORK]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=suite.environment()) as child:
+        assert child.stdin and child.stdout
+        child.stdin.write(f"{group}\n".encode())
+        child.stdin.close()
+        assert child.stdout.read() == b"" and child.wait(60) == 1
 
 
 def test_a_real_process_measures_like_this_one(tmp_path: Path) -> None:

@@ -191,6 +191,7 @@ def test_the_command_reports_without_running(tmp_path: Path) -> None:
         (["--seeds", "5:5"], "--seeds must be a number above 0, or FIRST:END .* got '5:5'"),
         (["--budget", "1e4,x"], "--budget must be whole numbers of calls above 0, .* got '1e4,x'"),
         (["--budget", "0.5"], "--budget must be whole numbers of calls"),
+        (["--tasks", "mg1", "--methods", "mle"], "--methods mle needs tasks with a likelihood, which mg1, detector"),
         (["report", "nowhere"], "nowhere holds no finished cells"),
     ],
 )
@@ -228,6 +229,27 @@ def test_lines_that_are_no_cells_are_skipped(tmp_path: Path) -> None:
     assert suite.stored(path) == [] and len(cells.read(path)) == 3
     cells.append(path, STORED[1])
     assert suite.stored(path) == [STORED[1]] and "| poisson | avo |" not in command.report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "part, value",
+    [("budget", "10"), ("budget", None), ("seed", "0"), ("over", "1"), ("success", 3), ("stderr", [0.1, "x"]),
+     ("stderr", None), ("stderr", [0.1, 0.2]), ("width", [[]]), ("why", 1), ("ended", None)],
+)  # fmt: skip
+def test_a_cell_with_a_value_of_another_kind_is_none(part: str, value: Any, tmp_path: Path) -> None:
+    """It is measured again, and what was measured then counts."""
+    path, right = tmp_path / suite.CELLS, row("poisson", "avo", 10, 0, 1.0, stderr=[0.1], covered=[True], width=[1.0])
+    for one in (right | {part: value}, right):
+        assert suite.stored(path) == []
+        cells.append(path, one)
+    assert suite.stored(path) == [right]
+
+
+def test_a_damaged_description_of_the_machine_is_named(tmp_path: Path) -> None:
+    cells.append(tmp_path / suite.CELLS, STORED[1])
+    (tmp_path / suite.MACHINE).write_text("[1]")
+    done = CliRunner().invoke(app, ["bench", "report", str(tmp_path)])
+    assert done.exit_code == 2 and re.search("^error: .*machine.json is damaged", done.stderr)
 
 
 def test_what_runs_by_default() -> None:
