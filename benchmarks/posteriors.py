@@ -34,6 +34,7 @@ EVALUATIONS = 1500  # of the distance, at least, where that leaves enough draws 
 SET = 100  # members of NPE's sets, fewer where the budget holds fewer than 100 of these
 WIDTH = 6.0  # half width of the second round's box, in standard errors, and at least a twentieth of the range
 EPOCHS = 200  # at most
+BATCH, NRE_BATCH = 2000, 500  # rows, at most; sbi draws the contrasts of nre from a square of that width
 NEARBY = 30  # points for the curvature, times the square of the number of parameters
 
 
@@ -209,7 +210,7 @@ def _variances(z: np.ndarray, totals: np.ndarray) -> np.ndarray:
 
 def _products(
     simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int, make: Callable[[Any, int], Any],
-    term: Callable[[Any, Any, Any], Any], counts: bool,
+    term: Callable[[Any, Any, Any], Any], counts: bool, largest: int,
 ) -> Answer:  # fmt: skip
     """Learn a term of one observation in two rounds, and maximise the sum of the terms of all."""
     import torch
@@ -234,7 +235,7 @@ def _products(
         with _quiet(), _rows_at_once() as options:
             learner = make(_prior(low, high), z.shape[1])
             learner.append_simulations(_tensor(positions[inside]), _tensor(z[inside]))
-            batch = int(np.clip(count // 10, 50, 2000))
+            batch = int(np.clip(count // 10, 50, largest))
             network = learner.train(training_batch_size=batch, max_num_epochs=EPOCHS, **options)
             network.eval()
             place, sd = _maximum(lambda p, f=network: term(f, p, z_obs), low, high, rng)
@@ -257,7 +258,7 @@ def nle(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed:
 
     return _products(
         simulate, x_obs, space, budget, seed, make,
-        lambda flow, p, z: flow.log_prob(z[:, None], p[None])[:, 0], simulate.discrete,
+        lambda flow, p, z: flow.log_prob(z[:, None], p[None])[:, 0], simulate.discrete, BATCH,
     )  # fmt: skip
 
 
@@ -267,5 +268,5 @@ def nre(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed:
 
     return _products(
         simulate, x_obs, space, budget, seed, lambda prior, _: NRE(**_options(prior)),
-        lambda classifier, p, z: classifier(p.expand(len(z), -1), z), False,
+        lambda classifier, p, z: classifier(p.expand(len(z), -1), z), False, NRE_BATCH,
     )  # fmt: skip
