@@ -30,7 +30,7 @@ from avo.space import Space
 
 DIRECTIONS = 50
 EVALUATIONS = 200  # of the distance, at least; more where a set of m allows it
-FIRST, GROWTH = 400, 8.0  # of CMA-ES: that number of its first sets would spend the budget; the last are larger
+FIRST, GROWTH = 1000, 20.0  # of CMA-ES: that number of its first sets would spend the budget; the last are larger
 LEAST = 32  # draws of a set
 FEWEST = 4  # draws of a set of moments'
 SEARCH, GAUSS_NEWTON = 0.2, 0.2  # of the calls; what these leave of one half is the Jacobian's

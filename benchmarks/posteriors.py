@@ -34,7 +34,7 @@ EVALUATIONS = 1500  # of the distance, at least, where that leaves enough draws 
 SET = 100  # members of NPE's sets, fewer where the budget holds fewer than 100 of these
 WIDTH = 6.0  # half width of the second round's box, in standard errors, and at least a twentieth of the range
 EPOCHS = 200  # at most
-BATCH, NRE_BATCH = 2000, 500  # rows, at most; sbi draws the contrasts of nre from a square of that width
+BATCH, NRE_BATCH = 2000, 500  # rows, at most; each of nre's goes ten times through its network
 NEARBY = 30  # points for the curvature, times the square of the number of parameters
 
 
@@ -264,9 +264,21 @@ def nle(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed:
 
 def nre(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
     """Learn the ratio of one observation's likelihood to its marginal, and maximise its product."""
+    import torch
     from sbi.inference import NRE
 
+    class Shifted(NRE):
+        """Contrast an observation with the thetas of others so far on in the shuffled batch, drawn once for all.
+
+        As likely as others drawn for each, which sbi does from a matrix of all pairs and half of the time.
+        """
+
+        def _classifier_logits(self, theta: Any, x: Any, num_atoms: int) -> Any:
+            shifts = (1 + torch.randperm(len(theta) - 1)[: num_atoms - 1]).tolist()
+            thetas = torch.stack([theta, *(theta.roll(s, 0) for s in shifts)], 1).flatten(0, 1)
+            return self._neural_net(thetas, x.repeat_interleave(num_atoms, 0))
+
     return _products(
-        simulate, x_obs, space, budget, seed, lambda prior, _: NRE(**_options(prior)),
+        simulate, x_obs, space, budget, seed, lambda prior, _: Shifted(**_options(prior)),
         lambda classifier, p, z: classifier(p.expand(len(z), -1), z), False, NRE_BATCH,
     )  # fmt: skip
