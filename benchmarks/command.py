@@ -22,7 +22,7 @@ from avo.benchmarks.tasks import BUDGETS, SIX, TASKS, get
 DEFAULT = ("mle", "avo")
 RIVAL_BUDGETS = (10_000, 100_000)
 # Between the powers of ten, for the calls that twice the floor takes; the slower rivals would need days
-BETWEEN, BETWEEN_METHODS = (2000, 5000, 20_000, 50_000), ("avo", "cma", "moments", "npe")
+BETWEEN, BETWEEN_METHODS = (2000, 5000, 20_000, 50_000), ("avo", "cma", "moments")
 # three minutes on two cores
 QUICK = {"tasks": ("poisson", "linear5", "epem"), "methods": ("mle", "avo", "avo-alone", "cma", "de", "moments")}
 QUICK_BUDGETS, QUICK_SEEDS = (10_000,), 3
