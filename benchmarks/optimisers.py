@@ -30,7 +30,8 @@ from avo.space import Space
 
 DIRECTIONS = 50
 EVALUATIONS = 200  # of the distance, at least; more where a set of m allows it
-FIRST, GROWTH = 1000, 20.0  # of CMA-ES: that number of its first sets would spend the budget; the last are larger
+# Of CMA-ES: that number of its first sets would spend the budget, if they are not of the least size; later ones grow
+FIRST, GROWTH = 1000, 10.0
 LEAST = 32  # draws of a set
 FEWEST = 4  # draws of a set of moments'
 SEARCH, GAUSS_NEWTON = 0.2, 0.2  # of the calls; what these leave of one half is the Jacobian's
@@ -86,12 +87,14 @@ def cma_es(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, se
     # CMA-ES takes no single variable: a second, unused one goes along
     options = {"bounds": [0, 1], "seed": seed + 1, "verbose": -9, "maxfevals": 10**9, "tolflatfitness": 50}
     search = cma.CMAEvolutionStrategy(max(d, 2) * [0.5], 0.25, options)
-    while simulate.left >= rows * search.popsize:
+    # The last generation takes what is left, if that are sets of some use
+    while (rows := min(rows, simulate.left // search.popsize)) >= min(LEAST, few):
         points = search.ask()
         search.tell(points, [loss(np.array(p[:d]), rows) for p in points])
         simulate.note(theta_at(space, search.result.xfavorite[:d]))
         rows = int(min(few * GROWTH ** (simulate.calls / budget), m))
-    assert simulate.best is not None
+    if simulate.best is None:
+        raise RuntimeError(f"{budget} calls hold no generation of {search.popsize} sets of {few}")
     return simulate.best
 
 
