@@ -411,12 +411,16 @@ def _bench(
         str | None,
         typer.Option(help="Methods, e.g. avo,cma; left out: avo on all tasks, all that are installed on six."),
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Number of seeds, from 0, or FIRST:END.")] = "10",
+    seeds: Annotated[
+        str | None, typer.Option(help="Number of seeds, from 0, or FIRST:END; left out: 10, with --quick 3.")
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(help="Simulator calls, e.g. 1e4,1e5; left out: 1e3 to 1e6 for avo, 1e4 and 1e5 for the others."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes at a time, one core each.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes at a time, one core each; left out: 1, with --quick 2.")
+    ] = None,
     limit: Annotated[float, typer.Option(min=1.0, help="Seconds for one fit.")] = 1800.0,
     out: Out = Path("bench"),
     quick: Annotated[bool, typer.Option("--quick", help="A few small tasks: three minutes on two cores.")] = False,
@@ -425,7 +429,7 @@ def _bench(
     """Measure avo and its rivals on tasks with known truth.
 
     \b
-    avo bench --quick --jobs 2                        a look
+    avo bench --quick                                 a look
     avo bench --tasks brownian --methods avo,moments  one task, two methods
     avo bench report bench                            the tables again, without running
     """

@@ -3,9 +3,10 @@
     python -m avo.benchmarks.foundation reliability --tasks brownian ecg --seeds 0 100
     python -m avo.benchmarks.foundation work
     python -m avo.benchmarks.foundation speed
+    python -m avo.benchmarks.foundation host
     python -m avo.benchmarks.foundation report
 
-The first three append one line of JSON per finished cell to `--out`, so that a stopped study continues where it was;
+The first four append one line of JSON per finished cell to `--out`, so that a stopped study continues where it was;
 the last, also without a word, prints the table from them. The file beside this module holds the cells of this version:
 delete it to measure anew after a change. All fits are adversarial only, 1,200,000 calls for `reliability`; what
 refining adds is in scores.py. Default settings, but for `work`, where both fits have those for 300,000 calls, so that
@@ -174,6 +175,36 @@ def speed(_: str, repeats: int) -> dict[str, Any]:
     }
 
 
+def host(_: str, repeats: int) -> dict[str, Any]:
+    """Measure, in turns within one run, a fit with a NumPy simulator against a loop that only calls it."""
+    problem, calls = simulators.poisson(), 20_000
+    x_obs = observe(problem, problem.theta_true, OBSERVATIONS, 0)
+
+    def draw(rng: np.random.Generator, theta: np.ndarray) -> Any:
+        return rng.poisson(theta[0])
+
+    simulate, theta = avo.from_numpy(draw), np.tile(problem.theta_true, (calls, 1))
+
+    def whole_fit() -> float:
+        start = time.perf_counter()
+        made = avo.fit(simulate, x_obs, problem.space, budget=calls, refine=False, progress=False).calls
+        return (time.perf_counter() - start) / made
+
+    def bare() -> float:
+        rng, start = np.random.default_rng(0), time.perf_counter()
+        for row in theta:
+            draw(rng, row)
+        return (time.perf_counter() - start) / calls
+
+    whole_fit()  # compiles
+    pairs = [(whole_fit(), bare()) for _ in range(repeats)]
+    return {
+        "host_call_us": float(1e6 * np.median([a for a, _ in pairs])),
+        "bare_call_us": float(1e6 * np.median([b for _, b in pairs])),
+        "overhead_us": float(1e6 * np.median([a - b for a, b in pairs])),
+    }
+
+
 def report(rows: list[dict[str, Any]]) -> str:
     """Render the finished cells as Markdown."""
     lines = ["| task | fits | within | within 3 % alone | waveform within 2 % | median worst error | calls | s/fit |"]
@@ -209,6 +240,12 @@ def report(rows: list[dict[str, Any]]) -> str:
                 f"Brownian sampler makes {r['paths_per_second']:,.0f} paths of 256 steps per CPU second, "
                 f"{r['paths_over_sdeint']:,.0f} times sdeint.itoEuler.",
             ]
+        if r["study"] == "host":
+            lines += [
+                "",
+                f"A call of a NumPy simulator costs {r['host_call_us']:.0f} us in a fit, {r['bare_call_us']:.1f} us "
+                f"in a loop that only calls it: {r['overhead_us']:.0f} us more, of which training is a part.",
+            ]
     return "\n".join(lines)
 
 
@@ -216,6 +253,7 @@ STUDIES = {
     "reliability": Study(reliability, list(TASKS), (0, 100)),
     "work": Study(work, ["poisson", "linear5"], (0, 10)),
     "speed": Study(speed, ["brownian"], (5, 6)),
+    "host": Study(host, ["poisson"], (5, 6)),
 }
 
 if __name__ == "__main__":

@@ -270,11 +270,12 @@ def _epem_information(theta: np.ndarray) -> np.ndarray:
 
 def simulate(problem: Problem, theta: Float[np.ndarray, " d"], n: int, key: Any) -> np.ndarray:
     """Simulate n observations at one theta, in single precision as users do."""
-    return np.asarray(_jitted(problem.simulate)(key, jnp.tile(jnp.asarray(theta, jnp.float32), (n, 1))))
+    return np.asarray(jitted(problem.simulate)(key, jnp.tile(jnp.asarray(theta, jnp.float32), (n, 1))))
 
 
 @cache
-def _jitted(function: Callable) -> Callable:
+def jitted(function: Callable) -> Callable:
+    """Compile a function once."""
     return jax.jit(function)
 
 

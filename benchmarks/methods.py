@@ -15,7 +15,6 @@ A new method is one entry of `METHODS`: such a function, a line on what it does,
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +25,7 @@ from scipy.special import logit
 
 import avo
 from avo import fisher, recipes
+from avo.benchmarks.likelihoods import jitted
 from avo.benchmarks.tasks import Task
 from avo.rows import Draws
 from avo.space import Space
@@ -43,11 +43,6 @@ class Answer(NamedTuple):
 
     theta: Float[np.ndarray, " d"]
     stderr: Float[np.ndarray, " d"] | None = None
-
-
-@cache
-def _compiled(simulate: Callable) -> Callable:
-    return jax.jit(simulate)
 
 
 class Simulator:
@@ -104,7 +99,7 @@ class Simulator:
         for i, first in enumerate(range(0, len(theta), size)):
             rows = np.asarray(theta[first : first + size], np.float32)
             filled = np.concatenate([rows, np.repeat(rows[:1], size - len(rows), 0)])
-            x = _compiled(self.jax)(jax.random.fold_in(key, i), jnp.asarray(filled))
+            x = jitted(self.jax)(jax.random.fold_in(key, i), jnp.asarray(filled))
             parts.append(np.asarray(x)[: len(rows)])
         return np.concatenate(parts)
 
@@ -149,7 +144,7 @@ def scores_alone(
     simulate: Callable, x_obs: np.ndarray, space: Space, budget: int, seed: int
 ) -> tuple[fisher.Estimate, int]:
     """Fit by learned scores from the wide start, without the adversary: the estimate, in u, and its calls."""
-    draws = Draws(_compiled(simulate), space, jax.random.key(seed), 16, x_obs.shape[1:])
+    draws = Draws(jitted(simulate), space, jax.random.key(seed), 16, x_obs.shape[1:])
     d = space.dim
     found = fisher.point(draws, fisher.Observed(x_obs), np.zeros(d), 1.5 * np.eye(d), budget, seed)
     return found, draws.calls

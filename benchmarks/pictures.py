@@ -10,7 +10,7 @@ from matplotlib.ticker import NullFormatter
 
 from avo.benchmarks.methods import METHODS
 from avo.benchmarks.tables import REFERENCE, lines
-from avo.benchmarks.tasks import OBSERVATIONS, TASKS
+from avo.benchmarks.tasks import TASKS, get
 
 _PALETTE = (*(f"C{i}" for i in range(10)), "gold", "navy", "black", "lime")
 COLOURS = {name: _PALETTE[i % len(_PALETTE)] for i, name in enumerate(n for n in METHODS if n != REFERENCE)}
@@ -45,15 +45,17 @@ def curves(rows: Sequence[dict[str, Any]]) -> Figure:
     handles: dict[str, Any] = {}
     for ax, task in zip(axes.flat, tasks, strict=False):
         handles["floor x sqrt(1 + m/calls)"] = ax.plot(
-            calls, np.sqrt(1 + OBSERVATIONS / calls), color="black", lw=1
+            calls, np.sqrt(1 + get(task).m / calls), color="black", lw=1
         )[0]  # fmt: skip
         for method in METHODS:
             some = [s for s in found if (s.task, s.method) == (task, method) and np.isfinite(s.over)]
             if some:
                 x, y = [s.budget for s in some], np.array([s.over for s in some])
-                ends = np.minimum([[s.over_low for s in some], [s.over_high for s in some]], HIGHEST)
                 handles[method] = ax.plot(x, np.minimum(y, HIGHEST), **_style(method), clip_on=False)[0]
-                ax.vlines(x, *ends, color=COLOURS[method], lw=0.8)
+                for s in some:
+                    if s.over_low is not None and s.over_high is not None:
+                        ends = np.minimum([s.over_low, s.over_high], HIGHEST)
+                        ax.vlines(s.budget, *ends, color=COLOURS[method], lw=0.8)
         ax.set(xscale="log", yscale="log", title=task, xlim=(calls[0], calls[-1]))
         ax.title.set_fontsize(10)
         ax.xaxis.set_minor_formatter(NullFormatter())

@@ -141,15 +141,10 @@ def _task(name: str) -> simulators.Problem:
     return {"ou": _ornstein_uhlenbeck, "linear5": _linear5}.get(name, lambda: foundation.task(name))()
 
 
-@cache
-def _jitted(simulate: Any) -> Any:
-    return jax.jit(simulate)
-
-
 def _observe(simulate: Any, truth: np.ndarray, seed: int, m: int = 1000) -> np.ndarray:
     """Simulate m observations, from randomness that no fit uses."""
     key = jax.random.fold_in(jax.random.key(2**21), seed)
-    return np.asarray(_jitted(simulate)(key, jnp.tile(jnp.asarray(truth, jnp.float32), (m, 1))))
+    return np.asarray(likelihoods.jitted(simulate)(key, jnp.tile(jnp.asarray(truth, jnp.float32), (m, 1))))
 
 
 def _mle_sd(problem: simulators.Problem, u: np.ndarray, m: int) -> np.ndarray:
@@ -183,8 +178,8 @@ def population_row(name: str, seed: int) -> dict[str, Any]:
     more = rng.multivariate_normal(POPULATION["normal"][:2], spread, size=NEW)
     theta = jnp.asarray(np.stack([np.append(u, more, 0)[:, 0], np.exp(np.append(u, more, 0)[:, 1])], 1), jnp.float32)
     key = jax.random.fold_in(jax.random.key(2**21), seed)
-    x_obs = np.asarray(_jitted(problem.simulate)(key, theta[:2000]))
-    x_new = np.asarray(_jitted(problem.simulate)(jax.random.fold_in(key, 1), theta[2000:]))
+    x_obs = np.asarray(likelihoods.jitted(problem.simulate)(key, theta[:2000]))
+    x_new = np.asarray(likelihoods.jitted(problem.simulate)(jax.random.fold_in(key, 1), theta[2000:]))
     began = time.perf_counter()
     result = avo.fit(problem.simulate, x_obs, space, target="population", seed=seed, progress=False)
     row = {"calls": result.calls, "status": result.status, "seconds": time.perf_counter() - began}
@@ -204,7 +199,7 @@ def population_row(name: str, seed: int) -> dict[str, Any]:
 def cost_row(name: str, seed: int) -> dict[str, Any]:
     """Time a fit at default settings with refining and without, the same number of steps, all compiled before."""
     problem = _task(name)
-    simulate, space = _jitted(problem.simulate), problem.space
+    simulate, space = likelihoods.jitted(problem.simulate), problem.space
     x_obs = _observe(problem.simulate, problem.theta_true, seed)
     settings, steps, *_ = run._plan(None, None, None, False, len(x_obs), space.dim, True)
     seconds: dict[str, float] = {}

@@ -97,6 +97,14 @@ def judge(task: Task, answer: Answer, seed: int) -> dict[str, Any]:
 
 def measure(name: str, method: str, budget: int, seed: int) -> dict[str, Any]:
     """Fit one cell; what goes wrong is in the row, never raised."""
+    try:
+        return _measure(name, method, budget, seed)
+    except Exception as error:  # not in the fit: of the task, or what judges the answer
+        row = {"calls": None, "cpu": None, "seconds": 0.0}
+        return row | {"ended": "failed", "why": _sentence(error), "avo": avo.__version__}
+
+
+def _measure(name: str, method: str, budget: int, seed: int) -> dict[str, Any]:
     task = get(name)
     x_obs, simulate = task.observe(seed), Simulator(task, budget, seed)
     ended, why, answer = "done", "", None
@@ -110,14 +118,26 @@ def measure(name: str, method: str, budget: int, seed: int) -> dict[str, Any]:
     except Spent as error:
         answer, ended, why = simulate.best, "spent", str(error)
     except Exception as error:
-        ended, why = "failed", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        ended, why = "failed", _sentence(error)
     row = {"calls": simulate.calls, "cpu": time.process_time() - cpu, "seconds": time.perf_counter() - began}
-    row["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    row["peak_mb"] = _peak_mb()
     if answer is not None and np.isfinite(answer.theta).all():
         row |= judge(task, answer, seed)
     elif ended != "failed":
         ended, why = "failed", why or "no answer"
     return row | {"ended": ended, "why": why, "avo": avo.__version__}
+
+
+def _sentence(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def _peak_mb() -> float:
+    """Read the peak memory of this process; on Linux that of getrusage holds its parent's as well."""
+    own = [line.split()[1] for line in _lines("/proc/self/status") if line.startswith("VmHWM")]
+    if own:
+        return int(own[0]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def work() -> None:
@@ -235,6 +255,8 @@ class _Run:
             assert child.stdin and child.stdout and child.stderr
             with self.lock:
                 self.children.add(child)
+                if self.stopping:  # since it was begun
+                    child.kill()
             if core is not None:
                 os.sched_setaffinity(child.pid, {core})
             listener = threading.Thread(target=_keep_last, args=(child.stderr, said), daemon=True)

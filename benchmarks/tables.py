@@ -1,7 +1,8 @@
 """What the suite found: one line per task, method and budget, and what is claimed of avo beside its rivals.
 
 Errors are over the floor (tasks.py); the limit beside them is sqrt(1 + m / calls). A fit without an answer counts as an
-infinite error and as no success. Brackets hold 95 % bootstrap intervals over seeds. A line is **red** where the median
+infinite error and as no success. Brackets hold 95 % bootstrap intervals over seeds; of the success, where ten of ten
+would give none, the exact binomial one (Clopper and Pearson, Biometrika 26, 1934). A line is **red** where the median
 error exceeds 3 limits or fewer than 90 % of the fits succeed: the method does not do the task with so many calls.
 """
 
@@ -12,10 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy import stats
 
 from avo.benchmarks.methods import METHODS
 from avo.benchmarks.suite import ABSENT, STUDY
-from avo.benchmarks.tasks import BUDGETS, OBSERVATIONS, SIX, TASKS, get
+from avo.benchmarks.tasks import SIX, TASKS, get
 
 RED_OVER, RED_SUCCESS = 3.0, 0.9
 RESAMPLES = 2000
@@ -54,15 +56,19 @@ class Line(NamedTuple):
     seeds: int
     failed: int
     over: float
-    over_low: float
-    over_high: float
+    over_low: float | None
+    over_high: float | None
     worst: float
     success: float
     success_low: float
     success_high: float
     covered: float | None
+    covered_low: float | None
+    covered_high: float | None
     finite: float | None
     width: float | None
+    width_low: float | None
+    width_high: float | None
     calls: float | None
     cpu: float | None
     peak_mb: float | None
@@ -81,15 +87,60 @@ def _median(rows: Sequence[dict[str, Any]], name: str) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def _intervals(rows: Sequence[dict[str, Any]]) -> tuple[float | None, float | None]:
+Ends = tuple[float | None, float | None]
+_NO_ENDS: Ends = (None, None)
+
+
+def _between(values: np.ndarray, statistic: Callable[..., np.ndarray]) -> Ends:
+    """Compute a 95 % bootstrap interval; none of a single seed."""
+    if len(values) < 2:
+        return _NO_ENDS
+    low, high = bootstrap(values, statistic, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def _held(counts: np.ndarray, axis: int) -> np.ndarray:
+    held, known = np.moveaxis(counts[..., :2].sum(axis), -1, 0)
+    return held / np.maximum(known, 1)
+
+
+def _intervals(rows: Sequence[dict[str, Any]]) -> tuple[float | None, Ends, float | None]:
     """Compute the share of finite intervals that hold the truth, and that of intervals that are finite.
 
-    Neither where the parameters are not what is judged: one that the data leave open has no right interval.
+    A fit that states none, of a method that does, has only infinite ones. Neither where the parameters are not what is
+    judged: one that the data leave open has no right interval.
     """
-    rows = [row for row in rows if "covered" in row and "stderr" in row and get(row["task"]).judge is None]
-    known = [sd is not None for row in rows for sd in row["stderr"]]
-    held = [c for row in rows for c, sd in zip(row["covered"], row["stderr"], strict=True) if sd is not None]
-    return float(np.mean(held)) if held else None, float(np.mean(known)) if known else None
+    stated = [row["stderr"] for row in rows if "stderr" in row and get(row["task"]).judge is None]
+    if not stated:
+        return None, _NO_ENDS, None
+    counts = np.zeros((len(rows), 2))  # of each seed: intervals that hold the truth and are finite, that are finite
+    for i, row in enumerate(rows):
+        finite = np.array([sd is not None for sd in row.get("stderr", ())], bool)
+        counts[i] = np.sum(finite & np.array(row.get("covered", ()), bool)), finite.sum()
+    share = counts[:, 1].sum() / (len(rows) * len(stated[0]))
+    if not share:
+        return None, _NO_ENDS, 0.0
+    return float(_held(counts, 0)), _between(counts, _held), float(share)
+
+
+def _widths(rows: Sequence[dict[str, Any]]) -> tuple[float | None, Ends]:
+    """Compute the median width of finite intervals."""
+    found = [row.get("width", []) for row in rows]
+    values = np.full((len(rows), max(map(len, found), default=0) or 1), np.nan)
+    for i, some in enumerate(found):
+        values[i, : len(some)] = some
+    if np.isnan(values).all():
+        return None, _NO_ENDS
+
+    def median(values: np.ndarray, axis: int) -> np.ndarray:
+        flat = np.sort(values.reshape(*values.shape[:axis], -1))  # without a finite one: infinite
+        known = (~np.isnan(flat)).sum(-1)
+        low, high = (
+            np.take_along_axis(flat, np.maximum(k, 0)[..., None], -1)[..., 0] for k in ((known - 1) // 2, known // 2)
+        )
+        return np.where(known > 0, (low + high) / 2, np.inf)
+
+    return float(median(values, 0)), _between(values, median)
 
 
 def line(rows: Sequence[dict[str, Any]]) -> Line:
@@ -97,17 +148,16 @@ def line(rows: Sequence[dict[str, Any]]) -> Line:
     first, errors = rows[0], over(rows)
     success = np.array([row.get("success", False) for row in rows], float)
     median = float(np.median(errors))
-    low, high = bootstrap(errors, np.median, (2.5, 97.5))
-    success_low, success_high = bootstrap(success, np.mean, (2.5, 97.5))
-    covered, finite = _intervals(rows)
-    widths = [w for row in rows for w in row.get("width", ())]
+    exact = stats.binomtest(int(success.sum()), len(rows)).proportion_ci(0.95, method="exact")
+    covered, covered_ends, finite = _intervals(rows)
+    width, width_ends = _widths(rows)
     # Judging adds to the peak of the cells that follow in a process; the least is that of a first one
     peak = [row["peak_mb"] for row in rows if row.get("peak_mb") is not None]
-    limit = float(np.sqrt(1 + OBSERVATIONS / first["budget"])) if first["budget"] else 1.0
+    limit = float(np.sqrt(1 + get(first["task"]).m / first["budget"])) if first["budget"] else 1.0
     return Line(
         first["task"], first["method"], first["budget"], len(rows), int(np.isinf(errors).sum()), median,
-        float(low), float(high), float(errors.max()), float(success.mean()), float(success_low), float(success_high),
-        covered, finite, float(np.median(widths)) if widths else None,
+        *_between(errors, np.median), float(errors.max()), float(success.mean()), float(exact.low), float(exact.high),
+        covered, *covered_ends, finite, width, *width_ends,
         _median(rows, "calls"), _median(rows, "cpu"), min(peak) if peak else None, limit,
         bool(median > RED_OVER * limit or success.mean() < RED_SUCCESS),
     )  # fmt: skip
@@ -158,14 +208,17 @@ def race(rows: Sequence[dict[str, Any]], task: str, budget: int) -> Race | None:
     """
     groups = grouped(rows)
 
-    def pairs(method: str, calls: int, other: str) -> np.ndarray:
-        a, b = (
-            {row["seed"]: row for row in groups.get(key, [])} for key in ((task, method, calls), (task, other, budget))
-        )
-        seeds = sorted(a.keys() & b.keys())
+    def cells(method: str, calls: int) -> dict[int, dict[str, Any]]:
+        return {row["seed"]: row for row in groups.get((task, method, calls), [])}
+
+    own = cells(AVO, budget)
+
+    def pairs(a: dict[int, dict[str, Any]], other: str) -> np.ndarray:
+        b = cells(other, budget)
+        seeds = sorted(a.keys() & b.keys() & own.keys())
         return np.stack([over([one[s] for s in seeds]) for one in (a, b)], 1)
 
-    beside = {name: pairs(AVO, budget, name) for name, method in METHODS.items() if method.rival}
+    beside = {name: pairs(own, name) for name, method in METHODS.items() if method.rival}
     least = min(LEAST_SEEDS, max(map(len, beside.values())))
     if not least:
         return None
@@ -173,7 +226,7 @@ def race(rows: Sequence[dict[str, Any]], task: str, budget: int) -> Race | None:
     best = max(enough, key=lambda name: float(_ratio(beside[name], 0)))
     upper, ideal = (
         float(bootstrap(both, _ratio, (UPPER,))[0]) if len(both) else None
-        for both in (beside[best], pairs(REFERENCE, 0, best))
+        for both in (beside[best], pairs(cells(REFERENCE, 0), best))
     )
     ratio = float(_ratio(beside[best], 0))
     few = tuple(name for name in beside if len(beside[name]) < least and name in {row["method"] for row in rows})
@@ -187,12 +240,13 @@ def _ratio(pairs: np.ndarray, axis: int) -> np.ndarray:
 
 
 class Reach(NamedTuple):
-    """Calls to twice the floor: avo's and the best rival's, infinite where never reached, and the most tried."""
+    """Calls to twice the floor: avo's and the best rival's, infinite where never reached, and what was tried."""
 
     task: str
     own: float
     rival: str
     theirs: float
+    least: int
     largest: int
 
     @property
@@ -211,7 +265,7 @@ def reach(rows: Sequence[dict[str, Any]], task: str) -> Reach | None:
         if method.rival and budgets:
             some = [row for row in rows if row.get("budget") in budgets]
             own, theirs = (calls_to(some, task, who) or np.inf for who in (AVO, name))
-            found.append(Reach(task, own, name, theirs, max(budgets)))
+            found.append(Reach(task, own, name, theirs, min(budgets), max(budgets)))
     return min(found, key=lambda r: (r.theirs, -r.largest)) if found else None
 
 
@@ -234,23 +288,29 @@ def _number(value: float | None, form: str = ".2f") -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.0f}"
+    """Write a share in per cent; 100 is all."""
+    return "-" if value is None else f"{min(100 * value, 100 if value == 1 else 99):.0f}"
+
+
+def _within(low: float | None, high: float | None, write: Callable[[float | None], str] = _number) -> str:
+    return "" if low is None else f" [{write(low)}, {write(high)}]"
 
 
 def _row(s: Line) -> str:
     star = "" if get(s.task).has_likelihood else "\\*"
     return (
-        f"| {s.task}{star} | {s.method} | {s.seeds} | {_number(s.over)} [{_number(s.over_low)}, "
-        f"{_number(s.over_high)}] | {_number(s.limit)} | {_number(s.worst)} | {_percent(s.success)} "
-        f"[{_percent(s.success_low)}, {_percent(s.success_high)}] | {_percent(s.covered)} | {_percent(s.finite)} "
-        f"| {_number(s.width)} | {_number(s.calls, ',.0f')} | {_number(s.cpu, '.1f')} | {_number(s.peak_mb, '.0f')} "
-        f"| {'**red**' if s.red else 'ok'} |"
+        f"| {s.task}{star} | {s.method} | {s.seeds} | {_number(s.over)}{_within(s.over_low, s.over_high)} "
+        f"| {_number(s.limit)} | {_number(s.worst)} "
+        f"| {_percent(s.success)}{_within(s.success_low, s.success_high, _percent)} "
+        f"| {_percent(s.covered)}{_within(s.covered_low, s.covered_high, _percent)} | {_percent(s.finite)} "
+        f"| {_number(s.width)}{_within(s.width_low, s.width_high)} | {_number(s.calls, ',.0f')} "
+        f"| {_number(s.cpu, '.1f')} | {_number(s.peak_mb, '.0f')} | {'**red**' if s.red else 'ok'} |"
     )
 
 
 _HEAD = (
     "| task | method | seeds | error over floor: median [95 %] | limit | worst | success, % [95 %] "
-    "| covered by 90 %, % | finite, % | width over floor's | calls | CPU s | peak MB | |"
+    "| covered by 90 %, % [95 %] | finite, % | width over floor's [95 %] | calls | CPU s | peak MB | |"
 )
 
 
@@ -263,7 +323,7 @@ def markdown(rows: Sequence[dict[str, Any]]) -> str:
         table = [_HEAD, "|---" * 14 + "|", *(_row(s) for s in found if s.budget == budget)]
         parts.append(f"### {title}\n\n" + "\n".join(table))
     if not found:
-        return "No finished cells."
+        return "\n\n".join(["No finished cells.", *filter(None, [_absent(rows)])])
     if not all(get(s.task).has_likelihood for s in found):
         parts.append("\\* no likelihood: the floor is the spread of the best weighted features, and no bound.")
     parts += filter(None, [_claims(rows), _failures(rows), _absent(rows)])
@@ -313,7 +373,7 @@ def _reaches(found: Sequence[Reach]) -> list[str]:
     """Render the calls to twice the floor, beside the ratio where avo comes there."""
 
     def calls(value: float, r: Reach) -> str:
-        least = "at most " * (value == BUDGETS[0])
+        least = "at most " * (value == r.least)
         return f"{least}{value:,}" if np.isfinite(value) else f"more than {r.largest:,}"
 
     text = ["", "| task | calls to twice the floor: avo | best rival | | ratio |", "|---|---|---|---|---|"]
@@ -353,6 +413,3 @@ def comma_separated(rows: Sequence[dict[str, Any]]) -> str:
     writer.writerow(Line._fields)
     writer.writerows([["" if v is None else v for v in s] for s in lines(rows)])
     return text.getvalue()
-
-
-assert set(BUDGETS) >= set(CLAIM_BUDGETS)

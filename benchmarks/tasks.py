@@ -35,6 +35,7 @@ from avo.benchmarks.likelihoods import (
     covariance,
     information,
     maximise,
+    simulate,
     slopes,
     unconstrain,
 )
@@ -62,7 +63,7 @@ def truth(
 def observe(problem: Problem, theta: np.ndarray, m: int, seed: int) -> np.ndarray:
     """Simulate m observations at one theta, from randomness that no fit uses."""
     key = jax.random.fold_in(jax.random.key(2**20), seed)
-    return np.asarray(jax.jit(problem.simulate)(key, jnp.tile(jnp.asarray(theta, jnp.float32), (m, 1))))
+    return simulate(problem, theta, m, key)
 
 
 def _columns(x: np.ndarray) -> np.ndarray:

@@ -34,9 +34,14 @@ def test_a_line_by_hand() -> None:
     found = line(some)
     assert (found.seeds, found.failed, found.over, found.worst) == (4, 1, 2.6, np.inf)
     assert (
-        found.success == 0.75 and found.covered == pytest.approx(2 / 3) and found.finite == 0.75 and found.width == 1.7
+        found.success == 0.75 and found.covered == pytest.approx(2 / 3) and found.finite == 3 / 8 and found.width == 1.7
     )
     assert (found.calls, found.cpu, found.peak_mb) == (1000, 3.5, 400.0)
+    assert (found.covered_low, found.covered_high) == (0.0, 1.0) and (found.width_low, found.width_high) == (
+        1.5,
+        np.inf,
+    )
+    assert found.success_low == pytest.approx(0.1941, abs=1e-4)  # of 3 of 4: P(3 or more | p) = 0.025
     assert found.limit == pytest.approx(np.sqrt(2)) and found.over_high == np.inf
     assert found.red  # 75 % of success
     fine = line(rows("poisson", "avo", 1000, *10 * [3 * np.sqrt(2) - 0.01]))
@@ -130,12 +135,12 @@ def test_the_rival_that_comes_first_to_twice_the_floor() -> None:
     found = [r for b, v in ((2000, 1.5), (10_000, 1.2), (100_000, 1.1)) for r in rows("poisson", "avo", b, v)]
     found += rows("poisson", "cma", 10_000, 5.0) + rows("poisson", "cma", 100_000, 1.9)
     found += rows("poisson", "de", 2000, 9.0)
-    assert reach(found, "poisson") == ("poisson", 10_000, "cma", 100_000, 100_000)
+    assert reach(found, "poisson") == ("poisson", 10_000, "cma", 100_000, 10_000, 100_000)
     never = reach([r for r in found if r["method"] != "cma"], "poisson")
-    assert never is not None and never == ("poisson", 2000, "de", np.inf, 2000) and never.ratio == 1.0
+    assert never is not None and never == ("poisson", 2000, "de", np.inf, 2000, 2000) and never.ratio == 1.0
     assert reach(found, "sir") is None
     text = markdown(found)
-    assert "| poisson | 10,000 | 100,000 | cma | 0.10 |" in text and "Median ratio: 0.10." in text
+    assert "| poisson | at most 10,000 | 100,000 | cma | 0.10 |" in text and "Median ratio: 0.10." in text
     assert "Upper limit at most 1.1 in 2 of 2 cells." in text
 
 
@@ -155,17 +160,18 @@ STORED = [
 def test_the_report_says_everything() -> None:
     text = markdown(STORED)
     assert (
-        "| poisson | avo | 2 | 1.10 [1.00, 1.20] | 1.05 | 1.20 | 100 [100, 100] | - | - | - | 10,000 | 2.5 | 400 | ok |"
+        "| poisson | avo | 2 | 1.10 [1.00, 1.20] | 1.05 | 1.20 | 100 [16, 100] | - | - | - | 10,000 | 2.5 | 400 | ok |"
         in text
     )
-    assert "| poisson | moments | 2 | none [3.00, none] | 1.05 | none | 50 [0, 100] |" in text and "**red**" in text
+    assert "| poisson | moments | 2 | none [3.00, none] | 1.05 | none | 50 [1, 99] |" in text and "**red**" in text
     assert "| mg1\\* | avo |" in text and "no likelihood: the floor is" in text
     assert "avo succeeds in all seeds on 1 of 2 tasks at 100,000 calls. Not on mg1." in text
     assert "- moments, 10,000 calls, 1 cells (poisson): no luck" in text
     assert "- cma: not installed, needs cma" in text and "- nle: not run" in text
     assert all(f"- {name}" in text for name in METHODS if name not in ("mle", "avo", "moments"))
     assert "- cma: not" not in markdown([*STORED, *rows("poisson", "cma", 10_000, 1.0)])
-    assert markdown([]) == "No finished cells."
+    assert markdown([]).startswith("No finished cells.")
+    assert "- cma: not installed, needs cma" in markdown([STORED[-1]])
 
 
 def test_the_command_reports_without_running(tmp_path: Path) -> None:
@@ -257,7 +263,7 @@ def test_what_runs_by_default() -> None:
     assert own == (tuple(command.TASKS), ("mle", "avo"), (1000, 10_000, 100_000, 1_000_000))
     assert rivals[0] == command.SIX and {"cma", "avo-alone", "gp-2017"} < set(rivals[1]) and "avo" not in rivals[1]
     assert rivals[2] == (10_000, 100_000)
-    assert between[0] == command.SIX and "avo" in between[1] and not {*between[2]} & {*own[2]}
+    assert between[0] == command.SIX and "avo" in between[1] and {*between[2]} & {*own[2]} == {1000}
     assert len(command.studies(None, None, "1e4", quick=False)) == 2
     assert command.studies("sir", "avo,cma", "1e4", quick=False) == [(("sir",), ("avo", "cma"), (10_000,))]
     assert command.seeds_of("3") == (0, 1, 2) and command.seeds_of("5:7") == (5, 6)
