@@ -72,6 +72,9 @@ def test_what_goes_wrong_is_in_the_row(monkeypatch: pytest.MonkeyPatch) -> None:
         put(monkeypatch, fit)
         row = measure("poisson", "avo", 100, 0)
         assert (row["ended"], row["why"]) == ("failed", why) and "over" not in row
+    put(monkeypatch, lambda *_: (np.array([7.0]), None))  # pyright: ignore[reportArgumentType]
+    row = measure("poisson", "avo", 100, 0)
+    assert row["ended"] == "failed" and row["why"].startswith("AttributeError: 'tuple'")
 
 
 def test_the_maximum_likelihood_is_a_method() -> None:
