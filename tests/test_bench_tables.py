@@ -37,10 +37,8 @@ def test_a_line_by_hand() -> None:
         found.success == 0.75 and found.covered == pytest.approx(2 / 3) and found.finite == 3 / 8 and found.width == 1.7
     )
     assert (found.calls, found.cpu, found.peak_mb) == (1000, 3.5, 400.0)
-    assert (found.covered_low, found.covered_high) == (0.0, 1.0) and (found.width_low, found.width_high) == (
-        1.5,
-        np.inf,
-    )
+    assert (found.covered_low, found.covered_high) == (0.0, 1.0)
+    assert (found.width_low, found.width_high) == (1.5, np.inf)
     assert found.success_low == pytest.approx(0.1941, abs=1e-4)  # of 3 of 4: P(3 or more | p) = 0.025
     assert found.limit == pytest.approx(np.sqrt(2)) and found.over_high == np.inf
     assert found.red  # 75 % of success
