@@ -151,16 +151,16 @@ def report(out: Path, readme: Path | None = None) -> str:
     rows = suite.stored(out / suite.CELLS)
     if not rows:
         raise FileNotFoundError(f"{out} holds no finished cells ({suite.CELLS}); run avo bench --out {out} first.")
-    text = tables.markdown(rows)
+    found, text = tables.lines(rows), tables.markdown(rows)
     machine = files.read_json(out / suite.MACHINE) if (out / suite.MACHINE).exists() else {}
     text += "\n\n" + _machine(machine) if machine else ""
     files.write(out / "table.md", (text + "\n").encode())
-    files.write(out / "table.csv", tables.comma_separated(rows).encode())
-    budgets = sorted({s.budget for s in tables.lines(rows) if s.budget})
+    files.write(out / "table.csv", tables.comma_separated(found).encode())
+    budgets = sorted({s.budget for s in found if s.budget})
     if budgets:
-        pictures.curves(rows).savefig(out / "curves.png", dpi=110)
+        pictures.curves(found).savefig(out / "curves.png", dpi=110)
     for calls in budgets:
-        pictures.heat_map(rows, calls).savefig(out / f"heat-{calls}.png", dpi=110)
+        pictures.heat_map(found, calls).savefig(out / f"heat-{calls}.png", dpi=110)
     if readme is not None:
         _replace(readme, text)
     return text

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from avo.benchmarks.methods import METHODS
-from avo.benchmarks.tables import REFERENCE, lines
+from avo.benchmarks.tables import REFERENCE, Line
 from avo.benchmarks.tasks import TASKS, get
 
 _PALETTE = (*(f"C{i}" for i in range(10)), "gold", "navy", "black", "lime")
@@ -24,18 +24,18 @@ def _style(method: str) -> dict[str, Any]:
     return {"color": COLOURS[method], "ls": dashes, "lw": 2.2 if method == "avo" else 1.2, "marker": "o", "ms": 3.5}
 
 
-def curves(rows: Sequence[dict[str, Any]]) -> Figure:
+def curves(found: Sequence[Line]) -> Figure:
     """Draw the median error over the floor against calls, a panel per task, with 95 % bootstrap intervals.
 
     What lies above 100 floors is drawn at the upper edge.
 
     Raises:
-        ValueError: if no cell of a method with calls is among the rows.
+        ValueError: if no method with calls is among the lines.
     """
-    found = [s for s in lines(rows) if s.method != REFERENCE]
+    found = [s for s in found if s.method != REFERENCE]
     tasks = [name for name in TASKS if any(s.task == name for s in found)]
     if not tasks:
-        raise ValueError("rows must hold a finished cell of a method that makes calls; got none.")
+        raise ValueError("found must hold a line of a method that makes calls; got none.")
     columns = min(4, len(tasks))
     height = -(-len(tasks) // columns)
     figure = Figure(figsize=(3.1 * columns + 1.6, 2.7 * height + 0.6), layout="constrained")
@@ -71,9 +71,9 @@ def curves(rows: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def heat_map(rows: Sequence[dict[str, Any]], budget: int) -> Figure:
+def heat_map(found: Sequence[Line], budget: int) -> Figure:
     """Draw the median error over the floor of every task and method at a budget; red text where a line is red."""
-    found = [s for s in lines(rows) if s.budget in (budget, 0)]
+    found = [s for s in found if s.budget in (budget, 0)]
     tasks = [name for name in TASKS if any(s.task == name for s in found)]
     methods = [name for name in METHODS if any(s.method == name for s in found)]
     values = np.full((len(tasks), len(methods)), np.nan)

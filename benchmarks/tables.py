@@ -404,10 +404,10 @@ def _absent(rows: Sequence[dict[str, Any]]) -> str:
     return "### Methods without cells\n\n" + "\n".join(items) if items else ""
 
 
-def comma_separated(rows: Sequence[dict[str, Any]]) -> str:
+def comma_separated(found: Sequence[Line]) -> str:
     """Write the lines as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Line._fields)
-    writer.writerows([["" if v is None else v for v in s] for s in lines(rows)])
+    writer.writerows([["" if v is None else v for v in s] for s in found])
     return text.getvalue()
