@@ -90,6 +90,6 @@ def heat_map(found: Sequence[Line], budget: int) -> Figure:
     )
     ax.set_xticks(range(len(methods)), methods, rotation=40, ha="right")
     ax.set_yticks(range(len(tasks)), tasks)
-    ax.set_title(f"{budget:,} calls: median error over the floor (red: does not do the task)", fontsize=10)
-    figure.colorbar(shown, ax=ax, label="error / floor", extend="both")
+    figure.suptitle(f"{budget:,} calls\nred: does not do the task", fontsize=10)
+    figure.colorbar(shown, ax=ax, label="median error / floor", extend="both")
     return figure

@@ -11,7 +11,9 @@ from typer.testing import CliRunner
 
 from avo.benchmarks import cells, command, suite
 from avo.benchmarks.methods import METHODS
+from avo.benchmarks.pictures import curves, heat_map
 from avo.benchmarks.tables import bootstrap, calls_to, line, markdown, race, reach
+from avo.benchmarks.tasks import TASKS
 from avo.cli import app
 
 
@@ -185,6 +187,15 @@ def test_the_command_reports_without_running(tmp_path: Path) -> None:
     assert [t["task"] for t in table] == ["poisson", "poisson", "poisson", "poisson", "mg1"]
     assert table[1]["over"] == "1.1" and table[0]["covered"] == "" and table[2]["red"] == "True"
     assert all((tmp_path / name).stat().st_size > 5000 for name in ("curves.png", "heat-10000.png", "heat-100000.png"))
+
+
+def test_nothing_written_in_a_picture_lies_outside_it() -> None:
+    lines = [line(rows(task, "avo", 10**6, 1.0)) for task in TASKS]  # a narrow picture with long names
+    for figure in (heat_map(lines, 10**6), curves(lines)):
+        figure.draw_without_rendering()
+        inside = figure.get_tightbbox()
+        assert inside.x0 >= 0 and inside.y0 >= 0
+        assert inside.x1 <= figure.get_figwidth() and inside.y1 <= figure.get_figheight()
 
 
 @pytest.mark.parametrize(
