@@ -227,7 +227,7 @@ def race(rows: Sequence[dict[str, Any]], task: str, budget: int) -> Race | None:
         for both in (beside[best], pairs(cells(REFERENCE, 0), best))
     )
     ratio = float(_ratio(beside[best], 0))
-    few = tuple(name for name in beside if len(beside[name]) < least and name in {row["method"] for row in rows})
+    few = tuple(name for name in beside if len(beside[name]) < least and name in {method for _, method, _ in groups})
     return Race(task, budget, best, len(beside[best]), ratio, np.inf if upper is None else upper, ideal, few)
 
 
@@ -354,7 +354,7 @@ def _claims(rows: Sequence[dict[str, Any]]) -> str:
             for name in r.few:
                 few.setdefault((name, r.budget), []).append(r.task)
         text += [""] * bool(few) + [
-            f"- Left out for fewer seeds than {LEAST_SEEDS}: {name} at {budget:,} calls on {', '.join(tasks)}."
+            f"- Left out for fewer seeds than others have: {name} at {budget:,} calls on {', '.join(tasks)}."
             for (name, budget), tasks in few.items()
         ]
         text += _reaches([found for task in SIX if (found := reach(rows, task))])

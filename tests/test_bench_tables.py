@@ -85,8 +85,9 @@ def test_a_rival_of_fewer_seeds_is_left_out_of_the_race() -> None:
     r = race(found + rows("poisson", "nle", 10_000, 0.1), "poisson", 10_000)
     assert r is not None and (r.rival, r.seeds, r.ratio, r.few) == ("cma", 2, 0.25, ("nle",))
     told = markdown(found + rows("poisson", "nle", 10_000, 0.1))
-    assert "- Left out for fewer seeds than 10: nle at 10,000 calls on poisson." in told
-    assert "Left out" not in markdown(found)
+    assert "- Left out for fewer seeds than others have: nle at 10,000 calls on poisson." in told
+    absent = {"study": "bench", "method": "de", "ended": "not installed", "why": "ot"}
+    assert "Left out" not in markdown([*found, absent])
 
 
 def test_the_best_rival_is_so_on_the_same_seeds() -> None:
