@@ -146,8 +146,7 @@ def report(out: Path, readme: Path | None = None) -> str:
         ValueError: if `readme` has no section to replace.
     """
     _folder(out, "report OUT")
-    if readme is not None and not readme.is_file():
-        raise FileNotFoundError(f"--readme: there is no file {readme}; give one that holds {START} and {END}.")
+    before, after = ("", "") if readme is None else _around(readme)
     rows = suite.stored(out / suite.CELLS)
     if not rows:
         raise FileNotFoundError(f"{out} holds no finished cells ({suite.CELLS}); run avo bench --out {out} first.")
@@ -162,7 +161,7 @@ def report(out: Path, readme: Path | None = None) -> str:
     for calls in budgets:
         pictures.heat_map(found, calls).savefig(out / f"heat-{calls}.png", dpi=110)
     if readme is not None:
-        _replace(readme, text)
+        files.write(readme, f"{before}{START}\n\n{text}\n\n{END}{after}".encode())
     return text
 
 
@@ -170,11 +169,15 @@ def _machine(words: dict[str, Any]) -> str:
     return "Machine and versions: " + ", ".join(f"{name} {value}" for name, value in words.items()) + "."
 
 
-def _replace(readme: Path, text: str) -> None:
-    """Write the section between the marks anew."""
-    old = readme.read_text()
-    before, start, rest = old.partition(START)
+def _around(readme: Path) -> tuple[str, str]:
+    """Read what stands before and after the marks, between which the results go."""
+    if not readme.is_file():
+        raise FileNotFoundError(f"--readme: there is no file {readme}; give one that holds {START} and {END}.")
+    try:
+        before, start, rest = readme.read_text(encoding="utf-8").partition(START)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--readme: {readme} is no text in UTF-8; give one that holds {START} and {END}.") from error
     _, end, after = rest.partition(END)
     if not (start and end):
         raise ValueError(f"--readme: {readme} must hold the lines {START} and {END}; the results go between them.")
-    files.write(readme, f"{before}{START}\n\n{text}\n\n{END}{after}".encode())
+    return before, after

@@ -376,11 +376,22 @@ def _reaches(found: Sequence[Reach]) -> list[str]:
 
     text = ["", "| task | calls to twice the floor: avo | best rival | | ratio |", "|---|---|---|---|---|"]
     for r in found:
-        sign = "at most " if np.isinf(r.theirs) and np.isfinite(r.own) else ""
-        ratio = sign + _number(r.ratio) if np.isfinite(r.ratio) else "-"
-        text.append(f"| {r.task} | {calls(r.own, r)} | {calls(r.theirs, r)} | {r.rival} | {ratio} |")
+        text.append(f"| {r.task} | {calls(r.own, r)} | {calls(r.theirs, r)} | {r.rival} | {_ratio_of(r)} |")
     median = np.median([r.ratio for r in found])
-    return [*text, "", f"Median ratio: {_number(float(median))}. Each on the budgets that both were run at."]
+    return [
+        *text, "",
+        f"Median ratio: {_number(float(median))}, where each count that is a bound is taken for the count itself. "
+        "Each on the budgets that both were run at.",
+    ]  # fmt: skip
+
+
+def _ratio_of(r: Reach) -> str:
+    """Write the ratio of two counts, of which the least and the largest tried are bounds."""
+    least = np.array([r.own, r.theirs]) == r.least
+    if np.isinf(r.own) or least.all():
+        return "-"
+    sign = "at least " if least[1] else "at most " if least[0] or np.isinf(r.theirs) else ""
+    return sign + _number(r.ratio)
 
 
 def _failures(rows: Sequence[dict[str, Any]]) -> str:

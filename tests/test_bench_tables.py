@@ -141,8 +141,26 @@ def test_the_rival_that_comes_first_to_twice_the_floor() -> None:
     assert never is not None and never == ("poisson", 2000, "de", np.inf, 2000, 2000) and never.ratio == 1.0
     assert reach(found, "sir") is None
     text = markdown(found)
-    assert "| poisson | at most 10,000 | 100,000 | cma | 0.10 |" in text and "Median ratio: 0.10." in text
+    assert "| poisson | at most 10,000 | 100,000 | cma | at most 0.10 |" in text and "Median ratio: 0.10, " in text
     assert "Upper limit at most 1.1 in 2 of 2 cells." in text
+
+
+@pytest.mark.parametrize(
+    "own, theirs, ratio",
+    [
+        ((9.0, 1.0, 1.0), (9.0, 9.0, 1.0), "0.10"),
+        ((1.0, 1.0, 1.0), (9.0, 1.0, 1.0), "at most 0.10"),
+        ((9.0, 1.0, 1.0), (1.0, 1.0, 1.0), "at least 10.00"),
+        ((1.0, 1.0, 1.0), (1.0, 1.0, 1.0), "-"),
+        ((9.0, 1.0, 1.0), (9.0, 9.0, 9.0), "at most 0.10"),
+        ((9.0, 9.0, 9.0), (9.0, 1.0, 1.0), "-"),
+    ],
+)
+def test_the_ratio_of_bounds_is_a_bound(own: tuple[float, ...], theirs: tuple[float, ...], ratio: str) -> None:
+    found = []
+    for budget, a, b in zip((1000, 10_000, 100_000), own, theirs, strict=True):
+        found += rows("poisson", "avo", budget, a) + rows("poisson", "cma", budget, b)
+    assert f"| cma | {ratio} |\n" in markdown(found)
 
 
 def test_calls_to_twice_the_floor() -> None:
@@ -227,14 +245,19 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path) -> None:
 def test_words_name_the_argument_that_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "o").write_text("")
     cells.append(tmp_path / suite.CELLS, STORED[0])
-    readme = ["report", str(tmp_path), "--readme", str(tmp_path / "missing.md")]
+    (tmp_path / "bytes.md").write_bytes(b"\xff\xfe")
+    (tmp_path / "plain.md").write_text(f"results\n{command.END}\n{command.START}\n")
+    readme = ["report", str(tmp_path), "--readme"]
     for words, sentence in (
         (["--out", str(tmp_path / "o" / "x")], "--out: .*o is a file"),
         (["report", str(tmp_path / "o")], "report OUT: .*o is a file"),
-        (readme, "--readme: there is no file .*missing.md"),
+        ([*readme, str(tmp_path / "missing.md")], "--readme: there is no file .*missing.md"),
+        ([*readme, str(tmp_path / "bytes.md")], "--readme: .*bytes.md is no text"),
+        ([*readme, str(tmp_path / "plain.md")], "--readme: .*plain.md must hold the lines"),
     ):
         done = CliRunner().invoke(app, ["bench", *words])
         assert done.exit_code == 2 and re.search(f"^error: {sentence}", done.stderr), done.stderr
+        assert not (tmp_path / "table.md").exists()
 
 
 def test_lines_that_are_no_cells_are_skipped(tmp_path: Path) -> None:
@@ -249,8 +272,8 @@ def test_lines_that_are_no_cells_are_skipped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "part, value",
-    [("budget", "10"), ("budget", None), ("seed", "0"), ("over", "1"), ("success", 3), ("stderr", [0.1, "x"]),
-     ("stderr", None), ("stderr", [0.1, 0.2]), ("width", [[]]), ("why", 1), ("ended", None)],
+    [("budget", "10"), ("budget", None), ("budget", -10), ("seed", "0"), ("over", "1"), ("success", 3),
+     ("stderr", [0.1, "x"]), ("stderr", None), ("stderr", [0.1, 0.2]), ("width", [[]]), ("why", 1), ("ended", None)],
 )  # fmt: skip
 def test_a_cell_with_a_value_of_another_kind_is_none(part: str, value: Any, tmp_path: Path) -> None:
     """It is measured again, and what was measured then counts."""
