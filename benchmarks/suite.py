@@ -166,7 +166,7 @@ def _whole(row: dict[str, Any]) -> bool:
     return (
         row["study"] == STUDY
         and all(isinstance(row.get(part), kind) for part, kind in kinds.items())
-        and row.get("budget", 0) >= 0
+        and (row["ended"] == ABSENT or row["budget"] >= 0)
         and all(isinstance(row[part], kind) for part, kind in _KINDS.items() if part in row)
         and all(isinstance(v, int | float | None) for part in ("stderr", "width") for v in row.get(part, ()))
         and ("stderr" not in row or len(row["stderr"]) == len(row.get("covered", ())))

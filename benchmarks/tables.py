@@ -387,10 +387,10 @@ def _reaches(found: Sequence[Reach]) -> list[str]:
 
 def _ratio_of(r: Reach) -> str:
     """Write the ratio of two counts, of which the least and the largest tried are bounds."""
-    least = np.array([r.own, r.theirs]) == r.least
-    if np.isinf(r.own) or least.all():
+    if np.isinf(r.own) or r.own == r.theirs == r.least:
         return "-"
-    sign = "at least " if least[1] else "at most " if least[0] or np.isinf(r.theirs) else ""
+    below = r.own == r.least or np.isinf(r.theirs)
+    sign = "at least " if r.theirs == r.least else "at most " if below else ""
     return sign + _number(r.ratio)
 
 

@@ -266,8 +266,10 @@ def test_lines_that_are_no_cells_are_skipped(tmp_path: Path) -> None:
     nameless = '{"study": "bench", "method": "avo", "task": "poisson", "budget": 10, "seed": 0}'
     path.write_bytes("\n".join([*strange, nameless, ""]).encode() + b'"\xff\xfe"\n')
     assert suite.stored(path) == [] and len(cells.read(path)) == 3
+    cells.append(path, absent := STORED[-1] | {"budget": "10"})  # of a method that was not installed it says nothing
+    assert suite.stored(path) == [absent]
     cells.append(path, STORED[1])
-    assert suite.stored(path) == [STORED[1]] and "| poisson | avo |" not in command.report(tmp_path)
+    assert suite.stored(path) == [absent, STORED[1]] and "| poisson | avo |" not in command.report(tmp_path)
 
 
 @pytest.mark.parametrize(
