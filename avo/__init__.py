@@ -7,13 +7,14 @@ the simulator reproduce them. Start with `avo.fit`.
 from importlib import import_module
 from types import ModuleType
 
-from avo.diagnostics import check
-from avo.host import from_numpy
-from avo.proposals import Gaussian
+from avo.adversarial.proposals import Gaussian
+from avo.adversarial.settings import Settings
+from avo.adversarial.trainer import Trainer, make_trainer
+from avo.diagnostics.goodness import check
+from avo.execution.host import from_numpy
 from avo.result import Result, load
 from avo.run import fit
 from avo.space import Interval, LogInterval, Positive, Real, Space
-from avo.trainer import Settings, Trainer, make_trainer
 
 __version__ = "0.1.0"
 
@@ -34,9 +35,12 @@ __all__ = [
     "make_trainer",
 ]
 
+PARTS = {name: name for name in ("simulators", "critics", "data", "latents", "plots")}
+PARTS |= {"gallery": "plots.gallery", "recipes": "adversarial.recipes"}
+
 
 def __getattr__(name: str) -> ModuleType:
     """Import the other parts of avo where they are first used."""
-    if name in ("simulators", "critics", "data", "gallery", "latents", "plots", "recipes"):
-        return import_module(f"avo.{name}")
+    if name in PARTS:
+        return import_module(f"avo.{PARTS[name]}")
     raise AttributeError(f"module 'avo' has no attribute {name!r}")

@@ -9,15 +9,14 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from avo import files
-from avo.data import validate_observations
-from avo.estimate import DISAGREE, Estimate, Identifiability, Population
-from avo.proposals import Gaussian
-from avo.scores import apply
+from avo.adversarial.critic import describe
+from avo.adversarial.proposals import Gaussian
+from avo.folder import fill, leaves, read_arrays, read_json, refuse_others, write_arrays, write_json
+from avo.observations import show, validate_observations
+from avo.refine.estimate import DISAGREE, Estimate, Identifiability, Population
+from avo.refine.statistic import apply
 from avo.space import Space
-from avo.training import describe
 from avo.types import Frame
-from avo.view import show
 
 AT_BOUND = 3.0  # |u| of a parameter with two bounds that lies within 5 % of one
 Status = Literal["converged", "budget", "stopped", "failed"]
@@ -39,7 +38,7 @@ class Result:
         x_shape: shape of one observation.
         settings: the numbers of the algorithm, by name.
         frame: the units in which the critic sees x; None in files of version 0.1.0.
-        estimate: what refining found, in u (avo/estimate.py); None without it.
+        estimate: what refining found, in u (avo/refine/estimate.py); None without it.
     """
 
     space: Space
@@ -73,8 +72,8 @@ class Result:
     def stderr(self) -> Float[np.ndarray, " d"] | None:
         """Standard error of theta, |d theta / du| times that of u, infinite for what the data do not determine.
 
-        It holds the spread of the observations and that of the simulations (avo/fisher.py). None without refining: the
-        width of q is not an error.
+        It holds the spread of the observations and that of the simulations (avo/refine/point.py). None without
+        refining: the width of q is not an error.
         """
         return None if self.estimate is None else self.estimate.stderr(self.space)
 
@@ -246,16 +245,16 @@ class Result:
         folder = Path(path)
         if (folder / "result.json").exists():
             raise FileExistsError(f"{folder} already holds a result; choose another folder.")
-        files.refuse_others(folder, "proposal")
-        trees = files.leaves("proposal", self.proposal) | files.leaves("critic", self.critic)
+        refuse_others(folder, "proposal")
+        trees = leaves("proposal", self.proposal) | leaves("critic", self.critic)
         history = {f"history.{name}": a for name, a in self.history.items()}
         units = (
             {} if self.frame is None else {f"frame.{k}": a for k, a in self.frame._asdict().items() if a is not None}
         )
         arrays, words = ({}, None) if self.estimate is None else self.estimate.to_files()
-        files.write_arrays(folder / "arrays.npz", trees | history | units | arrays)
+        write_arrays(folder / "arrays.npz", trees | history | units | arrays)
         # Written last: a folder with result.json is a whole result
-        files.write_json(
+        write_json(
             folder / "result.json",
             {
                 "theta": dict(zip(self.names, self.theta.tolist(), strict=True)),
@@ -317,8 +316,8 @@ def load(path: str | Path, like: Any = None) -> Result:
         raise FileNotFoundError(
             f"{folder} holds no finished result (no result.json); avo.fit(out=...) writes one there."
         )
-    words = files.read_json(folder / "result.json")
-    arrays = files.read_arrays(folder / "arrays.npz")
+    words = read_json(folder / "result.json")
+    arrays = read_arrays(folder / "arrays.npz")
     space = Space.from_json(words["space"])
     given = list(like) if isinstance(like, tuple) else [like, like]
     if words["proposal"] is not None:
@@ -334,8 +333,8 @@ def load(path: str | Path, like: Any = None) -> Result:
             raise ValueError(f"this fit used a custom {name}; pass like=, a {name} of the same structure, to fill.")
     return Result(
         space=space,
-        proposal=files.fill("proposal", given[0], arrays),
-        critic=files.fill("critic", given[1], arrays),
+        proposal=fill("proposal", given[0], arrays),
+        critic=fill("critic", given[1], arrays),
         history={name.removeprefix("history."): a for name, a in arrays.items() if name.startswith("history.")},
         x_shape=tuple(words["x_shape"]),
         frame=_read_frame(arrays),

@@ -13,7 +13,7 @@ class Simulator(Protocol):
 
 
 class Frame(NamedTuple):
-    """The units in which the critic sees x and known conditions, and from where on what is far is bent, avo/view.py."""
+    """The units in which the critic sees x and known conditions, and where bending begins, avo/observations.py."""
 
     shift: np.ndarray
     scale: np.ndarray
@@ -23,7 +23,7 @@ class Frame(NamedTuple):
 
 
 class Data(NamedTuple):
-    """The observations as the critic sees them, and the map that takes simulations there, avo/view.py.
+    """The observations as the critic sees them, and the map that takes simulations there, avo/observations.py.
 
     z holds x as it is shown, (m, *x_shape); where there are inputs, each row is the flat pair (c, x) instead.
     """

@@ -1,5 +1,6 @@
 """Critics, their losses, and the distance that they estimate."""
 
+from avo.adversarial.critic import train
 from avo.critics.distances import Distance, distance
 from avo.critics.losses import Loss, jensen_shannon, wasserstein
 from avo.critics.networks import (
@@ -16,7 +17,6 @@ from avo.critics.networks import (
     mlp,
     packed,
 )
-from avo.training import train
 
 __all__ = [
     "Critic",

@@ -24,10 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from avo.adversarial.critic import describe, make_critic, train
+from avo.checks import whole
 from avo.critics import losses
 from avo.critics.networks import lipschitz, mlp
-from avo.data import validate_observations
-from avo.training import describe, make_critic, train, whole
+from avo.observations import validate_observations
 
 LEAST_ROWS = 20
 

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from avo.training import whole
+from avo.checks import whole
 
 Recipe = tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]]
 
@@ -234,7 +234,7 @@ def _leaky(slope: float) -> Callable[[Array], Array]:
 def leaky(
     key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 10, slope: float = 0.2, last: float = 0.01
 ) -> Critic:
-    """Make the critic of the published recipes of adversarial variational optimization, see avo/recipes.py.
+    """Make the critic of the published recipes of adversarial variational optimization, see avo/adversarial/recipes.py.
 
     Two hidden layers of leaky rectifiers, no linear part beside them, zero biases, and weights of a tenth of Glorot and
     Bengio's (2010), the last layer's of `last` of them: d starts near zero.

@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Callable
 from functools import cache
 
+from avo.checks import did_you_mean
 from avo.simulators.bernoulli_glm import bernoulli_glm
 from avo.simulators.brownian import brownian
 from avo.simulators.cir import cir
@@ -37,7 +38,7 @@ from avo.simulators.pendulum import pendulum
 from avo.simulators.pendulum_driven import pendulum_driven
 from avo.simulators.pendulum_stochastic import pendulum_stochastic
 from avo.simulators.poisson import poisson
-from avo.simulators.problem import Axis, Inputs, Problem, did_you_mean, vectorize
+from avo.simulators.problem import Axis, Inputs, Problem, vectorize
 from avo.simulators.ricker import ricker
 from avo.simulators.sde import sde, sde_from_numpy
 from avo.simulators.sir import sir

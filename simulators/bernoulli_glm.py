@@ -26,7 +26,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.simulators.problem import Axis, Problem, check_word, nan_of_nan, vectorize
+from avo.checks import check_word
+from avo.simulators.problem import Axis, Problem, nan_of_nan, vectorize
 from avo.space import Real, Space
 
 TIMES, LAGS = 100, 9

@@ -31,8 +31,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from avo.checks import check_grid, check_positive
 from avo.simulators.ornstein_uhlenbeck import average
-from avo.simulators.problem import Axis, Problem, check_grid, check_positive, vectorize
+from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import LogInterval, Space
 
 

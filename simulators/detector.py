@@ -37,8 +37,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import check_count, check_number, check_positive
 from avo.simulators.epem import quantile
-from avo.simulators.problem import Axis, Problem, check_count, check_number, check_positive, nan_of_nan, vectorize
+from avo.simulators.problem import Axis, Problem, nan_of_nan, vectorize
 from avo.space import Interval, Space
 
 _NODES = 6  # of Gauss-Legendre, per side of a pixel

@@ -37,18 +37,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import check_flag, check_mapping, check_names, check_pair, check_word
 from avo.simulators.ecg_noise import make_noise
-from avo.simulators.problem import (
-    Axis,
-    Problem,
-    check_flag,
-    check_mapping,
-    check_names,
-    check_pair,
-    check_word,
-    choose,
-    vectorize,
-)
+from avo.simulators.problem import Axis, Problem, choose, vectorize
 from avo.space import Interval, Parameter
 
 SEVEN = ("p_amp", "q_amp", "r_amp", "s_amp", "t_amp", "t_centre", "t_width")

@@ -30,9 +30,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import check_count, check_positive
 from avo.simulators.ecg import ecg, waveform
 from avo.simulators.ecgsyn import VECTORS
-from avo.simulators.problem import Axis, Problem, check_count, check_positive, vectorize
+from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import Interval, Space
 
 _PULSE, _LEAD = 75.0, 60.0  # 1/min, degrees: where the waves are those of `ecg`

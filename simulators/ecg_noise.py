@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.simulators.problem import check_finite, check_names, check_positive
+from avo.checks import check_finite, check_names, check_positive
 from avo.space import Interval, Parameter
 
 WANDER, MUSCLE = (0.05, 0.5), (20.0, 150.0)  # Hz

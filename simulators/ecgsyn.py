@@ -64,8 +64,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import check_count, check_pair, check_positive
 from avo.simulators.ecg_noise import make_noise
-from avo.simulators.problem import Axis, Problem, check_count, check_pair, check_positive, choose, vectorize
+from avo.simulators.problem import Axis, Problem, choose, vectorize
 from avo.space import Interval, LogInterval, Parameter
 
 WAVES = ("p", "q", "r", "s", "t")

@@ -31,8 +31,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import check_positive
 from avo.simulators.bisection import bisect
-from avo.simulators.problem import Axis, Problem, check_positive, vectorize
+from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import Interval, Space
 
 

@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import check_count, check_flag
 from avo.simulators.bisection import bisect
-from avo.simulators.problem import Axis, Problem, check_count, check_flag, vectorize
+from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import Interval, Space
 
 C = 0.8

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.simulators.problem import Axis, Problem, check_grid, check_positive, vectorize
+from avo.checks import check_grid, check_positive
+from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import Interval, LogInterval, Space
 
 

@@ -39,8 +39,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import check_number
 from avo.simulators.ode import runge_kutta
-from avo.simulators.problem import Axis, Problem, check_number, vectorize
+from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import Interval, Space
 
 STEP = 0.025  # ms

@@ -31,7 +31,8 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 from scipy import linalg, ndimage, optimize
 
-from avo.simulators.problem import Axis, Problem, check_count, check_flag, vectorize
+from avo.checks import check_count, check_flag
+from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import Interval, Space
 
 _GRID = 24  # points each way where the search for the largest likelihood looks first

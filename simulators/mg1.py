@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.simulators.problem import Axis, Problem, check_count, vectorize
+from avo.checks import check_count
+from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import Interval, Space
 
 

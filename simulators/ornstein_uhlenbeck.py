@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.simulators.problem import Axis, Problem, check_finite, check_grid, vectorize
+from avo.checks import check_finite, check_grid
+from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import Interval, LogInterval, Space
 
 

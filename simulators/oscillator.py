@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.simulators.problem import Axis, Problem, check_grid, vectorize
+from avo.checks import check_grid
+from avo.simulators.problem import Axis, Problem, vectorize
 from avo.space import Interval, Space
 
 

@@ -46,19 +46,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import check_flag, check_grid, check_names, check_word
 from avo.simulators.elliptic import ellipf, ellipj
 from avo.simulators.ode import runge_kutta
-from avo.simulators.problem import (
-    Axis,
-    Inputs,
-    Problem,
-    check_flag,
-    check_grid,
-    check_names,
-    check_word,
-    choose,
-    vectorize,
-)
+from avo.simulators.problem import Axis, Inputs, Problem, choose, vectorize
 from avo.space import Interval, LogInterval
 
 PARAMETERS = {

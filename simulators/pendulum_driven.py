@@ -29,8 +29,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import check_grid
 from avo.simulators.ode import runge_kutta
-from avo.simulators.problem import Axis, Problem, check_grid, choose, vectorize
+from avo.simulators.problem import Axis, Problem, choose, vectorize
 from avo.space import Interval, LogInterval
 
 PARAMETERS = {

@@ -28,8 +28,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import check_finite, check_grid
 from avo.simulators.pendulum import leapfrog
-from avo.simulators.problem import Axis, Problem, check_finite, check_grid, choose, vectorize
+from avo.simulators.problem import Axis, Problem, choose, vectorize
 from avo.space import LogInterval
 
 PARAMETERS = {

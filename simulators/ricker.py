@@ -24,7 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.simulators.problem import Axis, Problem, check_count, check_flag, nan_of_nan, vectorize
+from avo.checks import check_count, check_flag
+from avo.simulators.problem import Axis, Problem, nan_of_nan, vectorize
 from avo.space import Interval, LogInterval, Space
 
 

@@ -33,8 +33,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.host import HostSimulator, from_numpy
-from avo.simulators.problem import ArgumentError, check_count, check_grid, vectorize
+from avo.checks import ArgumentError, check_count, check_grid
+from avo.execution.host import HostSimulator, from_numpy
+from avo.simulators.problem import vectorize
 
 Field = Callable[[Any, Any, Any], Any]  # (x, t, theta) -> value
 SDEINT = ("itoint", "itoEuler", "itoSRI2", "stratint", "stratHeun", "stratSRS2", "stratKP2iS")

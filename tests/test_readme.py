@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import avo
-import avo.run
+import avo.budget
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(avo.run, "BUDGET", 60_000)
-    monkeypatch.setattr(avo.run, "HOST_BUDGET", 2_560)
+    monkeypatch.setattr(avo.budget, "BUDGET", 60_000)
+    monkeypatch.setattr(avo.budget, "HOST_BUDGET", 2_560)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(blocks) == 6
     namespace, results = {}, []
@@ -48,7 +48,7 @@ def test_python_blocks_run(monkeypatch, tmp_path, capsys):
 def test_commands_named_exist(command):
     from typer.testing import CliRunner
 
-    from avo.cli import app
+    from avo.command.cli import app
 
     assert command in README
     assert CliRunner().invoke(app, [command.split()[1], "--help"]).exit_code == 0
@@ -56,5 +56,12 @@ def test_commands_named_exist(command):
 
 def test_files_named_exist():
     root = Path(__file__).resolve().parents[1]
-    for name in ("avo/trainer.py", "simulators", "benchmarks", "CHANGELOG.md", "CITATION.cff", "docs/demo.png"):
+    for name in (
+        "avo/adversarial/trainer.py",
+        "simulators",
+        "benchmarks",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "docs/demo.png",
+    ):
         assert name in README and (root / name).exists(), name

@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 
 import avo
-from avo import critics, scores
+from avo import critics
 from avo.critics import mlp
-from avo.estimate import Estimate
+from avo.folder import write_json
+from avo.refine import statistic as scores
+from avo.refine.estimate import Estimate
+from avo.refine.features import Features
+from avo.refine.statistic import Scores
 from avo.result import Result
-from avo.scores import Features, Scores
 from avo.types import Frame
 
 SPACE = avo.Space(mu=avo.Interval(-3, 5, unit="mV"), rate=avo.LogInterval(0.05, 30.0), tau=avo.Positive(2.5, unit="ms"))
@@ -121,7 +124,7 @@ def test_a_failure_while_writing_leaves_no_half_result(tmp_path: Path, monkeypat
     with monkeypatch.context() as m:
         m.setattr(os, "replace", refuse)
         with pytest.raises(OSError, match="disk full"):
-            avo.files.write_json(tmp_path / "result.json", {"status": "failed"})  # type: ignore[attr-defined]
+            write_json(tmp_path / "result.json", {"status": "failed"})
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import avo
+from avo.budget import plan as divide
 from avo.critics import mlp, wasserstein
-from avo.run import _plan
 
 # Quick enough for tests of the machinery: 16 calls a step
 TINY = avo.Settings(batch=8, pairs=4)
@@ -307,7 +307,7 @@ def test_single_precision_is_not_asked_for_too_much() -> None:
 
 def test_target_alone_decides_the_default_rate() -> None:
     for settings, target in ((avo.Settings(), "population"), (avo.Settings(target="population"), "point")):
-        plan = _plan(10**6, settings, target, host=False, m=500, d=2, refine=False)[0]
+        plan = divide(10**6, settings, target, host=False, m=500, d=2, refine=False)[0]
         assert plan.proposal_rate == ((0.05, 0.002) if target == "population" else (0.1, 0.1))
 
 
@@ -650,7 +650,7 @@ def test_same_seed_same_refined_numbers(done: avo.Result) -> None:
 
 
 def test_stopped_while_refining_it_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(avo.rows, "KEEP_SECONDS", -1.0)
+    monkeypatch.setattr(avo.execution.blocks, "KEEP_SECONDS", -1.0)
     whole = refined(avo.from_numpy(shift_rows, batched=True))
     steps = int(whole.history["calls"][-1])
     first = Stopping(after=steps + 5003)
@@ -684,18 +684,18 @@ def test_without_refining_there_is_no_error() -> None:
 
 
 def test_all_of_a_budget_is_steps_without_refining() -> None:
-    settings, steps, _, rest = _plan(REFINE_BUDGET, TINY, None, host=True, m=300, d=2, refine=False)
+    settings, steps, _, rest = divide(REFINE_BUDGET, TINY, None, host=True, m=300, d=2, refine=False)
     assert (rest, steps) == (0, REFINE_BUDGET // settings.calls)
-    assert _plan(REFINE_BUDGET, TINY, None, host=True, m=300, d=2, refine=True)[3] == 12_000
+    assert divide(REFINE_BUDGET, TINY, None, host=True, m=300, d=2, refine=True)[3] == 12_000
     # Few calls: twenty steps first, and no refining where fewer than 500 calls would be left to it
-    assert _plan(1000, TINY, None, host=True, m=300, d=2, refine=True)[:4:3] == (TINY, 1000 - 20 * TINY.calls)
-    assert _plan(20 * TINY.calls + 499, TINY, None, host=True, m=300, d=2, refine=True)[3] == 0
-    assert _plan(5000, TINY, "population", host=True, m=300, d=2, refine=True)[3] == 0
-    assert _plan(1_300_000, TINY, None, host=False, m=300, d=2, refine=True)[3] == 70_000
-    assert _plan(1_300_000, TINY, None, host=False, m=10_000, d=2, refine=True)[3] == 200_000
-    assert _plan(1_300_000, TINY, "population", host=False, m=300, d=2, refine=True)[3] == 300_000
-    assert _plan(1_300_000, TINY, "population", host=False, m=300, d=3, refine=True)[3] == 540_000
-    assert _plan(1_300_000, TINY, "population", host=False, m=300, d=7, refine=True)[3] == 975_000
+    assert divide(1000, TINY, None, host=True, m=300, d=2, refine=True)[:4:3] == (TINY, 1000 - 20 * TINY.calls)
+    assert divide(20 * TINY.calls + 499, TINY, None, host=True, m=300, d=2, refine=True)[3] == 0
+    assert divide(5000, TINY, "population", host=True, m=300, d=2, refine=True)[3] == 0
+    assert divide(1_300_000, TINY, None, host=False, m=300, d=2, refine=True)[3] == 70_000
+    assert divide(1_300_000, TINY, None, host=False, m=10_000, d=2, refine=True)[3] == 200_000
+    assert divide(1_300_000, TINY, "population", host=False, m=300, d=2, refine=True)[3] == 300_000
+    assert divide(1_300_000, TINY, "population", host=False, m=300, d=3, refine=True)[3] == 540_000
+    assert divide(1_300_000, TINY, "population", host=False, m=300, d=7, refine=True)[3] == 975_000
 
 
 @pytest.mark.parametrize(("d", "budget"), [(4, 820), (4, 1000), (9, 1000), (20, 1000), (20, 1400)])

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import avo
-from avo import cli
+from avo.command import cli
 
 SPACE = avo.Space(mu=avo.Interval(-3.0, 5.0))
 X = np.random.default_rng(0).normal(1.3, 1.0, (40, 3))

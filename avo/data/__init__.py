@@ -9,9 +9,10 @@ Rows and columns in messages count from 0, as in NumPy; lines of a file from 1, 
 """
 
 from avo.data.heartbeats import beat_times, beats, padded_beats, r_peaks, read_beats
-from avo.data.reading import READABLE, Columns, read, validate_observations
+from avo.data.reading import READABLE, Columns, read
 from avo.data.series import log_price_windows, log_return_windows, scales, windows
 from avo.data.splitting import Split, split
+from avo.observations import validate_observations
 
 __all__ = [
     "Columns",

@@ -10,7 +10,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import ArrayLike, Float
 
 READABLE = (".npy", ".npz", ".csv", ".csv.gz", ".dat", ".hea")
 
@@ -63,62 +62,6 @@ def read(path: str | Path, *, columns: Columns | None = None, key: str | None = 
     raise ValueError(
         f"{path}: cannot read files of this kind; expected one of {', '.join(READABLE)}. Save as .npy or .csv."
     )
-
-
-def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2) -> Float[np.ndarray, "m *x_shape"]:
-    """Check observations once, before a fit.
-
-    Args:
-        x_obs: the observations, with shape (m, *x_shape).
-        name: what messages call them.
-        least: how many there must be; of inputs, or to encode, one will do.
-
-    Returns:
-        The observations as float64, same shape.
-
-    Raises:
-        ValueError: if they are not finite numbers of one shape, or fewer than `least`.
-
-    Example:
-        >>> validate_observations([[1, 2], [3, 4], [5, 6]]).dtype
-        dtype('float64')
-        >>> validate_observations([[1.0, 2.0], [3.0, float("nan")]])
-        Traceback (most recent call last):
-            ...
-        ValueError: x_obs must hold finite numbers; x_obs[1, 1] is nan (row 1, column 1; 1 of 2 rows affected). Remove
-        or fill such rows.
-    """
-    try:
-        x = np.asarray(x_obs)
-    except ValueError as error:
-        raise ValueError(
-            f"{name} must be an array with one observation per row; got rows of different shapes. "
-            "Make them equally long."
-        ) from error
-    if x.dtype.kind not in "biuf":
-        raise ValueError(
-            f"{name} must be an array of real numbers; got dtype {x.dtype}. Convert it, or leave out columns that hold "
-            "anything else."
-        )
-    if x.ndim == 0:
-        raise ValueError(f"{name} must be an array with one observation per row; got the single number {x}.")
-    if x.size == 0:
-        raise ValueError(f"{name} must hold observations, one per row; got an empty array of shape {x.shape}.")
-    if len(x) < least:
-        raise ValueError(
-            f"{name} must hold at least {least} observations, one per row; got {len(x)} (shape {x.shape}). Cut a "
-            "recording into windows (avo.data.windows), or use a posterior method for a single observation."
-        )
-    finite = np.isfinite(x)
-    if not finite.all():
-        row, *rest = at = tuple(np.argwhere(~finite)[0].tolist())
-        column = f", column {rest[0] if len(rest) == 1 else tuple(rest)}" if rest else ""
-        rows = int(np.sum(~finite.reshape(len(x), -1).all(axis=1)))
-        raise ValueError(
-            f"{name} must hold finite numbers; {name}[{', '.join(map(str, at))}] is {x[at]} (row {row}{column}; "
-            f"{rows} of {len(x)} rows affected). Remove or fill such rows."
-        )
-    return x.astype(np.float64)
 
 
 def existing(path: Path) -> Path:

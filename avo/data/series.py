@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import ArrayLike, Float
 
-from avo.training import whole
+from avo.checks import whole
 
 
 def windows(series: ArrayLike, length: int, step: int | None = None) -> np.ndarray:

@@ -27,10 +27,10 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
-from avo.data import validate_observations
-from avo.host import HostSimulator
+from avo.checks import whole
+from avo.execution.host import HostSimulator
 from avo.latents.scikit import learn
-from avo.training import whole
+from avo.observations import validate_observations
 
 FALSE_ALARMS = 0.01
 FLOOR = 1e-3  # of an entry's spread over all theta: with less at one theta it counts as fixed

@@ -45,8 +45,8 @@ import numpy as np
 from jaxtyping import ArrayLike
 from tqdm import tqdm
 
-from avo import files
-from avo.data import validate_observations
+from avo.checks import whole
+from avo.folder import write_bytes, write_json
 from avo.latents import cases, measures, routes
 from avo.latents.cases import SHIFTED, TRAINED, Case
 from avo.latents.information import mig
@@ -58,7 +58,7 @@ from avo.latents.ranking import udr
 from avo.latents.routes import Route
 from avo.latents.scikit import learn
 from avo.latents.training import Trained, train
-from avo.training import whole
+from avo.observations import validate_observations
 
 if TYPE_CHECKING:
     from avo.simulators import Problem
@@ -78,8 +78,8 @@ class Member(NamedTuple):
     network: Mapping[str, Any] = MappingProxyType({})
 
 
-# Chosen by the search of benchmarks/latents.md. Two layers of width 128 serve as well as of 256, by the mean of MIG,
-# disentanglement and R^2, and are trained faster; three layers do not
+# Chosen by the search of benchmarks/results/latents.md. Two layers of width 128 serve as well as of 256, by the mean of
+# MIG, disentanglement and R^2, and are trained faster; three layers do not
 NARROW = {"width": 128}
 FAMILY = {
     "AE": Member(autoencoder(), NARROW),
@@ -245,19 +245,19 @@ class Comparison:
         writer = csv.DictWriter(buffer, ["seed", "route", "measure", "parameter", "value"])
         writer.writeheader()
         writer.writerows(self.records)
-        files.write(folder / "compare.csv", buffer.getvalue().encode())
+        write_bytes(folder / "compare.csv", buffer.getvalue().encode())
         table = {
             row.name: {route: self.values(route, row.measure).tolist() for route in ROUTES} | {"measured": row.words}
             for row in TABLE
         }
         words = {"case": self.case, "table": table, "chosen": self.chosen, "settings": self.settings}
-        files.write_json(folder / "compare.json", words)
-        files.write(folder / "table.txt", (self.summary() + "\n").encode())
+        write_json(folder / "compare.json", words)
+        write_bytes(folder / "table.txt", (self.summary() + "\n").encode())
         drawn = {"traversals": pictures.traversals, "scores": pictures.bars, "small_data": pictures.small_data}
         for name, draw in drawn.items():
             image = io.BytesIO()
             draw(self).savefig(image, format="png", dpi=110)
-            files.write(folder / f"{name}.png", image.getvalue())
+            write_bytes(folder / f"{name}.png", image.getvalue())
         return [
             folder / name for name in ("compare.csv", "compare.json", "table.txt", *(f"{name}.png" for name in drawn))
         ]

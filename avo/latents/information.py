@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 
+from avo.checks import whole
 from avo.latents.probes import check_factors, check_pair
-from avo.training import whole
 
 ROUNDING = 1e-12  # of information, in nats: a dead code must be dead
 

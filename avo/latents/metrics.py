@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import ArrayLike, Bool, Float, Int
 
+from avo.checks import whole
 from avo.latents.information import Binning, bin_numbers, gaps, information_of, mig_of, modularity_of
 from avo.latents.probes import (
     LEAST_ROWS,
@@ -45,12 +46,10 @@ from avo.latents.probes import (
     trees,
 )
 from avo.latents.scikit import learn
-from avo.training import whole
 
 BATCH = 64  # observations that share a factor, as in the study
 BATCHES = 200  # per factor and half
 SHARE = 0.1  # of the rows that neighbours in a factor may be apart
-
 NAMES = (
     "mig", "sap", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "modularity", "explicitness",
     "linear_r2", "boosted_r2", "nrmse",

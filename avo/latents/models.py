@@ -33,10 +33,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from avo.checks import whole
 from avo.critics.networks import convolutions, patches
-from avo.data import validate_observations
-from avo.scores import apply
-from avo.training import whole
+from avo.observations import validate_observations
+from avo.refine.statistic import apply
 
 Network = Literal["mlp", "conv1d"]
 Likelihood = Literal["gaussian", "bernoulli"]

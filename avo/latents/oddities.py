@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Bool, Float, PRNGKeyArray
 
-from avo.data import validate_observations
+from avo.observations import validate_observations
 
 Kind = Literal["noise", "drift", "wave", "outliers"]
 

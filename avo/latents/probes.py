@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 
-from avo.data import validate_observations
+from avo.checks import whole
 from avo.latents.scikit import learn
-from avo.training import whole
+from avo.observations import validate_observations
 
 LEAST_ROWS = 40
 

@@ -21,9 +21,9 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 from scipy.stats import rankdata
 
-from avo.data import validate_observations
 from avo.latents.probes import check_active
 from avo.latents.scikit import learn
+from avo.observations import validate_observations
 
 ALPHA = 0.1  # of the lasso, as published
 

@@ -21,8 +21,8 @@ from jaxtyping import Float, PRNGKeyArray
 
 from avo.latents.cases import simulate
 from avo.latents.training import Trained
+from avo.refine.statistic import apply, learn
 from avo.run import fit
-from avo.scores import apply, learn
 
 if TYPE_CHECKING:
     from avo.simulators import Problem

@@ -25,11 +25,11 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 from tqdm import tqdm
 
-from avo import files
-from avo.data import validate_observations
+from avo.checks import whole
+from avo.folder import damaged, fill, leaves, read_arrays, read_json, refuse_others, write_arrays, write_json
 from avo.latents.models import CHUNK, BetaVAE, Terms
 from avo.latents.objectives import Objective, batch_terms, beta, capacity
-from avo.training import whole
+from avo.observations import validate_observations
 
 EPOCHS = 10  # at most, of one call of the compiled program
 ADAM = optax.scale_by_adam()
@@ -70,9 +70,9 @@ class Trained:
         folder = Path(path)
         if (folder / "trained.json").exists():
             raise FileExistsError(f"{folder} already holds a trained model; choose another folder.")
-        files.refuse_others(folder, "model")
+        refuse_others(folder, "model")
         history = {f"history.{name}": a for name, a in self.history.items()}
-        files.write_arrays(folder / "arrays.npz", files.leaves("model", self.model) | history)
+        write_arrays(folder / "arrays.npz", leaves("model", self.model) | history)
         # Written last: a folder with trained.json is a whole model
         recipe = self.model.recipe
         words = {
@@ -82,7 +82,7 @@ class Trained:
             "model": None if recipe is None else dict(recipe),
             "units": {name: list(getattr(self.model, name).shape) for name in ("shift", "scale", "noise")},
         }
-        files.write_json(folder / "trained.json", words)
+        write_json(folder / "trained.json", words)
         return folder
 
 
@@ -349,19 +349,19 @@ def load(path: str | Path, like: BetaVAE | None = None) -> Trained:
     folder = Path(path)
     if not (folder / "trained.json").is_file():
         raise FileNotFoundError(f"{folder} holds no trained model (no trained.json); Trained.save writes one.")
-    words, arrays = files.read_json(folder / "trained.json"), files.read_arrays(folder / "arrays.npz")
+    words, arrays = read_json(folder / "trained.json"), read_arrays(folder / "arrays.npz")
     try:
         options, objective = words["model"], Objective(**words["objective"])
         epoch, settings = words["epoch"], words["settings"]
         units: dict[str, Any] = {name: np.ones(words["units"][name]) for name in ("shift", "scale", "noise")}
         made = None if options is None else BetaVAE.make(jax.random.key(0), **options, **units)
     except (KeyError, TypeError, ValueError) as error:
-        raise files.damaged(folder / "trained.json") from error
+        raise damaged(folder / "trained.json") from error
     like = like if made is None else made
     if like is None:
         raise ValueError("this model has networks of your own; pass like=, a model of the same structure, to fill.")
     return Trained(
-        model=files.fill("model", like, arrays),
+        model=fill("model", like, arrays),
         objective=objective,
         history={name.removeprefix("history."): a for name, a in arrays.items() if name.startswith("history.")},
         epoch=epoch,

@@ -1,0 +1,1 @@
+"""Adversarial variational optimization: the steps, their gradient, the metric, proposals, the critic's update."""

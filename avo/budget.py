@@ -1,0 +1,50 @@
+"""How the calls of a fit are divided: steps of the adversarial fit, refining, and what each needs at least."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from avo.adversarial.settings import Settings, Target
+
+BUDGET = 1_300_000  # calls of a JAX simulator
+HOST_BUDGET = 100_000  # calls of any other
+CHUNK = 50  # steps between two looks at the clock, at most
+LEAST_STEPS = 20
+SHARE = 0.75  # of the calls, at most, to refining; less where the adversarial fit can use them better
+ENOUGH = {"point": (70_000, 20), "population": (300_000, 150)}  # calls: at most so many, or so many per observation
+PAIR = 5  # unknowns of a population of two parameters, for which that is enough; more unknowns take more calls
+LEAST_REFINE = {"point": 500, "population": 4000}  # calls
+LEAST_EACH = 40  # and of a point for each parameter, whose slopes take pairs
+REUSE = 20_000  # last simulations of the adversarial fit, at most, from which the scores are learned too
+
+
+def plan(
+    budget: int | None, settings: Settings | None, target: Target | None, host: bool, m: int, d: int, refine: bool
+) -> tuple[Settings, int, int, int]:
+    """Split a budget: settings, number of steps, steps per chunk, and calls left to refining."""
+    if budget is None:
+        budget = HOST_BUDGET if host else BUDGET
+    if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
+        raise ValueError(f"budget must be a whole number of simulator calls; got {budget!r}.")
+    if not (settings is None or isinstance(settings, Settings)):
+        raise ValueError(f"settings must be avo.Settings(...); got {settings!r}.")
+    changes: dict[str, Any] = {} if target is None else {"target": target}
+    rest = 0
+    if refine:
+        kind = "population" if (target or getattr(settings, "target", None)) == "population" else "point"
+        most, each = ENOUGH[kind]
+        times = max((d + d * (d + 1) // 2) / PAIR, 1.0) if kind == "population" else 1.0
+        least = LEAST_STEPS * (settings or Settings.for_budget(0, target=kind)).calls
+        rest = int(min(SHARE * budget, max(most, each * m) * times, budget - least))
+        rest *= rest >= max(LEAST_REFINE[kind], LEAST_EACH * d)
+    steps_budget = int(budget) - rest
+    settings = Settings.for_budget(steps_budget, **changes) if settings is None else replace(settings, **changes)
+    steps = steps_budget // settings.calls
+    if steps < LEAST_STEPS:
+        raise ValueError(
+            f"budget={budget} is too small: a step takes {settings.calls} simulator calls, and a fit needs at least "
+            f"{LEAST_STEPS} steps, {LEAST_STEPS * settings.calls} calls; thousands of steps are usual."
+        )
+    chunk = 1 if host else min(steps // LEAST_STEPS, CHUNK)
+    return settings, steps - steps % chunk, chunk, rest

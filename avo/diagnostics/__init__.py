@@ -1,0 +1,1 @@
+"""Does the simulator, at the fit, reproduce the data?"""

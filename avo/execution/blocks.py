@@ -1,0 +1,174 @@
+"""Rows of x, simulated block by block: inside a compiled program for JAX simulators, around it for all others.
+
+A block is so many rows with one key. All parts of a fit ask for blocks of one size, so that a simulator is traced once.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from avo.execution.host import HostSimulator
+from avo.folder import read_arrays, write_arrays
+from avo.space import Space
+
+KEEP_SECONDS = 20.0  # between two saves of a host simulator's draws
+BUFFER = 4096  # rows of one compiled program, as many of them simulated as are wanted
+
+
+def simulate_jax(simulate: Callable, keys: PRNGKeyArray, size: int, theta: Array, inputs: Array | None = None) -> Array:
+    """Simulate blocks of `size` rows, one key each, inside a compiled program; `simulate` is traced once."""
+    split = lambda a: a.reshape((len(keys), size) + a.shape[1:])  # noqa: E731
+    rows = (split(theta),) if inputs is None else (split(theta), split(inputs))
+    x = jax.lax.map(lambda block: simulate(*block), (keys, *rows))
+    return x.reshape((len(keys) * size,) + x.shape[2:])
+
+
+def simulate_host(
+    simulate: Callable, keys: PRNGKeyArray, size: int, theta: Array, inputs: Array | None = None
+) -> np.ndarray:
+    """Simulate blocks of `size` rows by calls of `simulate`, with the keys of `simulate_jax`."""
+    split = lambda a: np.asarray(a).reshape((len(keys), size) + a.shape[1:])  # noqa: E731
+    rows = (split(theta),) if inputs is None else (split(theta), split(inputs))
+    return np.concatenate([simulate(k, *block) for k, *block in zip(keys, *rows, strict=True)])
+
+
+@eqx.filter_jit
+def _fill(
+    simulate: Callable,
+    space: Space,
+    key: PRNGKeyArray,
+    names: Array,
+    u: Array,
+    inputs: Array | None,
+    count: Array,
+    shape: tuple[int, ...],
+) -> Array:
+    """Simulate the first `count` blocks; that number is data, so that one program serves any number of rows."""
+
+    def body(i: Array, x: Array) -> Array:
+        rows = (space.constrain(u[i]),) if inputs is None else (space.constrain(u[i]), inputs[i])
+        return x.at[i].set(simulate(jax.random.fold_in(key, names[i]), *rows))
+
+    return jax.lax.fori_loop(0, count, body, jnp.zeros(u.shape[:2] + shape, u.dtype))
+
+
+class Drawn(NamedTuple):
+    """Simulations: where in u, their x and known conditions, and which of them succeeded."""
+
+    u: Float[np.ndarray, "n d"]
+    x: np.ndarray
+    inputs: np.ndarray | None
+    ok: np.ndarray
+
+    @staticmethod
+    def of(u: np.ndarray, x: np.ndarray, inputs: np.ndarray | None = None) -> "Drawn":
+        """Mark the rows that are not finite as failed."""
+        return Drawn(u, x, inputs, np.asarray(np.isfinite(x.reshape(len(x), -1)).all(1)))
+
+    def blocks(self, size: int) -> list["Drawn"]:
+        """Cut into parts of so many rows."""
+        ends = range(size, len(self.u), size)
+        split = [[None] * (len(ends) + 1) if a is None else np.split(a, ends) for a in self]
+        return [Drawn(*part) for part in zip(*split, strict=True)]
+
+    @staticmethod
+    def joined(parts: Sequence["Drawn"]) -> "Drawn":
+        """Put parts behind one another."""
+        u, x, inputs, ok = zip(*parts, strict=True)
+        c = None if inputs[0] is None else np.concatenate(inputs)
+        return Drawn(np.concatenate(u), np.concatenate(x), c, np.concatenate(ok))
+
+
+class Draws:
+    """Simulations at given u, counted: the same u in the same order give the same x.
+
+    Args:
+        simulate: the simulator, compiled or `HostSimulator`.
+        space: the parameters.
+        key: randomness of all draws.
+        size: rows per block; every number of rows is a multiple of it.
+        x_shape: shape of one x.
+        inputs: the observed conditions (m, *c_shape), which simulations take in turn, each as often as any other.
+        tick: called with the number of rows after each block or buffer of blocks.
+        folder: where the finished draws of a host simulator are kept, for a run that is continued.
+    """
+
+    def __init__(
+        self,
+        simulate: Any,
+        space: Space,
+        key: PRNGKeyArray,
+        size: int,
+        x_shape: Sequence[int],
+        inputs: np.ndarray | None = None,
+        tick: Callable[[int], Any] = lambda rows: None,
+        folder: Path | None = None,
+    ) -> None:
+        self.simulate, self.space, self.key, self.size = simulate, space, key, size
+        self.x_shape, self.inputs, self.tick, self.folder = tuple(x_shape), inputs, tick, folder
+        self.calls, self.failed, self.stage = 0, 0, 0
+        self.order = np.random.default_rng(1).permutation(0 if inputs is None else len(inputs))
+        self.met = 0
+
+    def whole(self, rows: float, mirrored: bool = False) -> int:
+        """Round a number of rows down to whole blocks, or whole pairs of blocks, at least one."""
+        step = self.size * (2 if mirrored else 1)
+        return max(int(rows) // step, 1) * step
+
+    def __call__(self, u: Float[np.ndarray, "n d"], mirrored: bool = False) -> Drawn:
+        """Simulate one row per row of u; `mirrored`: rows i and i + n / 2 share random numbers and condition."""
+        n = len(u)
+        distinct = n // 2 if mirrored else n
+        names = np.arange(n // self.size) % (distinct // self.size)  # of the blocks' keys
+        c = None
+        if self.inputs is not None:
+            rows = self.order[(self.met + np.arange(distinct)) % len(self.order)]
+            self.met += distinct
+            c = self.inputs[np.concatenate([rows, rows]) if mirrored else rows]
+        part = self._host if isinstance(self.simulate, HostSimulator) else self._compiled
+        x = part(jax.random.fold_in(self.key, self.stage), names, u, c)
+        self.stage, self.calls = self.stage + 1, self.calls + n
+        result = Drawn.of(u, x, c)
+        self.failed += int(n - result.ok.sum())
+        return result
+
+    def _compiled(self, key: PRNGKeyArray, names: np.ndarray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:
+        dtype, wide = jnp.result_type(float), max(BUFFER // self.size, 1)
+        parts = []
+
+        def filled(a: np.ndarray) -> Array:
+            return jnp.asarray(np.concatenate([a, np.repeat(a[:1], wide - len(a), 0)]))
+
+        def blocks(a: np.ndarray, first: int) -> Array:
+            return filled(np.asarray(a, dtype).reshape((-1, self.size) + a.shape[1:])[first : first + wide])
+
+        for first in range(0, len(names), wide):
+            count = min(wide, len(names) - first)
+            some, given = filled(names[first : first + wide]), None if c is None else blocks(c, first)
+            x = _fill(self.simulate, self.space, key, some, blocks(u, first), given, jnp.asarray(count), self.x_shape)
+            parts.append(np.asarray(x)[:count].reshape((count * self.size, *self.x_shape)))
+            self.tick(count * self.size)
+        return np.concatenate(parts)
+
+    def _host(self, key: PRNGKeyArray, names: np.ndarray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:
+        kept = None if self.folder is None else self.folder / f"draws-{self.stage}.npz"
+        parts = [read_arrays(kept)["x"]] if kept is not None and kept.exists() else []
+        done, last = len(parts[0]) if parts else 0, time.monotonic()
+        self.tick(done)
+        theta = np.asarray(self.space.constrain(jnp.asarray(u)))
+        for i in range(done // self.size, len(names)):
+            rows = slice(i * self.size, (i + 1) * self.size)
+            given = () if c is None else (c[rows],)
+            parts.append(self.simulate(jax.random.fold_in(key, names[i]), theta[rows], *given))
+            self.tick(self.size)
+            if kept is not None and (i == len(names) - 1 or time.monotonic() - last > KEEP_SECONDS):
+                parts, last = [np.concatenate(parts)], time.monotonic()
+                write_arrays(kept, {"x": parts[0]})
+        return np.concatenate(parts)

@@ -1,0 +1,156 @@
+"""The run's folder: claimed once, continued to the same bits, and its files never half-written.
+
+Arrays are in `.npz`, words in JSON; there is no pickle. Everything is written to a temporary name beside its place and
+renamed, which either happens or does not.
+"""
+
+import hashlib
+import io
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write plain values as readable JSON."""
+    write_bytes(path, (json.dumps(values, indent=2) + "\n").encode())
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Write named arrays as one `.npz`."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{name: np.asarray(a) for name, a in arrays.items()})  # pyright: ignore[reportArgumentType]
+    write_bytes(path, buffer.getvalue())
+
+
+def damaged(path: Path) -> ValueError:
+    """Make the error of a file that does not hold what was written."""
+    return ValueError(f"{path} is damaged; delete it or its folder to start anew, or restore it from a copy.")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what `write_json` wrote; ValueError if it is damaged."""
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise damaged(path) from error
+    if not isinstance(found, dict):
+        raise damaged(path)
+    return found
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_arrays` wrote; ValueError if it is damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return dict(archive)
+    except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise (error if isinstance(error, FileNotFoundError) else damaged(path)) from error
+
+
+def refuse_others(folder: Path, name: str) -> None:
+    """Refuse a folder whose `arrays.npz` is not a tree of this name, which a save cut short leaves."""
+    path = folder / "arrays.npz"
+    try:
+        own = not path.exists() or f"{name}.0" in read_arrays(path)
+    except ValueError:
+        own = False
+    if not own:
+        raise FileExistsError(f"{folder} already holds another arrays.npz; choose another folder.")
+
+
+def leaves(name: str, tree: Any) -> dict[str, Any]:
+    """Name the array leaves of a tree: name.0, name.1, ..."""
+    return {f"{name}.{i}": leaf for i, leaf in enumerate(jax.tree.leaves(eqx.filter(tree, eqx.is_array)))}
+
+
+def fill(name: str, like: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Put named leaves into a tree of the same structure.
+
+    Raises:
+        ValueError: if the number or a shape of the leaves differs.
+    """
+    dynamic, static = eqx.partition(like, eqx.is_array)
+    old, structure = jax.tree.flatten(dynamic)
+    new = [arrays[key] for i in range(len(arrays)) if (key := f"{name}.{i}") in arrays]
+    if [a.shape for a in old] != [a.shape for a in new]:
+        raise ValueError(
+            f"the saved {name} has arrays of shape {[a.shape for a in new]}; "
+            f"the one to fill has {[a.shape for a in old]}. Pass one made as it was for the fit."
+        )
+    return eqx.combine(jax.tree.unflatten(structure, [jnp.asarray(a) for a in new]), static)
+
+
+CHECKPOINT_SECONDS = 20.0
+
+
+class Folder:
+    """The run's folder: refuses to overwrite another run, keeps checkpoints, continues bit for bit."""
+
+    def __init__(self, out: str | Path, resume: bool, plan: dict[str, Any]) -> None:
+        self.path, self.plan = Path(out), plan
+        if self.path.exists() and not self.path.is_dir():
+            raise FileExistsError(f"out={str(out)!r} is a file; choose a folder.")
+        self.checkpoint, self.last = self.path / "checkpoint.npz", time.monotonic()
+        known = self.path / "fit.json"
+        held = [name for name in ("fit.json", "result.json") if (self.path / name).exists()]
+        if not held:
+            refuse_others(self.path, "proposal")
+        if held == ["result.json"] or (held and not resume):
+            raise FileExistsError(
+                f"out={str(out)!r} already holds a run; choose another folder"
+                + (", or continue it: resume=True." if known.exists() else ".")
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"out={str(out)!r} cannot be made ({error.strerror}); choose another folder.") from error
+        if known.exists():
+            before = read_json(known)
+            changed = [name for name in plan if before.get(name) != json.loads(json.dumps(plan[name]))]
+            if changed:
+                raise ValueError(
+                    f"out={str(out)!r} holds a run with other {', '.join(changed)}; resume needs the same."
+                )
+
+    def save(self, arrays: Callable[[], dict[str, Any]], force: bool = False) -> None:
+        """Write a checkpoint, of what `arrays()` gives, unless one was written a moment ago."""
+        if not (self.path / "fit.json").exists():
+            write_json(self.path / "fit.json", self.plan)
+        if force or time.monotonic() - self.last > CHECKPOINT_SECONDS:
+            write_arrays(self.checkpoint, arrays())
+            self.last = time.monotonic()
+
+    def restore(self) -> dict[str, np.ndarray] | None:
+        """Read the last checkpoint; None where there is none."""
+        return read_arrays(self.checkpoint) if self.checkpoint.exists() else None
+
+    def clear(self) -> None:
+        """Remove what only a run that is not finished needs."""
+        for path in (self.checkpoint, *self.path.glob("draws-*.npz")):
+            path.unlink(missing_ok=True)
+
+
+def digest(*arrays: np.ndarray | None) -> str:
+    """Name arrays by the hash of their bytes."""
+    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays if a is not None)).hexdigest()

@@ -1,0 +1,217 @@
+"""What was observed: its validation, its clusters, its units, and how it is shown to the critic.
+
+x is shown to the critic in units of the observations, and what is far from all of them bent,
+
+    z = f((x - shift) / scale),    f(z) = z within 5 of zero,    sign(z) 5 (1 + log(|z| / 5)) beyond
+
+Shift and scale are those of x_obs, so that observations are of order one. Simulations need not be: where the observed
+epidemics are all but over, one that is not lies far beyond anything observed, and a critic whose slope is bounded would
+tell such distances and nothing nearer. f is strictly increasing, so that nothing is lost, and leaves nearly all
+observations as they are. Known conditions stand beside z, as a flat pair (c, z).
+"""
+
+import math
+import warnings
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float
+
+from avo.space import Space
+from avo.types import Data, Frame
+
+
+class Observed(NamedTuple):
+    """Observations: x (m, *x_shape), their conditions, and the group of each, 0 .. g - 1, or None."""
+
+    x: np.ndarray
+    inputs: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+    @property
+    def freedom(self) -> int:
+        """Number of independent parts less one."""
+        return (len(self.x) if self.groups is None else int(self.groups.max()) + 1) - 1
+
+
+FAR = 5.0  # observed standard deviations
+
+
+def bend(z: Any, far: Any = FAR) -> Any:
+    """Bend what is far: f(z) = z where |z| <= far, else sign(z) far (1 + log(|z| / far)), continuous with its slope.
+
+    Args:
+        z: values in units of the observations, any shape, of NumPy or JAX.
+        far: where bending begins, above zero; infinite: nowhere.
+
+    Example:
+        >>> bend(np.array([-1.5, 5.0, 5.0 * np.e])).tolist()
+        [-1.5, 5.0, 10.0]
+    """
+    xp = z.__array_namespace__()
+    return xp.clip(z, -far, far) * (1 + xp.log(xp.maximum(xp.abs(z) / far, 1)))
+
+
+def standardize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the location and scale of observations: per column for vectors, per channel (last axis) for series.
+
+    Args:
+        x: with shape (m,), (m, p) for vectors, (m, ..., channels) for series and images, pooled over all axes between.
+
+    Returns:
+        shift and scale, each with shape x.shape[1:]; a zero scale is replaced by 1.
+
+    Example:
+        >>> shift, scale = standardize(np.array([[1.0, 5.0], [3.0, 5.0]]))
+        >>> shift.tolist(), scale.tolist()
+        ([2.0, 5.0], [1.0, 1.0])
+    """
+    axes = tuple(range(x.ndim - 1)) if x.ndim > 2 else 0
+    shift, scale = x.mean(axes), x.std(axes)
+    flat = scale <= 4 * jnp.finfo(jnp.result_type(float)).eps * np.abs(shift)  # rounding error of a constant column
+    scale = np.where(flat, 1.0, scale)
+    return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])
+
+
+def frame(x_obs: np.ndarray, inputs: np.ndarray | None, units: bool = True) -> Frame:
+    """Take the critic's view from the observations; without units x is shown as it is."""
+    x = np.asarray(x_obs, dtype=np.float64)
+    shift, scale = standardize(x) if units else (np.zeros(x.shape[1:]), np.ones(x.shape[1:]))
+    c_shift, c_scale = (None, None) if inputs is None else standardize(np.asarray(inputs, dtype=np.float64))
+    return Frame(shift, scale, c_shift, c_scale, np.array(FAR if units else np.inf))
+
+
+def show(seen: Frame, x: np.ndarray, inputs: np.ndarray | None = None) -> np.ndarray:
+    """Show x, (n, *x_shape), to the critic: z, and with conditions the flat pair (c, z)."""
+    z = bend((np.asarray(x, np.float64) - seen.shift) / seen.scale, seen.far)
+    if inputs is None or seen.c_shift is None or seen.c_scale is None:
+        return z
+    c = (np.asarray(inputs, np.float64) - seen.c_shift) / seen.c_scale
+    return np.concatenate([c.reshape(len(c), -1), z.reshape(len(z), -1)], axis=1)
+
+
+def view(data: Data, x: Array, rows: Array) -> Array:
+    """Show simulations to the critic beside the conditions of the given rows: `show`, compiled."""
+    z = bend((x - data.shift[None]) / data.scale[None], data.far)
+    if data.inputs is None:
+        return z
+    size = data.z.shape[1] - math.prod(x.shape[1:])
+    return jnp.concatenate([data.z[rows, :size], z.reshape(z.shape[0], -1)], axis=1)
+
+
+def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2) -> Float[np.ndarray, "m *x_shape"]:
+    """Check observations once, before a fit.
+
+    Args:
+        x_obs: the observations, with shape (m, *x_shape).
+        name: what messages call them.
+        least: how many there must be; of inputs, or to encode, one will do.
+
+    Returns:
+        The observations as float64, same shape.
+
+    Raises:
+        ValueError: if they are not finite numbers of one shape, or fewer than `least`.
+
+    Example:
+        >>> validate_observations([[1, 2], [3, 4], [5, 6]]).dtype
+        dtype('float64')
+        >>> validate_observations([[1.0, 2.0], [3.0, float("nan")]])
+        Traceback (most recent call last):
+            ...
+        ValueError: x_obs must hold finite numbers; x_obs[1, 1] is nan (row 1, column 1; 1 of 2 rows affected). Remove
+        or fill such rows.
+    """
+    try:
+        x = np.asarray(x_obs)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be an array with one observation per row; got rows of different shapes. "
+            "Make them equally long."
+        ) from error
+    if x.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{name} must be an array of real numbers; got dtype {x.dtype}. Convert it, or leave out columns that hold "
+            "anything else."
+        )
+    if x.ndim == 0:
+        raise ValueError(f"{name} must be an array with one observation per row; got the single number {x}.")
+    if x.size == 0:
+        raise ValueError(f"{name} must hold observations, one per row; got an empty array of shape {x.shape}.")
+    if len(x) < least:
+        raise ValueError(
+            f"{name} must hold at least {least} observations, one per row; got {len(x)} (shape {x.shape}). Cut a "
+            "recording into windows (avo.data.windows), or use a posterior method for a single observation."
+        )
+    finite = np.isfinite(x)
+    if not finite.all():
+        row, *rest = at = tuple(np.argwhere(~finite)[0].tolist())
+        column = f", column {rest[0] if len(rest) == 1 else tuple(rest)}" if rest else ""
+        rows = int(np.sum(~finite.reshape(len(x), -1).all(axis=1)))
+        raise ValueError(
+            f"{name} must hold finite numbers; {name}[{', '.join(map(str, at))}] is {x[at]} (row {row}{column}; "
+            f"{rows} of {len(x)} rows affected). Remove or fill such rows."
+        )
+    return x.astype(np.float64)
+
+
+def labels_of(groups: ArrayLike, m: int) -> np.ndarray:
+    """Number the groups of m observations, 0 .. g - 1, by their labels."""
+    labels = np.asarray(groups)
+    if labels.shape != (m,):
+        raise ValueError(f"groups must have one label per observation, shape ({m},); got {labels.shape}.")
+    if any(label is None or label != label for label in labels.tolist()):
+        raise ValueError("groups must have a label for each observation; some are None or NaN. Name or leave them out.")
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def clusters(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
+    if groups is None:
+        return None
+    found, least = labels_of(groups, m), max(8, d + 2)
+    count = int(found.max()) + 1
+    if count < least:
+        raise ValueError(
+            f"groups names {count} groups; an error for {d} parameters needs at least {least}, better dozens. "
+            "Leave groups out if the observations are independent."
+        )
+    return found
+
+
+def observations(x_obs: ArrayLike, inputs: ArrayLike | None, space: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    x = validate_observations(x_obs)
+    c = None if inputs is None else validate_observations(inputs, "inputs")
+    if c is not None and len(c) != len(x):
+        raise ValueError(f"inputs must have one row per observation: x_obs has {len(x)}, inputs {len(c)}.")
+    if not isinstance(space, Space):
+        raise ValueError(f"space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got {space!r}.")
+    _check_precision(x, space)
+    if len(x) < 5 * space.dim:
+        warnings.warn(
+            f"{len(x)} observations for {space.dim} parameter{'s'[: space.dim > 1]}: avo fits many observations of one "
+            "theta, at least 5 per parameter. For the posterior of a single observation use a posterior tool such as "
+            "sbi or BayesFlow.",
+            stacklevel=3,
+        )
+    return x, c
+
+
+def _check_precision(x: np.ndarray, space: Space) -> None:
+    """Refuse ranges, and warn of data, of which floating-point numbers that far from zero resolve less than 1/1000."""
+    dtype = jnp.result_type(float)
+    eps = float(jnp.finfo(dtype).eps)
+    for name, p in zip(space.names, space, strict=True):
+        low, high = p.support
+        if np.isfinite(high - low) and eps * max(abs(low), abs(high)) > 1e-3 * (high - low):
+            raise ValueError(
+                f"space: {name} in ({low}, {high}) is too narrow so far from zero for {dtype} numbers; let it count "
+                "from an offset, or set jax.config.update('jax_enable_x64', True)."
+            )
+    sd, far = x.std(0), np.abs(x.mean(0))
+    if np.any((sd > 8 * np.finfo(float).eps * far) & (1e-3 * sd < eps * far)):
+        warnings.warn(
+            f"x_obs varies too little so far from zero for {dtype} numbers; subtract an offset from data and "
+            "simulations, or set jax.config.update('jax_enable_x64', True).",
+            stacklevel=4,
+        )

@@ -1,0 +1,138 @@
+"""The library of simulators for a reader: the list of `avo list` and the page of pictures of `avo gallery`.
+
+Everything here comes from the problems themselves: their summaries, spaces, axes, units and tags.
+"""
+
+import io
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+import avo.simulators
+from avo import plots
+from avo.plots import with_unit
+from avo.simulators import TAGS, Problem
+
+WIDTH = 110  # of the list, in characters
+DRAWS, NUMBERS = (50, 2000), 2_000_000  # fewest and most draws behind a picture, fewer where each has many numbers
+STRIPS = ("ecgsyn",)  # which begin anywhere in a beat: one alone shows more than many over each other
+COLOURS = 64  # of a picture, which makes it a third as large
+HEAD = """\
+# Gallery
+
+Every simulator of avo, drawn at its default truth. `avo gallery --out docs` makes this page and its pictures,
+`avo list` prints the same in words, `avo simulate NAME` draws from one. Where something is shaded, 90 % of the draws
+lie there at each point, and the lines are single draws.
+
+"""
+
+
+def table(names: Sequence[str]) -> str:
+    """Describe simulators in aligned columns: name, shape of x, and what it is, its parameters, its tags.
+
+    Args:
+        names: of `avo.simulators.names()`.
+
+    Returns:
+        Lines of at most 110 characters, unless a word is longer.
+
+    Example:
+        >>> print(table(["poisson"]))
+        poisson  ()  Poisson counts with one rate
+                     rate -> count
+                     discrete, published, scalar
+    """
+    problems = [avo.simulators.get(name) for name in names]
+    shapes = [str(problem.x_shape) for problem in problems]
+    name_width, shape_width = (max(map(len, words), default=0) for words in (names, shapes))
+    margin = " " * (name_width + shape_width + 4)
+    blocks = []
+    for problem, shape in zip(problems, shapes, strict=True):
+        told = (problem.summary, f"{_parameters(problem)} -> {_x(problem)}", ", ".join(sorted(problem.tags)))
+        lines = [line for words in told for line in _wrap(words, WIDTH - len(margin))]
+        blocks.append(f"{problem.name:{name_width}}  {shape:{shape_width}}  " + f"\n{margin}".join(lines))
+    return "\n".join(blocks)
+
+
+def write(folder: Path) -> list[Path]:
+    """Write gallery.md and gallery/NAME.png for every registered simulator.
+
+    Args:
+        folder: where to, made if it is not there; files of these names are replaced.
+
+    Returns:
+        The files, the page first.
+
+    Example:
+        >>> write(Path("docs"))  # doctest: +SKIP
+        [PosixPath('docs/gallery.md'), PosixPath('docs/gallery/brownian.png'), ...]
+    """
+    (folder / "gallery").mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for name in avo.simulators.names():
+        pictures.append(folder / "gallery" / f"{name}.png")
+        _save(avo.simulators.get(name), pictures[-1])
+    (folder / "gallery.md").write_text(page(), encoding="utf-8")
+    return [folder / "gallery.md", *pictures]
+
+
+def page() -> str:
+    """Write the text of the page: what each tag means and who has it, then a section per simulator.
+
+    Example:
+        >>> "![mg1](gallery/mg1.png)" in page()
+        True
+    """
+    lines = ["| tag | meaning | simulators |", "|---|---|---|"]
+    for tag in avo.simulators.tags():
+        links = ", ".join(f"[{name}](#{name})" for name in avo.simulators.names(tag))
+        lines.append(f"| {tag} | {TAGS.get(tag, '')} | {links} |")
+    sections = [_section(avo.simulators.get(name)) for name in avo.simulators.names()]
+    return HEAD + "\n".join(lines) + "\n\n" + "\n".join(sections)
+
+
+def _section(problem: Problem) -> str:
+    truth = ", ".join(
+        f"{name} = {value:g} {unit}".rstrip()
+        for name, unit, value in zip(problem.space.names, problem.space.units, problem.theta_true, strict=True)
+    )
+    told = (
+        f"{problem.summary[0].upper()}{problem.summary[1:]}.",
+        f"x: {_x(problem)}, shape {problem.x_shape}. Drawn at {truth}.",
+    )
+    lines = "\n\n".join("\n".join(_wrap(words, 120)) for words in told)
+    return f"## {problem.name}\n\n{lines}\n\n![{problem.name}](gallery/{problem.name}.png)\n"
+
+
+def _save(problem: Problem, path: Path) -> None:
+    """Draw a problem at its truth."""
+    n = int(np.clip(NUMBERS // math.prod(problem.x_shape), *DRAWS))
+    theta = jnp.tile(jnp.asarray(problem.theta_true, dtype=float), (n, 1))
+    x = jax.jit(problem.simulate)(jax.random.key(0), theta)
+    kind = next((kind for kind in plots.KINDS if kind in problem.tags), None)
+    figure = plots.draws(x[:1] if problem.name in STRIPS else x, problem.axes, problem.quantity, problem.unit, kind)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=80)
+    Image.open(drawn).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _parameters(problem: Problem) -> str:
+    return ", ".join(with_unit(*words) for words in zip(problem.space.names, problem.space.units, strict=True))
+
+
+def _x(problem: Problem) -> str:
+    along = " and ".join(with_unit(axis.name, axis.unit) for axis in problem.axes)
+    return with_unit(problem.quantity, problem.unit) + (f" along {along}" if along else "")
+
+
+def _wrap(words: str, width: int) -> list[str]:
+    """Break lines, never between a name and its unit."""
+    return [line.replace("\N{NO-BREAK SPACE}(", " (") for line in textwrap.wrap(
+        words.replace(" (", "\N{NO-BREAK SPACE}("), width, break_long_words=False, break_on_hyphens=False
+    )]  # fmt: skip

@@ -1,0 +1,262 @@
+"""Observations and simulations, drawn side by side or alone, by the form of x."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import ArrayLike
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from avo.plots.style import FITTED, OBSERVED, PANELS, SIMULATED, AxisLike, grid, lowest, with_unit
+
+ROWS = 4  # single observations drawn of each kind
+KINDS = ("scalar", "vector", "series", "image")  # forms of x, which each have a picture of their own
+SINGLE = ((FITTED, 0.7), (SIMULATED, 0.7), (OBSERVED, 1.2))  # colours and widths of single simulations among many
+SCATTERED, MARKED = 500, 60  # points of a scatter; a longer series is drawn without a mark at each point
+
+
+def predictive(
+    x_obs: ArrayLike, x_sim: ArrayLike, axes: Sequence[AxisLike] = (), quantity: str = "x", unit: str = ""
+) -> Figure:
+    """Draw observed beside simulated data.
+
+    One number per observation gives a histogram, with a bar per value where all are whole numbers; a vector of at most
+    8 numbers a histogram per entry; a longer vector or a series its median and 5 to 95 % band at every point, beside a
+    few single observations.
+
+    Args:
+        x_obs: observations, with shape (m, *x_shape).
+        x_sim: simulations, with shape (n, *x_shape).
+        axes: the axes of x, with names, units and coordinates, as in `Problem.axes`.
+        quantity: what x measures.
+        unit: its unit.
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if the shapes of single rows differ.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> predictive(rng.normal(size=50), rng.normal(size=99), quantity="voltage", unit="mV").axes[0].get_xlabel()
+        'voltage (mV)'
+    """
+    obs, sim = np.asarray(x_obs, dtype=float), np.asarray(x_sim, dtype=float)
+    if obs.ndim == 0 or obs.shape[1:] != sim.shape[1:]:
+        raise ValueError(f"x_obs and x_sim must have rows of the same shape; got shapes {obs.shape} and {sim.shape}.")
+    if obs.ndim == 1:
+        return _vector(obs[:, None], sim[:, None], [with_unit(quantity, unit)])
+    if obs.ndim == 2 and obs.shape[1] <= PANELS:
+        return _vector(obs, sim, _entry_labels(obs.shape[1], axes, quantity, unit))
+    if obs.ndim == 3 and obs.shape[2] <= PANELS:
+        labels = [with_unit(f"{quantity}, channel {i}", unit) for i in range(obs.shape[2])]
+    else:
+        # Images and the like have no better picture yet: all their entries in a row
+        axes = axes if obs.ndim == 2 else ()
+        obs, sim = (a.reshape(len(a), -1, 1) for a in (obs, sim))
+        labels = [with_unit(quantity, unit)]
+    return _series(obs, sim, labels, axes[0] if axes else None)
+
+
+def draws(
+    x: ArrayLike,
+    axes: Sequence[AxisLike] = (),
+    quantity: str = "x",
+    unit: str = "",
+    kind: str | None = None,
+) -> Figure:
+    """Draw simulations alone: what one observation looks like, and how much observations differ.
+
+    One number gives a histogram, with a bar per value where all are whole numbers; two a scatter; a vector of at most 8
+    a histogram per entry, a longer one the range of every entry and a few single observations; a series the same
+    against its axis, with a panel per channel; images are images, three of them beside the mean of all.
+
+    Args:
+        x: simulations, with shape (n, *x_shape), at least one.
+        axes: the axes of x, with names, units and coordinates, as in `Problem.axes`.
+        quantity: what x measures.
+        unit: its unit.
+        kind: form of x, "scalar", "vector", "series" or "image", as a problem's tags say it; None: from the shape.
+
+    Returns:
+        A figure.
+
+    Raises:
+        ValueError: if there is no row, or `kind` is another word.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(200, 2))
+        >>> axes = draws(x, quantity="place", unit="m").axes[0]
+        >>> axes.get_xlabel(), axes.get_ylabel()
+        ('place, column 0 (m)', 'place, column 1 (m)')
+    """
+    if hasattr(x, "simulate"):
+        raise ValueError(f"x must be simulations, such as problem.simulate(key, theta); got a {type(x).__name__}.")
+    x = np.asarray(x, dtype=float)
+    if x.ndim == 0 or len(x) == 0:
+        raise ValueError(f"x must hold at least one observation along its first axis; got shape {x.shape}.")
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, or None; got {kind!r}.")
+    if x.ndim == 1:
+        return _vector(None, x[:, None], [with_unit(quantity, unit)])
+    if x.ndim > 3 or kind == "image" or (x.ndim == 3 and kind != "series" and x.shape[2] > PANELS):
+        return _images(x, axes, with_unit(quantity, unit))
+    if x.ndim == 2 and kind != "series" and x.shape[1] <= PANELS:
+        labels = _entry_labels(x.shape[1], axes, quantity, unit)
+        return _scatter(x, labels) if x.shape[1] == 2 else _vector(None, x, labels)
+    return _lines(x, axes, quantity, unit, joined=kind == "series" or x.ndim == 3)
+
+
+def _edges(obs: np.ndarray, sim: np.ndarray) -> np.ndarray:
+    """Choose edges that both samples share: whole numbers lie in the middle of their bars, far tails outside."""
+    both = np.concatenate([obs, sim])
+    both = both[np.isfinite(both)]
+    whole = np.all(both == np.round(both))
+    low, high = (both.min(), both.max()) if whole else np.percentile(both, [0.2, 99.8])
+    if whole and high - low <= 60:
+        return np.arange(low - 0.5, high + 1)
+    if high <= low:
+        return np.array([low - 0.5, low + 0.5])
+    return np.linspace(low, high, 1 + int(np.clip(math.sqrt(min(len(obs), len(sim))), 8, 40)))
+
+
+def _entry_labels(count: int, axes: Sequence[AxisLike], quantity: str, unit: str) -> list[str]:
+    """Name the entries of the last axis of x by its labels, or else by its coordinates."""
+    if axes and (labels := getattr(axes[-1], "labels", ())):
+        return list(labels)
+    name, values = (axes[-1].name, axes[-1].values) if axes else ("column", np.arange(count))
+    return [with_unit(f"{quantity}, {_at(name, value)}", unit) for value in values]
+
+
+def _tick(axes: Axes, places: np.ndarray, axis: AxisLike | None) -> None:
+    """Write the labels of an axis, if it has any, at their places."""
+    if labels := getattr(axis, "labels", ()):
+        axes.set_xticks(places, labels, rotation=90, fontsize="small")
+
+
+def _at(name: str, value: object) -> str:
+    return f"{name} {value:g}" if isinstance(value, (int, float, np.number)) else f"{name} {value}"
+
+
+def _vector(x_obs: np.ndarray | None, x_sim: np.ndarray, labels: Sequence[str]) -> Figure:
+    """Draw a histogram per column, of both samples or of simulations alone."""
+    figure, panels = grid(len(labels), height=2.4 if len(labels) > 1 else 3.2)
+    obs = x_sim[:0] if x_obs is None else x_obs
+    for axes, x, y, label in zip(panels, obs.T, x_sim.T, labels, strict=True):
+        edges = _edges(x if len(x) else y, y)
+        outline = {"histtype": "step", "color": SIMULATED, "lw": 2}
+        filled = {"histtype": "stepfilled", "color": OBSERVED, "alpha": 0.35}
+        if x_obs is None:
+            drawn = [(y, "simulated", filled | {"color": SIMULATED}), (y, None, outline | {"lw": 1})]
+        else:
+            drawn = [(x, "observed", filled), (y, "simulated", outline)]
+        for values, name, style in drawn:
+            values = values[np.isfinite(values)]
+            # Percentages of each sample, that samples of different size can be compared
+            axes.hist(values, edges.tolist(), weights=np.full(len(values), 100 / len(values)), label=name, **style)
+        if edges[1] - edges[0] == 1:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel(label)
+        axes.set_ylabel("share (%)")
+    if x_obs is not None:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
+    return figure
+
+
+def _series(obs: np.ndarray, sim: np.ndarray, labels: Sequence[str], axis: AxisLike | None) -> Figure:
+    t = np.arange(obs.shape[1]) if axis is None else np.asarray(axis.values)
+    figure = Figure(figsize=(10, 1.2 + 2.8 * len(labels)), layout="constrained")
+    panels = figure.subplots(len(labels), 2, sharex=True, sharey="row", squeeze=False)
+    for (bands, rows), x, y, label in zip(panels, np.moveaxis(obs, 2, 0), np.moveaxis(sim, 2, 0), labels, strict=True):
+        low, median, high = np.nanpercentile(x, [5, 50, 95], axis=0)
+        bands.fill_between(t, low, high, color=OBSERVED, alpha=0.25, lw=0, label="observed, 5 to 95 %")
+        bands.plot(t, median, color=OBSERVED, lw=2.5, label="observed, median")
+        low, median, high = np.nanpercentile(y, [5, 50, 95], axis=0)
+        bands.plot(t, low, color=SIMULATED, lw=1, ls="--", label="simulated, 5 to 95 %")
+        bands.plot(t, high, color=SIMULATED, lw=1, ls="--")
+        bands.plot(t, median, color=SIMULATED, lw=1.2, label="simulated, median")
+        for values, name, color in ((x, "observed", OBSERVED), (y, "simulated", SIMULATED)):
+            for i, row in enumerate(values[:ROWS]):
+                rows.plot(t, row, color=color, lw=0.8, alpha=0.8, label=f"{name}, single" if i == 0 else None)
+        bands.set_ylabel(label)
+    for axes in panels[-1]:
+        axes.set_xlabel(with_unit(axis.name, axis.unit) if axis else "index")
+        axes.margins(x=0)
+        _tick(axes, t, axis)
+    panels[0, 0].set_title("all observations and simulations", fontsize="medium")
+    panels[0, 1].set_title(f"{min(ROWS, len(obs))} of each", fontsize="medium")
+    handles, names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+    return figure
+
+
+def _scatter(x: np.ndarray, labels: Sequence[str]) -> Figure:
+    figure = Figure(figsize=(4.6, 4.0), layout="constrained")
+    axes = figure.subplots()
+    axes.scatter(*x[:SCATTERED].T, s=9, color=SIMULATED, alpha=0.5, lw=0)
+    axes.locator_params(nbins=6)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    return figure
+
+
+def _lines(x: np.ndarray, axes: Sequence[AxisLike], quantity: str, unit: str, joined: bool) -> Figure:
+    """Draw single observations over the range of all, a panel per channel."""
+    channels = x[:, :, None] if x.ndim == 2 else x
+    axis = axes[0] if axes else None
+    t = np.arange(x.shape[1]) if axis is None else np.asarray(axis.values)
+    figure, panels = grid(channels.shape[2], height=1.7 if x.ndim == 3 else 3.0)
+    figure.set_figwidth(max(figure.get_figwidth(), 7))
+    marker = "o" if len(t) <= MARKED or not joined else None
+    for i, panel in enumerate(panels):
+        values = channels[:, :, i]
+        low, high = np.nanpercentile(values, [5, 95], axis=0)
+        if joined:
+            panel.fill_between(t, low, high, color=SIMULATED, alpha=0.2, lw=0, label="5 to 95 % of all")
+        else:
+            panel.vlines(t, low, high, color=SIMULATED, alpha=0.3, lw=4, label="5 to 95 % of all")
+        for row, (color, width) in zip(values, SINGLE, strict=False):
+            panel.plot(t, row, color=color, lw=width if joined else 0, marker=marker, ms=2 + width)
+        panel.margins(x=0.03 if marker else 0.01)
+        _tick(panel, t, axis)
+        if x.ndim == 3:
+            name, value = (axes[1].name, axes[1].values[i]) if len(axes) > 1 else ("channel", i)
+            panel.set_title(_at(name, value), fontsize="small", pad=3)
+    for panel in lowest(panels):
+        panel.set_xlabel(with_unit(axis.name, axis.unit) if axis else "index")
+    figure.supylabel(with_unit(quantity, unit), fontsize="medium")
+    return figure
+
+
+def _images(x: np.ndarray, axes: Sequence[AxisLike], label: str) -> Figure:
+    """Draw three observations as images, the second axis of x to the right, beside the mean of all."""
+    images = x.reshape(len(x), -1, x.shape[-1])
+    names, style = ["index", "index"], {"aspect": "auto", "interpolation": "nearest", "cmap": "magma_r"}
+    if len(axes) == 2 and x.ndim == 3:
+        names = [with_unit(axis.name, axis.unit) for axis in axes]
+        rows, columns = (_ends(np.asarray(axis.values)) for axis in axes)
+        style |= {"extent": (*columns, *rows), "origin": "lower"}
+    single = images[: ROWS - 1]
+    figure = Figure(figsize=(2.3 * (len(single) + 1) + 1.2, 2.9), layout="constrained")
+    panels = figure.subplots(1, len(single) + 1, sharex=True, sharey=True)
+    # One scale for the single images; the mean of sparse ones would be black on it
+    low, high = float(np.nanmin(single)), float(np.nanmax(single))
+    for panel, image in zip(panels, single, strict=False):
+        drawn = panel.imshow(image, vmin=low, vmax=high, **style)
+    whole = np.all(single == np.round(single))
+    figure.colorbar(drawn, ax=panels[:-1], label=label, ticks=MaxNLocator(integer=True) if whole else None)
+    drawn = panels[-1].imshow(np.nanmean(images, axis=0), **style)
+    figure.colorbar(drawn, ax=panels[-1], label=f"mean of {len(x)}")
+    for panel in panels:
+        panel.set_xlabel(names[1])
+    panels[0].set_ylabel(names[0])
+    return figure
+
+
+def _ends(values: np.ndarray) -> tuple[float, float]:
+    """Find the outer edges of pixels with these centres."""
+    half = (values[-1] - values[0]) / (2 * max(1, len(values) - 1)) or 0.5
+    return float(values[0] - half), float(values[-1] + half)

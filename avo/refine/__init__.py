@@ -1,0 +1,1 @@
+"""Learned scores: from the region that the adversarial fit found to an estimate with its error."""

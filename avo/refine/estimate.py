@@ -1,0 +1,255 @@
+"""What a refined fit knows of its parameters: errors, intervals, directions, the moments of a population.
+
+All of it is known in u, where the estimate is nearly normal; intervals are mapped to theta by their ends, standard
+errors by the delta method. How the numbers come about is in avo/refine/point.py.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+from scipy import stats
+
+from avo.refine.statistic import Scores
+from avo.space import Space
+
+UNDETERMINED = 0.5  # standard deviation in u from which a direction, or a parameter, counts as not determined
+PRIOR = 1.5  # standard deviation in u of what is not determined: that of the usual start
+POINTS = 2**14  # of a scrambled net, for a population's moments in physical units
+NAMED = 0.05  # weight from which a direction's words name a parameter
+SHARE = 0.25  # of a parameter's variance that may come from directions that are not determined
+DISAGREE = 5.0  # standard errors beyond which encoded observations spread otherwise than encoded simulations
+SURE = 2.0  # standard errors above zero, from which a variance has an error rather than an upper bound
+
+
+class Moments(NamedTuple):
+    """Mean, standard deviation and correlation of the parameters over a population, with standard errors.
+
+    Where a standard deviation does not differ from zero, its error is NaN and sd_upper its upper limit at level 95 %;
+    elsewhere sd_upper is NaN.
+    """
+
+    mean: Float[np.ndarray, " d"]
+    sd: Float[np.ndarray, " d"]
+    corr: Float[np.ndarray, "d d"]
+    mean_stderr: Float[np.ndarray, " d"]
+    sd_stderr: Float[np.ndarray, " d"]
+    corr_stderr: Float[np.ndarray, "d d"]
+    sd_upper: Float[np.ndarray, " d"]
+
+
+class Population(NamedTuple):
+    """A fitted population: moments of theta, in physical units, and of u."""
+
+    theta: Moments
+    u: Moments
+
+
+class Direction(NamedTuple):
+    """A direction in u, its weight on each parameter, and the standard deviation to which the data determine it."""
+
+    weights: Float[np.ndarray, " d"]
+    sd: float
+    determined: bool
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{w:+.2f} {name}" for w, name in zip(self.weights, self.names, strict=True) if abs(w) >= NAMED]
+        words = f"direction ({', '.join(parts)})" if len(self.weights) > 1 else self.names[0]
+        if self.determined:
+            return f"{words} is determined to {self.sd:.2g} in u"
+        if self.sd < PRIOR:
+            return f"{words} is hardly determined by these data, to {self.sd:.2g} in u"
+        return f"{words} is not determined by these data"
+
+
+class Identifiability(tuple[Direction, ...]):
+    """Orthogonal directions in u, the worst determined first."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self))
+
+
+def symmetric(entries: Float[np.ndarray, " q"], d: int) -> Float[np.ndarray, "d d"]:
+    """Fill a symmetric matrix from its upper triangle."""
+    S = np.zeros((d, d))
+    S[np.triu_indices(d)] = entries
+    return S + np.triu(S, 1).T
+
+
+def floored(spread: Float[np.ndarray, "d d"], floor: float) -> Float[np.ndarray, "d d"]:
+    """Compute a factor of a covariance whose standard deviations are raised to a floor."""
+    values, vectors = np.linalg.eigh(spread)
+    return vectors * np.sqrt(np.maximum(values, floor**2))
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """An estimate with its error, in u.
+
+    Args:
+        loc: the estimate; of a population, the mean.
+        spread: covariance of u over a population; None for a point.
+        covariance: of loc; of a population, of (loc, upper triangle of `spread`). What is not determined has the
+            standard deviation 1.5 of the usual start.
+        values: information about each direction, 1 / sd^2; zero or less where there is none.
+        vectors: the directions, in columns.
+        determined: which of them the data determine, to 0.5 or better.
+        scores: x -> E[theta | x] under the reference.
+        reference: (loc, factor) of N(loc, factor factor^T), under which E[theta | x] is meant.
+        limit: sqrt(1 + m / M): by so much do M simulations widen the error at least, M those of the last comparison and
+            of the slope.
+        moved: length of the last step, in standard errors per direction.
+        freedom: number of observations, or of groups of them, less one.
+        encoded: of a population, the standard deviation of E[theta | x] over the observations, that over simulations
+            at the fit, and how far their variances differ, in standard errors. The equation does not use it.
+    """
+
+    loc: Float[np.ndarray, " d"]
+    spread: Float[np.ndarray, "d d"] | None
+    covariance: Float[np.ndarray, "p p"]
+    values: Float[np.ndarray, " d"]
+    vectors: Float[np.ndarray, "d d"]
+    determined: np.ndarray
+    scores: Scores
+    reference: tuple[np.ndarray, np.ndarray]
+    limit: float
+    moved: float
+    freedom: int
+    encoded: Float[np.ndarray, "3 d"] | None = None
+
+    @property
+    def sd(self) -> Float[np.ndarray, " d"]:
+        """Standard error of loc, in u."""
+        return np.sqrt(np.diagonal(self.covariance)[: len(self.loc)])
+
+    @property
+    def loose(self) -> np.ndarray:
+        """Which parameters the data do not determine.
+
+        They have a standard error above 0.5 in u; or a direction that is not determined names them, and more than a
+        quarter of their variance is that of such directions, which is no error but the width of the usual start.
+        """
+        d, free = len(self.loc), self.vectors[:, ~self.determined]
+        along = np.einsum("ik,ij,jk->k", free, self.covariance[:d, :d], free) * free**2
+        share = np.where(np.abs(free) >= NAMED, along, 0.0).sum(1)
+        return (self.sd > UNDETERMINED) | (share > SHARE * self.sd**2)
+
+    def stderr(self, space: Space) -> Float[np.ndarray, " d"]:
+        """Standard error of theta: |d theta / du| sd, infinite where the data do not determine a parameter."""
+        slope = np.diagonal(np.asarray(jax.jacobian(space.constrain)(jnp.asarray(self.loc, float))))
+        return np.where(self.loose, np.inf, np.abs(slope) * self.sd)
+
+    def interval(self, space: Space, level: float) -> Float[np.ndarray, "d 2"]:
+        """Ends of constrain(loc -+ t sd), t Student's quantile; the bounds for what the data do not determine."""
+        reach = stats.t.isf((1 - level) / 2, self.freedom) * self.sd
+        ends = np.asarray(space.constrain(np.stack([self.loc - reach, self.loc + reach])), float).T
+        support = np.array([p.support for p in space])
+        return np.where(self.loose[:, None], support, ends)
+
+    def identifiability(self, names: tuple[str, ...]) -> Identifiability:
+        """Sort the directions, the worst determined first; of each, its largest weight is positive."""
+        found = []
+        for k in np.argsort(self.values):
+            v = self.vectors[:, k]
+            sd = float(1 / np.sqrt(self.values[k])) if self.values[k] > 0 else float("inf")
+            found.append(Direction(v * np.sign(v[np.argmax(abs(v))]), sd, bool(self.determined[k]), names))
+        return Identifiability(found)
+
+    def replicate(self, key: PRNGKeyArray, n: int, exact: bool = False) -> Float[Array, "n d"]:
+        """Draw a plausible truth, and from it u of n observations; `exact`: from the estimate itself."""
+        d = len(self.loc)
+        free = self.vectors[:, ~self.determined & (self.values <= 1 / PRIOR**2)]
+        covariance = self.covariance.copy()
+        covariance[:d, :d] -= PRIOR**2 * free @ free.T  # the fit says nothing there, whatever the value
+        key_psi, key_u = jax.random.split(key)
+        factor = jnp.asarray(floored(covariance, 0.0), float)
+        psi = jnp.zeros(len(factor)) if exact else factor @ jax.random.normal(key_psi, (len(factor),))
+        loc = jnp.asarray(self.loc, float) + psi[:d]
+        if self.spread is None:
+            return jnp.tile(loc, (n, 1))
+        i, j = np.triu_indices(d)
+        shift = jnp.zeros((d, d)).at[i, j].set(psi[d:]).at[j, i].set(psi[d:])
+        values, vectors = jnp.linalg.eigh(jnp.asarray(self.spread, float) + shift)
+        return loc[None] + jax.random.normal(key_u, (n, d)) @ (vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None]).T
+
+    def population(self, space: Space) -> Population | None:
+        """Compute the moments of a population, with errors by the delta method; None for a point."""
+        if self.spread is None:
+            return None
+        d = len(self.loc)
+        i, j = np.triu_indices(d)
+        factor = floored(self.spread, 1e-3)
+        psi = jnp.asarray(np.concatenate([self.loc, (factor @ factor.T)[i, j]]), float)
+        normal = stats.norm.ppf(stats.qmc.Sobol(d, rng=0).random(POINTS))
+
+        def unpack(psi: Array) -> tuple[Array, Array]:
+            return psi[:d], jnp.zeros((d, d)).at[i, j].set(psi[d:]).at[j, i].set(psi[d:])
+
+        # theta_i depends on u_i alone; by Price's theorem (1958) d E[f] / dS_ij = E[d2f / du_i du_j], half of it for
+        # i = j. The way through a factor of S would divide by what is left where parameters are nearly proportional
+        own_slope = lambda fn: lambda u: jax.jvp(fn, (u,), (jnp.ones_like(u),))[1]  # noqa: E731
+        at, first = jnp.asarray(self.loc + normal @ factor.T, float), own_slope(space.constrain)
+        theta, t1, t2 = space.constrain(at), first(at), own_slope(first)(at)
+        middle = theta.mean(0)
+        theta = theta - middle[None]
+
+        def in_theta(moved: Array) -> tuple[Array, Array]:
+            a, S = unpack(moved - psi)  # zero; only the derivatives matter
+            change = t1 * a[None] + t2 * (jnp.diagonal(S) / 2)[None]
+            square = theta.T @ theta + change.T @ theta + theta.T @ change + (t1.T @ t1) * S
+            shift = change.mean(0)
+            return middle + shift, square / POINTS - jnp.outer(shift, shift)
+
+        return Population(theta=self._known(self._moments(in_theta, psi)), u=self._known(self._moments(unpack, psi)))
+
+    def _known(self, found: Moments) -> Moments:
+        """Take away what is said of parameters that the data do not determine: it would be the usual start's width."""
+        loose = self.loose
+        either = (loose[:, None] | loose[None, :]) & ~np.eye(len(loose), dtype=bool)
+        return found._replace(
+            mean_stderr=np.where(loose, np.inf, found.mean_stderr),
+            sd_stderr=np.where(loose, np.nan, found.sd_stderr),
+            sd_upper=np.where(loose, np.inf, found.sd_upper),
+            corr_stderr=np.where(either, np.nan, found.corr_stderr),
+        )
+
+    def _moments(self, of: Any, psi: Array) -> Moments:
+        d = len(self.loc)
+
+        def described(psi: Array) -> tuple[Array, Array, Array]:
+            mean, spread = of(psi)
+            variance = jnp.diagonal(spread)
+            return mean, variance, spread / jnp.sqrt(jnp.outer(variance, variance))
+
+        def error(slope: Array) -> np.ndarray:
+            rows = np.asarray(slope, float).reshape(-1, len(psi))
+            return np.sqrt(np.einsum("kp,pq,kq->k", rows, self.covariance, rows))
+
+        mean, v, corr = (np.asarray(a, float) for a in jax.jit(described)(psi))
+        mean_error, v_error, corr_error = map(error, jax.jit(jax.jacobian(described))(psi))
+        sd, small = np.sqrt(v), v < SURE * v_error
+        upper = np.where(small, np.sqrt(v + stats.norm.isf(0.05) * v_error), np.nan)
+        corr_error = np.where(small[:, None] | small[None, :], np.nan, corr_error.reshape(d, d))
+        np.fill_diagonal(corr_error, 0.0)
+        return Moments(mean, sd, corr, mean_error, np.where(small, np.nan, v_error / (2 * sd)), corr_error, upper)
+
+    def to_files(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Describe the estimate as arrays and words, for `from_files`."""
+        arrays = {f"estimate.{name}": getattr(self, name) for name in ARRAYS if getattr(self, name) is not None}
+        arrays |= {"estimate.reference.loc": self.reference[0], "estimate.reference.factor": self.reference[1]}
+        words = {"limit": self.limit, "moved": self.moved, "freedom": self.freedom}
+        return arrays | self.scores.to_arrays("estimate.scores"), words
+
+    @staticmethod
+    def from_files(arrays: dict[str, np.ndarray], words: dict[str, Any]) -> "Estimate":
+        """Read what `to_files` gave."""
+        known = {name: arrays.get(f"estimate.{name}") for name in ARRAYS}
+        reference = arrays["estimate.reference.loc"], arrays["estimate.reference.factor"]
+        return Estimate(**known, scores=Scores.from_arrays("estimate.scores", arrays), reference=reference, **words)  # pyright: ignore[reportArgumentType]
+
+
+ARRAYS = ("loc", "spread", "covariance", "values", "vectors", "determined", "encoded")

@@ -1,0 +1,167 @@
+"""How fast a critic's update is: against PyTorch's double backward, and against its own matrix products done bare.
+
+    pip install torch
+    python -m avo.benchmarks.studies.critic_step step
+    python -m avo.benchmarks.studies.critic_step report
+
+A step is one update of an MLP critic, 2 x 128 SiLU units with a linear part, by Adam on the one-sided WGAN-GP loss with
+batches of 256 observations and 256 simulations, in 1, 64 and 256 dimensions, in single precision, on one thread. Times
+are CPU seconds of the process; all are measured in turns, and each ratio is the median over the turns. The bare
+products are those that XLA's compiled step contains, with the same shapes and layouts, on random numbers, done by XLA
+and, to see how good those are, by NumPy's BLAS.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from avo import critics
+from avo.adversarial import critic as training
+from avo.benchmarks.suite import cells
+from avo.benchmarks.suite.cells import Study
+
+OUT = Path(__file__).parents[1] / "results" / "critic_step.jsonl"
+BATCH, WIDTH, WEIGHT, RATE = 256, 128, 10.0, 1e-3
+STEPS, TURNS = 100, 9
+VALUE = re.compile(r"%(?P<name>\S+) = f32\[(?P<shape>[\d,]+)\]")
+DOT = re.compile(
+    r" dot\(%(?P<a>[^,]+), %(?P<b>[^)]+)\), lhs_contracting_dims=\{(?P<i>\d)\}, rhs_contracting_dims=\{(?P<j>\d)\}"
+)
+
+
+def ours(x: np.ndarray, y: np.ndarray) -> tuple[Callable[[], Any], str]:
+    """Make a run of steps, and the text of one compiled step."""
+    critic = critics.mlp(jax.random.key(0), x.shape[1:], WIDTH)
+    loss, real, fake, w = critics.wasserstein(weight=WEIGHT), jnp.asarray(x), jnp.asarray(y), jnp.ones(BATCH)
+    dynamic, static = eqx.partition(training.begin(critic), eqx.is_array)
+
+    def step(dynamic: Any, key: Any) -> tuple[Any, Any]:
+        state, gap = training.update(loss, eqx.combine(dynamic, static), RATE, real, fake, w, key)
+        return eqx.filter(state, eqx.is_array), gap
+
+    run = jax.jit(lambda dynamic, keys: jax.lax.scan(step, dynamic, keys))
+    keys = jax.random.split(jax.random.key(1), STEPS)
+    text = jax.jit(step).lower(dynamic, keys[0]).compile().as_text() or ""
+    return lambda: jax.block_until_ready(run(dynamic, keys)), text
+
+
+def bare(text: str) -> tuple[Callable[[], Any], Callable[[], Any], list[str]]:
+    """Make runs of the matrix products in a compiled step, by XLA and by NumPy, and their shapes."""
+    known = {v["name"]: tuple(map(int, v["shape"].split(","))) for v in VALUE.finditer(text)}
+    shapes, products = [], []
+    for found in DOT.finditer(text):
+        sizes = [known[found[k]] for k in "ab"]
+        keys = jax.random.split(jax.random.key(len(products)))
+        operands = tuple(jax.random.normal(k, size) for k, size in zip(keys, sizes, strict=True))
+        products.append((operands, (((int(found["i"]),), (int(found["j"]),)), ((), ()))))
+        shapes.append(" . ".join("x".join(map(str, size)) for size in sizes))
+
+    def step(carry: Any, _: None) -> tuple[Any, Any]:
+        total = carry
+        for (a, b), axes in products:
+            # The barrier ties the operands to the last step: a loop's invariant products would be done once
+            a, b, total = jax.lax.optimization_barrier((a, b, total))
+            total = total + jnp.ravel(jax.lax.dot_general(a, b, axes))[0]
+        return total, None
+
+    run = jax.jit(lambda: jax.lax.scan(step, jnp.zeros(()), None, length=STEPS)[0])
+    # In NumPy every product is a @ b of views, transposed where the contracted axis is not the inner one
+    views = [(np.asarray(a) if i else np.asarray(a).T, np.asarray(b).T if j else np.asarray(b))
+             for (a, b), (((i,), (j,)), _) in products]  # fmt: skip
+
+    def blas() -> None:
+        for _ in range(STEPS):
+            for a, b in views:
+                np.matmul(a, b)
+
+    return lambda: jax.block_until_ready(run()), blas, shapes
+
+
+def theirs(x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
+    """Make a run of the same steps in PyTorch."""
+    try:
+        torch: Any = import_module("torch")
+    except ImportError as error:
+        raise SystemExit("this study compares with PyTorch, which is not installed: pip install torch") from error
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    d = x.shape[1]
+    net = torch.nn.Sequential(
+        torch.nn.Linear(d, WIDTH), torch.nn.SiLU(), torch.nn.Linear(WIDTH, WIDTH), torch.nn.SiLU(),
+        torch.nn.Linear(WIDTH, 1),
+    )  # fmt: skip
+    skip = torch.nn.Linear(d, 1, bias=False)
+    adam = torch.optim.Adam([*net.parameters(), *skip.parameters()], lr=RATE, betas=(0.5, 0.9))
+    real, fake = torch.from_numpy(x), torch.from_numpy(y)
+
+    def step() -> None:
+        eps = torch.rand(BATCH, 1)
+        middle = (eps * real + (1 - eps) * fake).requires_grad_(True)
+        value = net(middle) + skip(middle)
+        (slope,) = torch.autograd.grad(value.sum(), middle, create_graph=True)
+        excess = torch.relu(torch.sqrt((slope**2).sum(1) + 1e-12) - 1)
+        gap = (net(real) + skip(real)).mean() - (net(fake) + skip(fake)).mean()
+        adam.zero_grad()
+        (-gap + WEIGHT * (excess**2).mean()).backward()
+        adam.step()
+
+    def run() -> None:
+        for _ in range(STEPS):
+            step()
+
+    return run
+
+
+def measure(task: str, seed: int) -> dict[str, Any]:
+    """Time the three in turns, in one dimension d."""
+    d, rng = int(task), np.random.default_rng(seed)
+    x, y = (rng.normal(shift, 1.0, (BATCH, d)).astype(np.float32) for shift in (0.3, 0.0))
+    run, text = ours(x, y)
+    products, blas, shapes = bare(text)
+    runs = {"avo": run, "bare": products, "blas": blas, "torch": theirs(x, y)}
+    for r in runs.values():
+        r()
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(TURNS):
+        for name, r in runs.items():
+            start = time.process_time()
+            r()
+            times[name].append((time.process_time() - start) / STEPS * 1e3)
+    t = {name: np.array(values) for name, values in times.items()}
+    return {
+        **{f"{name}_ms": float(np.median(values)) for name, values in t.items()},
+        "torch_over_avo": float(np.median(t["torch"] / t["avo"])),
+        "avo_over_bare": float(np.median(t["avo"] / t["bare"])),
+        "avo_over_blas": float(np.median(t["avo"] / t["blas"])),
+        "products": len(shapes),
+        "shapes": shapes,
+    }
+
+
+def report(rows: list[dict[str, Any]]) -> str:
+    """Render the finished cells as Markdown."""
+    lines = [
+        "| d | avo, ms | torch, ms | torch / avo | bare products, ms | avo / bare | avo / BLAS |",
+        "|---" * 7 + "|",
+    ]
+    for r in rows:
+        lines.append(
+            f"| {r['task']} | {r['avo_ms']:.2f} | {r['torch_ms']:.2f} | {r['torch_over_avo']:.2f} | "
+            f"{r['bare_ms']:.2f} ({r['products']}) | {r['avo_over_bare']:.2f} | {r['avo_over_blas']:.2f} |"
+        )
+    mean = float(np.exp(np.mean(np.log([r["torch_over_avo"] for r in rows]))))
+    return "\n".join([*lines, "", f"Geometric mean of torch / avo: {mean:.2f}."])
+
+
+STUDIES = {"step": Study(measure, ["1", "64", "256"], (0, 1))}
+
+if __name__ == "__main__":
+    cells.main("avo.benchmarks.critic_step", __doc__, OUT, STUDIES, report)

@@ -1,0 +1,222 @@
+"""The methods of the suite, avo's and its rivals', under one protocol.
+
+    fit(simulate, x_obs, space, budget, seed) -> Answer(theta, stderr)
+
+`simulate` is a `Simulator`: it counts each simulated row as a call and makes no more than `budget` of them; a method
+that asks for more meets `Spent`, and the best answer that it has noted by then counts. Errors are standard errors in
+the unit of theta, infinite for what a method holds undetermined, or None where it states none.
+
+avo compiles the simulator into its own loop, where nothing can count: it calls `simulate.jax` and hands its own count
+to `simulate.spend`, which holds it to the budget. A test compares that count with rows counted one by one.
+
+A new method is one entry of `METHODS`: such a function, a line on what it does, and the packages that it needs.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+from scipy.special import logit
+
+import avo
+from avo.adversarial import recipes
+from avo.benchmarks.suite.floors import jitted
+from avo.benchmarks.suite.tasks import Task
+from avo.execution.blocks import Draws
+from avo.refine import point as fisher
+from avo.space import Space
+
+BLOCKS = (64, 512, 4096)  # rows of one compiled program, the least that holds what is asked for
+EDGE = 1e-4  # positions of rivals stay so far inside the range
+
+
+class Spent(Exception):
+    """A method asked for more simulator calls than its budget."""
+
+
+class Answer(NamedTuple):
+    """What a method says: theta (d,), and the standard error of each, or None."""
+
+    theta: Float[np.ndarray, " d"]
+    stderr: Float[np.ndarray, " d"] | None = None
+
+
+class Simulator:
+    """A task's simulator, counted and capped.
+
+    Args:
+        task: what is simulated.
+        budget: calls, at most.
+        seed: of the random numbers.
+
+    Example:
+        >>> from avo.benchmarks.suite import tasks
+        >>> simulate = Simulator(tasks.get("poisson"), budget=100, seed=0)
+        >>> simulate(np.array([[7.0]] * 60)).shape, simulate.left
+        ((60,), 40)
+        >>> simulate(np.array([[7.0]] * 60))
+        Traceback (most recent call last):
+            ...
+        avo.benchmarks.suite.methods.Spent: 60 calls asked for, 40 of 100 left
+    """
+
+    def __init__(self, task: Task, budget: int, seed: int) -> None:
+        self.jax, self.space, self.summary = task.problem.simulate, task.space, task.summary
+        self.discrete = "discrete" in task.problem.tags
+        self.budget, self.calls, self.best = budget, 0, None
+        self._key, self._fresh = jax.random.fold_in(jax.random.key(2**21), seed), 0
+
+    best: Answer | None
+
+    @property
+    def left(self) -> int:
+        """Calls that may still be made."""
+        return self.budget - self.calls
+
+    def spend(self, calls: int) -> None:
+        """Count calls; raise `Spent`, and count none, where fewer are left."""
+        if calls > self.left:
+            raise Spent(f"{calls} calls asked for, {self.left} of {self.budget} left")
+        self.calls += calls
+
+    def note(self, theta: Float[np.ndarray, " d"], stderr: Float[np.ndarray, " d"] | None = None) -> Answer:
+        """Keep the best answer so far, which counts if the budget ends the method."""
+        self.best = Answer(np.asarray(theta, float), None if stderr is None else np.asarray(stderr, float))
+        return self.best
+
+    def __call__(self, theta: Float[np.ndarray, "n d"], stream: int | None = None) -> Float[np.ndarray, "n *x_shape"]:
+        """Simulate one row per theta; calls with the same `stream` share their random numbers, row by row."""
+        self.spend(len(theta))
+        if stream is None:
+            stream, self._fresh = -1 - self._fresh, self._fresh + 1
+        key = jax.random.fold_in(self._key, stream % 2**32)
+        size = next((b for b in BLOCKS if b >= len(theta)), BLOCKS[-1])
+        parts = []
+        for i, first in enumerate(range(0, len(theta), size)):
+            rows = np.asarray(theta[first : first + size], np.float32)
+            filled = np.concatenate([rows, np.repeat(rows[:1], size - len(rows), 0)])
+            x = jitted(self.jax)(jax.random.fold_in(key, i), jnp.asarray(filled))
+            parts.append(np.asarray(x)[: len(rows)])
+        return np.concatenate(parts)
+
+    def at(
+        self, position: Float[np.ndarray, "n d"] | Float[np.ndarray, " d"], rows: int = 1, stream: int | None = None
+    ) -> np.ndarray:
+        """Simulate at positions in the unit cube, each `rows` times in turn, and take the task's summary."""
+        theta = np.repeat(theta_at(self.space, np.atleast_2d(position)), rows, axis=0)
+        return self.summary(self(theta, stream))
+
+
+def theta_at(space: Space, position: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
+    """Map positions in the unit cube to theta."""
+    u = logit(np.clip(np.asarray(position, float), EDGE, 1 - EDGE))
+    return np.asarray(space.constrain(jnp.asarray(u)), float)
+
+
+def stderr_at(space: Space, position: Float[np.ndarray, " d"], sd: Float[np.ndarray, " d"]) -> np.ndarray:
+    """Map standard errors of positions to those of theta; above a quarter of the range nothing is determined."""
+    u = jnp.asarray(logit(np.clip(position, EDGE, 1 - EDGE)))
+    slope = np.diag(np.asarray(jax.jacobian(space.constrain)(u), float)) / (
+        np.clip(position, EDGE, 1 - EDGE) * (1 - np.clip(position, EDGE, 1 - EDGE))
+    )
+    return np.where(np.asarray(sd) > 0.25, np.inf, np.abs(slope) * sd)
+
+
+# --- avo -------------------------------------------------------------------------------------------------------------
+
+
+def _avo(**options: Any) -> Callable[..., Answer]:
+    def fit(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
+        result = avo.fit(simulate.jax, x_obs, space, budget=budget, seed=seed, progress=False, **options)
+        simulate.spend(result.calls)
+        if result.status == "failed":
+            raise RuntimeError(result.message)
+        return Answer(result.theta, result.stderr)
+
+    return fit
+
+
+def scores_alone(
+    simulate: Callable, x_obs: np.ndarray, space: Space, budget: int, seed: int
+) -> tuple[fisher.Estimate, int]:
+    """Fit by learned scores from the wide start, without the adversary: the estimate, in u, and its calls."""
+    draws = Draws(jitted(simulate), space, jax.random.key(seed), 16, x_obs.shape[1:])
+    d = space.dim
+    found = fisher.point(draws, fisher.Observed(x_obs), np.zeros(d), 1.5 * np.eye(d), budget, seed)
+    return found, draws.calls
+
+
+def _scores(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
+    found, calls = scores_alone(simulate.jax, x_obs, space, budget, seed)
+    simulate.spend(calls)
+    if not found.moved <= fisher.STILL:
+        raise RuntimeError("the learned scores found no solution")
+    return Answer(np.asarray(space.constrain(jnp.asarray(found.loc)), float), found.stderr(space))
+
+
+def _recipe(name: str) -> Callable[..., Answer]:
+    def fit(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
+        keywords = recipes.get(name)
+        keywords["budget"] = min(budget, keywords["budget"])  # more steps than its authors' make it worse
+        result = avo.fit(simulate.jax, x_obs, space, seed=seed, progress=False, **keywords)
+        simulate.spend(result.calls)
+        if result.status == "failed":
+            raise RuntimeError(result.message)
+        return Answer(result.theta)
+
+    return fit
+
+
+# --- the list --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of the suite.
+
+    Args:
+        summary: what it does, in a line.
+        fit: the protocol's function; None: the maximum likelihood, which needs the density and no simulation.
+        needs: packages that must be installed, by the name they are imported by.
+        rival: whether it is no part of avo.
+    """
+
+    summary: str
+    fit: Callable[[Simulator, np.ndarray, Space, int, int], Answer] | None
+    needs: tuple[str, ...] = ()
+    rival: bool = False
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Packages that are not installed."""
+        return tuple(name for name in self.needs if importlib.util.find_spec(name) is None)
+
+
+def _late(module: str, name: str) -> Callable[..., Answer]:
+    """Import a rival where it is first used."""
+
+    def fit(*arguments: Any) -> Answer:
+        return getattr(importlib.import_module(f"avo.benchmarks.suite.rivals.{module}"), name)(*arguments)
+
+    return fit
+
+
+METHODS: dict[str, Method] = {
+    "mle": Method("maximum likelihood, from the truth: what the data allow; no simulation", None),
+    "avo": Method("avo.fit with default settings", _avo()),
+    "avo-alone": Method("avo.fit without learned scores", _avo(refine=False)),
+    "scores": Method("learned scores from the wide start, without the adversary", _scores),
+    **{name: Method(f"published recipe {name}", _recipe(name)) for name in recipes.names()},
+    "cma": Method("CMA-ES on sliced Wasserstein", _late("optimisers", "cma_es"), ("cma", "ot"), True),
+    "de": Method("differential evolution on sliced Wasserstein", _late("optimisers", "evolution"), ("ot",), True),
+    "moments": Method("simulated moments of summaries, Gauss-Newton", _late("optimisers", "moments"), (), True),
+    "abc-smc": Method("ABC-SMC on sliced Wasserstein", _late("posteriors", "abc_smc"), ("pyabc", "ot"), True),
+    "npe": Method("neural posterior from statistics of sets", _late("posteriors", "npe"), ("sbi", "torch"), True),
+    "nle": Method("neural likelihood, product over observations", _late("posteriors", "nle"), ("sbi", "torch"), True),
+    "nre": Method("neural ratio, product over observations", _late("posteriors", "nre"), ("sbi", "torch"), True),
+}

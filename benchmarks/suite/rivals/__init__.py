@@ -1,0 +1,1 @@
+"""Rivals of avo: searches for the best theta, and posteriors."""

@@ -1,0 +1,267 @@
+"""The command: what it prints, what it writes, and that its numbers are those of the library."""
+
+import hashlib
+import json
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import avo
+from avo.command import cli, sources
+
+_get = lru_cache(avo.simulators.get)
+
+USER_FILE = """
+import jax
+import numpy as np
+import avo
+
+space = avo.Space(centre=avo.Interval(-10, 10, unit="V"))
+
+def simulate(key, theta):
+    return theta[:, :1] + jax.random.normal(key, (theta.shape[0], 3))
+
+def scalar(key, theta):
+    return theta[:, 0] + jax.random.normal(key, (theta.shape[0],))
+
+def numpy_one(rng, theta):
+    return rng.normal(theta[0], 1.0, size=3)
+
+wrapped = avo.from_numpy(lambda generator, theta: generator.normal(theta[0], 1.0, size=3))
+number = 3
+"""
+
+
+@pytest.fixture
+def avo_command(tmp_path, monkeypatch):
+    """Run the command in an empty folder; it must succeed unless told otherwise."""
+    monkeypatch.chdir(tmp_path)
+    # One problem per process is one compiled program
+    monkeypatch.setattr(avo.simulators, "get", _get)
+
+    def run(*words, status=0):
+        done = CliRunner().invoke(cli.app, [str(word) for word in words])
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        assert done.exit_code == status, done.output
+        return done
+
+    return run
+
+
+@pytest.fixture
+def user_file(tmp_path):
+    (tmp_path / "mine.py").write_text(USER_FILE)
+    return "mine.py"
+
+
+def test_list_names_parameters_and_units(avo_command):
+    printed = avo_command("list").stdout
+    for name in avo.simulators.names():
+        problem = avo.simulators.get(name)
+        assert f"{name} " in printed and problem.summary in " ".join(printed.split())
+        for parameter, unit in zip(problem.space.names, problem.space.units, strict=True):
+            assert (f"{parameter} ({unit})" if unit else parameter) in printed
+
+
+def test_info_prints_versions_and_devices(avo_command):
+    lines = dict(line.split(maxsplit=1) for line in avo_command("info").stdout.splitlines())
+    assert lines["avo"] == avo.__version__ and lines["jax"] == jax.__version__ and lines["numpy"] == np.__version__
+    assert {"jaxlib", "equinox", "optax", "scipy", "python", "platform"} <= set(lines)
+    assert "cpu" in lines["devices"].lower() or lines["devices"]
+
+
+@pytest.mark.parametrize("command", ["list", "info", "simulate", "fit", "gallery"])
+def test_help_documents_every_option(avo_command, command):
+    printed = avo_command(command, "--help").stdout
+    lines = printed[printed.index("Options:") :].splitlines()[1:]
+    undocumented = [line for i, line in enumerate(lines) if line.startswith("  --") and len(line.split()) < 3]
+    undocumented = [u for u in undocumented if not lines[lines.index(u) + 1].startswith("      ")]
+    assert not undocumented
+    assert printed.splitlines()[0].startswith(f"Usage: avo {command}") or "Usage:" in printed.splitlines()[0]
+
+
+def test_simulate_writes_what_the_simulator_draws(avo_command, tmp_path):
+    avo_command("simulate", "brownian", "--n", 7, "--set", "sigma=0.7", "--seed", 3, "--out", "sub/x.npz")
+    with np.load(tmp_path / "sub" / "x.npz") as file:
+        assert file["names"].tolist() == ["mu", "sigma"]
+        assert file["theta"].tolist() == [0.8, 0.7]
+        assert file["x"].shape == (7, 64)
+        drawn = file["x"]
+    key = jax.random.fold_in(jax.random.key(3), cli.OBSERVED)
+    expected = jax.jit(avo.simulators.brownian().simulate)(key, jnp.tile(jnp.array([0.8, 0.7]), (7, 1)))
+    np.testing.assert_array_equal(drawn, expected)
+    np.testing.assert_array_equal(avo.data.read(tmp_path / "sub" / "x.npz"), drawn)
+
+
+def test_simulate_takes_options(avo_command, tmp_path):
+    avo_command("simulate", "ecg", "--n", 2, "--option", "free=r_amp,t_amp", "--option", "rate=100", "--out", "x.npz")
+    with np.load(tmp_path / "x.npz") as file:
+        assert file["x"].shape == (2, 80) and file["names"].tolist() == ["r_amp", "t_amp"]
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("false", False), ("No", False), ("true", True), ("YES", True), ("none", None), ("inf", np.inf), ("2.5", 2.5),
+        ("r_amp", "r_amp"), ("r_amp,t_amp", ("r_amp", "t_amp")), ("0.1,inf", (0.1, np.inf)), ("(0.1, 2)", (0.1, 2)),
+        ('{"white": 20}', {"white": 20}),
+    ],
+)  # fmt: skip
+def test_words_of_an_option(text, value):
+    read = sources.literal(text)
+    assert read == value and type(read) is type(value)
+
+
+def test_false_is_false(avo_command, tmp_path):
+    words = ("simulate", "ecg", "--n", 2, "--out")
+    avo_command(*words, "a.npz")
+    avo_command(*words, "b.npz", "--option", "infarction=false", "--option", "free=p_amp")
+    with np.load(tmp_path / "a.npz") as plain, np.load(tmp_path / "b.npz") as told:
+        # Two compiled programs, which differ in the last bit
+        np.testing.assert_allclose(plain["x"], told["x"], rtol=1e-12, atol=1e-13)
+        assert told["names"].tolist() == ["p_amp"]
+
+
+def test_observations_of_another_simulator_are_noticed(avo_command, tmp_path):
+    avo_command("simulate", "pendulum", "--n", 60, "--option", "points=8", "--out", "x.npz")
+    printed = avo_command("fit", "brownian", "--data", "x.npz", "--budget", 2560).stderr
+    assert printed.splitlines()[0] == (
+        "warning: x.npz was simulated with the parameters w0_sq, damping, start; brownian has mu, sigma. Is it the "
+        "simulator that you mean?"
+    )
+    avo_command("simulate", "brownian", "--n", 60, "--option", "points=8", "--out", "y.npz")
+    assert "Is it the simulator" not in avo_command("fit", "brownian", "--data", "y.npz", "--budget", 2560).stderr
+
+
+def test_fit_of_simulated_observations(avo_command, tmp_path):
+    words = ("fit", "poisson", "--n", 60, "--set", "rate=11.5", "--budget", 2560, "--seed", 4)
+    printed = avo_command(*words).stdout
+    run = tmp_path / "runs" / "poisson-1"
+    names = {path.name for path in run.iterdir()}
+    assert names == {"result.json", "arrays.npz", "fit.json", "command.json", "history.png", "predictive.png"}
+    # The same numbers as the library's
+    problem = avo.simulators.get("poisson")
+    key = jax.random.fold_in(jax.random.key(4), cli.OBSERVED)
+    x_obs = problem.simulate(key, jnp.full((60, 1), 11.5))
+    expected = avo.fit(problem.simulate, x_obs, problem.space, budget=2560, seed=4, progress=False)
+    result = avo.load(run)
+    np.testing.assert_array_equal(result.theta, expected.theta)
+    assert expected.summary(np.array([11.5])) in printed and "truth" in printed
+    assert str(run.relative_to(tmp_path) / "history.png") in printed and "predictive.png" in printed
+    assert f"rate={float(np.mean(x_obs)):.5g}" in printed  # the closed-form estimate
+    words = json.loads((run / "command.json").read_text())
+    assert words["truth"] == {"rate": 11.5} and words["avo"] == avo.__version__
+    assert words["options"]["simulator"] == "poisson" and words["options"]["budget"] == 2560
+
+
+def test_fit_without_out_never_overwrites(avo_command, tmp_path):
+    (tmp_path / "runs" / "poisson-1").mkdir(parents=True)
+    avo_command("fit", "poisson", "--n", 60, "--budget", 2560)
+    assert (tmp_path / "runs" / "poisson-2" / "result.json").exists()
+    assert list((tmp_path / "runs" / "poisson-1").iterdir()) == []
+
+
+def test_resume_of_a_finished_run_gives_it_back(avo_command):
+    words = ("fit", "poisson", "--n", 60, "--budget", 2560, "--out", "run")
+    first = avo_command(*words).stdout
+    assert avo_command(*words, "--resume").stdout == first
+
+
+def test_simulated_file_and_no_file_are_the_same_fit(avo_command, tmp_path):
+    avo_command("simulate", "poisson", "--n", 60, "--seed", 2, "--out", "x.npz")
+    avo_command("fit", "poisson", "--data", "x.npz", "--budget", 2560, "--seed", 2, "--out", "a")
+    avo_command("fit", "poisson", "--n", 60, "--budget", 2560, "--seed", 2, "--out", "b")
+    np.testing.assert_array_equal(avo.load(tmp_path / "a").theta, avo.load(tmp_path / "b").theta)
+    assert json.loads((tmp_path / "a" / "command.json").read_text())["truth"] is None
+
+
+def test_one_column_suits_a_scalar_simulator(avo_command, user_file, tmp_path):
+    np.savetxt(tmp_path / "x.csv", np.random.default_rng(0).normal(2.5, 1.0, (60, 1)))
+    np.savetxt(tmp_path / "n.csv", np.random.default_rng(0).poisson(7, (60, 1)), header="count", comments="")
+    assert "60 observations" in avo_command("fit", "mine.py:scalar", "--data", "x.csv", "--budget", 2560).stdout
+    avo_command("fit", "poisson", "--data", "n.csv", "--budget", 2560)
+    assert avo.load(tmp_path / "runs" / "mine-1").x_shape == avo.load(tmp_path / "runs" / "poisson-1").x_shape == ()
+
+
+@pytest.mark.parametrize("function", ["simulate", "numpy_one", "wrapped"])
+def test_fit_of_the_users_function(avo_command, user_file, tmp_path, function):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(2.5, 1.0, (60, 3)))
+    printed = avo_command("fit", f"mine.py:{function}", "--data", "x.npy", "--budget", 2560, "--out", "run").stdout
+    assert f"mine.{function}, 60 observations" in printed and "centre" in printed and " V" in printed
+    assert avo.load(tmp_path / "run").calls <= 2560
+
+
+def test_columns_key_and_range_reach_the_fit(avo_command, user_file, tmp_path):
+    x = np.random.default_rng(0).normal(2.5, 1.0, (60, 5))
+    np.savez(tmp_path / "x.npz", other=x, x=x[:, :2])
+    words = ("--data", "x.npz", "--key", "other", "--columns", "4,0,1", "--range", "centre=-4,6", "--budget", 2560)
+    avo_command("fit", "mine.py:simulate", *words, "--out", "run")
+    result = avo.load(tmp_path / "run")
+    assert result.space == avo.Space(centre=avo.Interval(-4.0, 6.0, unit="V"))
+    digest = hashlib.sha256(np.ascontiguousarray(x[:, [4, 0, 1]]).tobytes()).hexdigest()
+    assert json.loads((tmp_path / "run" / "fit.json").read_text())["data"] == digest
+
+
+def test_log_windows_make_brownian_count_in_steps(avo_command, tmp_path):
+    rng = np.random.default_rng(1)
+    price = 1.3e4 * np.exp(np.cumsum(7e-4 * rng.normal(size=1201)))
+    lines = [f"{i},{p:.17g}" for i, p in enumerate(price)]
+    (tmp_path / "prices.csv").write_text("time,close\n" + "\n".join(lines) + "\n")
+    ranges = ("--range", "mu=-1e-3,1e-3", "--range", "sigma=1e-5,1e-1")
+    words = ("--data", "prices.csv", "--columns", "close", "--log-windows", 30, *ranges, "--budget", 2560)
+    printed = avo_command("fit", "brownian", *words, "--out", "run").stdout
+    assert "points=30, duration=30" in printed and "1/sqrt(step)" in printed
+    space = avo.Space(
+        mu=avo.Interval(-1e-3, 1e-3, unit="1/step"), sigma=avo.LogInterval(1e-5, 1e-1, unit="1/sqrt(step)")
+    )
+    assert avo.load(tmp_path / "run").space == space
+    # The closed-form scale on the same windows is the standard deviation of one step
+    sd = np.diff(np.log(price)).std()
+    assert f"sigma={sd:.5g}" in printed
+    assert f"standard deviation {sd:.2e}, median of the windows' own" in printed
+    # sqrt(1200) * mean / sd is that of the noise, .3; a drift of a fifth of sd a step would be seven standard errors
+    assert "it is not determined by these windows" in printed
+    drifting = price * np.exp(1.4e-4 * np.arange(1201))
+    (tmp_path / "prices.csv").write_text("time,close\n" + "".join(f"{i},{p:.17g}\n" for i, p in enumerate(drifting)))
+    assert "it is determined by these windows" in avo_command("fit", "brownian", *words, "--out", "other").stdout
+
+
+def test_given_duration_keeps_the_unit(avo_command, tmp_path):
+    np.save(tmp_path / "x.npy", np.cumsum(np.random.default_rng(1).normal(size=(30, 8)), axis=1))
+    words = ("--data", "x.npy", "--option", "duration=80", "--budget", 2560)
+    printed = avo_command("fit", "brownian", *words).stdout
+    assert "brownian with points=8\n" in printed and "1/sqrt(s)" in printed
+
+
+@pytest.mark.parametrize(
+    "parameter, value, edge",
+    [
+        (avo.Interval(-3.0, 5.0), -2.59, False),
+        (avo.Interval(-3.0, 5.0), -2.61, True),
+        (avo.Interval(-3.0, 5.0), 4.61, True),
+        (avo.LogInterval(0.1, 10.0), 0.124, True),
+        (avo.LogInterval(0.1, 10.0), 0.127, False),
+        (avo.LogInterval(0.1, 10.0), 8.1, True),
+    ],
+)
+def test_the_edge_is_the_outer_twentieth_in_own_scale(parameter, value, edge):
+    assert cli._at_edge(parameter, value) is edge
+
+
+def test_unexpected_errors_keep_their_traceback(avo_command, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(avo, "fit", broken)
+    with pytest.raises(ZeroDivisionError):
+        avo_command("fit", "poisson", "--n", 20)
+
+
+def test_traceback_option_shows_where(avo_command):
+    with pytest.raises(ValueError, match="registered simulator"):
+        avo_command("--traceback", "fit", "poison")

@@ -1,0 +1,295 @@
+"""Estimates: intervals, errors and moments in theta against closed forms, and words that say what is known."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import avo
+from avo.refine import statistic as scores
+from avo.refine.estimate import Estimate, floored, symmetric
+from avo.refine.features import Features
+from avo.refine.statistic import Scores
+
+RNG = np.random.default_rng
+SPACE = avo.Space(a=avo.Interval(-3, 5), b=avo.Positive(2.5), c=avo.Real(10.0, 4.0))
+LOC = np.array([0.7, -1.2, 0.4])
+ROOT = np.array([[0.1, 0.0, 0.0], [-0.04, 0.06, 0.0], [0.02, 0.03, 0.2]])
+
+
+def statistic() -> Scores:
+    features = Features(*(jnp.asarray(a) for a in (np.zeros(2), np.ones(2))), *[None] * 6)
+    rng = RNG(0)
+    numbers = [jnp.asarray(rng.normal(size=s)) for s in (5, 5, (5, 6), 6, 6)]
+    return Scores(features, *numbers[:4], scores._network(jax.random.key(0), 5, 6), numbers[4])
+
+
+def made(spread: Any = None, covariance: Any = None, loc: Any = LOC, **changes: Any) -> Estimate:
+    d = len(loc)
+    covariance = ROOT @ ROOT.T if covariance is None else covariance
+    values, vectors = np.linalg.eigh(covariance[:d, :d])
+    options: dict[str, Any] = dict(
+        values=1 / values, vectors=vectors, determined=values < 0.25, scores=statistic(),
+        reference=(np.zeros(d), np.eye(d)), limit=1.01, moved=0.3, freedom=24,
+    )  # fmt: skip
+    return Estimate(np.asarray(loc), spread, covariance, **(options | changes))
+
+
+# --- points ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.99])
+def test_ends_of_intervals_are_mapped(level: float) -> None:
+    t = stats.t.ppf(0.5 + level / 2, 24)
+    sd = np.sqrt([0.01, 0.0052, 0.0413])
+    ends = made().interval(SPACE, level)
+    np.testing.assert_allclose(ends[:, 0], SPACE.constrain(LOC - t * sd), rtol=1e-12)
+    np.testing.assert_allclose(ends[:, 1], SPACE.constrain(LOC + t * sd), rtol=1e-12)
+
+
+def test_standard_errors_are_those_of_theta() -> None:
+    found = made()
+    np.testing.assert_allclose(found.sd, np.sqrt([0.01, 0.0052, 0.0413]))
+    sigmoid = 1 / (1 + np.exp(-0.7))
+    slope = np.array([8 * sigmoid * (1 - sigmoid), 2.5 * np.exp(-1.2), 4.0])
+    np.testing.assert_allclose(found.stderr(SPACE), slope * found.sd, rtol=1e-12)
+    # and by 100,000 draws, whose standard deviation is known to 0.2 %; curvature adds as little
+    theta = np.asarray(SPACE.constrain(LOC + RNG(1).normal(size=(100_000, 3)) @ ROOT.T))
+    np.testing.assert_allclose(found.stderr(SPACE), theta.std(0), rtol=0.02)
+
+
+def test_what_is_not_determined_has_no_error_but_its_support() -> None:
+    covariance = np.diag([0.01, 1.5**2, 1.5**2])
+    found = made(covariance=covariance)
+    np.testing.assert_array_equal(found.loose, [False, True, True])
+    assert np.isfinite(found.stderr(SPACE)[0]) and np.all(np.isinf(found.stderr(SPACE)[1:]))
+    ends = found.interval(SPACE, 0.9)
+    np.testing.assert_array_equal(ends[1:], [[0, np.inf], [-np.inf, np.inf]])
+    np.testing.assert_allclose(ends[0], made(covariance=np.diag([0.01, 0.01, 0.01])).interval(SPACE, 0.9)[0])
+    for sd, loose in ((0.499, False), (0.501, True)):
+        assert made(covariance=np.eye(3) * sd**2).loose.tolist() == [loose] * 3
+
+
+def test_a_parameter_with_a_share_in_what_is_not_determined_is_loose() -> None:
+    """Error .01 across a ridge and 1.5 along it: the second parameter's .3 is the start's, not the data's."""
+    along = np.array([0.98, 0.2, 0.0]) / np.hypot(0.98, 0.2)
+    covariance = 1.5**2 * np.outer(along, along) + 1e-4 * np.eye(3)
+    found = made(covariance=covariance)
+    assert found.determined.tolist() == [True, True, False] and found.sd[1] < 0.5
+    assert found.loose.tolist() == [True, True, False]
+    # a weight that words leave out, and a share below a quarter, do not count
+    for weight, own, loose in ((0.049, 0.01, False), (0.051, 0.01, True), (0.1, 0.3, False), (0.1, 0.2, True)):
+        along = np.array([np.sqrt(1 - weight**2), weight, 0.0])
+        covariance = 1.5**2 * np.outer(along, along) + np.diag([1e-4, own**2, 1e-4])
+        vectors = np.stack([along, [-along[1], along[0], 0], [0, 0, 1]], 1)
+        found = made(covariance=covariance, vectors=vectors, determined=np.array([False, True, True]))
+        assert found.loose.tolist() == [True, loose, False], (weight, own)
+
+
+def test_directions_are_told_the_worst_first_and_their_largest_weight_is_positive() -> None:
+    vectors = np.array([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, -1.0]])
+    found = made(values=np.array([-0.5, 400.0, 25.0]), vectors=vectors, determined=np.array([False, True, True]))
+    told = found.identifiability(SPACE.names)
+    assert [d.determined for d in told] == [False, True, True]
+    np.testing.assert_allclose([d.sd for d in told], [np.inf, 0.2, 0.05])
+    np.testing.assert_allclose([d.weights for d in told], [[0.6, 0.8, 0], [0, 0, 1], [0.8, -0.6, 0]])
+    assert str(told).splitlines() == [
+        "direction (+0.60 a, +0.80 b) is not determined by these data",
+        "direction (+1.00 c) is determined to 0.2 in u",
+        "direction (+0.80 a, -0.60 b) is determined to 0.05 in u",
+    ]
+    one = made(loc=[0.3], covariance=np.eye(1) * 0.0004).identifiability(("rate",))
+    assert str(one) == "rate is determined to 0.02 in u"
+
+
+# --- plausible truths ------------------------------------------------------------------------------------------------
+
+
+def test_replicates_of_a_point_have_its_covariance() -> None:
+    found = made()
+    keys = jax.random.split(jax.random.key(3), 4000)
+    u = np.asarray(jax.vmap(lambda key: found.replicate(key, 2))(keys))
+    np.testing.assert_array_equal(u[:, 0], u[:, 1])  # one truth per key
+    C = ROOT @ ROOT.T
+    # Means and covariances of 4000 draws
+    assert np.all(np.abs(u[:, 0].mean(0) - LOC) < 4 * np.sqrt(np.diagonal(C) / 4000))
+    size = np.sqrt((np.outer(np.diagonal(C), np.diagonal(C)) + C**2) / 4000)
+    assert np.all(np.abs(np.cov(u[:, 0].T) - C) < 4 * size)
+    exact = found.replicate(jax.random.key(4), 5, exact=True)
+    np.testing.assert_array_equal(exact, np.tile(LOC, (5, 1)))
+
+
+def test_replicates_do_not_move_what_is_not_determined() -> None:
+    loose = np.array([1.0, -1.0, 0.0]) / np.sqrt(2)
+    tight = np.array([1.0, 1.0, 0.0]) / np.sqrt(2)
+    covariance = 2.25 * np.outer(loose, loose) + 0.01 * np.outer(tight, tight) + 0.04 * np.diag([0, 0, 1.0])
+    vectors, values = np.stack([loose, tight, [0, 0, 1]], 1), np.array([0.0, 100.0, 25.0])
+    options = dict(vectors=vectors, values=values, determined=np.array([False, True, True]))
+    draw = lambda estimate: np.asarray(  # noqa: E731
+        jax.vmap(lambda key: estimate.replicate(key, 1)[0])(jax.random.split(jax.random.key(5), 500))
+    )
+    u = draw(made(covariance=covariance, **options))
+    np.testing.assert_allclose(u @ loose, LOC @ loose, atol=1e-6)
+    # What is hardly determined, to .8, was fitted all the same, and its error is one
+    known = made(
+        covariance=covariance + (0.64 - 2.25) * np.outer(loose, loose), **options | {"values": values + 1 / 0.64}
+    )
+    assert abs(np.std(draw(known) @ loose) / 0.8 - 1) < 4 / np.sqrt(1000)
+    for v, sd in ((tight, 0.1), (np.array([0, 0, 1.0]), 0.2)):
+        assert abs(np.std(u @ v) / sd - 1) < 4 / np.sqrt(1000)
+
+
+# --- populations -----------------------------------------------------------------------------------------------------
+
+SPREAD = np.array([[0.5, -0.1, 0.05], [-0.1, 0.3, 0.1], [0.05, 0.1, 0.2]])
+P_ROOT = RNG(2).normal(size=(9, 9)) * 0.01
+P_COV = P_ROOT @ P_ROOT.T + 1e-4 * np.eye(9)
+ROW, COLUMN = np.triu_indices(3)
+
+
+def test_replicates_of_a_population() -> None:
+    found = made(spread=SPREAD, covariance=P_COV)
+    exact = np.asarray(found.replicate(jax.random.key(6), 40_000, exact=True))
+    assert np.all(np.abs(exact.mean(0) - LOC) < 4 * np.sqrt(np.diagonal(SPREAD) / 40_000))
+    size = np.sqrt((np.outer(np.diagonal(SPREAD), np.diagonal(SPREAD)) + SPREAD**2) / 40_000)
+    assert np.all(np.abs(np.cov(exact.T) - SPREAD) < 4 * size)
+    # Other keys have other truths: their means scatter by the error, and by 2000 draws of each
+    u = np.asarray(jax.vmap(lambda key: found.replicate(key, 2000).mean(0))(jax.random.split(jax.random.key(7), 1500)))
+    C = P_COV[:3, :3] + SPREAD / 2000
+    size = np.sqrt((np.outer(np.diagonal(C), np.diagonal(C)) + C**2) / 1500)
+    assert np.all(np.abs(np.cov(u.T) - C) < 4.5 * size)
+
+
+def test_moments_in_u_are_those_fitted() -> None:
+    found = made(spread=SPREAD, covariance=P_COV).population(SPACE)
+    assert found is not None
+    sd, V = np.sqrt(np.diagonal(SPREAD)), np.diagonal(P_COV)
+    np.testing.assert_allclose(found.u.mean, LOC, rtol=1e-9)
+    np.testing.assert_allclose(found.u.sd, sd, rtol=1e-9)
+    np.testing.assert_allclose(found.u.corr, SPREAD / np.outer(sd, sd), rtol=1e-9)
+    np.testing.assert_allclose(found.u.mean_stderr, np.sqrt(V[:3]), rtol=1e-9)
+    np.testing.assert_allclose(found.u.sd_stderr, np.sqrt(V[3:][ROW == COLUMN]) / 2 / sd, rtol=1e-9)
+    # d corr = d s12 / (s1 s2) - corr (d s11 / s11 + d s22 / s22) / 2
+    slope = np.zeros(9)
+    corr = SPREAD[0, 1] / sd[0] / sd[1]
+    slope[3:][(ROW == 0) & (COLUMN == 1)] = 1 / sd[0] / sd[1]
+    slope[3:][(ROW == 0) & (COLUMN == 0)] = -corr / 2 / SPREAD[0, 0]
+    slope[3:][(ROW == 1) & (COLUMN == 1)] = -corr / 2 / SPREAD[1, 1]
+    np.testing.assert_allclose(found.u.corr_stderr[0, 1], np.sqrt(slope @ P_COV @ slope), rtol=1e-7)
+    np.testing.assert_allclose(found.u.corr_stderr, found.u.corr_stderr.T, rtol=1e-7)
+    np.testing.assert_array_equal(np.diagonal(found.u.corr_stderr), 0.0)
+    assert np.isnan(found.u.sd_upper).all()
+
+
+def test_moments_in_theta_are_those_of_log_normals_and_lines() -> None:
+    space = avo.Space(p=avo.Positive(2.5), q=avo.Positive(0.1), r=avo.Real(10.0, 4.0))
+    found = made(spread=SPREAD, covariance=P_COV).population(space)
+    assert found is not None
+    got = found.theta
+
+    def moments(psi: Any) -> tuple[Any, Any]:
+        loc, S = (
+            psi[:3],
+            jnp.asarray(symmetric(np.zeros(6), 3)).at[ROW, COLUMN].set(psi[3:]).at[COLUMN, ROW].set(psi[3:]),
+        )
+        scale = jnp.array([2.5, 0.1])
+        mean = scale * jnp.exp(loc[:2] + jnp.diagonal(S)[:2] / 2)
+        both = jnp.outer(mean, mean) * (jnp.exp(S[:2, :2]) - 1)
+        line = 4.0 * mean * S[:2, 2]
+        C = jnp.block([[both, line[:, None]], [line[None], 16.0 * S[2:, 2:]]])
+        return jnp.append(mean, 10.0 + 4.0 * loc[2]), C
+
+    psi = jnp.asarray(np.concatenate([LOC, SPREAD[ROW, COLUMN]]))
+    mean, C = (np.asarray(a) for a in moments(psi))
+    sd = np.sqrt(np.diagonal(C))
+    # A net of 16,384 points knows smooth means to a thousandth, heavy-tailed products to one in a hundred
+    np.testing.assert_allclose(got.mean, mean, rtol=1e-3)
+    np.testing.assert_allclose(got.sd, sd, rtol=0.01)
+    np.testing.assert_allclose(got.corr, C / np.outer(sd, sd), atol=0.01)
+
+    def error(f: Any) -> np.ndarray:
+        slope = np.asarray(jax.jacobian(f)(psi)).reshape(-1, 9)
+        return np.sqrt(np.diagonal(slope @ P_COV @ slope.T))
+
+    np.testing.assert_allclose(got.mean_stderr, error(lambda psi: moments(psi)[0]), rtol=0.01)
+    np.testing.assert_allclose(got.sd_stderr, error(lambda psi: jnp.sqrt(jnp.diagonal(moments(psi)[1]))), rtol=0.02)
+
+
+@pytest.mark.parametrize("rho", [-0.9, -0.99999])
+def test_moments_of_log_normals_that_are_nearly_proportional(rho: float) -> None:
+    space = avo.Space(p=avo.Positive(2.5), q=avo.Positive(0.1))
+    spread = np.array([[0.5, rho * np.sqrt(0.15)], [rho * np.sqrt(0.15), 0.3]])
+    covariance = np.diag([4e-4, 9e-4, 1e-3, 2e-4, 5e-4])
+    found = made(spread=spread, covariance=covariance, loc=LOC[:2]).population(space)
+    assert found is not None
+    v = np.diagonal(spread)
+    mean = np.array([2.5, 0.1]) * np.exp(LOC[:2] + v / 2)
+    sd = mean * np.sqrt(np.exp(v) - 1)
+    # d log mean = d loc + dv / 2; d log sd = d loc + dv / 2 + dv exp(v) / (exp(v) - 1) / 2
+    slope = 0.5 + 0.5 * np.exp(v) / (np.exp(v) - 1)
+    np.testing.assert_allclose(found.theta.mean_stderr, mean * np.sqrt([4e-4 + 2.5e-4, 9e-4 + 1.25e-4]), rtol=0.01)
+    np.testing.assert_allclose(found.theta.sd_stderr, sd * np.sqrt([4e-4, 9e-4] + slope**2 * [1e-3, 5e-4]), rtol=0.03)
+
+
+def test_nothing_is_said_of_a_population_along_what_the_data_do_not_determine() -> None:
+    covariance = P_COV.copy()
+    covariance[1, 1] += 1.5**2
+    found = made(spread=SPREAD, covariance=covariance).population(SPACE)
+    assert found is not None
+    for got in found:
+        np.testing.assert_array_equal(np.isinf(got.mean_stderr), [False, True, False])
+        np.testing.assert_array_equal(np.isnan(got.sd_stderr), [False, True, False])
+        np.testing.assert_array_equal(np.isinf(got.sd_upper), [False, True, False])
+        np.testing.assert_array_equal(np.isnan(got.corr_stderr[0]), [False, True, False])
+
+
+def test_a_population_without_spread_has_upper_limits() -> None:
+    spread = np.diag([0.0, 0.04, -0.01])
+    covariance = np.diag([1e-4] * 3 + [0.02**2, 0, 0, 0.01**2, 0, 0.02**2])
+    found = made(spread=spread, covariance=covariance).population(SPACE)
+    assert found is not None
+    got = found.u
+    np.testing.assert_array_equal(np.isnan(got.sd_stderr), [True, False, True])
+    np.testing.assert_array_equal(np.isnan(got.sd_upper), [False, True, False])
+    # v + 1.645 of its error, at least zero
+    np.testing.assert_allclose(got.sd_upper[[0, 2]], np.sqrt(1.6449 * 0.02), rtol=1e-3)
+    np.testing.assert_allclose(got.sd[1], 0.2, rtol=1e-9)
+    np.testing.assert_allclose(got.sd_stderr[1], 0.01 / 0.4, rtol=1e-9)
+    off = ~np.eye(3, dtype=bool)
+    assert np.isnan(got.corr_stderr[off]).all()
+    assert np.isfinite(got.mean_stderr).all()
+    assert np.all(np.isfinite(found.theta.sd_upper[[0, 2]])) and np.isfinite(found.theta.sd_stderr[1])
+
+
+def test_a_point_has_no_population() -> None:
+    assert made().population(SPACE) is None
+
+
+# --- helpers and files -----------------------------------------------------------------------------------------------
+
+
+def test_floored_and_symmetric() -> None:
+    np.testing.assert_array_equal(symmetric(np.array([1, 2, 3, 4, 5, 6.0]), 3), [[1, 2, 3], [2, 4, 5], [3, 5, 6]])
+    F = floored(SPREAD, 1e-3)
+    np.testing.assert_allclose(F @ F.T, SPREAD, rtol=1e-12)
+    low = floored(np.diag([4.0, 1e-9, -3.0]), 0.05)
+    np.testing.assert_allclose(low @ low.T, np.diag([4.0, 0.0025, 0.0025]), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["point", "population"])
+def test_files_give_back_the_same(kind: str) -> None:
+    found = made() if kind == "point" else made(spread=SPREAD, covariance=P_COV)
+    arrays, words = found.to_files()
+    back = Estimate.from_files({name: np.asarray(a) for name, a in arrays.items()}, words)
+    for name in ("loc", "spread", "covariance", "values", "vectors", "determined"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(found, name))
+    assert back.determined.dtype == bool
+    assert (back.limit, back.moved, back.freedom) == (found.limit, found.moved, found.freedom)
+    np.testing.assert_array_equal(back.reference[0], found.reference[0])
+    np.testing.assert_array_equal(back.reference[1], found.reference[1])
+    x = jnp.array([0.3, -0.4])
+    np.testing.assert_array_equal(back.scores(x), found.scores(x))
+    assert str(back.identifiability(SPACE.names)) == str(found.identifiability(SPACE.names))

@@ -1,0 +1,100 @@
+"""How x is shown to the critic: units of the observations, and what is far bent."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import avo
+from avo.observations import FAR, bend, frame, show, standardize, view
+from avo.types import Data
+
+
+def test_standardize_vectors_by_column() -> None:
+    x = np.random.default_rng(2).normal([1.3, -50.0, 0.2], [2.0, 0.1, 30.0], (40, 3))
+    shift, scale = standardize(x)
+    np.testing.assert_allclose(shift, x.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(scale, np.sqrt(((x - x.mean(0)) ** 2).mean(0)), rtol=1e-12)
+
+
+def test_standardize_series_by_channel() -> None:
+    x = np.random.default_rng(2).normal([1.3, -50.0], [2.0, 0.1], (40, 7, 2)) + np.arange(7.0)[None, :, None]
+    shift, scale = standardize(x)
+    assert shift.shape == scale.shape == (7, 2)
+    for channel in range(2):
+        np.testing.assert_allclose(shift[:, channel], x[..., channel].mean(), rtol=1e-12)
+        np.testing.assert_allclose(scale[:, channel], x[..., channel].std(), rtol=1e-12)
+
+
+def test_standardize_scalars() -> None:
+    shift, scale = standardize(np.array([1.0, 3.0, 8.0]))
+    assert shift.shape == scale.shape == ()
+    np.testing.assert_allclose([shift, scale], [4.0, np.sqrt(26 / 3)], rtol=1e-14)
+
+
+@pytest.mark.parametrize("constant", [0.0, 5.0, 0.1, -1e8])
+def test_standardize_constant_columns(constant: float) -> None:
+    x = np.stack([np.full(30, constant), np.arange(30.0)], axis=1)
+    shift, scale = standardize(x)
+    np.testing.assert_allclose(shift[0], constant, rtol=1e-12)
+    assert scale[0] == 1.0
+    np.testing.assert_allclose(scale[1], np.arange(30.0).std(), rtol=1e-12)
+
+
+# --- bending ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_near_stays_as_it_is() -> None:
+    z = np.linspace(-FAR, FAR, 77)
+    np.testing.assert_array_equal(bend(z), z)
+    np.testing.assert_array_equal(bend(jnp.asarray(z)), z)
+
+
+def test_what_is_far_goes_by_its_logarithm() -> None:
+    z = np.array([-1e300, -3e4, -7.0, 5.1, 41.0, 1e12])
+    expected = [np.sign(a) * 2.5 * (1 + np.log(abs(a) / 2.5)) for a in z]
+    np.testing.assert_allclose(bend(z, 2.5), expected, rtol=1e-14)
+    np.testing.assert_array_equal(bend(z, np.inf), z)
+
+
+def test_bending_is_smooth_and_keeps_the_order() -> None:
+    z = np.linspace(-300, 300, 60_001)
+    slope = np.diff(bend(z)) / np.diff(z)
+    assert (slope > 0).all() and slope.max() < 1 + 1e-9
+    assert np.abs(np.diff(slope)).max() < 0.01 / FAR * 1.01  # no step: the slope's own slope is 1 / FAR at most
+
+
+def test_what_failed_stays_visible() -> None:
+    assert np.isnan(bend(np.array([np.nan]))).all() and np.isinf(bend(np.array([-np.inf]))).all()
+
+
+@pytest.mark.parametrize("inputs", [False, True])
+def test_the_compiled_view_is_that_of_the_result(inputs: bool) -> None:
+    rng = np.random.default_rng(5)
+    x_obs, c_obs = rng.normal([1.3, -50.0], [2.0, 0.1], (40, 2)), rng.gamma(2.0, 3.0, (40, 1)) if inputs else None
+    seen, rows = frame(x_obs, c_obs), np.array([3, 3, 39])
+    data = Data(
+        *(None if a is None else jnp.asarray(a) for a in (show(seen, x_obs, c_obs), c_obs, *seen[:2], seen.far))
+    )
+    x = x_obs[rows] + np.array([[0.0, 7.0], [-400.0, 0.0], [0.1, -0.1]])
+    z = np.asarray(jax.jit(view)(data, x, rows))
+    np.testing.assert_allclose(z, show(seen, x, None if c_obs is None else c_obs[rows]), rtol=1e-12)
+    u = (7.0 + x_obs[3, 1] - x_obs[:, 1].mean()) / x_obs[:, 1].std()
+    assert u > 50
+    np.testing.assert_allclose(z[0, -1], 5 * (1 + np.log(u / 5)), rtol=1e-12)
+
+
+def test_as_it_is_means_unbent() -> None:
+    x = np.array([[1e6], [-1.0]])
+    np.testing.assert_array_equal(show(frame(x[1:], None, units=False), x), x)
+
+
+def test_a_fit_finds_home_from_thousands_of_deviations_away() -> None:
+    # The truth has x = (34, -69), the bounds 4000 and more, with noise .02; unbent, seeds end .005 to .009 away
+    def simulate(key: jax.Array, theta: jax.Array) -> jax.Array:
+        return jnp.sinh(9 * theta) * jnp.array([[1.0, -2.0]]) + 0.02 * jax.random.normal(key, (len(theta), 2))
+
+    x = np.asarray(simulate(jax.random.key(1), jnp.full((200, 1), 0.47)))
+    space = avo.Space(a=avo.Interval(-1.0, 1.0))
+    result = avo.fit(simulate, x, space, budget=9000, refine=False, progress=False)
+    assert abs(result.theta[0] - 0.47) < 0.001
