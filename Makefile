@@ -43,7 +43,7 @@ wheel: $(DEV_VENV)/.installed-dev
 	$(DEV_VENV)/bin/python -m build --outdir $(DIST) .
 
 clean:
-	rm -rf $(VENV) $(DEV_VENV) build $(DIST) avo.egg-info .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) $(DEV_VENV) build $(DIST) avo_sbi.egg-info avo.egg-info .pytest_cache .ruff_cache .coverage
 	find avo simulators critics benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml

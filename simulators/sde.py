@@ -228,7 +228,7 @@ def sde_from_numpy(
     try:
         integrate = getattr(importlib.import_module("sdeint"), method)
     except ImportError as error:
-        raise ImportError("sde_from_numpy needs the package sdeint: pip install 'avo[sde]'.") from error
+        raise ImportError("sde_from_numpy needs the package sdeint: pip install 'avo-sbi[sde]'.") from error
     times = np.linspace(0.0, duration, points * substeps + 1)
 
     def draw(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import tomllib
 from pathlib import Path
 
@@ -15,6 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MAPPED = ("simulators", "critics", "benchmarks")
 SOURCES = sorted(path for top in ("avo", *MAPPED, "tests") for path in (ROOT / top).glob("**/*.py"))
+TEXTS = [
+    *SOURCES,
+    *(path for top in (*MAPPED, "docs") for path in (ROOT / top).glob("**/*.md")),
+    *(path for path in ROOT.iterdir() if path.suffix in {".md", ".toml", ".cff", ".yaml"}),
+    *(ROOT / name for name in ("Makefile", ".ci/run")),
+]
 
 
 def test_packages_are_the_folders():
@@ -74,3 +81,11 @@ def test_version_is_stated_once():
     assert avo.__version__ == PROJECT["project"]["version"]
     assert f"version: {avo.__version__}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"## [{avo.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_distribution_is_never_called_avo():
+    """On the public index another project owns that name: who follows such advice installs a stranger's code."""
+    assert PROJECT["project"]["name"] == "avo-sbi"
+    old = re.compile(r"""(?<![\w-])avo\\?\[[a-z]|pip install +['"]?avo(?!-sbi)|version\(['"]avo['"]\)""")
+    found = [f"{path.relative_to(ROOT)}: {hit[0]}" for path in TEXTS for hit in old.finditer(path.read_text("utf-8"))]
+    assert found == []

@@ -38,7 +38,7 @@ from avo.result import Result
 from avo.simulators import Problem
 from avo.space import Interval, LogInterval
 
-PACKAGES = ("avo", "jax", "jaxlib", "equinox", "optax", "numpy", "scipy")
+PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy")
 # Streams of random numbers besides those of the fit, which splits the seed's key
 OBSERVED, PREDICTED = 20_001, 20_002
 PICTURE_ROWS = {True: 200, False: 1000}  # draws for predictive.png, of a host simulator or not
@@ -149,9 +149,9 @@ def gallery(
 @app.command()
 def info() -> None:
     """Print versions and devices, for bug reports."""
+    typer.echo(f"{'avo':9} {avo.__version__}")
     for package in PACKAGES:
-        version = avo.__version__ if package == "avo" else importlib.metadata.version(package)
-        typer.echo(f"{package:9} {version}")
+        typer.echo(f"{package:9} {importlib.metadata.version(package)}")
     typer.echo(f"{'python':9} {platform.python_version()}")
     typer.echo(f"{'platform':9} {platform.platform()}")
     typer.echo(f"{'devices':9} {', '.join(map(str, jax.devices()))}")

@@ -179,7 +179,7 @@ def need_wfdb() -> ModuleType:
     try:
         import wfdb
     except ImportError as error:
-        raise ImportError("Reading WFDB records needs the package wfdb: pip install 'avo[ecg]'.") from error
+        raise ImportError("Reading WFDB records needs the package wfdb: pip install 'avo-sbi[ecg]'.") from error
     return wfdb
 
 

@@ -8,11 +8,11 @@ import math
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from PIL import Image
 
 import avo.simulators
 from avo import plots
@@ -119,7 +119,18 @@ def _save(problem: Problem, path: Path) -> None:
     figure = plots.draws(x[:1] if problem.name in STRIPS else x, problem.axes, problem.quantity, problem.unit, kind)
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=80)
-    Image.open(drawn).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    image = _pillow()
+    picture = image.open(drawn).convert("RGB")
+    picture.quantize(COLOURS, dither=image.Dither.NONE).save(path, optimize=True)
+
+
+def _pillow() -> ModuleType:
+    """Import what makes pictures small, which nothing else needs."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError("The gallery's pictures need the package Pillow: pip install 'avo-sbi[docs]'.") from error
+    return Image
 
 
 def _parameters(problem: Problem) -> str:

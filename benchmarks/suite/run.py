@@ -40,7 +40,7 @@ STUDY, CELLS, MACHINE = "bench", "cells.jsonl", "machine.json"
 ABSENT = "not installed"
 LEVEL = 0.9  # of the intervals
 LIMIT = 1800.0  # seconds for a cell
-PACKAGES = ("avo", "jax", "numpy", "scipy", "equinox", "optax", "cma", "POT", "pyabc", "sbi", "torch")
+PACKAGES = ("jax", "numpy", "scipy", "equinox", "optax", "cma", "POT", "pyabc", "sbi", "torch")
 _WORK = "from avo.benchmarks.suite.run import work; work()"
 _POLL = 1.0  # seconds
 
@@ -320,6 +320,7 @@ def machine() -> dict[str, str]:
     words = {"python": platform.python_version(), "platform": platform.platform(), "cores": str(os.cpu_count())}
     model = [line for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     words["processor"] = model[0].partition(":")[2].strip() if model else platform.processor()
+    words["avo"] = avo.__version__
     for package in PACKAGES:
         try:
             words[package] = metadata.version(package)

@@ -68,7 +68,7 @@ def test_avo_counts_its_calls_as_they_are(monkeypatch: pytest.MonkeyPatch) -> No
 def test_rivals_keep_to_the_budget_and_come_near(name: str) -> None:
     """3000 calls on poisson: within a tenth of the range, some 30 floors."""
     if METHODS[name].missing:
-        pytest.skip(f"{name} needs {', '.join(METHODS[name].missing)}: pip install 'avo[bench]'")
+        pytest.skip(f"{name} needs {', '.join(METHODS[name].missing)}: pip install 'avo-sbi[bench]'")
     task = tasks.get("poisson")
     simulate = Simulator(task, 3000, 1)
     answer = METHODS[name].fit(simulate, task.observe(1), task.space, 3000, 1)
@@ -79,7 +79,7 @@ def test_rivals_keep_to_the_budget_and_come_near(name: str) -> None:
 def test_populations_of_abc_come_nearer_with_more_calls() -> None:
     """Ten times the calls are more populations, not larger sets only: the last is at most 0.7 as wide."""
     if METHODS["abc-smc"].missing:
-        pytest.skip("abc-smc needs pyabc and ot: pip install 'avo[bench]'")
+        pytest.skip("abc-smc needs pyabc and ot: pip install 'avo-sbi[bench]'")
     task, widths = tasks.get("poisson"), []
     for budget in (10_000, 100_000):
         answer = METHODS["abc-smc"].fit(Simulator(task, budget, 0), task.observe(0), task.space, budget, 0)

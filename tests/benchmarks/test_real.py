@@ -47,7 +47,7 @@ def test_control_agrees_with_maximum_likelihood(bitcoin: real.Row) -> None:
 
 
 def test_heartbeat_explains_the_held_out_median_beat(shared_data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("wfdb", reason="reading the record needs the extra avo[ecg]")
+    pytest.importorskip("wfdb", reason="reading the record needs the extra avo-sbi[ecg]")
     row = real.heartbeat(shared_data, BEATS)
     first, second = real.normal_beats(shared_data)
     assert row["observations"] == len(first) and abs(len(second) - len(first)) <= 1

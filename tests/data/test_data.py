@@ -330,7 +330,7 @@ def test_read_beats_refuses(ramp_record):
 
 def test_without_wfdb_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wfdb", None)
-    with pytest.raises(ImportError, match=r"pip install 'avo\[ecg\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'avo-sbi\[ecg\]'"):
         data.read(written(tmp_path / "100.hea", "100 2 360 650000\n"))
 
 

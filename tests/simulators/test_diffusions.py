@@ -462,7 +462,7 @@ def test_sdeint_takes_vectors_and_matrices() -> None:
 
 def test_without_sdeint_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sdeint", None)
-    with pytest.raises(ImportError, match=r"sde_from_numpy needs the package sdeint: pip install 'avo\[sde\]'"):
+    with pytest.raises(ImportError, match=r"sde_from_numpy needs the package sdeint: pip install 'avo-sbi\[sde\]'"):
         sde_from_numpy(growth, growth_noise, 1.0)
 
 
