@@ -1,10 +1,13 @@
-"""Strict JAX that forgets its programs file by file, plots without a window, and the folder of real recordings."""
+"""Strict JAX, compiled programs that outlive the run, plots without a window, and the folder of real recordings."""
 
 import gc
+import hashlib
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 # A process for each core runs the tests: threads of scikit-learn and NumPy would wait for each other in busy loops
@@ -34,6 +37,42 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 matplotlib.use("Agg")
 
 ROOT = Path(__file__).resolve().parents[1]
+KEPT_PROGRAMS = ROOT / ".pytest_cache" / "programs"
+KEPT_BYTES = 1_000_000_000
+
+
+def _keep_programs(folder: Path) -> None:
+    """Let JAX look for compiled programs in `folder`, and leave them there: for the other files, workers and runs.
+
+    AVO_TEST_CACHE=0 turns it off. Programs made for another processor could not run here, hence a folder for each kind.
+    What was written longest ago goes when the folder has grown beyond KEPT_BYTES.
+    """
+    if os.environ.get("AVO_TEST_CACHE") == "0" or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    cpu = Path("/proc/cpuinfo")
+    flags = [line for line in cpu.read_text().splitlines() if line.startswith("flags")][:1] if cpu.exists() else []
+    machine = " ".join((platform.machine(), platform.processor(), *flags))
+    names = (version("jax"), version("jaxlib"), hashlib.sha256(machine.encode()).hexdigest()[:8])
+    folder = folder / "-".join(names)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "writable").touch()
+        written = sorted(((entry.stat(), entry) for entry in folder.iterdir()), key=lambda pair: -pair[0].st_mtime)
+        size = 0
+        for status, entry in written:
+            size += status.st_size
+            if size > KEPT_BYTES:
+                entry.unlink(missing_ok=True)
+    except OSError:  # a checkout that may only be read, or another run that removes the same files
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # For the commands that tests start, and workers of pytest-xdist
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
+_keep_programs(KEPT_PROGRAMS)
 
 
 @pytest.fixture(scope="module", autouse=True)
