@@ -1,6 +1,6 @@
 """Critics, their losses, and the distance that they estimate."""
 
-from avo.adversarial.critic import train
+from avo.adversarial.critic import train_critic
 from avo.critics.distances import Distance, distance
 from avo.critics.losses import Loss, jensen_shannon, wasserstein
 from avo.critics.networks import (
@@ -35,6 +35,6 @@ __all__ = [
     "logistic",
     "mlp",
     "packed",
-    "train",
+    "train_critic",
     "wasserstein",
 ]

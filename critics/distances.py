@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from avo.adversarial.critic import describe, make_critic, train
+from avo.adversarial.critic import describe, make_critic, train_critic
 from avo.checks import whole
 from avo.critics import losses
 from avo.critics.networks import lipschitz, mlp
@@ -160,7 +160,7 @@ def _judge(
     dynamic, static = eqx.partition(critics, eqx.is_array)
 
     def one(key: PRNGKeyArray, dynamic: Any, real: Array, fake: Array) -> tuple[Array, Array]:
-        critic, _ = train(key, eqx.combine(dynamic, static), loss, real[0], fake[0], steps, batch)
+        critic, _ = train_critic(key, eqx.combine(dynamic, static), loss, real[0], fake[0], steps, batch)
         d_real, d_fake = jax.vmap(critic)(real[1]), jax.vmap(critic)(fake[1])
         error = jnp.sqrt(d_real.var() / len(d_real) + d_fake.var() / len(d_fake))
         return d_real.mean() - d_fake.mean(), error

@@ -140,7 +140,7 @@ def make_critic(critic: Any, key: PRNGKeyArray, x_shape: tuple[int, ...], dtype:
     return made
 
 
-def train(
+def train_critic(
     key: PRNGKeyArray,
     critic: Any,
     loss: Any,
@@ -173,13 +173,14 @@ def train(
     Example:
         >>> from avo.critics import linear, wasserstein
         >>> x = jax.random.normal(jax.random.key(0), (2, 1000, 3))
-        >>> critic, gaps = train(jax.random.key(1), linear(jax.random.key(2), (3,)), wasserstein(), x[0] + 1.0, x[1])
+        >>> untrained = linear(jax.random.key(2), (3,))
+        >>> critic, gaps = train_critic(jax.random.key(1), untrained, wasserstein(), x[0] + 1.0, x[1])
         >>> bool(abs(gaps[-100:].mean() / (3**0.5 * (1 + 3**0.5 / 20)) - 1) < 0.1)  # W = sqrt 3, gap = W (1 + W / 20)
         True
     """
     x_real, x_fake = jnp.asarray(x_real), jnp.asarray(x_fake)
     if getattr(critic, "pack", 1) != 1:
-        raise ValueError(f"critic takes {critic.pack} observations at once; train takes critics of one.")
+        raise ValueError(f"critic takes {critic.pack} observations at once; train_critic takes critics of one.")
     return _train(key, critic, loss, x_real, x_fake, whole("steps", steps), whole("batch", batch), rate)
 
 

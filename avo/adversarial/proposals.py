@@ -61,13 +61,13 @@ class Gaussian(eqx.Module):
             unit = unit + jnp.tril(self.lower, -1)
         return jnp.exp(self.log_scale)[:, None] * unit
 
-    def spread(self, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+    def transform(self, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
         """Map standard normal z to u = loc + L z."""
         return self.loc[None, :] + z @ self.factor().T
 
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """Draw n values of u."""
-        return self.spread(jax.random.normal(key, (n, self.loc.shape[0]), self.loc.dtype))
+        return self.transform(jax.random.normal(key, (n, self.loc.shape[0]), self.loc.dtype))
 
     def log_prob(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         """Compute log q(u; psi) of one u."""

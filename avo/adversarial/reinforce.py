@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 Baseline = Literal["none", "mean", "leave-one-out", "optimal"]
 
 
-def reinforce(
+def reinforce_gradient(
     cost: Float[Array, "groups g"],
     score: Float[Array, "groups g p"],
     baseline: Baseline = "leave-one-out",
@@ -52,7 +52,7 @@ def reinforce(
 
     Example:
         >>> cost, score = jnp.array([[3.0], [5.0]]), jnp.array([[[1.0]], [[-1.0]]])
-        >>> reinforce(cost, score, "none").tolist(), reinforce(cost, score).tolist()
+        >>> reinforce_gradient(cost, score, "none").tolist(), reinforce_gradient(cost, score).tolist()
         ([-1.0], [-2.0])
     """
     if baseline not in get_args(Baseline):

@@ -37,7 +37,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from avo.adversarial.critic import Training, begin, describe, make_critic, optimiser, update
 from avo.adversarial.metric import Metric
 from avo.adversarial.proposals import Gaussian
-from avo.adversarial.reinforce import orthogonal, reinforce
+from avo.adversarial.reinforce import orthogonal, reinforce_gradient
 from avo.adversarial.settings import Settings
 from avo.checks import takes
 from avo.observations import frame, show, view
@@ -95,7 +95,7 @@ def _ask(space: Space, s: Settings, key: PRNGKeyArray, state: State) -> tuple[Ar
     else:
         zeta = jnp.repeat(orthogonal(key_pairs, s.pairs // shared, space.dim), shared, axis=0)
         blocks = [jnp.repeat(watched, shared, axis=0), zeta, -zeta]
-    u = state.proposal.spread(jnp.concatenate(blocks))
+    u = state.proposal.transform(jnp.concatenate(blocks))
     rows = jnp.zeros((len(u),), int)
     if state.data.inputs is not None:
         drawn = n_critic + len(zeta)
@@ -165,7 +165,7 @@ def _gradient(loss: Any, s: Settings, proposal: Any, critic: Any, zeta: Array, z
 
     def estimate(leaf: Array) -> Array:
         flat = grouped(leaf.reshape(2 * s.pairs, -1))
-        g = reinforce(grouped(cost), flat, s.baseline).reshape(leaf.shape[1:])
+        g = reinforce_gradient(grouped(cost), flat, s.baseline).reshape(leaf.shape[1:])
         # A pack's score is the sum over its thetas, the estimate a mean over rows
         return g if s.target == "point" else k * g
 

@@ -48,7 +48,7 @@ from scipy.spatial.distance import cdist
 
 from avo.benchmarks.suite import cells
 from avo.benchmarks.suite.cells import Study
-from avo.critics import lipschitz, mlp, train, wasserstein
+from avo.critics import lipschitz, mlp, train_critic, wasserstein
 from avo.critics.losses import Penalty, gradient_norm, interpolate
 
 OUT = Path(__file__).parents[1] / "results" / "minfunnel.jsonl"
@@ -162,7 +162,7 @@ def measure(name: str, seed: int) -> dict[str, Any]:
     key_init, key_train, key_judge = jax.random.split(jax.random.key(seed), 3)
     loss = wasserstein(penalty, weight)
     start = time.perf_counter()
-    critic, gaps = train(key_train, make(key_init, (int(dim),)), loss, x, y, steps, BATCH, RATE)
+    critic, gaps = train_critic(key_train, make(key_init, (int(dim),)), loss, x, y, steps, BATCH, RATE)
     gaps.block_until_ready()
     seconds = time.perf_counter() - start
     x, y, uphill = sample(funnels, FRESH, rng)

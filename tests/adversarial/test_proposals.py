@@ -51,7 +51,7 @@ def test_entropy_is_scipys(kind: str) -> None:
 def test_spread_is_loc_plus_factor_z(kind: str) -> None:
     z = np.array([[0.5, -1.1, 2.0], [0.0, 0.3, -0.7]])
     expected = np.stack([LOC + FACTORS[kind] @ row for row in z])
-    np.testing.assert_allclose(PROPOSALS[kind].spread(jnp.asarray(z)), expected, rtol=1e-13)
+    np.testing.assert_allclose(PROPOSALS[kind].transform(jnp.asarray(z)), expected, rtol=1e-13)
 
 
 @CASES
@@ -110,7 +110,7 @@ def test_start(full: bool) -> None:
 @pytest.mark.parametrize("q", PROPOSALS.values(), ids=PROPOSALS)
 def test_score_is_the_gradient_of_log_prob(q: Gaussian) -> None:
     z = jnp.asarray(np.random.default_rng(5).normal(size=(4, 3)))
-    score, u = q.score(z), q.spread(z)
+    score, u = q.score(z), q.transform(z)
     for i in range(4):
         exact = jax.grad(lambda q, i=i: q.log_prob(u[i]))(q)
         np.testing.assert_allclose(score.loc[i], q.factor().T @ exact.loc, rtol=1e-10)

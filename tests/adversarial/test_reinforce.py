@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from avo.adversarial.reinforce import orthogonal, reinforce
+from avo.adversarial.reinforce import orthogonal, reinforce_gradient
 from avo.critics import jensen_shannon, wasserstein
 
 # x = u + noise, u ~ N(LOC, SD^2), psi = (loc, log sd)
@@ -39,7 +39,7 @@ def batches(key: Any, count: int, groups: int) -> tuple[Any, Any]:
 
 @partial(jax.jit, static_argnums=2)
 def _estimates(cost: Any, z: Any, baseline: Any) -> Any:
-    return jax.vmap(lambda f, s: reinforce(f, s, baseline))(cost, score(z))
+    return jax.vmap(lambda f, s: reinforce_gradient(f, s, baseline))(cost, score(z))
 
 
 def estimates(cost: Any, z: Any, baseline: str) -> np.ndarray:
@@ -132,7 +132,7 @@ def test_groups_by_loops(baseline: str, masked: bool) -> None:
     if masked:
         mask[0, 1] = mask[2, 0] = mask[2, 2] = False
         mask[4] = False
-    found = reinforce(jnp.asarray(cost), jnp.asarray(s), baseline, jnp.asarray(mask))  # type: ignore[arg-type]
+    found = reinforce_gradient(jnp.asarray(cost), jnp.asarray(s), baseline, jnp.asarray(mask))  # type: ignore[arg-type]
     np.testing.assert_allclose(found, by_loops(cost, s, baseline, mask), rtol=1e-12)
 
 
@@ -157,19 +157,19 @@ def test_mask_is_deleting_the_rows(baseline: str) -> None:
     keep = np.array([0, 2, 3, 5])
     mask = np.isin(np.arange(6), keep)[:, None] & np.ones((6, 2), bool)
     spoiled = np.where(mask, cost, np.nan)
-    found = reinforce(jnp.asarray(spoiled), jnp.asarray(s), baseline, jnp.asarray(mask))  # type: ignore[arg-type]
-    deleted = reinforce(jnp.asarray(cost[keep]), jnp.asarray(s[keep]), baseline)  # type: ignore[arg-type]
+    found = reinforce_gradient(jnp.asarray(spoiled), jnp.asarray(s), baseline, jnp.asarray(mask))  # type: ignore[arg-type]
+    deleted = reinforce_gradient(jnp.asarray(cost[keep]), jnp.asarray(s[keep]), baseline)  # type: ignore[arg-type]
     np.testing.assert_allclose(found, deleted, rtol=1e-13)
 
 
 def test_nothing_left_gives_zero() -> None:
-    found = reinforce(jnp.ones((3, 2)), jnp.ones((3, 2, 4)), mask=jnp.zeros((3, 2), bool))
+    found = reinforce_gradient(jnp.ones((3, 2)), jnp.ones((3, 2, 4)), mask=jnp.zeros((3, 2), bool))
     np.testing.assert_array_equal(found, np.zeros(4))
 
 
 def test_unknown_baseline() -> None:
     with pytest.raises(ValueError, match=r"baseline must be one of none, mean, leave-one-out, optimal; got 'median'"):
-        reinforce(jnp.ones((3, 1)), jnp.ones((3, 1, 2)), "median")  # type: ignore[arg-type]
+        reinforce_gradient(jnp.ones((3, 1)), jnp.ones((3, 1, 2)), "median")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("n", "d"), [(3, 3), (6, 3), (8, 3), (5, 7), (4, 1)])

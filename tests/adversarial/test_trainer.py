@@ -539,7 +539,7 @@ def test_plain_draws_are_independent() -> None:
     theta, state = trainer.ask(KEY, trainer.init(KEY))
     assert theta.shape == (PLAIN.calls, 3)
     u = np.asarray(state.pending.u)
-    np.testing.assert_allclose(u[18:], state.proposal.spread(state.pending.zeta), rtol=1e-14)
+    np.testing.assert_allclose(u[18:], state.proposal.transform(state.pending.zeta), rtol=1e-14)
     distances = np.abs(u[18:, None] + u[None, 18:]).max(-1)
     assert distances.min() > 1e-3  # nothing is mirrored
     inputs = avo.make_trainer(SPACE, X_OBS, inputs=np.arange(50.0), steps=40, settings=PLAIN, critic=small_critic)
@@ -620,7 +620,7 @@ def test_plain_gradient_is_that_of_psi() -> None:
 
     settings = avo.Settings(pairs=n // 2, gradient="plain", target="population")
     zeta = jnp.asarray(np.random.default_rng(12).normal(size=(n, 2)))
-    g = _gradient(LOSS, settings, q, Slope(), zeta, q.spread(zeta), jnp.ones(n, bool))
+    g = _gradient(LOSS, settings, q, Slope(), zeta, q.transform(zeta), jnp.ones(n, bool))
     # E[-a . u] = -a . loc: the spread does not matter. Standard error |a . L| |L^-T| sqrt(2 / n)
     reach = np.linalg.norm(a @ np.asarray(q.factor())) * np.linalg.norm(np.linalg.inv(q.factor()))
     np.testing.assert_allclose(g.loc, -a, atol=4 * reach * np.sqrt(2 / n))

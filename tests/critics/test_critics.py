@@ -16,7 +16,7 @@ from scipy.stats import norm as normal
 
 from avo import critics
 from avo.adversarial.critic import begin, update
-from avo.critics import jensen_shannon, logistic, mlp, train, wasserstein
+from avo.critics import jensen_shannon, logistic, mlp, train_critic, wasserstein
 from avo.critics.losses import gradient_norm, interpolate
 
 X_REAL = jnp.asarray(np.random.default_rng(0).normal(0.7, 1.2, (6, 2)))
@@ -301,7 +301,7 @@ def test_slope_of_two_shifted_normals(penalty: Any) -> None:
     start = mlp(jax.random.key(3), (1,), width=16, depth=1)
     start = eqx.tree_at(lambda c: c.skip.weight, start, jnp.ones((1, 1)))
     for w1 in (1.0, 5.0, 20.0):
-        critic, _ = train(key_run, start, wasserstein(penalty, weight), w1 + real, fake, 600, 128, 5e-3)
+        critic, _ = train_critic(key_run, start, wasserstein(penalty, weight), w1 + real, fake, 600, 128, 5e-3)
         slope = float(jnp.mean(gradient_norm(critic, interpolate(key_eps, w1 + real, fake))))
         gap = float(jnp.mean(jax.vmap(critic)(w1 + real)) - jnp.mean(jax.vmap(critic)(fake)))
         assert abs(slope / (1 + w1 / (2 * weight)) - 1) < 0.03
@@ -326,7 +326,7 @@ def test_gradient_points_where_mass_must_move(d: int) -> None:
     if d == 16:
         cases.append((2.0 * noise[0], noise[0], 0.9))
     for real, way, least in cases:
-        critic, _ = train(KEY, start, wasserstein(), real, noise[1], 600, 128, 4e-3)
+        critic, _ = train_critic(KEY, start, wasserstein(), real, noise[1], 600, 128, 4e-3)
         slopes = jax.vmap(jax.grad(critic))(real[:2000])
         assert cosine(slopes, way[:2000]) > least
 
@@ -379,7 +379,7 @@ def test_linear_jensen_shannon_is_fishers_discriminant() -> None:
 
 def test_logistic_gap_is_twice_the_accuracy_less_one() -> None:
     real, fake = map(jnp.asarray, two_normals(20_000, 7))
-    critic, _ = train(KEY, logistic(KEY, (3,)), wasserstein("none"), real, fake, 1000, 256, 0.1)
+    critic, _ = train_critic(KEY, logistic(KEY, (3,)), wasserstein("none"), real, fake, 1000, 256, 0.1)
     gap = float(jnp.mean(jax.vmap(critic)(real)) - jnp.mean(jax.vmap(critic)(fake)))
     squared = SHIFT @ np.linalg.solve(MIX @ MIX.T, SHIFT)
     exact = 2 * normal.cdf(math.sqrt(squared) / 2) - 1
@@ -404,7 +404,7 @@ def test_scan_is_a_loop_of_updates_and_is_compiled_once() -> None:
     rng = np.random.default_rng(9)
     real, fake = jnp.asarray(rng.normal(0.8, 1.0, (50, 3))), jnp.asarray(rng.normal(size=(41, 3)))
     start, loss, steps, batch, rate = mlp(KEY, (3,), width=5, depth=1), wasserstein(), 25, 7, 1e-2
-    watched = partial(train, loss=loss, steps=steps, batch=batch, rate=rate)
+    watched = partial(train_critic, loss=loss, steps=steps, batch=batch, rate=rate)
     CALLS.clear()
     (scanned, gaps), count = watched(KEY, Counting(start), x_real=real, x_fake=fake), len(CALLS)
     again, gaps_again = watched(KEY, Counting(start), x_real=real, x_fake=fake)
