@@ -1,12 +1,15 @@
 """The layout holds together: packages, links, names, versions."""
 
 import ast
+import graphlib
 import importlib
 import inspect
-import pkgutil
 import re
 import tomllib
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -22,6 +25,98 @@ TEXTS = [
     *(path for path in ROOT.iterdir() if path.suffix in {".md", ".toml", ".cff", ".yaml"}),
     *(ROOT / name for name in ("Makefile", ".ci/run")),
 ]
+
+
+def name_of(path: Path) -> str:
+    """The name under which a file is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("avo", *parts) if parts[0] in MAPPED else parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): ast.parse(path.read_text()) for path in SOURCES if path.parts[len(ROOT.parts)] != "tests"}
+
+
+class Imported(NamedTuple):
+    """A module that another one imports, and whether inside a function, where it runs when it is called."""
+
+    module: str
+    inside: bool
+
+
+def in_core(name: str) -> bool:
+    return not name.startswith(tuple(f"avo.{folder}" for folder in MAPPED))
+
+
+def statements(node: ast.AST, inside: bool = False) -> Iterator[tuple[ast.Import | ast.ImportFrom, bool]]:
+    """Find the imports below a node that run, and whether they stand inside a function."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.Import, ast.ImportFrom)):
+            yield child, inside
+        elif not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield from statements(child, inside or isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)))
+
+
+def passed_on(package: str) -> dict[str, str]:
+    """The names that a package's `__init__` imports, with where from."""
+    found = (node for node, _ in statements(MODULES[package]) if isinstance(node, ast.ImportFrom))
+    return {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in found for alias in node.names}
+
+
+def resolve(dotted: str) -> str:
+    """Find the module in which a dotted name is defined, through what packages pass on."""
+    module, *rest = dotted.split(".")
+    for i, part in enumerate(rest):
+        if f"{module}.{part}" in MODULES:
+            module = f"{module}.{part}"
+        elif module in PACKAGES and part in passed_on(module):
+            return resolve(".".join((passed_on(module)[part], *rest[i + 1 :])))
+        else:
+            break
+    return module
+
+
+def imports(name: str) -> set[Imported]:
+    """Find the modules of avo that a module imports, but for what a package only passes on."""
+    used = {node.id for node in ast.walk(MODULES[name]) if isinstance(node, ast.Name)}
+    found = set()
+    for node, inside in statements(MODULES[name]):
+        before = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+        for alias in node.names:
+            local = alias.asname or alias.name.split(".")[0]
+            if (before + alias.name).split(".")[0] == "avo" and (local in used or name not in PACKAGES):
+                found.add(Imported(resolve(before + alias.name), inside))
+    return {one for one in found if one.module != name}
+
+
+def reached(name: str) -> set[str]:
+    """Find the modules that a module has as `avo.room.thing`, through `import avo`."""
+    words = [ast.unparse(node) for node in ast.walk(MODULES[name]) if isinstance(node, ast.Attribute)]
+    return {resolve(word) for word in words if re.fullmatch(r"avo(\.\w+)+", word)} - {name}
+
+
+PACKAGES = {name_of(path) for path in SOURCES if path.stem == "__init__"} & set(MODULES)
+IMPORTS = {name: imports(name) for name in MODULES}
+
+EARLY = {
+    "avo.command.cli -> avo.simulators",
+    "avo.command.cli -> avo.simulators.problem",
+    "avo.command.sources -> avo.simulators",
+    "avo.command.sources -> avo.simulators.problem",
+    "avo.latents.models -> avo.critics.networks",
+}
+LATE = {
+    "avo.execution.simulator -> avo.checks",
+    "avo.latents.comparison -> avo.latents.pictures",
+    "avo.latents.pictures -> avo.latents.comparison",
+}
+SAME = {
+    "avo.adversarial.reinforce",
+    "avo.diagnostics.features",
+    "avo.benchmarks.suite.run",
+    "avo.observations",
+    "avo.refine.point",
+    "avo.refine.population",
+}
 
 
 def test_packages_are_the_folders():
@@ -59,10 +154,60 @@ def test_mapped_modules_import_under_avo(name):
         assert Path(module.__file__ or "").resolve() == path
 
 
-def test_no_module_is_hidden_by_a_function_of_its_name():
-    modules = {module.name for module in pkgutil.iter_modules(avo.__path__)}
-    hidden = [name for name in modules if hasattr(avo, name) and not inspect.ismodule(getattr(avo, name))]
-    assert hidden == []
+def test_imports_are_absolute():
+    assert [name for name in MODULES for node, _ in statements(MODULES[name]) if getattr(node, "level", 0)] == []
+
+
+def test_modules_import_each_other_in_no_circle():
+    """Imports inside functions count; those of a package's `__init__` that only pass names on do not."""
+    graph = {name: {one.module for one in IMPORTS[name]} | reached(name) for name in MODULES}
+    graph = {name: {to for to in found if f"{name} -> {to}" not in LATE} for name, found in graph.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_the_core_imports_the_mapped_folders_inside_functions_only():
+    early = {
+        f"{name} -> {one.module}"
+        for name in MODULES
+        for one in IMPORTS[name]
+        if in_core(name) and not in_core(one.module) and not one.inside
+    }
+    assert early <= EARLY
+
+
+def test_other_imports_stand_at_the_top():
+    """Laziness lives in `avo/__init__` and in the command, whose start is quick by it; below it would hide circles."""
+    late = {
+        f"{name} -> {one.module}"
+        for name in MODULES
+        for one in IMPORTS[name]
+        if one.inside and not (in_core(name) and not in_core(one.module)) and not name.startswith("avo.command")
+    }
+    assert late <= LATE
+
+
+def test_no_module_has_the_name_of_what_it_exports():
+    """`from package import name` would else give one or the other, as the order of imports has it.
+
+    The files of simulators are named by their simulator, and `avo.simulators.NAME` is always the simulator.
+    """
+    same = {
+        name
+        for name, tree in MODULES.items()
+        for node in tree.body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node.name == name.rpartition(".")[2]
+    }
+    assert {name for name in same if not name.startswith("avo.simulators.")} <= SAME
+    for name in same - SAME:
+        assert not inspect.ismodule(getattr(importlib.import_module("avo.simulators"), name.rpartition(".")[2], None))
+
+
+def test_tests_mirror_the_tree():
+    files = sorted(path.relative_to(ROOT / "tests") for path in (ROOT / "tests").glob("**/*.py"))
+    rooms = {path.parts[0] for path in files if len(path.parts) > 1}
+    assert [room for room in rooms if not (ROOT / "avo" / room).is_dir()] == []
+    tests = [path.name for path in files if path.name.startswith("test_")]
+    assert [name for name, count in Counter(tests).items() if count > 1] == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -9,15 +9,18 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-import avo.simulators
+import avo
 from avo import plots
 from avo.plots import with_unit
-from avo.simulators import TAGS, Problem
+
+if TYPE_CHECKING:
+    from avo.simulators import Problem
 
 WIDTH = 110  # of the list, in characters
 DRAWS, NUMBERS = (50, 2000), 2_000_000  # fewest and most draws behind a picture, fewer where each has many numbers
@@ -92,12 +95,12 @@ def page() -> str:
     lines = ["| tag | meaning | simulators |", "|---|---|---|"]
     for tag in avo.simulators.tags():
         links = ", ".join(f"[{name}](#{name})" for name in avo.simulators.names(tag))
-        lines.append(f"| {tag} | {TAGS.get(tag, '')} | {links} |")
+        lines.append(f"| {tag} | {avo.simulators.TAGS.get(tag, '')} | {links} |")
     sections = [_section(avo.simulators.get(name)) for name in avo.simulators.names()]
     return HEAD + "\n".join(lines) + "\n\n" + "\n".join(sections)
 
 
-def _section(problem: Problem) -> str:
+def _section(problem: "Problem") -> str:
     truth = ", ".join(
         f"{name} = {value:g} {unit}".rstrip()
         for name, unit, value in zip(problem.space.names, problem.space.units, problem.theta_true, strict=True)
@@ -110,7 +113,7 @@ def _section(problem: Problem) -> str:
     return f"## {problem.name}\n\n{lines}\n\n![{problem.name}](gallery/{problem.name}.png)\n"
 
 
-def _save(problem: Problem, path: Path) -> None:
+def _save(problem: "Problem", path: Path) -> None:
     """Draw a problem at its truth."""
     n = int(np.clip(NUMBERS // math.prod(problem.x_shape), *DRAWS))
     theta = jnp.tile(jnp.asarray(problem.theta_true, dtype=float), (n, 1))
@@ -133,11 +136,11 @@ def _pillow() -> ModuleType:
     return Image
 
 
-def _parameters(problem: Problem) -> str:
+def _parameters(problem: "Problem") -> str:
     return ", ".join(with_unit(*words) for words in zip(problem.space.names, problem.space.units, strict=True))
 
 
-def _x(problem: Problem) -> str:
+def _x(problem: "Problem") -> str:
     along = " and ".join(with_unit(axis.name, axis.unit) for axis in problem.axes)
     return with_unit(problem.quantity, problem.unit) + (f" along {along}" if along else "")
 
