@@ -18,7 +18,6 @@ parameters can mend is mended; all deviations but `scale` keep the variance.
 import time
 from collections.abc import Callable
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -28,12 +27,11 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 import avo
 from avo import critics
-from avo.benchmarks.suite import cells
-from avo.benchmarks.suite.cells import Study
+from avo.benchmarks.studies import study
+from avo.benchmarks.studies.study import Study
 from avo.simulators import brownian
 from avo.space import Space
 
-OUT = Path(__file__).parents[1] / "results" / "check.jsonl"
 FITTED = {"vector": 500, "series": 200}
 COLUMNS, POINTS = 5, 64
 LEVEL = 0.05
@@ -233,4 +231,4 @@ POWERS = [f"{task}/{noise}" for task, noises in NOISES.items() for noise in nois
 STUDIES = {"size": Study(trial, SIZES, (0, 200)), "power": Study(trial, POWERS, (0, 50))}
 
 if __name__ == "__main__":
-    cells.main("avo.benchmarks.check", __doc__, OUT, STUDIES, report)
+    study.main("check", __doc__, STUDIES, report)

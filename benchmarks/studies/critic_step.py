@@ -15,7 +15,6 @@ import re
 import time
 from collections.abc import Callable
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -25,10 +24,9 @@ import numpy as np
 
 from avo import critics
 from avo.adversarial import critic as training
-from avo.benchmarks.suite import cells
-from avo.benchmarks.suite.cells import Study
+from avo.benchmarks.studies import study
+from avo.benchmarks.studies.study import Study
 
-OUT = Path(__file__).parents[1] / "results" / "critic_step.jsonl"
 BATCH, WIDTH, WEIGHT, RATE = 256, 128, 10.0, 1e-3
 STEPS, TURNS = 100, 9
 VALUE = re.compile(r"%(?P<name>\S+) = f32\[(?P<shape>[\d,]+)\]")
@@ -164,4 +162,4 @@ def report(rows: list[dict[str, Any]]) -> str:
 STUDIES = {"step": Study(measure, ["1", "64", "256"], (0, 1))}
 
 if __name__ == "__main__":
-    cells.main("avo.benchmarks.critic_step", __doc__, OUT, STUDIES, report)
+    study.main("critic_step", __doc__, STUDIES, report)

@@ -13,7 +13,6 @@ deviations are those of `avo.benchmarks.studies.foundation`.
 import time
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,13 +20,12 @@ import numpy as np
 
 import avo
 from avo import critics, simulators
-from avo.benchmarks.suite import cells
-from avo.benchmarks.suite.cells import Study
+from avo.benchmarks.studies import study
+from avo.benchmarks.studies.study import Study
 from avo.benchmarks.suite.floors import mle_sd
 from avo.benchmarks.suite.tasks import OBSERVATIONS, observe, truth
 from avo.simulators import Problem
 
-OUT = Path(__file__).parents[1] / "results" / "critics.jsonl"
 BUDGET = 300_000
 
 CRITICS: dict[str, Callable[..., Any]] = {
@@ -114,4 +112,4 @@ def report(rows: list[dict[str, Any]]) -> str:
 STUDIES = {"table": Study(fit, NAMES, (0, 20))}
 
 if __name__ == "__main__":
-    cells.main("avo.benchmarks.critics", __doc__, OUT, STUDIES, report)
+    study.main("critics", __doc__, STUDIES, report)

@@ -20,7 +20,6 @@ Errors are in *positions*: 0 at a parameter's lower bound, 1 at its upper, linea
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -32,14 +31,13 @@ import optax
 import avo
 from avo import critics, simulators
 from avo.benchmarks.studies import simulators as races
-from avo.benchmarks.suite import cells
-from avo.benchmarks.suite.cells import Study
+from avo.benchmarks.studies import study
+from avo.benchmarks.studies.study import Study
 from avo.benchmarks.suite.floors import mle_sd
 from avo.benchmarks.suite.tasks import OBSERVATIONS, observe, truth
 from avo.simulators import Problem
 from avo.simulators.ecg import FIFTEEN
 
-OUT = Path(__file__).parents[1] / "results" / "foundation.jsonl"
 BUDGET = 1_200_000
 TASKS: dict[str, Callable[[], Problem]] = {
     "poisson": simulators.poisson,
@@ -257,4 +255,4 @@ STUDIES = {
 }
 
 if __name__ == "__main__":
-    cells.main("avo.benchmarks.foundation", __doc__, OUT, STUDIES, report)
+    study.main("foundation", __doc__, STUDIES, report)

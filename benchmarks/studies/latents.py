@@ -37,9 +37,9 @@ import jax
 import numpy as np
 
 from avo import data, latents
+from avo.benchmarks.studies import study
 from avo.benchmarks.studies.real import data_folder, price_paths
-from avo.benchmarks.suite import cells
-from avo.benchmarks.suite.cells import Study
+from avo.benchmarks.studies.study import Study
 from avo.latents import cases, comparison, measures, routes
 from avo.latents.cases import TRAINED
 from avo.latents.comparison import DEFAULT, FAMILY, LATENTS, NARROW, ROUTES, TABLE, Member
@@ -49,7 +49,6 @@ from avo.latents.routes import Route
 from avo.latents.scikit import learn
 from avo.simulators import Problem
 
-OUT = Path(__file__).parents[1] / "results" / "latents.jsonl"
 SEEDS = 5
 SCORES = ("mig", "sap", "dci_disentanglement", "dci_completeness")
 BEFORE, AFTER, BASELINE = 0.3, 0.55, (-0.09, -0.05)  # s
@@ -438,4 +437,4 @@ STUDIES = {
 }
 
 if __name__ == "__main__":
-    cells.main("avo.benchmarks.latents", __doc__, OUT, STUDIES, report)
+    study.main("latents", __doc__, STUDIES, report)

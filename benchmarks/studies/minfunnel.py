@@ -37,7 +37,6 @@ The last is first-order theory: where the transport has density s and x_hat dens
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -46,12 +45,11 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from avo.benchmarks.suite import cells
-from avo.benchmarks.suite.cells import Study
+from avo.benchmarks.studies import study
+from avo.benchmarks.studies.study import Study
 from avo.critics import lipschitz, mlp, train_critic, wasserstein
 from avo.critics.losses import Penalty, gradient_norm, interpolate
 
-OUT = Path(__file__).parents[1] / "results" / "minfunnel.jsonl"
 BOX, DEGREE, BIAS = 2.5, 8, 0.1
 ROWS, FRESH = 200_000, 50_000
 BATCH, RATE = 256, 5e-3
@@ -214,4 +212,4 @@ def report(rows: list[dict[str, Any]]) -> str:
 STUDIES = {"measure": Study(measure, [f"{d}-{n}-{kind}" for d, n in PUBLISHED for kind in KINDS], (0, 2))}
 
 if __name__ == "__main__":
-    cells.main("avo.benchmarks.minfunnel", __doc__, OUT, STUDIES, report)
+    study.main("minfunnel", __doc__, STUDIES, report)

@@ -11,7 +11,6 @@ square; log rate for `poisson`), for `epem` of the asymmetry a, since nothing el
 
 from dataclasses import replace
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,11 +21,10 @@ from jaxtyping import Array
 import avo
 from avo import simulators
 from avo.adversarial import recipes
-from avo.benchmarks.suite import cells
-from avo.benchmarks.suite.cells import Study
+from avo.benchmarks.studies import study
+from avo.benchmarks.studies.study import Study
 from avo.simulators.epem import asymmetry
 
-OUT = Path(__file__).parents[1] / "results" / "published.jsonl"
 OBSERVATIONS = 20_000
 
 # task/recipe -> what the published code does there: median and worst error, seeds, in calls
@@ -121,4 +119,4 @@ def report(rows: list[dict[str, Any]]) -> str:
 STUDIES = {"recipes": Study(measure, list(PUBLISHED), (0, 8))}
 
 if __name__ == "__main__":
-    cells.main("avo.benchmarks.published", __doc__, OUT, STUDIES, report)
+    study.main("published", __doc__, STUDIES, report)

@@ -352,7 +352,9 @@ def table(results: list[Row]) -> str:
 
 def main() -> None:
     """Print the table; with --picture, also draw the heartbeat."""
-    parser = argparse.ArgumentParser(prog="python -m avo.benchmarks.real", description="Fits to three real recordings.")
+    parser = argparse.ArgumentParser(
+        prog="python -m avo.benchmarks.studies.real", description="Fits to three real recordings."
+    )
     parser.add_argument("--data", type=Path, default=data_folder(), help="folder of recordings")
     parser.add_argument("--budget", type=int, default=None, help="simulator calls per fit")
     parser.add_argument("--seed", type=int, default=0)

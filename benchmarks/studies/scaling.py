@@ -23,11 +23,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 import avo
-from avo.benchmarks.suite import cells
-from avo.benchmarks.suite.cells import Study
+from avo.benchmarks.studies import study
+from avo.benchmarks.studies.study import Study
 from avo.space import Interval, Space
 
-OUT, PICTURE = (Path(__file__).parents[1] / "results" / f"scaling.{kind}" for kind in ("jsonl", "png"))
+PICTURE = Path("scaling.png")
 BASE = {"batch": 64, "observations": 1000, "dimension": 20, "parameters": 4, "steps": 500}
 CURVES = {
     "batch": (16, 64, 256, 1024, 4096),
@@ -140,4 +140,4 @@ def picture(rows: list[dict[str, Any]]) -> Figure:
 
 
 if __name__ == "__main__":
-    cells.main("avo.benchmarks.scaling", __doc__, OUT, {"curve": Study(measure, TASKS, (0, 1))}, report)
+    study.main("scaling", __doc__, {"curve": Study(measure, TASKS, (0, 1))}, report)

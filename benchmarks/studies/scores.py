@@ -12,7 +12,6 @@ observations with M simulations does no better than floor * sqrt(1 + m / M), and
 
 import time
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,16 +21,15 @@ from scipy.optimize import minimize_scalar
 
 import avo
 from avo import simulators
-from avo.benchmarks.studies import foundation, published
-from avo.benchmarks.suite import cells, tasks
+from avo.benchmarks.studies import foundation, published, study
+from avo.benchmarks.studies.study import Study
 from avo.benchmarks.suite import floors as likelihoods
-from avo.benchmarks.suite.cells import Study
+from avo.benchmarks.suite import tasks
 from avo.benchmarks.suite.methods import scores_alone
 from avo.budget import plan
 from avo.refine import point as fisher
 from avo.simulators.epem import asymmetry
 
-OUT = Path(__file__).parents[1] / "results" / "scores.jsonl"
 BUDGETS = {"poisson": 24_048, "linear5": 48_048, "epem": 48_048, "brownian": 100_000}
 MLE_SD = {"poisson": 0.0027, "linear5": 0.0158, "epem": 0.0142}
 
@@ -425,4 +423,4 @@ STUDIES = {
 }
 
 if __name__ == "__main__":
-    cells.main("avo.benchmarks.scores", __doc__, OUT, STUDIES, report)
+    study.main("scores", __doc__, STUDIES, report)

@@ -26,7 +26,6 @@ import math
 import time
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -35,12 +34,10 @@ import numpy as np
 from scipy.integrate import odeint, solve_ivp
 
 from avo import simulators
-from avo.benchmarks.studies import simulators_numpy
-from avo.benchmarks.suite import cells
-from avo.benchmarks.suite.cells import Study
+from avo.benchmarks.studies import simulators_numpy, study
+from avo.benchmarks.studies.study import Study
 from avo.simulators.pendulum import exact, trajectory
 
-OUT = Path(__file__).parents[1] / "results" / "simulators.jsonl"
 CALLS = 10  # of a compiled simulator in a turn
 
 
@@ -343,4 +340,4 @@ def report(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    cells.main("avo.benchmarks.simulators", __doc__, OUT, {"race": Study(turn, list(RACES), (0, 5))}, report)
+    study.main("simulators", __doc__, {"race": Study(turn, list(RACES), (0, 5))}, report)

@@ -20,17 +20,15 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from avo import latents
-from avo.benchmarks.suite import cells
-from avo.benchmarks.suite.cells import Study
+from avo.benchmarks.studies import study
+from avo.benchmarks.studies.study import Study
 from avo.latents import BetaVAE
 
-OUT = Path(__file__).parents[1] / "results" / "vae_step.jsonl"
 CURVES, POINTS, LATENTS, WIDTH, NOISE = 5000, 187, 10, 256, 0.1
 BATCH, RATE, BETA, EPOCHS = 64, 5e-4, 4.0, 50
 TURN, TURNS = 10, 7
@@ -164,4 +162,4 @@ def _seconds(row: dict[str, Any], name: str, digits: int) -> str:
 STUDIES = {"train": Study(measure, ["1", "2"], (0, 1))}
 
 if __name__ == "__main__":
-    cells.main("avo.benchmarks.vae_step", __doc__, OUT, STUDIES, report)
+    study.main("vae_step", __doc__, STUDIES, report)

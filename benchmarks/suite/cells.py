@@ -1,30 +1,18 @@
-"""Studies made of cells, one line of JSON each: a stopped study continues where it was, and a report needs no run.
+"""Finished cells, a line of JSON each: a stopped study continues where it was, and a report needs no run.
 
 A line is appended by one write at the file's end, so that several runs may share a file and a kill leaves at most the
-beginning of a line, which is skipped and measured again.
+beginning of a line, which is skipped and measured again. What is kept for long is compressed: beside `cells.jsonl`
+there may be `cells.jsonl.xz`, whose cells are finished too.
 """
 
-import argparse
 import json
+import lzma
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-
-class Study(NamedTuple):
-    """A measurement repeated over tasks and seeds.
-
-    Args:
-        measure: `measure(task, seed)` gives the numbers of one cell, ready for JSON.
-        tasks: names of the tasks.
-        seeds: the first seed and the one after the last.
-    """
-
-    measure: Callable[[str, int], dict[str, Any]]
-    tasks: Sequence[str]
-    seeds: tuple[int, int]
-
+from avo.folder import damaged
 
 NAME = ("study", "task", "method", "budget", "seed")  # what names a cell; single studies have neither method nor budget
 
@@ -34,10 +22,35 @@ def name_of(row: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(row.get(part) for part in NAME)
 
 
+def compressed(path: Path) -> Path:
+    """Name the compressed file beside a file of cells."""
+    return path.with_name(path.name + ".xz")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Read the compressed lines, then the others."""
+    packed = compressed(path)
+    try:
+        old = lzma.decompress(packed.read_bytes()) if packed.exists() else b""
+    except lzma.LZMAError as error:
+        raise damaged(packed) from error
+    new = path.read_bytes() if path.exists() else b""
+    for part in (old, new):
+        yield from part.decode(errors="replace").splitlines()
+
+
 def read(path: Path, whole: Callable[[dict[str, Any]], bool] = lambda row: True) -> list[dict[str, Any]]:
-    """Read the finished cells that are `whole`, none where there is no file; of a cell measured twice, the first."""
+    """Read the finished cells that are `whole`, none where there is no file; of a cell measured twice, the first.
+
+    Args:
+        path: the file that lines are appended to; the compressed one beside it is read before.
+        whole: tells whether a row is a cell.
+
+    Raises:
+        ValueError: if the compressed file is damaged.
+    """
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+    for line in _lines(path):
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
@@ -55,37 +68,3 @@ def append(path: Path, row: dict[str, Any]) -> None:
         end = file.seek(0, os.SEEK_END)
         torn = end > 0 and os.pread(file.fileno(), 1, end - 1) != b"\n"
         file.write(("\n" * torn + json.dumps(row) + "\n").encode())
-
-
-def run(
-    path: Path, name: str, study: Study, tasks: Sequence[str] | None = None, seeds: tuple[int, int] | None = None
-) -> None:
-    """Measure the cells that `path` does not hold yet; each is appended as soon as it is finished, and printed."""
-    done = {name_of(row) for row in read(path)}
-    for task in tasks or study.tasks:
-        for seed in range(*(seeds or study.seeds)):
-            cell = {"study": name, "task": task, "seed": seed}
-            if name_of(cell) not in done:
-                row = {**cell, **study.measure(task, seed)}
-                append(path, row)
-                print(json.dumps({k: v for k, v in row.items() if not isinstance(v, list)}), flush=True)
-
-
-def main(
-    module: str, doc: str | None, out: Path, studies: dict[str, Study], report: Callable[[list[dict[str, Any]]], str]
-) -> None:
-    """Be the command `python -m module [STUDY | report]`: run a study, or print the tables of what is finished."""
-    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=(doc or "").splitlines()[0])
-    parser.add_argument("study", choices=[*studies, "report"], nargs="?", default="report")
-    parser.add_argument("--tasks", nargs="+", help="tasks of the study; all by default")
-    parser.add_argument("--seeds", nargs=2, type=int, metavar=("FIRST", "END"), help="range of seeds")
-    parser.add_argument("--out", type=Path, default=out, help="file of finished cells, one line of JSON each")
-    arguments = parser.parse_args()
-    if arguments.study != "report":
-        known = studies[arguments.study].tasks
-        if unknown := [task for task in arguments.tasks or [] if task not in known]:
-            parser.error(f"--tasks: {', '.join(unknown)} is not among the study's tasks: {', '.join(known)}.")
-        run(arguments.out, arguments.study, studies[arguments.study], arguments.tasks, arguments.seeds)
-        return
-    rows = read(arguments.out)
-    print(report(rows) if rows else f"{arguments.out} holds no finished cells; run a study first.")

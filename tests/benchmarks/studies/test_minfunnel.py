@@ -1,4 +1,4 @@
-"""avo.benchmarks.minfunnel: the potential is 1-Lipschitz, every pair attains it, and so W1 is what it is said to be."""
+"""The potential of studies/minfunnel.py is 1-Lipschitz, every pair attains it, and so W1 is what it is said to be."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""avo.benchmarks.methods and the rivals: every call counted, none beyond the budget, answers near the truth."""
+"""avo.benchmarks.suite.methods and the rivals: every call counted, none beyond the budget, answers near the truth."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""avo.benchmarks.cells: a stopped study goes on where it was, and wrong words end in a sentence."""
+"""avo.benchmarks.studies.study: a stopped study goes on where it was, and wrong words end in a sentence."""
 
 import json
 import sys
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from avo.benchmarks.studies import study as studies
+from avo.benchmarks.studies.study import Study
 from avo.benchmarks.suite import cells
-from avo.benchmarks.suite.cells import Study
 
 
 def study(calls: list[tuple[str, int]], stop_after: int = 99) -> Study:
@@ -24,37 +25,43 @@ def study(calls: list[tuple[str, int]], stop_after: int = 99) -> Study:
 def test_a_stopped_study_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, calls = tmp_path / "cells.jsonl", []
     with pytest.raises(KeyboardInterrupt):
-        cells.run(path, "s", study(calls, 3))
+        studies.run(path, "s", study(calls, 3))
     assert calls == [("a", 0), ("a", 1), ("b", 0)]
     calls.clear()
-    cells.run(path, "s", study(calls))
+    studies.run(path, "s", study(calls))
     assert calls == [("b", 1)]
-    cells.run(path, "other", study(calls), tasks=["b"], seeds=(5, 6))
+    studies.run(path, "other", study(calls), tasks=["b"], seeds=(5, 6))
     assert [(r["study"], r["task"], r["seed"], r["value"]) for r in cells.read(path)] == [
         ("s", "a", 0, 0), ("s", "a", 1, 10), ("s", "b", 0, 0), ("s", "b", 1, 10), ("other", "b", 5, 50),
     ]  # fmt: skip
     printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert len(printed) == 5 and all("list" not in row for row in printed)
-    assert cells.read(tmp_path / "none.jsonl") == []
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    path, calls = tmp_path / "cells.jsonl", []
+    """It measures into the current folder, and reports of the checkout's results, or of a file named."""
+    calls: list[tuple[str, int]] = []
+    stored = tmp_path / "checkout"
+    monkeypatch.setattr(studies, "RESULTS", stored)
+    monkeypatch.chdir(tmp_path)
 
     def command(*words: str) -> None:
         monkeypatch.setattr(sys, "argv", ["x", *words])
-        cells.main(
-            "avo.benchmarks.x", "What it is.\n\nMore.", path, {"s": study(calls)}, lambda rows: f"{len(rows)} rows"
-        )
+        studies.main("x", "What it is.\n\nMore.", {"s": study(calls)}, lambda rows: f"{len(rows)} rows")
 
     command()
-    assert f"{path} holds no finished cells; run a study first." in capsys.readouterr().out
+    assert f"{stored / 'x.jsonl'} holds no finished cells; run a study first" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stopped:
         command("s", "--tasks", "a", "c")
     assert stopped.value.code == 2 and calls == []
     assert "--tasks: c is not among the study's tasks: a, b." in capsys.readouterr().err
     command("s", "--tasks", "b", "--seeds", "1", "2")
-    assert calls == [("b", 1)]
+    assert calls == [("b", 1)] and [p.name for p in tmp_path.iterdir()] == ["x.jsonl"]
     capsys.readouterr()
-    command("report")
+    command("report", "--out", "x.jsonl")
     assert capsys.readouterr().out == "1 rows\n"
+
+
+def test_the_stored_results_are_there_and_reported_from_the_checkout() -> None:
+    assert len(cells.read(studies.RESULTS / "check.jsonl")) == 1400
+    assert len(cells.read(studies.RESULTS / "suite" / "cells.jsonl")) == 14_960

@@ -1,4 +1,4 @@
-"""avo.benchmarks.likelihoods and .tasks: floors against closed forms, each other and simulated spread."""
+"""avo.benchmarks.suite.floors and .tasks: floors against closed forms, each other and simulated spread."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""avo.benchmarks.tables, .pictures and .command: arithmetic against hand-made rows, words, files."""
+"""avo.benchmarks.suite.tables, .pictures and .command: arithmetic against hand-made rows, words, files."""
 
 import csv
 import re
