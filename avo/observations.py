@@ -23,16 +23,16 @@ from avo.types import Data, Frame
 
 
 class Observed(NamedTuple):
-    """Observations: x (m, *x_shape), their conditions, and the group of each, 0 .. g - 1, or None."""
+    """Observations: x (m, *x_shape), their conditions, and the cluster of each, 0 .. g - 1, or None."""
 
     x: np.ndarray
     inputs: np.ndarray | None = None
-    groups: np.ndarray | None = None
+    clusters: np.ndarray | None = None
 
     @property
     def freedom(self) -> int:
-        """Number of independent parts less one."""
-        return (len(self.x) if self.groups is None else int(self.groups.max()) + 1) - 1
+        """Number of independent observations, or of clusters, less one."""
+        return (len(self.x) if self.clusters is None else int(self.clusters.max()) + 1) - 1
 
 
 FAR = 5.0  # observed standard deviations
@@ -166,14 +166,14 @@ def labels_of(groups: ArrayLike, m: int) -> np.ndarray:
     return np.unique(labels, return_inverse=True)[1]
 
 
-def clusters(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
+def cluster_labels(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
     if groups is None:
         return None
     found, least = labels_of(groups, m), max(8, d + 2)
     count = int(found.max()) + 1
     if count < least:
         raise ValueError(
-            f"groups names {count} groups; an error for {d} parameters needs at least {least}, better dozens. "
+            f"groups names {count} clusters; an error for {d} parameters needs at least {least}, better dozens. "
             "Leave groups out if the observations are independent."
         )
     return found

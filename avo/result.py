@@ -70,7 +70,7 @@ class Result:
 
     @property
     def stderr(self) -> Float[np.ndarray, " d"] | None:
-        """Standard error of theta, |d theta / du| times that of u, infinite for what the data do not determine.
+        """Standard error of theta, |d theta / du| times that of u, infinite for what the data do not identify.
 
         It holds the spread of the observations and that of the simulations (avo/refine/point.py). None without
         refining: the width of q is not an error.
@@ -80,7 +80,7 @@ class Result:
     def interval(self, level: float = 0.9) -> Float[np.ndarray, "d 2"]:
         """Confidence interval of each parameter, with shape (d, 2): constrain(loc -+ t sd), t Student's quantile.
 
-        For what the data do not determine it is the support.
+        For what the data do not identify it is the support.
 
         Raises:
             ValueError: if the fit has no error, or the level is not between 0 and 1.
@@ -97,7 +97,7 @@ class Result:
         return None if self.estimate is None else self.estimate.population(self.space)
 
     def identifiability(self) -> Identifiability:
-        """Directions in u with how well the data determine each, the worst first; print them."""
+        """Directions in u with how well the data identify each, the worst first; print them."""
         return self._refined("identifiability").identifiability(self.names)
 
     def encode(self, x: ArrayLike, inputs: ArrayLike | None = None) -> Float[np.ndarray, "n d"]:
@@ -114,7 +114,7 @@ class Result:
         Raises:
             ValueError: if the fit was not refined, or x has another shape or values that are not finite.
         """
-        encoder = self._refined("encode").scores
+        encoder = self._refined("encode").encoder
         x = validate_observations(x, "x", 1)
         if x.shape[1:] != self.x_shape:
             raise ValueError(
@@ -196,10 +196,10 @@ class Result:
         ]
 
     def _warnings(self) -> list[str]:
-        """Tell what the data do not determine, what lies at a bound, and where no population fits."""
+        """Tell what the data do not identify, what lies at a bound, and where no population fits."""
         found = []
         if self.estimate is not None:
-            found += [str(direction) for direction in self.identifiability() if not direction.determined]
+            found += [str(direction) for direction in self.identifiability() if not direction.identified]
         for name, value, parameter in zip(self.names, self.theta, self.space, strict=True):
             (low, high), u = parameter.support, float(np.asarray(parameter.unconstrain(value)))
             if np.isfinite(high - low) and abs(u) > AT_BOUND:

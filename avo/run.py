@@ -25,10 +25,10 @@ from avo.execution.blocks import Drawn, Draws
 from avo.execution.host import HostSimulator
 from avo.execution.simulator import check_simulator
 from avo.folder import Folder, digest, leaves
-from avo.observations import Observed, clusters, frame, observations
+from avo.observations import Observed, cluster_labels, frame, observations
 from avo.refine.estimate import floored
-from avo.refine.point import STILL, point
-from avo.refine.population import population
+from avo.refine.point import STILL, solve_point
+from avo.refine.population import solve_population
 from avo.result import Result, load
 from avo.space import Space
 
@@ -72,8 +72,8 @@ def fit(
         space: names, supports and units of the parameters.
         inputs: known conditions of each observation, with shape (m, *c_shape); then `simulate(key, theta, inputs)`.
             Simulated pairs draw theirs from the observed ones, and the critic sees (c, x).
-        groups: labels, with shape (m,), of observations that hang together (beats of one patient, windows of one
-            series): errors then count groups, not observations.
+        groups: labels, with shape (m,), of clusters of observations (beats of one patient, windows of one series),
+            which may depend on one another: errors then count clusters, not observations.
         target: "point": one theta for all observations, the default; "population": each its own, theta ~ q.
         budget: simulator calls in all, never exceeded; None: 1,300,000 for JAX simulators, 100,000 for others.
         seed: same seed, same numbers.
@@ -115,7 +115,7 @@ def fit(
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise ValueError(f"seed must be a whole number; got {seed!r}.")
     host = isinstance(simulate, HostSimulator)
-    labels = clusters(groups, len(x), space.dim)
+    labels = cluster_labels(groups, len(x), space.dim)
     settings, steps, chunk, rest = plan(budget, settings, target, host, len(x), space.dim, bool(refine))
     name = getattr(simulate.fn if host else simulate, "__qualname__", type(simulate).__name__)
     simulate = check_simulator(simulate, space, x, c, block_size(settings))
@@ -165,7 +165,7 @@ def _refine(
 ) -> Result:
     """Let learned scores finish what the adversarial fit began; keep its estimate where they find no answer."""
     q, target = result.proposal, result.settings["target"]
-    solve = population if target == "population" else point
+    solve = solve_population if target == "population" else solve_point
     with tqdm(total=budget, desc="refine", unit=" calls", disable=None if progress else True, leave=False) as bar:
         draws.tick = bar.update
         try:
@@ -178,10 +178,11 @@ def _refine(
     if not np.isfinite(found.moved):
         words = "refining found no solution near the adversarial fit, which therefore stands, without errors"
         return replace(result, status="budget", message=f"{words}; a larger budget may help.")
-    factor = result.proposal.factor() if found.spread is None else floored(found.spread, 1e-3)
+    covariance = found.population_covariance
+    factor = result.proposal.factor() if covariance is None else floored(covariance, 1e-3)
     moved = eqx.tree_at(lambda q: q.loc, q, jnp.asarray(found.loc, q.loc.dtype))
     words = f"the last step was {found.moved:.1f} standard errors long; simulations widen the errors by a factor "
     return replace(
         result, proposal=moved.with_factor(jnp.asarray(factor, q.loc.dtype)), estimate=found,
-        status="converged" if found.moved <= STILL else "budget", message=f"{words}{found.limit:.2f}.",
+        status="converged" if found.moved <= STILL else "budget", message=f"{words}{found.simulation_noise:.2f}.",
     )  # fmt: skip

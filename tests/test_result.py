@@ -20,7 +20,7 @@ from avo.folder import write_json
 from avo.refine import statistic as scores
 from avo.refine.estimate import Estimate
 from avo.refine.features import Features
-from avo.refine.statistic import Scores
+from avo.refine.statistic import LearnedStatistic
 from avo.result import Result
 from avo.types import Frame
 
@@ -241,12 +241,13 @@ def refined(target: str = "point", inputs: bool = False) -> Result:
     features = Features(*units, *[None] * 4)
     k = 54 if inputs else 44
     numbers = [jnp.asarray(rng.normal(size=s)) for s in (k, k, (k, 3), 3, 3)]
-    t = Scores(features, *numbers[:4], scores._network(jax.random.key(0), k, 3), numbers[4])
+    t = LearnedStatistic(features, *numbers[:4], scores._network(jax.random.key(0), k, 3), numbers[4])
     p = 3 if target == "point" else 9
     covariance = np.diag(np.linspace(1, 2, p)) * 1e-3
     estimate = Estimate(
-        np.asarray(LOC), None if p == 3 else np.diag([0.3, 0.2, 0.1]), covariance, 1e3 / np.linspace(1, 2, 3)[:3],
-        np.eye(3), np.ones(3, bool), t, (np.zeros(3), np.eye(3)), 1.01, 0.2, 99,
+        loc=np.asarray(LOC), population_covariance=None if p == 3 else np.diag([0.3, 0.2, 0.1]), covariance=covariance,
+        values=1e3 / np.linspace(1, 2, 3)[:3], vectors=np.eye(3), identified=np.ones(3, bool), statistic=t, encoder=t,
+        reference=(np.zeros(3), np.eye(3)), simulation_noise=1.01, moved=0.2, freedom=99,
     )  # fmt: skip
     settings = dict(made().settings) | {"target": target}
     return replace(
@@ -315,16 +316,18 @@ def test_summary_of_a_refined_result() -> None:
     assert "+-" in refined("population").summary().splitlines()[0]
     loose = refined()
     loose = replace(
-        loose, estimate=replace(loose.estimate, determined=np.array([True, True, False]), values=np.array([9, 9, 0.1]))
+        loose, estimate=replace(loose.estimate, identified=np.array([True, True, False]), values=np.array([9, 9, 0.1]))
     )
-    assert "warning: direction (+1.00 tau) is not determined by these data" in loose.summary()
+    assert "warning: direction (+1.00 tau) is not identified by these data" in loose.summary()
 
 
 def test_summary_of_a_population_has_correlations_and_no_number_for_what_is_not_known() -> None:
     result = refined("population")
     spread = np.array([[0.3, 0.2, 0.0], [0.2, 0.2, 0.0], [0.0, 0.0, 0.1]])
     covariance = np.diag([1e-3, 1e-3, 2.25, *[1e-5] * 6])
-    estimate = replace(result.estimate, spread=spread, covariance=covariance, determined=np.array([True, True, False]))
+    estimate = replace(
+        result.estimate, population_covariance=spread, covariance=covariance, identified=np.array([True, True, False])
+    )
     told = replace(result, estimate=estimate).summary()
     rho = 0.2 / np.sqrt(0.06)
     assert f"correlation of mu and rate: {rho:+.2f} +- 0.0" in told and told.count("correlation") == 1
@@ -374,12 +377,12 @@ def test_the_file_names_the_folder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(avo.load(folder / "result.json").theta, made().theta)
 
 
-@pytest.mark.parametrize(("value", "words"), [(9.0, ""), (3.0, "is hardly determined by these data, to 0.58 in u"),
-                                             (0.4, "is not determined by these data")])  # fmt: skip
-def test_what_is_hardly_determined_is_told_from_what_is_not(value: float, words: str) -> None:
+@pytest.mark.parametrize(("value", "words"), [(9.0, ""), (3.0, "is hardly identified by these data, to 0.58 in u"),
+                                             (0.4, "is not identified by these data")])  # fmt: skip
+def test_what_is_hardly_identified_is_told_from_what_is_not(value: float, words: str) -> None:
     result = refined()
     estimate = replace(
-        result.estimate, values=np.array([1e3, 1e3, value]), determined=np.array([True, True, value > 4])
+        result.estimate, values=np.array([1e3, 1e3, value]), identified=np.array([True, True, value > 4])
     )
     told = replace(result, estimate=estimate).summary()
     assert f"warning: direction (+1.00 tau) {words}" in told if words else "warning" not in told

@@ -728,7 +728,7 @@ def test_groups_widen_the_error() -> None:
     [
         (np.arange(299), r"groups must have one label per observation, shape \(300,\); got \(299,\)"),
         (np.arange(600).reshape(300, 2), r"shape \(300,\); got \(300, 2\)"),
-        (np.arange(300) % 6, r"groups names 6 groups; an error for 2 parameters needs at least 8"),
+        (np.arange(300) % 6, r"groups names 6 clusters; an error for 2 parameters needs at least 8"),
     ],
 )
 def test_groups_that_do_not_fit_are_refused(groups: np.ndarray, words: str) -> None:

@@ -288,7 +288,7 @@ def _folder(simulator: str, out: Path | None, resume: bool) -> Path:
 
 @app.command()
 def report(run: Run) -> None:
-    """Print a finished run again: the estimates, and what the data determine."""
+    """Print a finished run again: the estimates, and what the data identify."""
     result, words = _finished(run)
     truth = None if words["truth"] is None else np.array([words["truth"][name] for name in result.names])
     typer.echo(result.summary(truth))
@@ -518,7 +518,7 @@ def _increments(paths: np.ndarray) -> str:
     shown = "is" if abs(mean) > 2 * error else "is not"
     return (
         f"log price per step, in closed form: {scales}\n"
-        f"drift {mean:.1e} with standard error {error:.1e}: it {shown} determined by these windows"
+        f"drift {mean:.1e} with standard error {error:.1e}: it {shown} identified by these windows"
     )
 
 

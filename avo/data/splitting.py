@@ -1,6 +1,6 @@
 """Parts of the observations for training, validation and test: by time, or by whoever they are of, never by chance.
 
-Observations that hang together, windows of one series or beats of one person, must not lie on both sides of a split:
+Observations of one cluster, windows of one series or beats of one person, must not lie on both sides of a split:
 a model would be judged by what it has seen.
 """
 

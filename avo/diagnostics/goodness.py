@@ -197,8 +197,8 @@ def check(
             with T of 16 or more, are looked at as series; others by columns. The classifier sees a random subset of
             4000 where there are more; features and gap see all.
         inputs: their known conditions, with shape (m, *c_shape), where the fit had any; simulations have the same.
-        groups: label of each row, for rows that hang together (beats of one patient, windows of one day); at least 20
-            groups, of each of which one row, drawn by the seed, stands for all.
+        groups: label of each row's cluster (beats of one patient, windows of one day); at least 20
+            clusters, of each of which one row, drawn by the seed, stands for all.
         replicates: simulated sets, B, at least 19. A check costs (B + 4) m simulator calls, a few more for m < 250.
         seed: same seed, same numbers.
         progress: show a bar.

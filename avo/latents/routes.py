@@ -21,7 +21,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from avo.latents.cases import simulate
 from avo.latents.training import Trained
-from avo.refine.statistic import apply, learn
+from avo.refine.statistic import apply, learn_statistic
 from avo.run import fit
 
 if TYPE_CHECKING:
@@ -131,14 +131,14 @@ def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs
     middle, size = theta.mean(0), theta.std(0)
     z = (theta - middle) / size
     key, units = jax.random.key(seed), x if x_obs is None else x_obs
-    t: Any = learn(key, units, None, z, x, None, z)
+    t: Any = learn_statistic(key, units, None, z, x, None, z)
 
     def errors() -> np.ndarray:
         if len(theta) >= FEW_LABELS:
             return size * (z - apply(t, x))
         # Those it learned from lie nearer: a fifth is kept from another one
         n = len(theta) // 5
-        return size * (z[:n] - apply(learn(key, units, None, z[n:], x[n:], None, z[n:]), x[:n]))
+        return size * (z[:n] - apply(learn_statistic(key, units, None, z[n:], x[n:], None, z[n:]), x[:n]))
 
     def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
         key_rows, key_x = jax.random.split(key)

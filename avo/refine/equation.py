@@ -1,4 +1,4 @@
-"""The estimating equation tbar = m(u), with t frozen: its slope, its residual, and what the data determine.
+"""The estimating equation tbar = m(u), with t frozen: its slope, its residual, and what is identified.
 
     m(u) = E[t(x) | u],    A = dm / du,    G = A^T V^-1 A,    u <- u + A^+ (tbar - m(u))
 
@@ -13,9 +13,9 @@ from scipy import stats
 
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
-from avo.refine.estimate import PRIOR, UNDETERMINED
+from avo.refine.estimate import PRIOR, UNIDENTIFIED
 from avo.refine.features import quadratic
-from avo.refine.statistic import Scores, apply
+from avo.refine.statistic import LearnedStatistic, apply
 from avo.space import Interval, LogInterval, Space
 
 CHANCE = 1e-3  # level of the test that a direction moves t at all
@@ -23,10 +23,10 @@ NEVER = 1e-6  # level of the test that a residual is chance
 EDGE = 6.0  # largest |u| of a parameter with two bounds; theta is within 1/400 of its range of the bound there
 
 
-def covariance_of_mean(t: Float[np.ndarray, "m k"], groups: np.ndarray | None = None) -> Float[np.ndarray, "k k"]:
-    """Compute the covariance of the mean of t over observations, independent ones or independent groups of them.
+def covariance_of_mean(t: Float[np.ndarray, "m k"], clusters: np.ndarray | None = None) -> Float[np.ndarray, "k k"]:
+    """Compute the covariance of the mean of t over observations, independent ones or independent clusters of them.
 
-        sum_g s_g s_g^T / m^2 * g / (g - 1),    s_g = sum over the group of (t_i - mean)
+        sum_g s_g s_g^T / m^2 * g / (g - 1),    s_g = sum over the cluster of (t_i - mean)
 
     Example:
         >>> t = np.array([[1.0], [2.0], [6.0]])
@@ -34,9 +34,9 @@ def covariance_of_mean(t: Float[np.ndarray, "m k"], groups: np.ndarray | None = 
         0.0
     """
     m, rest = len(t), t - t.mean(0)
-    if groups is not None:
-        sums = np.zeros((int(groups.max()) + 1, t.shape[1]))
-        np.add.at(sums, groups, rest)
+    if clusters is not None:
+        sums = np.zeros((int(clusters.max()) + 1, t.shape[1]))
+        np.add.at(sums, clusters, rest)
         rest = sums
     return rest.T @ rest / m**2 * len(rest) / (len(rest) - 1)
 
@@ -78,12 +78,12 @@ class Information(NamedTuple):
     """What the data say about each direction of u: G = A^T V^-1 A, V the covariance of tbar, in eigenvectors.
 
     The eigenvalues are less what the simulations' noise adds to them; `inverse` is A^+ over the directions that are
-    determined.
+    identified.
     """
 
     values: Float[np.ndarray, " d"]
     vectors: Float[np.ndarray, "d d"]
-    determined: np.ndarray
+    identified: np.ndarray
     inverse: Float[np.ndarray, "d k"]
 
     @property
@@ -93,20 +93,20 @@ class Information(NamedTuple):
             return 1 / np.sqrt(np.maximum(self.values, 0.0))
 
     def free(self) -> Float[np.ndarray, "d d"]:
-        """Covariance of what is not determined."""
-        loose = self.vectors[:, ~self.determined]
+        """Covariance of what is not identified."""
+        loose = self.vectors[:, ~self.identified]
         return PRIOR**2 * loose @ loose.T
 
 
 def information(
-    A: Float[np.ndarray, "k d"], V: Float[np.ndarray, "k k"], noise: Any, limit: float = UNDETERMINED
+    A: Float[np.ndarray, "k d"], V: Float[np.ndarray, "k k"], noise: Any, limit: float = UNIDENTIFIED
 ) -> Information:
-    """Find what the data determine, and the truncated inverse A^+ = K (K^T G K)^-1 K^T A^T V^-1, K what is determined.
+    """Find what is identified, and the truncated inverse A^+ = K (K^T G K)^-1 K^T A^T V^-1, K what is identified.
 
     Example:
         >>> noise = Noise(rest=np.full((1, 1), 1e-3), h=np.ones((1, 2)))
         >>> found = information(np.array([[2.0, 0.0]]), np.array([[0.01]]), noise)
-        >>> found.determined.tolist(), found.sd.round(3).tolist(), (found.inverse.round(6) + 0.0).tolist()
+        >>> found.identified.tolist(), found.sd.round(3).tolist(), (found.inverse.round(6) + 0.0).tolist()
         ([False, True], [inf, 0.05], [[0.5], [0.0]])
     """
     W = np.linalg.pinv(V, rcond=1e-10, hermitian=True)
@@ -117,13 +117,13 @@ def information(
     k = np.linalg.matrix_rank(V, tol=1e-10 * np.abs(V).max(), hermitian=True)
     # Where nothing moves t, raw / chance is about chi-square(k) / k in each direction; as these are chosen by what they
     # show, it is held against the sum over all of them
-    determined = (raw > chance * stats.chi2.isf(CHANCE, k * len(G)) / k) & (values > 1 / limit**2)
-    kept = vectors[:, determined]
-    return Information(values, vectors, determined, kept @ np.linalg.solve(kept.T @ G @ kept, kept.T @ A.T @ W))
+    identified = (raw > chance * stats.chi2.isf(CHANCE, k * len(G)) / k) & (values > 1 / limit**2)
+    kept = vectors[:, identified]
+    return Information(values, vectors, identified, kept @ np.linalg.solve(kept.T @ G @ kept, kept.T @ A.T @ W))
 
 
 class Residual(NamedTuple):
-    """tbar - m, the covariance V of tbar were observations independent, that of it as grouped, and that of m."""
+    """tbar - m, the covariance V of tbar were observations independent, that of it as clustered, and that of m."""
 
     r: Float[np.ndarray, " k"]
     V: Float[np.ndarray, "k k"]
@@ -133,9 +133,9 @@ class Residual(NamedTuple):
     def unexplained(self, found: Information, A: np.ndarray) -> bool:
         """Tell whether more is left of r than chance allows when u makes its best step."""
         left = self.r - A @ (found.inverse @ self.r)
-        # Fewer groups than entries of t leave V_obs without width in some directions; V has one in all
-        grouped = self.V if self.V_obs is self.V else self.V + self.V_obs
-        W = np.linalg.pinv(grouped + self.V_sim, rcond=1e-10, hermitian=True)
+        # Fewer clusters than entries of t leave V_obs without width in some directions; V has one in all
+        clustered = self.V if self.V_obs is self.V else self.V + self.V_obs
+        W = np.linalg.pinv(clustered + self.V_sim, rcond=1e-10, hermitian=True)
         return bool(left @ W @ left > stats.chi2.isf(NEVER, len(left)))
 
     def step(self, found: Information) -> tuple[np.ndarray, np.ndarray]:
@@ -146,13 +146,13 @@ class Residual(NamedTuple):
         """Measure a move in standard errors per direction.
 
         Args:
-            found: what the data determine.
+            found: what is identified.
             move: of u, or of the parameters of q.
             before: covariance of m in the simulations that led here, whose noise the move makes up for.
         """
         noise = self.V_obs + self.V_sim + before
         W = np.linalg.pinv(found.inverse @ noise @ found.inverse.T, rcond=1e-10, hermitian=True)
-        return float(np.sqrt(move @ W @ move / max(found.determined.sum(), 1)))
+        return float(np.sqrt(move @ W @ move / max(found.identified.sum(), 1)))
 
 
 def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -166,16 +166,16 @@ class Equation:
     Args:
         draws: where simulations come from.
         observed: the observations.
-        scores: t.
+        statistic: t.
         out: how many of its outputs enter.
     """
 
-    def __init__(self, draws: Draws, observed: Observed, scores: Scores, out: int) -> None:
-        self.draws, self.observed, self.scores, self.out = draws, observed, scores, out
+    def __init__(self, draws: Draws, observed: Observed, statistic: LearnedStatistic, out: int) -> None:
+        self.draws, self.observed, self.statistic, self.out = draws, observed, statistic, out
         self.t_obs = self._t(observed.x, observed.inputs)
 
     def _t(self, x: np.ndarray, c: np.ndarray | None) -> np.ndarray:
-        return apply(self.scores, x, c)[:, : self.out]
+        return apply(self.statistic, x, c)[:, : self.out]
 
     def values(self, drawn: Drawn, ok: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute t of simulations and of observations, less what their known conditions explain of it.
@@ -208,8 +208,8 @@ class Equation:
 
     def residual(self, t_obs: np.ndarray, t: np.ndarray) -> Residual:
         """Compare the means of observations and simulations."""
-        V, groups = covariance_of_mean(t_obs), self.observed.groups
-        V_obs = V if groups is None else covariance_of_mean(t_obs, groups)
+        V, clusters = covariance_of_mean(t_obs), self.observed.clusters
+        V_obs = V if clusters is None else covariance_of_mean(t_obs, clusters)
         return Residual(t_obs.mean(0) - t.mean(0), V, V_obs, covariance_of_mean(t))
 
 

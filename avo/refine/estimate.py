@@ -13,14 +13,14 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy import stats
 
-from avo.refine.statistic import Scores
+from avo.refine.statistic import LearnedStatistic
 from avo.space import Space
 
-UNDETERMINED = 0.5  # standard deviation in u from which a direction, or a parameter, counts as not determined
-PRIOR = 1.5  # standard deviation in u of what is not determined: that of the usual start
+UNIDENTIFIED = 0.5  # standard deviation in u from which a direction, or a parameter, counts as not identified
+PRIOR = 1.5  # standard deviation in u of what is not identified: that of the usual start
 POINTS = 2**14  # of a scrambled net, for a population's moments in physical units
 NAMED = 0.05  # weight from which a direction's words name a parameter
-SHARE = 0.25  # of a parameter's variance that may come from directions that are not determined
+SHARE = 0.25  # of a parameter's variance that may come from directions that are not identified
 DISAGREE = 5.0  # standard errors beyond which encoded observations spread otherwise than encoded simulations
 SURE = 2.0  # standard errors above zero, from which a variance has an error rather than an upper bound
 
@@ -49,25 +49,25 @@ class Population(NamedTuple):
 
 
 class Direction(NamedTuple):
-    """A direction in u, its weight on each parameter, and the standard deviation to which the data determine it."""
+    """A direction in u, its weight on each parameter, and the standard deviation to which the data identify it."""
 
     weights: Float[np.ndarray, " d"]
     sd: float
-    determined: bool
+    identified: bool
     names: tuple[str, ...]
 
     def __str__(self) -> str:
         parts = [f"{w:+.2f} {name}" for w, name in zip(self.weights, self.names, strict=True) if abs(w) >= NAMED]
         words = f"direction ({', '.join(parts)})" if len(self.weights) > 1 else self.names[0]
-        if self.determined:
-            return f"{words} is determined to {self.sd:.2g} in u"
+        if self.identified:
+            return f"{words} is identified to {self.sd:.2g} in u"
         if self.sd < PRIOR:
-            return f"{words} is hardly determined by these data, to {self.sd:.2g} in u"
-        return f"{words} is not determined by these data"
+            return f"{words} is hardly identified by these data, to {self.sd:.2g} in u"
+        return f"{words} is not identified by these data"
 
 
 class Identifiability(tuple[Direction, ...]):
-    """Orthogonal directions in u, the worst determined first."""
+    """Orthogonal directions in u, the worst identified first."""
 
     def __str__(self) -> str:
         return "\n".join(map(str, self))
@@ -86,37 +86,40 @@ def floored(spread: Float[np.ndarray, "d d"], floor: float) -> Float[np.ndarray,
     return vectors * np.sqrt(np.maximum(values, floor**2))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Estimate:
     """An estimate with its error, in u.
 
     Args:
         loc: the estimate; of a population, the mean.
-        spread: covariance of u over a population; None for a point.
-        covariance: of loc; of a population, of (loc, upper triangle of `spread`). What is not determined has the
-            standard deviation 1.5 of the usual start.
+        population_covariance: covariance of u over a population; None for a point.
+        covariance: of loc; of a population, of (loc, upper triangle of `population_covariance`). What is not
+            identified has the standard deviation 1.5 of the usual start.
         values: information about each direction, 1 / sd^2; zero or less where there is none.
         vectors: the directions, in columns.
-        determined: which of them the data determine, to 0.5 or better.
-        scores: x -> E[theta | x] under the reference.
+        identified: which of them the data identify, to 0.5 or better.
+        statistic: x -> t(x), the learned scores of the equation that was solved. To the estimate, x_i adds
+            A^+ (t(x_i) - tbar) / m: its influence.
+        encoder: x -> E[theta | x] under the reference.
         reference: (loc, factor) of N(loc, factor factor^T), under which E[theta | x] is meant.
-        limit: sqrt(1 + m / M): by so much do M simulations widen the error at least, M those of the last comparison and
-            of the slope.
+        simulation_noise: sqrt(1 + m / M): by so much do M simulations widen the error at least, M those of the last
+            comparison and of the slope.
         moved: length of the last step, in standard errors per direction.
-        freedom: number of observations, or of groups of them, less one.
+        freedom: number of observations, or of clusters of them, less one.
         encoded: of a population, the standard deviation of E[theta | x] over the observations, that over simulations
             at the fit, and how far their variances differ, in standard errors. The equation does not use it.
     """
 
     loc: Float[np.ndarray, " d"]
-    spread: Float[np.ndarray, "d d"] | None
+    population_covariance: Float[np.ndarray, "d d"] | None = None
     covariance: Float[np.ndarray, "p p"]
     values: Float[np.ndarray, " d"]
     vectors: Float[np.ndarray, "d d"]
-    determined: np.ndarray
-    scores: Scores
+    identified: np.ndarray
+    statistic: LearnedStatistic
+    encoder: LearnedStatistic
     reference: tuple[np.ndarray, np.ndarray]
-    limit: float
+    simulation_noise: float
     moved: float
     freedom: int
     encoded: Float[np.ndarray, "3 d"] | None = None
@@ -128,61 +131,61 @@ class Estimate:
 
     @property
     def loose(self) -> np.ndarray:
-        """Which parameters the data do not determine.
+        """Which parameters the data do not identify.
 
-        They have a standard error above 0.5 in u; or a direction that is not determined names them, and more than a
+        They have a standard error above 0.5 in u; or a direction that is not identified names them, and more than a
         quarter of their variance is that of such directions, which is no error but the width of the usual start.
         """
-        d, free = len(self.loc), self.vectors[:, ~self.determined]
+        d, free = len(self.loc), self.vectors[:, ~self.identified]
         along = np.einsum("ik,ij,jk->k", free, self.covariance[:d, :d], free) * free**2
         share = np.where(np.abs(free) >= NAMED, along, 0.0).sum(1)
-        return (self.sd > UNDETERMINED) | (share > SHARE * self.sd**2)
+        return (self.sd > UNIDENTIFIED) | (share > SHARE * self.sd**2)
 
     def stderr(self, space: Space) -> Float[np.ndarray, " d"]:
-        """Standard error of theta: |d theta / du| sd, infinite where the data do not determine a parameter."""
+        """Standard error of theta: |d theta / du| sd, infinite where the data do not identify a parameter."""
         slope = np.diagonal(np.asarray(jax.jacobian(space.constrain)(jnp.asarray(self.loc, float))))
         return np.where(self.loose, np.inf, np.abs(slope) * self.sd)
 
     def interval(self, space: Space, level: float) -> Float[np.ndarray, "d 2"]:
-        """Ends of constrain(loc -+ t sd), t Student's quantile; the bounds for what the data do not determine."""
+        """Ends of constrain(loc -+ t sd), t Student's quantile; the bounds for what the data do not identify."""
         reach = stats.t.isf((1 - level) / 2, self.freedom) * self.sd
         ends = np.asarray(space.constrain(np.stack([self.loc - reach, self.loc + reach])), float).T
         support = np.array([p.support for p in space])
         return np.where(self.loose[:, None], support, ends)
 
     def identifiability(self, names: tuple[str, ...]) -> Identifiability:
-        """Sort the directions, the worst determined first; of each, its largest weight is positive."""
+        """Sort the directions, the worst identified first; of each, its largest weight is positive."""
         found = []
         for k in np.argsort(self.values):
             v = self.vectors[:, k]
             sd = float(1 / np.sqrt(self.values[k])) if self.values[k] > 0 else float("inf")
-            found.append(Direction(v * np.sign(v[np.argmax(abs(v))]), sd, bool(self.determined[k]), names))
+            found.append(Direction(v * np.sign(v[np.argmax(abs(v))]), sd, bool(self.identified[k]), names))
         return Identifiability(found)
 
     def replicate(self, key: PRNGKeyArray, n: int, exact: bool = False) -> Float[Array, "n d"]:
         """Draw a plausible truth, and from it u of n observations; `exact`: from the estimate itself."""
         d = len(self.loc)
-        free = self.vectors[:, ~self.determined & (self.values <= 1 / PRIOR**2)]
+        free = self.vectors[:, ~self.identified & (self.values <= 1 / PRIOR**2)]
         covariance = self.covariance.copy()
         covariance[:d, :d] -= PRIOR**2 * free @ free.T  # the fit says nothing there, whatever the value
         key_psi, key_u = jax.random.split(key)
         factor = jnp.asarray(floored(covariance, 0.0), float)
         psi = jnp.zeros(len(factor)) if exact else factor @ jax.random.normal(key_psi, (len(factor),))
         loc = jnp.asarray(self.loc, float) + psi[:d]
-        if self.spread is None:
+        if self.population_covariance is None:
             return jnp.tile(loc, (n, 1))
         i, j = np.triu_indices(d)
         shift = jnp.zeros((d, d)).at[i, j].set(psi[d:]).at[j, i].set(psi[d:])
-        values, vectors = jnp.linalg.eigh(jnp.asarray(self.spread, float) + shift)
+        values, vectors = jnp.linalg.eigh(jnp.asarray(self.population_covariance, float) + shift)
         return loc[None] + jax.random.normal(key_u, (n, d)) @ (vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None]).T
 
     def population(self, space: Space) -> Population | None:
         """Compute the moments of a population, with errors by the delta method; None for a point."""
-        if self.spread is None:
+        if self.population_covariance is None:
             return None
         d = len(self.loc)
         i, j = np.triu_indices(d)
-        factor = floored(self.spread, 1e-3)
+        factor = floored(self.population_covariance, 1e-3)
         psi = jnp.asarray(np.concatenate([self.loc, (factor @ factor.T)[i, j]]), float)
         normal = stats.norm.ppf(stats.qmc.Sobol(d, rng=0).random(POINTS))
 
@@ -207,7 +210,7 @@ class Estimate:
         return Population(theta=self._known(self._moments(in_theta, psi)), u=self._known(self._moments(unpack, psi)))
 
     def _known(self, found: Moments) -> Moments:
-        """Take away what is said of parameters that the data do not determine: it would be the usual start's width."""
+        """Take away what is said of parameters that the data do not identify: it would be the usual start's width."""
         loose = self.loose
         either = (loose[:, None] | loose[None, :]) & ~np.eye(len(loose), dtype=bool)
         return found._replace(
@@ -241,15 +244,17 @@ class Estimate:
         """Describe the estimate as arrays and words, for `from_files`."""
         arrays = {f"estimate.{name}": getattr(self, name) for name in ARRAYS if getattr(self, name) is not None}
         arrays |= {"estimate.reference.loc": self.reference[0], "estimate.reference.factor": self.reference[1]}
-        words = {"limit": self.limit, "moved": self.moved, "freedom": self.freedom}
-        return arrays | self.scores.to_arrays("estimate.scores"), words
+        words = {"simulation_noise": self.simulation_noise, "moved": self.moved, "freedom": self.freedom}
+        arrays |= self.statistic.to_arrays("estimate.statistic")
+        return arrays | self.encoder.to_arrays("estimate.encoder"), words
 
     @staticmethod
     def from_files(arrays: dict[str, np.ndarray], words: dict[str, Any]) -> "Estimate":
         """Read what `to_files` gave."""
         known = {name: arrays.get(f"estimate.{name}") for name in ARRAYS}
         reference = arrays["estimate.reference.loc"], arrays["estimate.reference.factor"]
-        return Estimate(**known, scores=Scores.from_arrays("estimate.scores", arrays), reference=reference, **words)  # pyright: ignore[reportArgumentType]
+        learned = {name: LearnedStatistic.from_arrays(f"estimate.{name}", arrays) for name in ("statistic", "encoder")}
+        return Estimate(**known, **learned, reference=reference, **words)  # pyright: ignore[reportArgumentType]
 
 
-ARRAYS = ("loc", "spread", "covariance", "values", "vectors", "determined", "encoded")
+ARRAYS = ("loc", "population_covariance", "covariance", "values", "vectors", "identified", "encoded")

@@ -1,4 +1,4 @@
-"""Fisher scoring with learned scores: the estimate, its error, and what the data determine.
+"""Fisher scoring with learned scores: the estimate, its error, and what is identified.
 
 The statistic is learned in avo/refine/statistic.py, the equation is in avo/refine/equation.py; here are the steps.
 
@@ -23,8 +23,8 @@ from scipy import special
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.equation import EDGE, Equation, Information, between_bounds, information, inside
-from avo.refine.estimate import PRIOR, UNDETERMINED, Estimate
-from avo.refine.statistic import REACH, Scores, learn_at, learn_encoder
+from avo.refine.estimate import PRIOR, UNIDENTIFIED, Estimate
+from avo.refine.statistic import REACH, LearnedStatistic, learn_at, learn_encoder
 from avo.space import Space
 
 ROUNDS = 4  # at most, that look for place and width
@@ -33,7 +33,7 @@ SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}  # of the c
 START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in u
 BLOCK = 1000  # rows of an adversarial fit's simulations, one after another, that count as of one proposal
 NARROW = 0.5  # that of the last q, in standard deviations that one observation leaves
-SOFT = 0.3  # that of any q in directions that are not determined, in u
+SOFT = 0.3  # that of any q in directions that are not identified, in u
 OPEN = 4.0  # how much wider than the last q the reference of E[theta | x] is
 TRIES = 5  # steps at most before the last
 STILL = 3.0  # longest last step, in standard errors per direction, of an estimate that is believed
@@ -48,10 +48,10 @@ def _start(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
 def _adapt(found: Information, factor: np.ndarray, m: int, lost: bool) -> Float[np.ndarray, "d d"]:
     """Choose the next q: half as wide as what one observation leaves, at most four times as wide as the last.
 
-    Where the data determine nothing it is `SOFT`; but where t says that the answer is elsewhere, q opens.
+    Where the data identify nothing it is `SOFT`; but where t says that the answer is elsewhere, q opens.
     """
     # One observation leaves sqrt(m) times the standard deviation that all of them leave
-    wanted = np.where(found.determined, np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST), PRIOR if lost else SOFT)
+    wanted = np.where(found.identified, np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST), PRIOR if lost else SOFT)
     last = np.linalg.norm(found.vectors.T @ factor, axis=1)
     return found.vectors * np.clip(wanted, last / 8, last * 4)
 
@@ -77,7 +77,7 @@ def _along(space: Space, start: Float[np.ndarray, " d"], end: Float[np.ndarray, 
     return np.where(between_bounds(space), way, end - start), np.where(between_bounds(space), turn, 1.0)
 
 
-def point(
+def solve_point(
     draws: Draws,
     observed: Observed,
     loc: Float[np.ndarray, " d"],
@@ -133,7 +133,7 @@ def _locate(
         stride = stride / 2 if move @ past < 0 else min(2 * stride, 1.0)  # back and forth: too far
         move, before, past = _cut(stride * move, factor), factor, move
         loc, factor = inside(draws.space, loc + move), _adapt(found, factor, len(observed.x), lost)
-        told = np.linalg.norm(factor, axis=0) ** 2 * np.where(found.determined, found.values, 0.0) / len(observed.x)
+        told = np.linalg.norm(factor, axis=0) ** 2 * np.where(found.identified, found.values, 0.0) / len(observed.x)
         change = np.log(np.linalg.norm(found.vectors.T @ before, axis=1) / np.linalg.norm(factor, axis=0))
         if np.linalg.norm(np.linalg.solve(before, move)) < 0.5 and np.abs(change).max() < 0.7 and not lost:
             break
@@ -146,7 +146,7 @@ def _enough(draws: Draws, rows: float, d: int) -> int:
 
 
 def _settle(
-    equation: Equation, loc: np.ndarray, factor: np.ndarray, zeta: np.ndarray, last: int, encoder: Scores,
+    equation: Equation, loc: np.ndarray, factor: np.ndarray, zeta: np.ndarray, last: int, encoder: LearnedStatistic,
     reference: tuple[np.ndarray, np.ndarray],
 ) -> Estimate:  # fmt: skip
     """Take the last two steps, with one slope and simulations at loc itself, and state the error."""
@@ -177,7 +177,15 @@ def _settle(
     if moved > STILL or (there.unexplained(found, A) and np.all(np.abs(loc) < EDGE)):
         moved = np.inf
     return Estimate(
-        loc, None, covariance + found.free(), found.values, found.vectors,
-        found.determined & (found.sd <= UNDETERMINED), encoder, reference,
-        float(np.sqrt(1 + len(observed.x) / (paired + matched))), moved, observed.freedom,
-    )  # fmt: skip
+        loc=loc,
+        covariance=covariance + found.free(),
+        values=found.values,
+        vectors=found.vectors,
+        identified=found.identified & (found.sd <= UNIDENTIFIED),
+        statistic=equation.statistic,
+        encoder=encoder,
+        reference=reference,
+        simulation_noise=float(np.sqrt(1 + len(observed.x) / (paired + matched))),
+        moved=moved,
+        freedom=observed.freedom,
+    )

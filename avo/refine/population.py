@@ -18,9 +18,9 @@ from jaxtyping import Float, PRNGKeyArray
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.equation import Equation, Information, Noise, Residual, covariance_of_mean, information, inside
-from avo.refine.estimate import UNDETERMINED, Estimate, floored, symmetric
+from avo.refine.estimate import UNIDENTIFIED, Estimate, floored, symmetric
 from avo.refine.point import ROUNDS, START, STILL, WIDEST
-from avo.refine.statistic import Scores, apply, learn_at, learn_encoder, monomials
+from avo.refine.statistic import LearnedStatistic, apply, learn_at, learn_encoder, monomials
 
 FLOOR = 0.05  # least standard deviation, in u, of a population's q while it is fitted
 WIDER = 1.5  # how much wider than a population the q is under which its t is learned
@@ -143,7 +143,7 @@ def _against(equation: Equation, drawn: Drawn, loc: np.ndarray, factor: np.ndarr
     return Comparison(loc, factor, B * size, noise, equation.residual(t_obs, rest))
 
 
-def population(
+def solve_population(
     draws: Draws,
     observed: Observed,
     loc: Float[np.ndarray, " d"],
@@ -159,7 +159,7 @@ def population(
     kept above a floor, half of what the observations scatter in u; the covariance itself may end below it, since the
     equation is solved on the scale of variances. Some larger rounds settle the answer before the last comparison.
 
-    Arguments are those of `avo.refine.point.point`; factor is that of the population's q.
+    Arguments are those of `avo.refine.point.solve_point`; factor is that of the population's q.
     """
     d, last = len(loc), draws.calls + budget
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
@@ -199,17 +199,28 @@ def population(
     again = draws(mean + rng.normal(size=(rows["again"], d)) @ floored(spread, 0.0).T)
     variances, vectors = np.linalg.eigh(covariance[:d, :d])
     return Estimate(
-        mean, spread, covariance, 1 / variances, vectors, variances < UNDETERMINED**2, encoder, reference,
-        float(np.sqrt(1 + len(observed.x) / n)), moved, observed.freedom, _encoded(encoder, observed, again),
-    )  # fmt: skip
+        loc=mean,
+        population_covariance=spread,
+        covariance=covariance,
+        values=1 / variances,
+        vectors=vectors,
+        identified=variances < UNIDENTIFIED**2,
+        statistic=equation.statistic,
+        encoder=encoder,
+        reference=reference,
+        simulation_noise=float(np.sqrt(1 + len(observed.x) / n)),
+        moved=moved,
+        freedom=observed.freedom,
+        encoded=_encoded(encoder, observed, again),
+    )
 
 
-def _encoded(encoder: Scores, observed: Observed, drawn: Drawn) -> Float[np.ndarray, "3 d"]:
+def _encoded(encoder: LearnedStatistic, observed: Observed, drawn: Drawn) -> Float[np.ndarray, "3 d"]:
     """Compare the spread of E[theta | x] over observations with that over simulations at the fit."""
     c = None if drawn.inputs is None else drawn.inputs[drawn.ok]
     z = apply(encoder, observed.x, observed.inputs), apply(encoder, drawn.x[drawn.ok], c)
     squares = [(a - a.mean(0)) ** 2 for a in z]
-    error = covariance_of_mean(squares[0], observed.groups), covariance_of_mean(squares[1])
+    error = covariance_of_mean(squares[0], observed.clusters), covariance_of_mean(squares[1])
     v, v_sim = (a.mean(0) for a in squares)
     return np.stack([np.sqrt(v), np.sqrt(v_sim), (v - v_sim) / np.sqrt(np.diagonal(error[0] + error[1]) + 1e-300)])
 

@@ -45,7 +45,7 @@ HELD = 1 / 8  # fraction of the pairs that are held out
 LEAST_PADDED = 7  # pairs are padded to a power of four, at least this one, so that few programs are compiled
 
 
-class Scores(eqx.Module):
+class LearnedStatistic(eqx.Module):
     """A learned statistic of one observation, t(x) = W f + b + s net(f), f the standardised features of x and c."""
 
     features: Features
@@ -67,13 +67,13 @@ class Scores(eqx.Module):
         return parts | leaves(f"{name}.net", self.net)
 
     @staticmethod
-    def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> "Scores":
+    def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> "LearnedStatistic":
         """Make the statistic from what `to_arrays` gave."""
         known: Any = {k.removeprefix(f"{name}."): jnp.asarray(a) for k, a in arrays.items() if k.startswith(f"{name}.")}
         features = Features(**{k: known.get(f"features.{k}") for k in Features.__dataclass_fields__})
         net = fill(f"{name}.net", _network(jax.random.key(0), *known["weights"].shape), arrays)
         own = {k: known[k] for k in ("middle", "size", "weights", "bias", "net_size")}
-        return Scores(features=features, net=net, **own)
+        return LearnedStatistic(features=features, net=net, **own)
 
 
 def _network(key: PRNGKeyArray, k: int, out: int) -> eqx.nn.MLP:
@@ -196,7 +196,7 @@ def _less_its_mean(a: Float[np.ndarray, "n k"], part: Int[np.ndarray, " n"]) -> 
     return a - (sums / np.maximum(rows, 1)[:, None])[part]
 
 
-def learn(
+def learn_statistic(
     key: PRNGKeyArray,
     x_obs: np.ndarray,
     c_obs: np.ndarray | None,
@@ -207,7 +207,7 @@ def learn(
     part: Int[np.ndarray, " n"] | None = None,
     weight: Float[np.ndarray, "parts out"] | None = None,
     steps: int = STEPS,
-) -> Scores:
+) -> LearnedStatistic:
     """Learn t(x) = E[y | x] from pairs, up to a constant where they come in parts that each have their own.
 
     Args:
@@ -226,7 +226,7 @@ def learn(
         >>> rng = np.random.default_rng(0)
         >>> u = rng.normal(size=(2000, 1))
         >>> x = u + rng.normal(size=(2000, 1))  # E[u | x] = x / 2
-        >>> t = learn(jax.random.key(0), x, None, u, x, None, u)
+        >>> t = learn_statistic(jax.random.key(0), x, None, u, x, None, u)
         >>> bool(abs(float(t(jnp.array([1.0]))[0]) - 0.5) < 0.1)
         True
     """
@@ -255,7 +255,7 @@ def learn(
     data = pad(f), pad(rest / net_size), pad(weight[part])
     net = _train(jax.random.split(key), *data, jnp.asarray(held), jnp.asarray(n), jnp.asarray(steps // LOOK))
     middle, size, weights, bias, net_size = (jnp.asarray(a, dtype) for a in (middle, size, weights, bias, net_size))
-    return Scores(features, middle, size, weights, bias, net=net, net_size=net_size)
+    return LearnedStatistic(features, middle, size, weights, bias, net=net, net_size=net_size)
 
 
 LEAST = 20  # rows for each parameter of a part of the simulations that t is learned from
@@ -300,7 +300,7 @@ def _own_scores(
 def learn_at(
     draws: Draws, observed: Observed, key: PRNGKeyArray, loc: np.ndarray, factor: np.ndarray, pool: list[Drawn],
     known: np.ndarray | None = None, squares: bool = False, steps: int = STEPS,
-) -> Scores:  # fmt: skip
+) -> LearnedStatistic:  # fmt: skip
     """Learn t(x) from all simulations of a pool that lie near N(loc, factor factor^T), in units of factor.
 
     Where it is known how much one observation tells about each of these units, and a part of the pool is large enough,
@@ -319,14 +319,14 @@ def learn_at(
         else:  # all parts of so few calls are too small
             part = weight = None
     c = None if inputs is None else inputs[ok]
-    return learn(key, observed.x, observed.inputs, zeta[ok], x[ok], c, y, part, weight, steps)
+    return learn_statistic(key, observed.x, observed.inputs, zeta[ok], x[ok], c, y, part, weight, steps)
 
 
 def learn_encoder(
     draws: Draws, observed: Observed, key: PRNGKeyArray, reference: tuple[np.ndarray, np.ndarray], drawn: Drawn
-) -> Scores:
+) -> LearnedStatistic:
     """Learn E[theta | x] under a reference N(loc, factor factor^T) from simulations of it."""
     loc, factor = reference
     u, x, inputs, ok = drawn
     c, zeta = None if inputs is None else inputs[ok], np.linalg.solve(factor, (u[ok] - loc).T).T
-    return learn(key, observed.x, observed.inputs, zeta, x[ok], c, apply(draws.space.constrain, u[ok]))
+    return learn_statistic(key, observed.x, observed.inputs, zeta, x[ok], c, apply(draws.space.constrain, u[ok]))

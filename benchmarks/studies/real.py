@@ -12,7 +12,7 @@ each row is held against a number found without one:
 
 **Bitcoin.** BTC/USDT, one-minute closing prices, December 2024, cut into windows of 180 minutes of log price that share
 no increment. Gaussian increments are wrong here (excess kurtosis near 160), so there is no true sigma and only the span
-of sensible scales can be asked for. Drift is not determined: sd(mu_hat) = sigma / sqrt(minutes) exceeds |mu| even with
+of sensible scales can be asked for. Drift is not identified: sd(mu_hat) = sigma / sqrt(minutes) exceeds |mu| even with
 all windows together, and one window knows mu no better than sigma / sqrt(180).
 
 **Control.** A Wasserstein critic on raw paths weighs directions of x by their variance lambda_k, so of 180 increments
@@ -187,7 +187,7 @@ def bitcoin(folder: Path, budget: int | None = None, seed: int = 0) -> Row:
     mu_sd, one = sigma / np.sqrt(x.size), sigma / np.sqrt(MINUTES)
     return row | {
         "recording": f"bitcoin, {MINUTES} min windows of log price",
-        "fitted": f"sigma {sigma:.2e} per sqrt(min); drift not determined: mu {mu:.0e} with sd(mu_hat) {mu_sd:.0e} "
+        "fitted": f"sigma {sigma:.2e} per sqrt(min); drift not identified: mu {mu:.0e} with sd(mu_hat) {mu_sd:.0e} "
         f"from all windows, {one:.0e} from one",
         "beside": ", ".join(f"{name} {value:.2e}" for name, value in known.items()),
         "asked": "sigma within their span",

@@ -49,7 +49,7 @@ def _error_sd(name: str, result: avo.Result) -> float:
     """Compute the standard error of the error that a published task is judged by."""
     assert result.estimate is not None
     if name == "epem":
-        free = result.estimate.vectors[:, ~result.estimate.determined]
+        free = result.estimate.vectors[:, ~result.estimate.identified]
         covariance = result.estimate.covariance - fisher.PRIOR**2 * free @ free.T
         u = jnp.asarray(result.estimate.loc, jnp.float32)
         slope = np.asarray(jax.grad(lambda u: asymmetry(result.space.constrain(u)))(u), float)
@@ -78,7 +78,7 @@ def published_row(name: str, seed: int) -> dict[str, Any]:
     row = {"calls": result.calls, "status": result.status, "seconds": time.perf_counter() - began}
     alone = np.asarray(space.constrain(own_estimate(result)))
     if result.estimate is not None:
-        row |= {"limit": result.estimate.limit, "moved": result.estimate.moved}
+        row |= {"limit": result.estimate.simulation_noise, "moved": result.estimate.moved}
         row |= {"sd": _error_sd(name, result)}
     if name == "epem":
         c = floor_epem(x_obs)
@@ -120,7 +120,7 @@ def coverage_row(name: str, seed: int) -> dict[str, Any]:
         return row
     low, high = result.interval(0.9).T
     return row | {
-        "error": (estimate.loc - u_true).tolist(), "sd": estimate.sd.tolist(), "limit": estimate.limit,
+        "error": (estimate.loc - u_true).tolist(), "sd": estimate.sd.tolist(), "limit": estimate.simulation_noise,
         "below": (truth < low).tolist(), "above": (truth > high).tolist(),
     }  # fmt: skip
 

@@ -4,7 +4,7 @@
 
 `simulate` is a `Simulator`: it counts each simulated row as a call and makes no more than `budget` of them; a method
 that asks for more meets `Spent`, and the best answer that it has noted by then counts. Errors are standard errors in
-the unit of theta, infinite for what a method holds undetermined, or None where it states none.
+the unit of theta, infinite for what a method holds not identified, or None where it states none.
 
 avo compiles the simulator into its own loop, where nothing can count: it calls `simulate.jax` and hands its own count
 to `simulate.spend`, which holds it to the budget. A test compares that count with rows counted one by one.
@@ -119,7 +119,7 @@ def theta_at(space: Space, position: Float[np.ndarray, "*n d"]) -> Float[np.ndar
 
 
 def stderr_at(space: Space, position: Float[np.ndarray, " d"], sd: Float[np.ndarray, " d"]) -> np.ndarray:
-    """Map standard errors of positions to those of theta; above a quarter of the range nothing is determined."""
+    """Map standard errors of positions to those of theta; above a quarter of the range nothing is identified."""
     u = jnp.asarray(logit(np.clip(position, EDGE, 1 - EDGE)))
     slope = np.diag(np.asarray(jax.jacobian(space.constrain)(u), float)) / (
         np.clip(position, EDGE, 1 - EDGE) * (1 - np.clip(position, EDGE, 1 - EDGE))
@@ -147,7 +147,7 @@ def scores_alone(
     """Fit by learned scores from the wide start, without the adversary: the estimate, in u, and its calls."""
     draws = Draws(jitted(simulate), space, jax.random.key(seed), 16, x_obs.shape[1:])
     d = space.dim
-    found = fisher.point(draws, fisher.Observed(x_obs), np.zeros(d), 1.5 * np.eye(d), budget, seed)
+    found = fisher.solve_point(draws, fisher.Observed(x_obs), np.zeros(d), 1.5 * np.eye(d), budget, seed)
     return found, draws.calls
 
 

@@ -225,10 +225,10 @@ def test_log_windows_make_brownian_count_in_steps(avo_command, tmp_path):
     assert f"sigma={sd:.5g}" in printed
     assert f"standard deviation {sd:.2e}, median of the windows' own" in printed
     # sqrt(1200) * mean / sd is that of the noise, .3; a drift of a fifth of sd a step would be seven standard errors
-    assert "it is not determined by these windows" in printed
+    assert "it is not identified by these windows" in printed
     drifting = price * np.exp(1.4e-4 * np.arange(1201))
     (tmp_path / "prices.csv").write_text("time,close\n" + "".join(f"{i},{p:.17g}\n" for i, p in enumerate(drifting)))
-    assert "it is determined by these windows" in avo_command("fit", "brownian", *words, "--out", "other").stdout
+    assert "it is identified by these windows" in avo_command("fit", "brownian", *words, "--out", "other").stdout
 
 
 def test_given_duration_keeps_the_unit(avo_command, tmp_path):

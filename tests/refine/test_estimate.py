@@ -12,7 +12,7 @@ import avo
 from avo.refine import statistic as scores
 from avo.refine.estimate import Estimate, floored, symmetric
 from avo.refine.features import Features
-from avo.refine.statistic import Scores
+from avo.refine.statistic import LearnedStatistic
 
 RNG = np.random.default_rng
 SPACE = avo.Space(a=avo.Interval(-3, 5), b=avo.Positive(2.5), c=avo.Real(10.0, 4.0))
@@ -20,22 +20,22 @@ LOC = np.array([0.7, -1.2, 0.4])
 ROOT = np.array([[0.1, 0.0, 0.0], [-0.04, 0.06, 0.0], [0.02, 0.03, 0.2]])
 
 
-def statistic() -> Scores:
+def statistic(seed: int) -> LearnedStatistic:
     features = Features(*(jnp.asarray(a) for a in (np.zeros(2), np.ones(2))), *[None] * 6)
-    rng = RNG(0)
+    rng = RNG(seed)
     numbers = [jnp.asarray(rng.normal(size=s)) for s in (5, 5, (5, 6), 6, 6)]
-    return Scores(features, *numbers[:4], scores._network(jax.random.key(0), 5, 6), numbers[4])
+    return LearnedStatistic(features, *numbers[:4], scores._network(jax.random.key(0), 5, 6), numbers[4])
 
 
-def made(spread: Any = None, covariance: Any = None, loc: Any = LOC, **changes: Any) -> Estimate:
+def made(covariance: Any = None, loc: Any = LOC, **changes: Any) -> Estimate:
     d = len(loc)
     covariance = ROOT @ ROOT.T if covariance is None else covariance
     values, vectors = np.linalg.eigh(covariance[:d, :d])
     options: dict[str, Any] = dict(
-        values=1 / values, vectors=vectors, determined=values < 0.25, scores=statistic(),
-        reference=(np.zeros(d), np.eye(d)), limit=1.01, moved=0.3, freedom=24,
+        values=1 / values, vectors=vectors, identified=values < 0.25, statistic=statistic(1), encoder=statistic(2),
+        reference=(np.zeros(d), np.eye(d)), simulation_noise=1.01, moved=0.3, freedom=24,
     )  # fmt: skip
-    return Estimate(np.asarray(loc), spread, covariance, **(options | changes))
+    return Estimate(loc=np.asarray(loc), covariance=covariance, **(options | changes))
 
 
 # --- points ----------------------------------------------------------------------------------------------------------
@@ -78,31 +78,31 @@ def test_a_parameter_with_a_share_in_what_is_not_determined_is_loose() -> None:
     along = np.array([0.98, 0.2, 0.0]) / np.hypot(0.98, 0.2)
     covariance = 1.5**2 * np.outer(along, along) + 1e-4 * np.eye(3)
     found = made(covariance=covariance)
-    assert found.determined.tolist() == [True, True, False] and found.sd[1] < 0.5
+    assert found.identified.tolist() == [True, True, False] and found.sd[1] < 0.5
     assert found.loose.tolist() == [True, True, False]
     # a weight that words leave out, and a share below a quarter, do not count
     for weight, own, loose in ((0.049, 0.01, False), (0.051, 0.01, True), (0.1, 0.3, False), (0.1, 0.2, True)):
         along = np.array([np.sqrt(1 - weight**2), weight, 0.0])
         covariance = 1.5**2 * np.outer(along, along) + np.diag([1e-4, own**2, 1e-4])
         vectors = np.stack([along, [-along[1], along[0], 0], [0, 0, 1]], 1)
-        found = made(covariance=covariance, vectors=vectors, determined=np.array([False, True, True]))
+        found = made(covariance=covariance, vectors=vectors, identified=np.array([False, True, True]))
         assert found.loose.tolist() == [True, loose, False], (weight, own)
 
 
 def test_directions_are_told_the_worst_first_and_their_largest_weight_is_positive() -> None:
     vectors = np.array([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, -1.0]])
-    found = made(values=np.array([-0.5, 400.0, 25.0]), vectors=vectors, determined=np.array([False, True, True]))
+    found = made(values=np.array([-0.5, 400.0, 25.0]), vectors=vectors, identified=np.array([False, True, True]))
     told = found.identifiability(SPACE.names)
-    assert [d.determined for d in told] == [False, True, True]
+    assert [d.identified for d in told] == [False, True, True]
     np.testing.assert_allclose([d.sd for d in told], [np.inf, 0.2, 0.05])
     np.testing.assert_allclose([d.weights for d in told], [[0.6, 0.8, 0], [0, 0, 1], [0.8, -0.6, 0]])
     assert str(told).splitlines() == [
-        "direction (+0.60 a, +0.80 b) is not determined by these data",
-        "direction (+1.00 c) is determined to 0.2 in u",
-        "direction (+0.80 a, -0.60 b) is determined to 0.05 in u",
+        "direction (+0.60 a, +0.80 b) is not identified by these data",
+        "direction (+1.00 c) is identified to 0.2 in u",
+        "direction (+0.80 a, -0.60 b) is identified to 0.05 in u",
     ]
     one = made(loc=[0.3], covariance=np.eye(1) * 0.0004).identifiability(("rate",))
-    assert str(one) == "rate is determined to 0.02 in u"
+    assert str(one) == "rate is identified to 0.02 in u"
 
 
 # --- plausible truths ------------------------------------------------------------------------------------------------
@@ -127,13 +127,13 @@ def test_replicates_do_not_move_what_is_not_determined() -> None:
     tight = np.array([1.0, 1.0, 0.0]) / np.sqrt(2)
     covariance = 2.25 * np.outer(loose, loose) + 0.01 * np.outer(tight, tight) + 0.04 * np.diag([0, 0, 1.0])
     vectors, values = np.stack([loose, tight, [0, 0, 1]], 1), np.array([0.0, 100.0, 25.0])
-    options = dict(vectors=vectors, values=values, determined=np.array([False, True, True]))
+    options = dict(vectors=vectors, values=values, identified=np.array([False, True, True]))
     draw = lambda estimate: np.asarray(  # noqa: E731
         jax.vmap(lambda key: estimate.replicate(key, 1)[0])(jax.random.split(jax.random.key(5), 500))
     )
     u = draw(made(covariance=covariance, **options))
     np.testing.assert_allclose(u @ loose, LOC @ loose, atol=1e-6)
-    # What is hardly determined, to .8, was fitted all the same, and its error is one
+    # What is hardly identified, to .8, was fitted all the same, and its error is one
     known = made(
         covariance=covariance + (0.64 - 2.25) * np.outer(loose, loose), **options | {"values": values + 1 / 0.64}
     )
@@ -151,7 +151,7 @@ ROW, COLUMN = np.triu_indices(3)
 
 
 def test_replicates_of_a_population() -> None:
-    found = made(spread=SPREAD, covariance=P_COV)
+    found = made(population_covariance=SPREAD, covariance=P_COV)
     exact = np.asarray(found.replicate(jax.random.key(6), 40_000, exact=True))
     assert np.all(np.abs(exact.mean(0) - LOC) < 4 * np.sqrt(np.diagonal(SPREAD) / 40_000))
     size = np.sqrt((np.outer(np.diagonal(SPREAD), np.diagonal(SPREAD)) + SPREAD**2) / 40_000)
@@ -164,7 +164,7 @@ def test_replicates_of_a_population() -> None:
 
 
 def test_moments_in_u_are_those_fitted() -> None:
-    found = made(spread=SPREAD, covariance=P_COV).population(SPACE)
+    found = made(population_covariance=SPREAD, covariance=P_COV).population(SPACE)
     assert found is not None
     sd, V = np.sqrt(np.diagonal(SPREAD)), np.diagonal(P_COV)
     np.testing.assert_allclose(found.u.mean, LOC, rtol=1e-9)
@@ -186,7 +186,7 @@ def test_moments_in_u_are_those_fitted() -> None:
 
 def test_moments_in_theta_are_those_of_log_normals_and_lines() -> None:
     space = avo.Space(p=avo.Positive(2.5), q=avo.Positive(0.1), r=avo.Real(10.0, 4.0))
-    found = made(spread=SPREAD, covariance=P_COV).population(space)
+    found = made(population_covariance=SPREAD, covariance=P_COV).population(space)
     assert found is not None
     got = found.theta
 
@@ -223,7 +223,7 @@ def test_moments_of_log_normals_that_are_nearly_proportional(rho: float) -> None
     space = avo.Space(p=avo.Positive(2.5), q=avo.Positive(0.1))
     spread = np.array([[0.5, rho * np.sqrt(0.15)], [rho * np.sqrt(0.15), 0.3]])
     covariance = np.diag([4e-4, 9e-4, 1e-3, 2e-4, 5e-4])
-    found = made(spread=spread, covariance=covariance, loc=LOC[:2]).population(space)
+    found = made(population_covariance=spread, covariance=covariance, loc=LOC[:2]).population(space)
     assert found is not None
     v = np.diagonal(spread)
     mean = np.array([2.5, 0.1]) * np.exp(LOC[:2] + v / 2)
@@ -234,10 +234,10 @@ def test_moments_of_log_normals_that_are_nearly_proportional(rho: float) -> None
     np.testing.assert_allclose(found.theta.sd_stderr, sd * np.sqrt([4e-4, 9e-4] + slope**2 * [1e-3, 5e-4]), rtol=0.03)
 
 
-def test_nothing_is_said_of_a_population_along_what_the_data_do_not_determine() -> None:
+def test_nothing_is_said_of_a_population_along_what_the_data_do_not_identify() -> None:
     covariance = P_COV.copy()
     covariance[1, 1] += 1.5**2
-    found = made(spread=SPREAD, covariance=covariance).population(SPACE)
+    found = made(population_covariance=SPREAD, covariance=covariance).population(SPACE)
     assert found is not None
     for got in found:
         np.testing.assert_array_equal(np.isinf(got.mean_stderr), [False, True, False])
@@ -249,7 +249,7 @@ def test_nothing_is_said_of_a_population_along_what_the_data_do_not_determine() 
 def test_a_population_without_spread_has_upper_limits() -> None:
     spread = np.diag([0.0, 0.04, -0.01])
     covariance = np.diag([1e-4] * 3 + [0.02**2, 0, 0, 0.01**2, 0, 0.02**2])
-    found = made(spread=spread, covariance=covariance).population(SPACE)
+    found = made(population_covariance=spread, covariance=covariance).population(SPACE)
     assert found is not None
     got = found.u
     np.testing.assert_array_equal(np.isnan(got.sd_stderr), [True, False, True])
@@ -281,15 +281,17 @@ def test_floored_and_symmetric() -> None:
 
 @pytest.mark.parametrize("kind", ["point", "population"])
 def test_files_give_back_the_same(kind: str) -> None:
-    found = made() if kind == "point" else made(spread=SPREAD, covariance=P_COV)
+    found = made() if kind == "point" else made(population_covariance=SPREAD, covariance=P_COV)
     arrays, words = found.to_files()
     back = Estimate.from_files({name: np.asarray(a) for name, a in arrays.items()}, words)
-    for name in ("loc", "spread", "covariance", "values", "vectors", "determined"):
+    for name in ("loc", "population_covariance", "covariance", "values", "vectors", "identified"):
         np.testing.assert_array_equal(getattr(back, name), getattr(found, name))
-    assert back.determined.dtype == bool
-    assert (back.limit, back.moved, back.freedom) == (found.limit, found.moved, found.freedom)
+    assert back.identified.dtype == bool
+    assert (back.simulation_noise, back.moved, back.freedom) == (found.simulation_noise, found.moved, found.freedom)
     np.testing.assert_array_equal(back.reference[0], found.reference[0])
     np.testing.assert_array_equal(back.reference[1], found.reference[1])
     x = jnp.array([0.3, -0.4])
-    np.testing.assert_array_equal(back.scores(x), found.scores(x))
+    for name in ("statistic", "encoder"):
+        np.testing.assert_array_equal(getattr(back, name)(x), getattr(found, name)(x))
+    assert not np.array_equal(back.statistic(x), back.encoder(x))
     assert str(back.identifiability(SPACE.names)) == str(found.identifiability(SPACE.names))

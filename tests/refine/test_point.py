@@ -29,7 +29,7 @@ SIZE, BUDGET, M = 64, 16_384, 300
 def point(simulate: Any, x: np.ndarray, space: avo.Space, start: Any, budget: int = BUDGET, **known: Any) -> Estimate:
     """Refine from a start in u; no call is left over or too many."""
     draws = Draws(jax.jit(simulate), space, jax.random.key(7), SIZE, x.shape[1:], known.get("inputs"))
-    found = fisher.point(draws, Observed(x, **known), np.asarray(start, float), 0.1 * np.eye(2), budget, seed=3)
+    found = fisher.solve_point(draws, Observed(x, **known), np.asarray(start, float), 0.1 * np.eye(2), budget, seed=3)
     assert draws.calls == budget
     return found
 
@@ -44,11 +44,11 @@ def test_covariance_of_the_mean_is_that_over_m() -> None:
     np.testing.assert_allclose(covariance_of_mean(t, RNG(1).permutation(41)), expected, rtol=1e-12)
 
 
-def test_covariance_of_the_mean_counts_groups() -> None:
+def test_covariance_of_the_mean_counts_clusters() -> None:
     t = RNG(0).normal([3.0, -100.0], [0.1, 7.0], (20, 2))
-    groups = np.repeat(np.arange(20), 3)
+    clusters = np.repeat(np.arange(20), 3)
     order = RNG(1).permutation(60)
-    copies = covariance_of_mean(np.repeat(t, 3, axis=0)[order], groups[order])
+    copies = covariance_of_mean(np.repeat(t, 3, axis=0)[order], clusters[order])
     np.testing.assert_allclose(copies, covariance_of_mean(t), rtol=1e-12)  # copies teach nothing
     plain = covariance_of_mean(np.repeat(t, 3, axis=0))
     np.testing.assert_allclose(copies, 3 * plain * (20 / 19) / (60 / 59), rtol=1e-12)
@@ -131,7 +131,7 @@ def test_information_is_exact() -> None:
     G = A3.T @ np.linalg.inv(V3) @ A3 - 3e-5 * np.array([[2.0, 0.3], [0.3, 1.0]])  # trace of V^-1 V is three
     np.testing.assert_allclose(found.vectors * found.values @ found.vectors.T, G, rtol=1e-9)
     np.testing.assert_allclose(found.sd, found.values**-0.5, rtol=1e-12)
-    assert found.determined.all()
+    assert found.identified.all()
     np.testing.assert_allclose(found.inverse @ A3, np.eye(2), atol=1e-12)
     np.testing.assert_allclose(found.free(), 0.0)
     # The weighted least-squares inverse: its error is that of G
@@ -145,7 +145,7 @@ def test_truncated_inverse_is_a_projector() -> None:
     along = np.array([1.0, -2.0]) / np.sqrt(5)
     A = np.outer([2.0, 1.0, -3.0], along)
     found = information(A, V3, Known(1e-5 * NOISE))
-    assert found.determined.tolist() == [False, True]
+    assert found.identified.tolist() == [False, True]
     P = found.inverse @ A
     np.testing.assert_allclose(P @ P, P, atol=1e-10)
     np.testing.assert_allclose(P, np.outer(along, along), atol=1e-7)
@@ -164,7 +164,7 @@ def test_information_does_not_depend_on_the_units_of_t() -> None:
 
 
 @pytest.mark.parametrize(("k", "d"), [(2, 1), (3, 2), (5, 5), (10, 10)])
-def test_noise_determines_nothing(k: int, d: int) -> None:
+def test_noise_identifies_nothing(k: int, d: int) -> None:
     """200 slopes that are nothing but noise; 1e-3 is the level of each direction's test."""
     rng, wrong, values = RNG(3), 0, []
     root, axes = rng.normal(size=(k, k)), np.diag(rng.uniform(0.5, 3, d))
@@ -176,7 +176,7 @@ def test_noise_determines_nothing(k: int, d: int) -> None:
             rows = np.einsum("ij,njd,de->nie", root, rng.normal(size=(400, k, d)), axes)
             A, noise = rows.mean(0), np.cov(rows.reshape(400, -1).T).reshape(k, d, k, d) / 400  # as one would know it
         found = information(A / 20, V, Known(noise / 400))
-        wrong += bool(found.determined.any())
+        wrong += bool(found.identified.any())
         values.append(np.trace(found.vectors * found.values @ found.vectors.T))
     assert wrong <= 4
     # Without its bias the information is zero on average
@@ -184,9 +184,9 @@ def test_noise_determines_nothing(k: int, d: int) -> None:
 
 
 def test_wide_directions_are_not_determined() -> None:
-    for sd, determined in ((0.49, True), (0.51, False)):
+    for sd, identified in ((0.49, True), (0.51, False)):
         found = information(np.eye(1), np.array([[sd**2]]), Known(np.full((1, 1, 1, 1), 1e-9)))
-        assert found.determined.tolist() == [determined]
+        assert found.identified.tolist() == [identified]
 
 
 def test_step_and_what_it_leaves() -> None:
@@ -290,7 +290,7 @@ def settled(
     found = fisher._settle(equation, np.asarray(start, float), factor, zeta, BUDGET, t, (np.zeros(2), factor))
     assert draws.calls == BUDGET
     if np.isfinite(found.moved):  # pairs and centre: all calls
-        np.testing.assert_allclose(found.limit, limit(BUDGET, len(x)), rtol=1e-12)
+        np.testing.assert_allclose(found.simulation_noise, limit(BUDGET, len(x)), rtol=1e-12)
     return found
 
 
@@ -308,7 +308,7 @@ def test_last_steps_are_exact_for_a_known_statistic() -> None:
     np.testing.assert_allclose(found.stderr(LINE), exact * np.sqrt(1 + M / 15_360), rtol=2e-3)
     apart = np.sqrt(M / 15_360) * exact
     assert np.all(np.abs(np.asarray(LINE.constrain(found.loc)) - inverse @ x.mean(0)) < 4 * apart)
-    assert found.moved < 1 and found.freedom == M - 1 and found.determined.all()
+    assert found.moved < 1 and found.freedom == M - 1 and found.identified.all()
     np.testing.assert_allclose(
         1 / found.values, np.linalg.eigvalsh(found.covariance)[::-1] / (1 + M / 15_360), rtol=0.01
     )
@@ -324,10 +324,10 @@ def test_an_equation_that_is_not_solved_gives_no_estimate() -> None:
     assert settled(gauss, x + 0.5 * aside, LINE, np.eye(3), start).moved == np.inf
 
 
-def test_last_steps_count_groups() -> None:
-    x, groups = observed(seed=4, m=100), np.tile(np.arange(100), 3)
+def test_last_steps_count_clusters() -> None:
+    x, clusters = observed(seed=4, m=100), np.tile(np.arange(100), 3)
     weights = np.linalg.inv(H.T @ np.linalg.inv(ROOT @ ROOT.T) @ H) @ H.T @ np.linalg.inv(ROOT @ ROOT.T)
-    found = settled(gauss, np.tile(x, (3, 1)), LINE, weights, LINE.unconstrain(TRUTH), groups=groups)
+    found = settled(gauss, np.tile(x, (3, 1)), LINE, weights, LINE.unconstrain(TRUTH), clusters=clusters)
     plain = settled(gauss, np.tile(x, (3, 1)), LINE, weights, LINE.unconstrain(TRUTH))
     assert (found.freedom, plain.freedom) == (99, 299)
     _, error = least_squares(x)
@@ -345,7 +345,7 @@ def test_last_steps_know_the_conditions() -> None:
     found = settled(lines, c * truth + e, space, np.eye(2), space.unconstrain(truth + [0.005, -0.1]), steps, inputs=c)
     error = e.std(0, ddof=1) / np.sqrt(m) / c.mean()
     # A line and a parabola in c are taken out of the noise as the 15,360 simulations have them, here zero to 1 %
-    np.testing.assert_allclose(found.stderr(space), error * found.limit, rtol=0.02)
+    np.testing.assert_allclose(found.stderr(space), error * found.simulation_noise, rtol=0.02)
     off = np.asarray(space.constrain(found.loc)) - truth - e.mean(0) / c.mean()
     assert np.all(np.abs(off) < 4 * error * np.sqrt(m / 15_360))
     assert np.abs(truth[0]) * c.std() > 3 * noise[0]  # taken for noise, the scatter of c would rule
@@ -363,14 +363,14 @@ def normal() -> Estimate:
 def test_point_is_the_maximum_likelihood_estimate_with_its_error(normal: Estimate) -> None:
     best, error = least_squares(observed())
     theta = np.asarray(LINE.constrain(normal.loc))
-    assert normal.freedom == M - 1 and normal.spread is None and normal.determined.all()
+    assert normal.freedom == M - 1 and normal.population_covariance is None and normal.identified.all()
     # The simulations widen the error by more than all of them, and less than half of them, would
-    assert limit(BUDGET, M) < normal.limit < limit(BUDGET // 2, M)
+    assert limit(BUDGET, M) < normal.simulation_noise < limit(BUDGET // 2, M)
     np.testing.assert_allclose(normal.stderr(LINE), SCALE * normal.sd, rtol=1e-12)
     # What a t learned from 3000 pairs loses is a few per cent of the error; it gains nothing
-    ratio = normal.stderr(LINE) / (error * normal.limit)
+    ratio = normal.stderr(LINE) / (error * normal.simulation_noise)
     assert np.all((0.97 < ratio) & (ratio < 1.12))
-    apart = 4 * np.sqrt(normal.limit**2 - 1) + np.sqrt(np.maximum(ratio**2 - 1, 0))
+    apart = 4 * np.sqrt(normal.simulation_noise**2 - 1) + np.sqrt(np.maximum(ratio**2 - 1, 0))
     assert np.all(np.abs(theta - best) < apart * error)
     assert normal.moved < 1
 
@@ -395,9 +395,9 @@ def test_point_in_a_bounded_space() -> None:
     best = np.array([x.mean(), x.std()])
     spread = ((x - best[0]) ** 2).mean(1)
     error = np.array([x.mean(1).std(), spread.std() / 2 / best[1]]) / np.sqrt(M)  # those of the moments, as observed
-    np.testing.assert_allclose(stderr, error * found.limit, rtol=0.06)
+    np.testing.assert_allclose(stderr, error * found.simulation_noise, rtol=0.06)
     # An estimate with 1.06 times the error of another lies sqrt(1.06^2 - 1) of it away; three times that
-    assert np.all(np.abs(theta - best) < 3 * np.sqrt((1.06 * found.limit) ** 2 - 1) * error)
+    assert np.all(np.abs(theta - best) < 3 * np.sqrt((1.06 * found.simulation_noise) ** 2 - 1) * error)
 
 
 def test_point_with_conditions_is_least_squares() -> None:
@@ -408,10 +408,10 @@ def test_point_with_conditions_is_least_squares() -> None:
     found = point(lines, x, space, np.asarray(space.unconstrain([0.75, -4.3])), inputs=c)
     best = (c * x).sum(0) / (c**2).sum()
     error = np.sqrt((c**2 * (x - c * best) ** 2).sum(0)) / (c**2).sum()
-    ratio = found.stderr(space) / (error * found.limit)
+    ratio = found.stderr(space) / (error * found.simulation_noise)
     # t must learn all products of c and x: it loses a fifth of the error at this budget, a tenth at four times as many
     assert np.all((0.95 < ratio) & (ratio < 1.35))
-    apart = 4 * np.sqrt(found.limit**2 - 1) + 2 * np.sqrt(np.maximum(ratio**2 - 1, 0))
+    apart = 4 * np.sqrt(found.simulation_noise**2 - 1) + 2 * np.sqrt(np.maximum(ratio**2 - 1, 0))
     assert np.all(np.abs(np.asarray(space.constrain(found.loc)) - best) < apart * error)
 
 
@@ -428,7 +428,7 @@ def test_error_under_a_wrong_model_is_the_observations_own() -> None:
     z = np.stack([x[:, 0], x[:, 1:].mean(1)], 1)
     error = z.std(0, ddof=1) / np.sqrt(M)
     assert np.all(error / np.sqrt(rates[:2] / [1, 2] / M) > 1.5)  # the model's own would be far too small
-    np.testing.assert_allclose(found.stderr(space), error * found.limit, rtol=0.1)
+    np.testing.assert_allclose(found.stderr(space), error * found.simulation_noise, rtol=0.1)
     # t is learned under the model, hence not quite linear in x; where it is, the estimate is the mean
     assert np.all(np.abs(np.asarray(space.constrain(found.loc)) - z.mean(0)) < error)
 
@@ -446,17 +446,17 @@ def test_what_is_not_identified_is_said() -> None:
     found = point(together, x, space, [0.5, -0.1])
     best = (x @ H.T / (H @ H.T)).mean()
     error = 1 / np.sqrt((H @ H.T)[0, 0] * M)
-    assert found.determined.tolist() == [False, True]
+    assert found.identified.tolist() == [False, True]
     np.testing.assert_allclose(np.abs(found.vectors[:, 1]), np.sqrt(0.5), atol=0.01)
     assert np.sign(found.vectors[0, 1]) == np.sign(found.vectors[1, 1])
     # Newton takes no step across; along it is as precise as any estimate of the sum
-    assert abs(found.loc.sum() - best) < 4 * error * np.sqrt(found.limit**2 - 1) + 0.15 * error
+    assert abs(found.loc.sum() - best) < 4 * error * np.sqrt(found.simulation_noise**2 - 1) + 0.15 * error
     sd = np.sqrt(np.ones(2) @ found.covariance @ np.ones(2))  # a little of what is loose leaks into it
     assert 0.95 < sd / error < 1.15
     assert np.all(np.isinf(found.stderr(space)))
     np.testing.assert_array_equal(found.interval(space, 0.9), [[-np.inf, np.inf], [-3, 5]])
     first, second = found.identifiability(space.names)
-    assert str(first).endswith("is not determined by these data") and second.determined
+    assert str(first).endswith("is not identified by these data") and second.identified
     assert first.weights[0] * first.weights[1] < 0 < second.weights[0] * second.weights[1]
 
 
@@ -488,7 +488,8 @@ def test_of_two_roots_the_nearest_is_found_and_covered() -> None:
     best = np.array([1, -1]) * np.sqrt(means)
     error = np.array([1, 0.5**0.5]) / np.sqrt(M) / 2 / np.abs(best)
     assert np.all(np.abs(found.loc - best) < error) and np.all(np.abs(found.loc - [1.1, -0.8]) < 4 * found.sd)
-    np.testing.assert_allclose(found.sd, error * found.limit, rtol=0.2)  # x scatters as it will: 4 %, and t is learned
+    # x scatters as it will: 4 %, and t is learned
+    np.testing.assert_allclose(found.sd, error * found.simulation_noise, rtol=0.2)
 
 
 # --- populations -----------------------------------------------------------------------------------------------------
@@ -505,7 +506,7 @@ def noisy(key: Any, theta: Any) -> Any:
 
 def fit_population(x: np.ndarray, loc: Any, sd: float, budget: int = 40_960) -> Estimate:
     draws = Draws(jax.jit(noisy), POP_SPACE, jax.random.key(7), SIZE, (3,))
-    found = population.population(draws, Observed(x), np.asarray(loc, float), sd * np.eye(2), budget, seed=3)
+    found = population.solve_population(draws, Observed(x), np.asarray(loc, float), sd * np.eye(2), budget, seed=3)
     assert draws.calls == budget
     return found
 
@@ -523,7 +524,7 @@ def test_population_has_the_observations_moments_less_the_noise() -> None:
     u = rng.multivariate_normal([0.6, -1.1], C, m)
     x = np.concatenate([u + rng.normal(size=(m, 2)) * E_SD, 3.0 + rng.normal(size=(m, 1))], 1)
     found = fit_population(x, [0.4, -0.9], 0.5)
-    n = m / (found.limit**2 - 1)
+    n = m / (found.simulation_noise**2 - 1)
     assert 20_000 < n < 40_000  # the last round has half of the calls, and what the others left
     S = np.cov(x[:, :2].T, bias=True)
     V = C + np.diag(E_SD**2)
@@ -531,20 +532,20 @@ def test_population_has_the_observations_moments_less_the_noise() -> None:
     i, j = np.triu_indices(2)
     z = x[:, :2] - x[:, :2].mean(0)
     entries = (z[:, i] * z[:, j]).std(0) / np.sqrt(m)
-    np.testing.assert_allclose(found.sd, z.std(0) / np.sqrt(m) * found.limit, rtol=0.05)
-    np.testing.assert_allclose(np.sqrt(np.diagonal(found.covariance)[2:]), entries * found.limit, rtol=0.1)
-    assert found.spread is not None
-    near = 4 * np.sqrt(found.limit**2 - 1) + 0.15  # of an error: the simulations' noise, and what t loses
+    np.testing.assert_allclose(found.sd, z.std(0) / np.sqrt(m) * found.simulation_noise, rtol=0.05)
+    np.testing.assert_allclose(np.sqrt(np.diagonal(found.covariance)[2:]), entries * found.simulation_noise, rtol=0.1)
+    assert found.population_covariance is not None
+    near = 4 * np.sqrt(found.simulation_noise**2 - 1) + 0.15  # of an error: the simulations' noise, and what t loses
     assert np.all(np.abs(found.loc - x[:, :2].mean(0)) < near * scale)
     expected = S - np.diag(E_SD**2)
-    assert np.all(np.abs(found.spread - expected)[i, j] < near * entries)
+    assert np.all(np.abs(found.population_covariance - expected)[i, j] < near * entries)
     got = moments(found)
-    np.testing.assert_allclose(got.sd, np.sqrt(np.diagonal(found.spread)), rtol=1e-6)
-    np.testing.assert_allclose(got.sd_stderr, entries[[0, 2]] / 2 / got.sd * found.limit, rtol=0.1)
-    np.testing.assert_allclose(got.corr[0, 1], found.spread[0, 1] / np.prod(got.sd), rtol=1e-6)
+    np.testing.assert_allclose(got.sd, np.sqrt(np.diagonal(found.population_covariance)), rtol=1e-6)
+    np.testing.assert_allclose(got.sd_stderr, entries[[0, 2]] / 2 / got.sd * found.simulation_noise, rtol=0.1)
+    np.testing.assert_allclose(got.corr[0, 1], found.population_covariance[0, 1] / np.prod(got.sd), rtol=1e-6)
     assert np.isnan(got.sd_upper).all()
     covered = stats.chi2.isf(1e-4, 5)
-    off = np.concatenate([found.loc - [0.6, -1.1], (found.spread - C)[i, j]])
+    off = np.concatenate([found.loc - [0.6, -1.1], (found.population_covariance - C)[i, j]])
     assert off @ np.linalg.solve(found.covariance, off) < covered
 
 
@@ -626,7 +627,7 @@ def test_a_variance_that_would_be_negative_is_zero_and_the_rest_solved_anew() ->
     answer, found = solved(mean, spread)
     np.testing.assert_allclose(answer[0], mean, rtol=1e-9)
     np.testing.assert_allclose(answer[1], spread, rtol=1e-9)
-    assert found.free.all() and found.information.determined.all()
+    assert found.free.all() and found.information.identified.all()
     np.testing.assert_allclose(
         found.covariance(np.zeros((5, 5))), chain @ np.linalg.inv(A.T @ np.linalg.inv(V) @ A) @ chain.T, rtol=1e-6
     )

@@ -17,7 +17,7 @@ from sklearn.linear_model import BayesianRidge
 from avo.refine import features
 from avo.refine import statistic as scores
 from avo.refine.features import CLIP, Features, make_features, quadratic
-from avo.refine.statistic import Scores, apply, learn, ridge
+from avo.refine.statistic import LearnedStatistic, apply, learn_statistic, ridge
 
 RNG = np.random.default_rng
 N = 4000
@@ -58,9 +58,9 @@ def counts(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 
 
 @pytest.fixture(scope="module")
-def learned() -> Scores:
+def learned() -> LearnedStatistic:
     u, x, y, _ = linear(N, 0)
-    return learn(jax.random.key(0), x[:300], None, u, x, None, y)
+    return learn_statistic(jax.random.key(0), x[:300], None, u, x, None, y)
 
 
 # --- regression ------------------------------------------------------------------------------------------------------
@@ -144,12 +144,12 @@ def test_kinds_of_features_count_values_products_and_moments() -> None:
 # --- E[y | x] --------------------------------------------------------------------------------------------------------
 
 
-def excess(t: Scores, x: np.ndarray, exact: np.ndarray, y: np.ndarray) -> np.ndarray:
+def excess(t: LearnedStatistic, x: np.ndarray, exact: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Mean square distance from E[y | x], as a fraction of the variance of y."""
     return np.mean((apply(t, x) - exact) ** 2, axis=0) / y.var(0)
 
 
-def test_learned_in_a_linear_gaussian_model(learned: Scores) -> None:
+def test_learned_in_a_linear_gaussian_model(learned: LearnedStatistic) -> None:
     _, x, y, exact = linear(4000, 1)
     # 3500 pairs, ten coefficients: 10 / 3500 = 0.3 % of the residual variance; the network may add as much again
     assert np.all(excess(learned, x, exact, y) < 0.01)
@@ -157,7 +157,7 @@ def test_learned_in_a_linear_gaussian_model(learned: Scores) -> None:
 
 def test_learned_from_counts() -> None:
     u, x, y, _ = counts(N, 2)
-    t = learn(jax.random.key(1), x[:300], None, u, x, None, y)
+    t = learn_statistic(jax.random.key(1), x[:300], None, u, x, None, y)
     _, x, y, exact = counts(4000, 3)
     found = excess(t, x, exact, y)
     assert np.all(found < 0.015)
@@ -176,13 +176,13 @@ def test_parts_each_have_their_own_constant() -> None:
     x = u @ H.T + B + rng.normal(size=(2 * N, 3)) * SD * 4
     y, weight = zeta / spread, np.minimum(spread[[0, N]] ** 2, 1.0)
     part = np.repeat([0, 1], N)
-    t = learn(jax.random.key(5), x[:300], None, u, x, None, np.tile(y, 2), part, np.tile(weight, 2))
+    t = learn_statistic(jax.random.key(5), x[:300], None, u, x, None, np.tile(y, 2), part, np.tile(weight, 2))
     fresh = RNG(7).normal(size=(N, 3)) * SD * 4 + B
     exact = (fresh - B) @ (H / (4 * SD[:, None]) ** 2)  # the score at u = 0, but for its constant
     found = apply(t, fresh)
     for k in range(2):
         assert np.corrcoef(found[:, k], exact[:, k])[0, 1] > 0.99
-    pooled = learn(jax.random.key(5), x[:300], None, u, x, None, np.tile(u, 2))
+    pooled = learn_statistic(jax.random.key(5), x[:300], None, u, x, None, np.tile(u, 2))
     # the narrow one is known by its place, which bends the other regression
     assert np.corrcoef(apply(pooled, fresh)[:, 0], exact[:, 0])[0, 1] < 0.97
 
@@ -193,7 +193,7 @@ def test_conditions_are_used() -> None:
     u, c = rng.normal(size=(2 * N, 2)), rng.normal(size=(2 * N, 1)) * 3 + 0.5
     x = np.concatenate([c * u[:, :1] + rng.normal(size=(2 * N, 1)), u[:, 1:] + rng.normal(size=(2 * N, 1))], 1)
     y = np.concatenate([u, u**2], 1)
-    t = learn(jax.random.key(2), x[:300], c[:300], u[:N], x[:N], c[:N], y[:N])
+    t = learn_statistic(jax.random.key(2), x[:300], c[:300], u[:N], x[:N], c[:N], y[:N])
     exact = np.stack([c[:, 0] * x[:, 0] / (c[:, 0] ** 2 + 1), x[:, 1] / 2], 1)
     error = np.mean((apply(t, x[N:], c[N:])[:, :2] - exact[N:]) ** 2, 0)
     assert error[0] < 0.05 and error[1] < 0.01  # the first is far from linear in what the regression sees
@@ -206,7 +206,7 @@ def test_held_out_pairs_are_shuffled() -> None:
     u, x, y, exact = linear(N, 5)
     eighth = N // 8
     y[:eighth] = y[RNG(6).permutation(eighth)]
-    t = learn(jax.random.key(3), x[:300], None, u, x, None, y)
+    t = learn_statistic(jax.random.key(3), x[:300], None, u, x, None, y)
     expected = y[:eighth].mean(0) / 8 + exact * 7 / 8
     assert np.all(np.mean((apply(t, x) - expected) ** 2, 0) / y.var(0) < 0.02)
 
@@ -308,7 +308,7 @@ def test_image_shows_how_its_parts_go_together() -> None:
     x = rng.normal(size=(n, 24, 25))
     x[:, :4, :4] += bright
     x[:, 20:, 21:] += bright * u[:, :, None]  # no pixel alone tells of u, nor all of them by a sum
-    t = learn(jax.random.key(0), x[:500], None, u[:3000], x[:3000], None, u[:3000], steps=50)
+    t = learn_statistic(jax.random.key(0), x[:500], None, u[:3000], x[:3000], None, u[:3000], steps=50)
     # The sign is plain from the first part; given it the 16 pixels of the other leave the variance 1/17 of u: R^2 = .94
     assert 1 - np.mean((apply(t, x[3000:]) - u[3000:]) ** 2) / np.mean(u[3000:] ** 2) > 0.7
 
@@ -316,13 +316,13 @@ def test_image_shows_how_its_parts_go_together() -> None:
 def test_constant_columns_are_learned_from() -> None:
     u, x, y, exact = linear(N, 12)
     x[:, 1] = -3.0
-    t = learn(jax.random.key(4), x[:300], None, u, x, None, y)
+    t = learn_statistic(jax.random.key(4), x[:300], None, u, x, None, y)
     two = [0, 2]
     left = np.linalg.inv(H[two] @ H[two].T + np.diag(SD[two] ** 2))
     mean = (x[:, two] - B[two]) @ (H[two].T @ left).T
     assert np.all(np.mean((apply(t, x)[:, :2] - mean) ** 2, 0) < 0.01)
     still = np.full_like(x, 2.0)
-    nothing = learn(jax.random.key(4), still, None, u, still, None, y)
+    nothing = learn_statistic(jax.random.key(4), still, None, u, still, None, y)
     # Nothing is seen: E[y | x] is the mean of y, here of the 3500 pairs not held out
     np.testing.assert_allclose(apply(nothing, still[:3]), np.tile(y.mean(0), (3, 1)), atol=4 * y.std() / np.sqrt(N))
 
@@ -336,7 +336,7 @@ def test_large_x_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     u = rng.normal(size=(1500, 1))
     x = u * pattern + rng.normal(size=(1500, 600))
     train, test = slice(0, 1000), slice(1000, None)
-    t = learn(jax.random.key(4), x[:100], None, u[train], x[train], None, u[train])
+    t = learn_statistic(jax.random.key(4), x[:100], None, u[train], x[train], None, u[train])
     assert t.features.basis is not None and t.features.basis.shape == (600, features.COMPONENTS + 2)
     exact = x @ pattern / 5
     # |f|^2 / (1 + |f|^2) = .8 of the variance can be explained; some 300 numbers from 875 pairs take a part of that
@@ -346,7 +346,7 @@ def test_large_x_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- safety ----------------------------------------------------------------------------------------------------------
 
 
-def test_outliers_are_cut(learned: Scores) -> None:
+def test_outliers_are_cut(learned: LearnedStatistic) -> None:
     """Beyond CLIP standard deviations of every feature nothing changes; t stays within what the clip allows."""
     for direction in np.eye(3):
         far = [learned(jnp.asarray(B + 10.0**k * SD * direction)) for k in (5, 9)]
@@ -357,12 +357,12 @@ def test_outliers_are_cut(learned: Scores) -> None:
     assert np.all(np.abs(learned(jnp.asarray(B + 1e12))) < size)
 
 
-def test_round_trip_is_exact(learned: Scores) -> None:
+def test_round_trip_is_exact(learned: LearnedStatistic) -> None:
     _, x, _, _ = linear(50, 7)
     arrays = {k: np.asarray(a) for k, a in learned.to_arrays("some.name").items()}
     assert all(k.startswith("some.name.") for k in arrays)
     assert all(a.dtype.kind == "f" for a in arrays.values())
-    back = Scores.from_arrays("some.name", arrays | {"other.weights": np.zeros((2, 2))})
+    back = LearnedStatistic.from_arrays("some.name", arrays | {"other.weights": np.zeros((2, 2))})
     np.testing.assert_array_equal(apply(back, x), apply(learned, x))
     for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(learned), strict=True):
         np.testing.assert_array_equal(a, b) if eqx.is_array(a) else None
@@ -374,15 +374,15 @@ def test_round_trip_of_a_series_with_conditions() -> None:
     features = make_features(x, c, u, x)
     k = jax.eval_shape(features, jnp.asarray(x[0]), jnp.asarray(c[0])).shape[0]
     middle, size, weights, bias, net_size = (jnp.asarray(rng.normal(size=s)) for s in (k, k, (k, 3), 3, 3))
-    t = Scores(features, middle, size, weights, bias, scores._network(jax.random.key(1), k, 3), net_size)
-    back = Scores.from_arrays("t", {name: np.asarray(a) for name, a in t.to_arrays("t").items()})
+    t = LearnedStatistic(features, middle, size, weights, bias, scores._network(jax.random.key(1), k, 3), net_size)
+    back = LearnedStatistic.from_arrays("t", {name: np.asarray(a) for name, a in t.to_arrays("t").items()})
     assert jax.tree.structure(back) == jax.tree.structure(t)
     for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(t), strict=True):
         np.testing.assert_array_equal(a, b) if eqx.is_array(a) else None
     assert back.features.c_shift is not None and back.features.moved is not None and back.features.basis is None
 
 
-def test_apply_is_the_same_whatever_the_number(learned: Scores) -> None:
+def test_apply_is_the_same_whatever_the_number(learned: LearnedStatistic) -> None:
     _, x, _, _ = linear(scores.CHUNK + 3, 9)
     whole = apply(learned, x)
     np.testing.assert_array_equal(whole[-3:], apply(learned, x[-3:]))
@@ -437,6 +437,6 @@ def test_one_program_for_all_numbers_up_to_a_power_of_four(monkeypatch: pytest.M
     found = []
     for n in (300, 5000, 16_384, 16_385):
         u, x, y, _ = linear(n, n)
-        learn(jax.random.key(0), x, None, u, x, None, y)
+        learn_statistic(jax.random.key(0), x, None, u, x, None, y)
         found.append(traces)
     assert 0 < found[0] == found[1] == found[2] < found[3]

@@ -33,11 +33,11 @@ def test_bitcoin_sigma_lies_within_the_closed_form_scales(bitcoin: real.Row) -> 
     assert bitcoin["met"]
 
 
-def test_bitcoin_drift_is_said_to_be_undetermined(bitcoin: real.Row, shared_data: Path) -> None:
+def test_bitcoin_drift_is_said_to_be_not_identified(bitcoin: real.Row, shared_data: Path) -> None:
     ends = real.price_paths(shared_data)[:, -1]
     # The closed-form drift, mean(X_T) / T, is within one standard deviation of 0
     assert abs(ends.mean() / real.MINUTES) < bitcoin["mu_sd"]
-    assert "drift not determined" in real.table([bitcoin])
+    assert "drift not identified" in real.table([bitcoin])
 
 
 def test_control_agrees_with_maximum_likelihood(bitcoin: real.Row) -> None:

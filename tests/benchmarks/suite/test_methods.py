@@ -100,7 +100,7 @@ def test_moments_come_to_the_limit_with_all_calls(name: str) -> None:
     assert np.sqrt(np.mean(np.square(over))) < 1.5 * np.sqrt(1.2)
 
 
-def test_moments_hold_an_undetermined_direction_still() -> None:
+def test_moments_hold_an_unidentified_direction_still() -> None:
     """Of epem's two parameters only one combination is known: what is judged is near, and no error is stated."""
     task = tasks.get("epem")
     simulate = Simulator(task, 20_000, 1)
