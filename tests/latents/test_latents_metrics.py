@@ -98,6 +98,23 @@ def test_noise_is_chance():
     assert -0.1 < found.informativeness.min() and found.informativeness.max() < 0.02
 
 
+def test_scores_of_votes_and_pairs_are_judged_on_rows_that_they_were_not_learned_from():
+    """A thousand codes of noise on 40 rows: some of them tell the batches of one half apart, and none those of another.
+
+    The codes that win the votes on 20 rows, or separate their pairs, are right about nearly all of these (to .9 and 1,
+    were the scores judged there). About the other 20 they know nothing: chance is 1/4, with a standard deviation of
+    less than sqrt(1/4 3/4 / 4) for each seed, since the codes' answers to a factor's batches may all be one.
+    """
+    votes, pairs = [], []
+    for seed in range(4):
+        rng = RNG([12, seed])
+        factors, codes = rng.uniform(size=(40, 4)), rng.normal(size=(40, 1000))
+        votes.append(latents.factor_vae_score(codes, factors, seed=seed).mean())
+        pairs.append(latents.beta_vae_score(codes[:, :30], factors, seed=seed).mean())
+    assert abs(np.mean(votes) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 4 / 4)
+    assert abs(np.mean(pairs) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 4 / 4)
+
+
 def test_information_agrees_with_sklearn_on_bins_by_rank():
     y = uniform(1000, 2)
     codes = np.stack([y[:, 0] + 0.02 * RNG(4).normal(size=1000), np.exp(RNG(5).normal(size=1000))], axis=1)
