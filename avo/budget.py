@@ -16,6 +16,14 @@ ENOUGH = {"point": (70_000, 20), "population": (300_000, 150)}  # calls: at most
 PAIR = 5  # unknowns of a population of two parameters, for which that is enough; more unknowns take more calls
 LEAST_REFINE = {"point": 500, "population": 4000}  # calls
 LEAST_EACH = 40  # and of a point for each parameter, whose slopes take pairs
+# Of the calls that refine a point; what is left, some two thirds, goes to simulations at the estimate itself, which the
+# error needs, and nothing else. t and E[theta | x] are regressions, good enough from a few thousand rows; a slope is
+# precise from few pairs, since these share their random numbers
+POINT_SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}
+# Of a population's: t anew in each of three phases, short rounds that find the place, larger ones that settle it, and
+# simulations at the answer that encoded observations are held against; what is left, at least half, goes to the last
+# comparison
+POPULATION_SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}
 REUSE = 20_000  # last simulations of the adversarial fit, at most, from which the scores are learned too
 
 

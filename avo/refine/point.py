@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 from scipy import special
 
+from avo.budget import POINT_SHARES
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.equation import EDGE, Equation, Information, between_bounds, information, inside
@@ -29,7 +30,6 @@ from avo.space import Space
 
 ROUNDS = 4  # at most, that look for place and width
 FEW = 1000  # training steps of their t, which need not be the best
-SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}  # of the calls; the rest to the centre
 START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in u
 BLOCK = 1000  # rows of an adversarial fit's simulations, one after another, that count as of one proposal
 NARROW = 0.5  # that of the last q, in standard deviations that one observation leaves
@@ -100,7 +100,7 @@ def solve_point(
     d, last = len(loc), draws.calls + budget
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
     pool = Drawn.joined(known).blocks(BLOCK) if known else []
-    rows = {name: draws.whole(share * budget, mirrored=True) for name, share in SHARES.items()}
+    rows = {name: draws.whole(share * budget, mirrored=True) for name, share in POINT_SHARES.items()}
     rows["slope"] = _enough(draws, rows["slope"], d)
     loc, factor, told = _locate(draws, observed, loc, _start(factor), rows["round"], rng, key, pool)
     pool.append(draws(loc + rng.normal(size=(rows["learn"], d)) @ factor.T))

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from avo.budget import POPULATION_SHARES
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.equation import Equation, Information, Noise, Residual, covariance_of_mean, information, inside
@@ -25,7 +26,6 @@ from avo.refine.statistic import LearnedStatistic, apply, learn_at, learn_encode
 FLOOR = 0.05  # least standard deviation, in u, of a population's q while it is fitted
 WIDER = 1.5  # how much wider than a population the q is under which its t is learned
 NEAR = 1.5  # standard errors below which a step of a population ends the rounds
-SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}  # of the calls; the rest to the last
 PHASES = 3  # at most, each with a t of its own
 
 Normal = tuple[np.ndarray, np.ndarray]  # mean and covariance
@@ -163,7 +163,7 @@ def solve_population(
     """
     d, last = len(loc), draws.calls + budget
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
-    rows = {name: draws.whole(share * budget) for name, share in SHARES.items()}
+    rows = {name: draws.whole(share * budget) for name, share in POPULATION_SHARES.items()}
     axes, size, _ = np.linalg.svd(factor)
     wild = axes * np.minimum(size, 1.0)  # where a spread hardly shows the adversarial fit may leave it anywhere
     at = (inside(draws.space, loc), wild @ wild.T)
