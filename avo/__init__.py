@@ -4,43 +4,68 @@ A scientist has a simulator, code that draws x given parameters theta, and obser
 the simulator reproduce them. Start with `avo.fit`.
 """
 
+import sys
 from importlib import import_module
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from avo.adversarial.proposals import Gaussian
-from avo.adversarial.settings import Settings
-from avo.adversarial.trainer import Trainer, make_trainer
-from avo.diagnostics.goodness import check
-from avo.execution.host import from_numpy
-from avo.result import Result, load
-from avo.run import fit
-from avo.space import Interval, LogInterval, Positive, Real, Space
+if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__; a test compares with _HOMES and _PARTS
+    from avo import critics as critics
+    from avo import data as data
+    from avo import latents as latents
+    from avo import plots as plots
+    from avo import simulators as simulators
+    from avo.adversarial import recipes as recipes
+    from avo.adversarial.proposals import Gaussian as Gaussian
+    from avo.adversarial.settings import Settings as Settings
+    from avo.adversarial.trainer import Trainer as Trainer
+    from avo.adversarial.trainer import make_trainer as make_trainer
+    from avo.diagnostics.goodness import check as check
+    from avo.execution.host import from_numpy as from_numpy
+    from avo.plots import gallery as gallery
+    from avo.result import Result as Result
+    from avo.result import load as load
+    from avo.run import fit as fit
+    from avo.space import Interval as Interval
+    from avo.space import LogInterval as LogInterval
+    from avo.space import Positive as Positive
+    from avo.space import Real as Real
+    from avo.space import Space as Space
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Gaussian",
-    "Interval",
-    "LogInterval",
-    "Positive",
-    "Real",
-    "Result",
-    "Settings",
-    "Space",
-    "Trainer",
-    "check",
-    "fit",
-    "from_numpy",
-    "load",
-    "make_trainer",
-]
+_HOMES = {
+    "Gaussian": "adversarial.proposals",
+    "Interval": "space",
+    "LogInterval": "space",
+    "Positive": "space",
+    "Real": "space",
+    "Result": "result",
+    "Settings": "adversarial.settings",
+    "Space": "space",
+    "Trainer": "adversarial.trainer",
+    "check": "diagnostics.goodness",
+    "fit": "run",
+    "from_numpy": "execution.host",
+    "load": "result",
+    "make_trainer": "adversarial.trainer",
+}
+_PARTS = {name: name for name in ("critics", "data", "latents", "plots", "simulators")}
+_PARTS |= {"gallery": "plots.gallery", "recipes": "adversarial.recipes"}
 
-PARTS = {name: name for name in ("simulators", "critics", "data", "latents", "plots")}
-PARTS |= {"gallery": "plots.gallery", "recipes": "adversarial.recipes"}
+__all__ = [*_HOMES, *_PARTS]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import the other parts of avo where they are first used."""
-    if name in PARTS:
-        return import_module(f"avo.{PARTS[name]}")
-    raise AttributeError(f"module 'avo' has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    """Import a name, or a part of avo, where it is first used: `import avo` alone starts neither JAX nor Matplotlib."""
+    if name in _HOMES:
+        value = getattr(import_module(f"avo.{_HOMES[name]}"), name)
+    elif name in _PARTS:
+        value = import_module(f"avo.{_PARTS[name]}")
+    else:
+        raise AttributeError(f"module 'avo' has no attribute {name!r}")
+    setattr(sys.modules[__name__], name, value)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

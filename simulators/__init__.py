@@ -5,89 +5,60 @@ a problem by name; its `summary` describes it in a line, `about(name)` in full: 
 limits, options, parameters. Each problem has one tag for the form of x, `scalar`, `vector`,
 `series` or `image`, and others for what it is about; `TAGS` explains them.
 `sde` and `sde_from_numpy` make simulators of your own stochastic differential equations.
+
+A simulator registers itself by the header of its file (`avo.simulators.register`), and is imported where it is first
+used.
 """
 
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable
-from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from avo.checks import did_you_mean
-from avo.simulators.bernoulli_glm import bernoulli_glm
-from avo.simulators.brownian import brownian
-from avo.simulators.cir import cir
-from avo.simulators.detector import detector
-from avo.simulators.ecg import ecg
-from avo.simulators.ecg_factors import ecg_factors
-from avo.simulators.ecgsyn import ecgsyn
-from avo.simulators.epem import epem, epem2
-from avo.simulators.g_and_k import g_and_k
-from avo.simulators.gaussian_linear import gaussian_linear
-from avo.simulators.gaussian_linear_uniform import gaussian_linear_uniform
-from avo.simulators.gaussian_mixture import gaussian_mixture
-from avo.simulators.geometric_brownian import geometric_brownian
-from avo.simulators.hodgkin_huxley import hodgkin_huxley
-from avo.simulators.linear5 import linear5
-from avo.simulators.lotka_volterra import lotka_volterra
-from avo.simulators.ma2 import ma2
-from avo.simulators.merton import merton
-from avo.simulators.mg1 import mg1
-from avo.simulators.ornstein_uhlenbeck import ornstein_uhlenbeck
-from avo.simulators.oscillator import oscillator
-from avo.simulators.pendulum import pendulum
-from avo.simulators.pendulum_driven import pendulum_driven
-from avo.simulators.pendulum_stochastic import pendulum_stochastic
-from avo.simulators.poisson import poisson
-from avo.simulators.problem import Axis, Inputs, Problem, vectorize
-from avo.simulators.ricker import ricker
-from avo.simulators.sde import sde, sde_from_numpy
-from avo.simulators.sir import sir
-from avo.simulators.slcp import slcp
-from avo.simulators.slcp_distractors import slcp_distractors
-from avo.simulators.two_moons import two_moons
+from avo.simulators.register import headers
 
-__all__ = [
-    "TAGS", "Axis", "Inputs", "Problem", "about", "bernoulli_glm", "brownian", "cir", "detector", "ecg", "ecg_factors",
-    "ecgsyn", "epem", "epem2", "find", "g_and_k", "gaussian_linear", "gaussian_linear_uniform", "gaussian_mixture",
-    "geometric_brownian", "get", "hodgkin_huxley", "linear5", "lotka_volterra", "ma2", "merton", "mg1", "names",
-    "ornstein_uhlenbeck", "oscillator", "pendulum", "pendulum_driven", "pendulum_stochastic", "poisson", "ricker",
-    "sde", "sde_from_numpy", "sir", "slcp", "slcp_distractors", "tags", "two_moons", "vectorize",
-]  # fmt: skip
-
-_FACTORIES: dict[str, Callable[..., Problem]] = {
-    "bernoulli_glm": bernoulli_glm,
-    "brownian": brownian,
-    "cir": cir,
-    "detector": detector,
-    "ecg": ecg,
-    "ecg_factors": ecg_factors,
-    "ecgsyn": ecgsyn,
-    "epem": epem,
-    "epem2": epem2,
-    "g_and_k": g_and_k,
-    "gaussian_linear": gaussian_linear,
-    "gaussian_linear_uniform": gaussian_linear_uniform,
-    "gaussian_mixture": gaussian_mixture,
-    "geometric_brownian": geometric_brownian,
-    "hodgkin_huxley": hodgkin_huxley,
-    "linear5": linear5,
-    "lotka_volterra": lotka_volterra,
-    "ma2": ma2,
-    "merton": merton,
-    "mg1": mg1,
-    "ornstein_uhlenbeck": ornstein_uhlenbeck,
-    "oscillator": oscillator,
-    "pendulum": pendulum,
-    "pendulum_driven": pendulum_driven,
-    "pendulum_stochastic": pendulum_stochastic,
-    "poisson": poisson,
-    "ricker": ricker,
-    "sir": sir,
-    "slcp": slcp,
-    "slcp_distractors": slcp_distractors,
-    "two_moons": two_moons,
-}
-
+if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__; a test compares with the files
+    from avo.simulators.bernoulli_glm import bernoulli_glm as bernoulli_glm
+    from avo.simulators.brownian import brownian as brownian
+    from avo.simulators.cir import cir as cir
+    from avo.simulators.detector import detector as detector
+    from avo.simulators.ecg import ecg as ecg
+    from avo.simulators.ecg_factors import ecg_factors as ecg_factors
+    from avo.simulators.ecgsyn import ecgsyn as ecgsyn
+    from avo.simulators.epem import epem as epem
+    from avo.simulators.epem2 import epem2 as epem2
+    from avo.simulators.g_and_k import g_and_k as g_and_k
+    from avo.simulators.gaussian_linear import gaussian_linear as gaussian_linear
+    from avo.simulators.gaussian_linear_uniform import gaussian_linear_uniform as gaussian_linear_uniform
+    from avo.simulators.gaussian_mixture import gaussian_mixture as gaussian_mixture
+    from avo.simulators.geometric_brownian import geometric_brownian as geometric_brownian
+    from avo.simulators.hodgkin_huxley import hodgkin_huxley as hodgkin_huxley
+    from avo.simulators.linear5 import linear5 as linear5
+    from avo.simulators.lotka_volterra import lotka_volterra as lotka_volterra
+    from avo.simulators.ma2 import ma2 as ma2
+    from avo.simulators.merton import merton as merton
+    from avo.simulators.mg1 import mg1 as mg1
+    from avo.simulators.ornstein_uhlenbeck import ornstein_uhlenbeck as ornstein_uhlenbeck
+    from avo.simulators.oscillator import oscillator as oscillator
+    from avo.simulators.pendulum import pendulum as pendulum
+    from avo.simulators.pendulum_driven import pendulum_driven as pendulum_driven
+    from avo.simulators.pendulum_stochastic import pendulum_stochastic as pendulum_stochastic
+    from avo.simulators.poisson import poisson as poisson
+    from avo.simulators.problem import Axis as Axis
+    from avo.simulators.problem import Inputs as Inputs
+    from avo.simulators.problem import Problem as Problem
+    from avo.simulators.problem import vectorize as vectorize
+    from avo.simulators.ricker import ricker as ricker
+    from avo.simulators.sde import sde as sde
+    from avo.simulators.sde import sde_from_numpy as sde_from_numpy
+    from avo.simulators.sir import sir as sir
+    from avo.simulators.slcp import slcp as slcp
+    from avo.simulators.slcp_distractors import slcp_distractors as slcp_distractors
+    from avo.simulators.two_moons import two_moons as two_moons
 
 TAGS = {  # form of x, then what a task is good for, then its field
     "scalar": "one number per observation",
@@ -111,10 +82,8 @@ TAGS = {  # form of x, then what a task is good for, then its field
     "physics": "mechanics and particles",
 }
 
-
-@cache
-def _tags(name: str) -> frozenset[str]:
-    return frozenset(get(name).tags)
+_TOOLS = {"Axis": "problem", "Inputs": "problem", "Problem": "problem", "vectorize": "problem"}
+_TOOLS |= {"sde": "sde", "sde_from_numpy": "sde"}
 
 
 def tags() -> tuple[str, ...]:
@@ -124,7 +93,7 @@ def tags() -> tuple[str, ...]:
         >>> {"series", "image", "discrete"} <= set(tags())
         True
     """
-    return tuple(sorted(frozenset().union(*map(_tags, _FACTORIES))))
+    return tuple(sorted({tag for header in headers().values() for tag in header.tags}))
 
 
 def names(tag: str | None = None) -> tuple[str, ...]:
@@ -167,10 +136,10 @@ def find(*wanted: str) -> tuple[str, ...]:
     if unknown := [tag for tag in wanted if tag not in tags()]:
         hint = did_you_mean(unknown[0], tags())
         raise ValueError(f"tag must be one of {', '.join(tags())}; got {', '.join(map(repr, unknown))}.{hint}")
-    return tuple(name for name in sorted(_FACTORIES) if _tags(name).issuperset(wanted))
+    return tuple(name for name, header in headers().items() if set(wanted) <= set(header.tags))
 
 
-def get(name: str, **options: object) -> Problem:
+def get(name: str, **options: object) -> "Problem":
     """Build a registered problem by name.
 
     Args:
@@ -187,12 +156,13 @@ def get(name: str, **options: object) -> Problem:
         >>> get("brownian", points=16).x_shape
         (16,)
     """
-    known = inspect.signature(_factory(name)).parameters
+    factory = _factory(name)
+    known = inspect.signature(factory).parameters
     for option in options:
         if option not in known:
             choice = f"be one of {', '.join(known)}" if known else "be left out"
             raise ValueError(f"options must {choice} for {name}; got {option!r}.{did_you_mean(option, known)}")
-    return _FACTORIES[name](**options)
+    return factory(**options)
 
 
 def about(name: str) -> str:
@@ -230,8 +200,43 @@ def about(name: str) -> str:
     ])  # fmt: skip
 
 
-def _factory(name: str) -> Callable[..., Problem]:
-    if not isinstance(name, str) or name not in _FACTORIES:
+def _factory(name: str) -> Callable[..., "Problem"]:
+    if not isinstance(name, str) or name not in headers():
         hint = did_you_mean(name, names(), cutoff=0.5)
         raise ValueError(f"name must be a registered simulator; got {name!r}.{hint} Known: {', '.join(names())}.")
-    return _FACTORIES[name]
+    return getattr(sys.modules[__name__], name)
+
+
+# --- imports where they are first used -------------------------------------------------------------------------------
+
+_WORDS = ("TAGS", "about", "find", "get", "names", "tags")
+__all__ = sorted({*_WORDS, *_TOOLS, *headers()})  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a simulator, or a tool, where it is first used."""
+    home = name if name in headers() else _TOOLS.get(name)
+    if home is None:
+        raise AttributeError(f"module 'avo.simulators' has no attribute {name!r}")
+    value = getattr(import_module(f"avo.simulators.{home}"), name)
+    setattr(sys.modules[__name__], name, value)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """This package, in which the name of a simulator is its factory, whoever imports its file.
+
+    After `import avo.simulators.poisson` Python binds the name `poisson` to the module; here it stays the function.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, ModuleType) and callable(getattr(value, name, None)):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

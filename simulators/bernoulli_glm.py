@@ -28,7 +28,16 @@ from jaxtyping import Array, Float
 
 from avo.checks import check_word
 from avo.simulators.problem import Axis, Problem, nan_of_nan, vectorize
+from avo.simulators.register import Header
 from avo.space import Real, Space
+
+HEADER = Header(
+    summary="spikes of a neuron under a known stimulus, as their sufficient statistic",
+    tags=("vector", "benchmark", "sbibm", "neuroscience"),
+    x_shape=(10,),
+    parameters="offset, lag0, lag1, lag2, lag3, lag4, lag5, lag6, lag7, lag8",
+    x="sum over spikes along projection",
+)
 
 TIMES, LAGS = 100, 9
 
@@ -102,7 +111,7 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
     size = TIMES if raw else 1 + LAGS
     return Problem(
         name="bernoulli_glm",
-        summary="spikes of a neuron under a known stimulus" + ("" if raw else ", as their sufficient statistic"),
+        summary="spikes of a neuron under a known stimulus" if raw else HEADER.summary,
         simulate=vectorize(draw),
         space=Space(**{name: Real(0.0, float(s)) for name, s in zip(names, sd, strict=True)}),
         # Of sbibm's observation 1.
@@ -118,5 +127,5 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
         ),
         quantity="spikes" if raw else "sum over spikes",
         mean=mean,
-        tags=(*(("series", "discrete") if raw else ("vector",)), "benchmark", "sbibm", "neuroscience"),
+        tags=("series", "discrete", *HEADER.tags[1:]) if raw else HEADER.tags,
     )

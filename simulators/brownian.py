@@ -15,7 +15,16 @@ from jaxtyping import Array, Float
 
 from avo.checks import check_grid
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, LogInterval, Space
+
+HEADER = Header(
+    summary="Brownian motion with drift, exact paths",
+    tags=("series", "diffusion", "population"),
+    x_shape=(64,),
+    parameters="mu (1/s), sigma (1/sqrt(s))",
+    x="X along time (s)",
+)
 
 
 def brownian(points: int = 64, duration: float = 1.0) -> Problem:
@@ -59,7 +68,7 @@ def brownian(points: int = 64, duration: float = 1.0) -> Problem:
 
     return Problem(
         name="brownian",
-        summary="Brownian motion with drift, exact paths",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(mu=Interval(-3.0, 3.0, unit="1/s"), sigma=LogInterval(0.05, 3.0, unit="1/sqrt(s)")),
         theta_true=np.array([0.8, 0.5]),
@@ -68,5 +77,5 @@ def brownian(points: int = 64, duration: float = 1.0) -> Problem:
         quantity="X",
         mle=mle,
         mean=mean,
-        tags=("series", "diffusion", "population"),
+        tags=HEADER.tags,
     )

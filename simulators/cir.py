@@ -34,7 +34,16 @@ from jaxtyping import Array, Float
 from avo.checks import check_grid, check_positive
 from avo.simulators.ornstein_uhlenbeck import average
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import LogInterval, Space
+
+HEADER = Header(
+    summary="Cox-Ingersoll-Ross process, exact paths of what stays positive",
+    tags=("series", "diffusion", "finance", "population"),
+    x_shape=(64,),
+    parameters="rate (1/yr), mean, sigma (1/sqrt(yr))",
+    x="X along time (yr)",
+)
 
 
 def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> Problem:
@@ -85,7 +94,7 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
 
     return Problem(
         name="cir",
-        summary="Cox-Ingersoll-Ross process, exact paths of what stays positive",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(
             rate=LogInterval(0.2, 10.0, unit="1/yr"),
@@ -97,5 +106,5 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         axes=(Axis("time", "yr", times),),
         quantity="X",
         mean=average(times, start),
-        tags=("series", "diffusion", "finance", "population"),
+        tags=HEADER.tags,
     )

@@ -40,7 +40,16 @@ from jaxtyping import Array, ArrayLike, Float
 from avo.checks import check_count, check_number, check_positive
 from avo.simulators.epem import quantile
 from avo.simulators.problem import Axis, Problem, nan_of_nan, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="tracks of two jets in a spherical detector with an unknown offset",
+    tags=("image", "discrete", "physics"),
+    x_shape=(32, 32),
+    parameters="x (cm), y (cm), z (cm)",
+    x="tracks along cos polar angle and azimuth (rad)",
+)
 
 _NODES = 6  # of Gauss-Legendre, per side of a pixel
 _NARROWEST, _WIDEST = 1e-4, 1e4  # rad
@@ -152,7 +161,7 @@ def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width:
     centres = (np.arange(pixels) + 0.5) / pixels
     return Problem(
         name="detector",
-        summary="tracks of two jets in a spherical detector with an unknown offset",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(**{name: Interval(-1.0, 1.0, unit="cm") for name in ("x", "y", "z")}),
         theta_true=np.array([0.5, -0.3, 0.2]),
@@ -160,7 +169,7 @@ def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width:
         axes=(Axis("cos polar angle", "", 2.0 * centres - 1.0), Axis("azimuth", "rad", np.pi * (2.0 * centres - 1.0))),
         quantity="tracks",
         mean=mean,
-        tags=("image", "discrete", "physics"),
+        tags=HEADER.tags,
     )
 
 

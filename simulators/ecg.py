@@ -40,7 +40,16 @@ from jaxtyping import Array, ArrayLike, Float
 from avo.checks import check_flag, check_mapping, check_names, check_pair, check_word
 from avo.simulators.ecg_noise import make_noise
 from avo.simulators.problem import Axis, Problem, choose, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Parameter
+
+HEADER = Header(
+    summary="one heartbeat as Gaussian waves P, Q, R, S, T with noise",
+    tags=("series", "medicine", "population"),
+    x_shape=(200,),
+    parameters="p_amp (mV), q_amp (mV), r_amp (mV), s_amp (mV), t_amp (mV), t_centre (s), t_width (s)",
+    x="voltage (mV) along time (s)",
+)
 
 SEVEN = ("p_amp", "q_amp", "r_amp", "s_amp", "t_amp", "t_centre", "t_width")
 FIFTEEN = tuple(f"{wave}_{part}" for wave in "pqrst" for part in ("amp", "centre", "width"))
@@ -280,7 +289,7 @@ def ecg(
 
     return Problem(
         name="ecg",
-        summary="one heartbeat as Gaussian waves P, Q, R, S, T with noise",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=choice.space,
         theta_true=choice.theta_true,
@@ -289,5 +298,5 @@ def ecg(
         quantity="voltage",
         unit="mV",
         mean=mean,
-        tags=("series", "medicine", "population"),
+        tags=HEADER.tags,
     )

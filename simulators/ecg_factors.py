@@ -34,7 +34,16 @@ from avo.checks import check_count, check_positive
 from avo.simulators.ecg import ecg, waveform
 from avo.simulators.ecgsyn import VECTORS
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="one heartbeat by lead, pulse, infarction and size",
+    tags=("series", "medicine", "population"),
+    x_shape=(128,),
+    parameters="lead (degrees), pulse (1/min), infarction, size",
+    x="voltage (mV) along time (s)",
+)
 
 _PULSE, _LEAD = 75.0, 60.0  # 1/min, degrees: where the waves are those of `ecg`
 _GROWTH = {"p": 0.75, "q": 0.5, "r": 0.5, "s": 0.5, "t": 0.75, "st": 0.75}  # of centres, as powers of RR
@@ -99,7 +108,7 @@ def ecg_factors(points: int = 128, duration: float = 0.85, noise: float = 0.03) 
 
     return Problem(
         name="ecg_factors",
-        summary="one heartbeat by lead, pulse, infarction and size",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(
             lead=Interval(-20.0, 100.0, unit="degrees"),
@@ -113,7 +122,7 @@ def ecg_factors(points: int = 128, duration: float = 0.85, noise: float = 0.03) 
         quantity="voltage",
         unit="mV",
         mean=mean,
-        tags=("series", "medicine", "population"),
+        tags=HEADER.tags,
     )
 
 

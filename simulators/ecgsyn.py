@@ -67,7 +67,16 @@ from jaxtyping import Array, ArrayLike, Float
 from avo.checks import check_count, check_pair, check_positive
 from avo.simulators.ecg_noise import make_noise
 from avo.simulators.problem import Axis, Problem, choose, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, LogInterval, Parameter
+
+HEADER = Header(
+    summary="electrocardiogram by ECGSYN: strips or beats, 1 or 12 leads, heart rate that varies",
+    tags=("series", "medicine"),
+    x_shape=(1000,),
+    parameters="heart_rate (1/min), heart_rate_sd (1/min), p_a, q_a, r_a, s_a, t_a",
+    x="voltage (mV) along time (s)",
+)
 
 WAVES = ("p", "q", "r", "s", "t")
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -367,7 +376,7 @@ def ecgsyn(
     time = Axis("time", "s", grid)
     return Problem(
         name="ecgsyn",
-        summary="electrocardiogram by ECGSYN: strips or beats, 1 or 12 leads, heart rate that varies",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=choice.space,
         theta_true=choice.theta_true,
@@ -375,5 +384,5 @@ def ecgsyn(
         axes=(time,) if leads == 1 else (time, Axis("lead", "", np.array(LEADS))),
         quantity="voltage",
         unit="mV",
-        tags=("series", "medicine"),
+        tags=HEADER.tags,
     )

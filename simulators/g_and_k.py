@@ -24,7 +24,16 @@ from jaxtyping import Array, ArrayLike, Float
 from avo.checks import check_count, check_flag
 from avo.simulators.bisection import bisect
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="g-and-k distribution: location, scale, skewness, tails",
+    tags=("scalar", "benchmark"),
+    x_shape=(),
+    parameters="A, B, g, k",
+    x="x",
+)
 
 C = 0.8
 _FARTHEST = 40.0  # |z|: beyond, the density is below 1e-300
@@ -142,18 +151,18 @@ def g_and_k(draws: int | None = None, summaries: bool = False) -> Problem:
         x = quantile(jax.random.normal(key, () if draws is None else (draws,)), theta)
         return robust_summaries(x) if summaries else x
 
-    axes, kind = (), "scalar"
+    axes = ()
     if summaries:
-        axes, kind = (Axis("summary", "", np.arange(4)),), "vector"
+        axes = (Axis("summary", "", np.arange(4)),)
     elif draws is not None:
-        axes, kind = (Axis("draw", "", np.arange(1, draws + 1)),), "vector"
+        axes = (Axis("draw", "", np.arange(1, draws + 1)),)
     return Problem(
         name="g_and_k",
-        summary="g-and-k distribution: location, scale, skewness, tails",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(A=Interval(0.0, 10.0), B=Interval(0.0, 10.0), g=Interval(0.0, 10.0), k=Interval(0.0, 10.0)),
         theta_true=np.array([3.0, 1.0, 2.0, 0.5]),
         x_shape=tuple(len(axis.values) for axis in axes),
         axes=axes,
-        tags=(kind, "benchmark"),
+        tags=HEADER.tags if draws is None else ("vector", *HEADER.tags[1:]),
     )

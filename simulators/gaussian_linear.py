@@ -20,7 +20,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Real, Space
+
+HEADER = Header(
+    summary="ten Gaussian numbers around their parameters, Gaussian prior",
+    tags=("vector", "benchmark", "sbibm"),
+    x_shape=(10,),
+    parameters="theta1, theta2, theta3, theta4, theta5, theta6, theta7, theta8, theta9, theta10",
+    x="x along coordinate",
+)
 
 
 def gaussian_linear() -> Problem:
@@ -53,7 +62,7 @@ def gaussian_linear() -> Problem:
     truth += [0.024290232, -0.24255924, -0.16438946, -0.13595216, 0.26958188]
     return Problem(
         name="gaussian_linear",
-        summary="ten Gaussian numbers around their parameters, Gaussian prior",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(**{f"theta{i}": Real(0.0, math.sqrt(0.1)) for i in range(1, 11)}),
         theta_true=np.array(truth),
@@ -61,5 +70,5 @@ def gaussian_linear() -> Problem:
         axes=(Axis("coordinate", "", np.arange(10)),),
         mle=mle,
         mean=mean,
-        tags=("vector", "benchmark", "sbibm"),
+        tags=HEADER.tags,
     )

@@ -19,7 +19,16 @@ import numpy as np
 
 from avo.simulators.gaussian_linear import gaussian_linear
 from avo.simulators.problem import Problem
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="ten Gaussian numbers around their parameters, uniform prior",
+    tags=("vector", "benchmark", "sbibm"),
+    x_shape=(10,),
+    parameters="theta1, theta2, theta3, theta4, theta5, theta6, theta7, theta8, theta9, theta10",
+    x="x along coordinate",
+)
 
 
 def gaussian_linear_uniform() -> Problem:
@@ -40,7 +49,8 @@ def gaussian_linear_uniform() -> Problem:
     return dataclasses.replace(
         gaussian_linear(),
         name="gaussian_linear_uniform",
-        summary="ten Gaussian numbers around their parameters, uniform prior",
+        summary=HEADER.summary,
         space=Space(**{f"theta{i}": Interval(-1.0, 1.0) for i in range(1, 11)}),
         theta_true=np.array(truth),
+        tags=HEADER.tags,
     )

@@ -20,7 +20,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="a wide and a narrow Gaussian around one centre",
+    tags=("vector", "benchmark", "sbibm"),
+    x_shape=(2,),
+    parameters="theta1, theta2",
+    x="x along coordinate",
+)
 
 
 def gaussian_mixture() -> Problem:
@@ -48,12 +57,12 @@ def gaussian_mixture() -> Problem:
 
     return Problem(
         name="gaussian_mixture",
-        summary="a wide and a narrow Gaussian around one centre",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(theta1=Interval(-10.0, 10.0), theta2=Interval(-10.0, 10.0)),
         theta_true=np.array([2.3, -4.1]),  # ours: sbibm's observation 1 has (-9.5, -1.5), near the edge
         x_shape=(2,),
         axes=(Axis("coordinate", "", np.arange(2)),),
         mean=mean,
-        tags=("vector", "benchmark", "sbibm"),
+        tags=HEADER.tags,
     )

@@ -21,7 +21,16 @@ from jaxtyping import Array, Float
 
 from avo.checks import check_grid, check_positive
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, LogInterval, Space
+
+HEADER = Header(
+    summary="geometric Brownian motion, exact paths of a price",
+    tags=("series", "diffusion", "finance", "population"),
+    x_shape=(252,),
+    parameters="mu (1/yr), sigma (1/sqrt(yr))",
+    x="price along time (yr)",
+)
 
 
 def geometric_brownian(points: int = 252, duration: float = 1.0, start: float = 1.0) -> Problem:
@@ -68,7 +77,7 @@ def geometric_brownian(points: int = 252, duration: float = 1.0, start: float = 
 
     return Problem(
         name="geometric_brownian",
-        summary="geometric Brownian motion, exact paths of a price",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(mu=Interval(-1.0, 1.0, unit="1/yr"), sigma=LogInterval(0.05, 1.0, unit="1/sqrt(yr)")),
         theta_true=np.array([0.15, 0.3]),
@@ -77,5 +86,5 @@ def geometric_brownian(points: int = 252, duration: float = 1.0, start: float = 
         quantity="price",
         mle=mle,
         mean=mean,
-        tags=("series", "diffusion", "finance", "population"),
+        tags=HEADER.tags,
     )

@@ -42,7 +42,16 @@ from jaxtyping import Array, ArrayLike, Float
 from avo.checks import check_number
 from avo.simulators.ode import runge_kutta
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="spiking neuron of Hodgkin-Huxley type, seven statistics of its voltage",
+    tags=("vector", "benchmark", "neuroscience"),
+    x_shape=(7,),
+    parameters="g_na (mS/cm^2), g_k (mS/cm^2)",
+    x="summary of the voltage along statistic",
+)
 
 STEP = 0.025  # ms
 ON, OFF, END = (
@@ -207,7 +216,7 @@ def hodgkin_huxley(output: Literal["summary", "voltage"] = "summary", noise: flo
     recorded = output == "voltage"
     return Problem(
         name="hodgkin_huxley",
-        summary=f"spiking neuron of Hodgkin-Huxley type, {'' if recorded else 'seven statistics of '}its voltage",
+        summary="spiking neuron of Hodgkin-Huxley type, its voltage" if recorded else HEADER.summary,
         simulate=vectorize(draw),
         space=Space(g_na=Interval(0.5, 80.0, unit="mS/cm^2"), g_k=Interval(1e-4, 15.0, unit="mS/cm^2")),
         theta_true=np.array([50.0, 5.0]),
@@ -219,5 +228,5 @@ def hodgkin_huxley(output: Literal["summary", "voltage"] = "summary", noise: flo
         ),
         quantity="voltage" if recorded else "summary of the voltage",
         unit="mV" if recorded else "",
-        tags=("series" if recorded else "vector", "benchmark", "neuroscience"),
+        tags=("series", *HEADER.tags[1:]) if recorded else HEADER.tags,
     )

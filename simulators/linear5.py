@@ -18,7 +18,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Real, Space
+
+HEADER = Header(
+    summary="five mixed random variables with two location parameters",
+    tags=("vector", "published"),
+    x_shape=(5,),
+    parameters="alpha, beta",
+    x="x along coordinate",
+)
 
 R = np.array(
     [
@@ -65,7 +74,7 @@ def linear5() -> Problem:
 
     return Problem(
         name="linear5",
-        summary="five mixed random variables with two location parameters",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(alpha=Real(0.0, 1.0), beta=Real(0.0, 1.0)),
         theta_true=np.array([1.0, -1.0]),
@@ -73,5 +82,5 @@ def linear5() -> Problem:
         axes=(Axis("coordinate", "", np.arange(5)),),
         mle=mle,
         mean=mean,
-        tags=("vector", "published"),
+        tags=HEADER.tags,
     )

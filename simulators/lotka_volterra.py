@@ -31,7 +31,16 @@ from jaxtyping import Array, Float
 
 from avo.simulators.ode import solve
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import LogInterval, Space
+
+HEADER = Header(
+    summary="predators and prey, counted with log-normal errors at ten times",
+    tags=("vector", "benchmark", "sbibm", "ecology"),
+    x_shape=(20,),
+    parameters="alpha, beta, gamma, delta",
+    x="population along species and time",
+)
 
 PREY, PREDATORS = 30.0, 1.0  # at time 0
 INTERVAL, POINTS = 2.1, 10
@@ -90,7 +99,7 @@ def lotka_volterra() -> Problem:
     rate, contact = (LogInterval(math.exp(mid - 1.5), math.exp(mid + 1.5)) for mid in (-0.125, -3.0))
     return Problem(
         name="lotka_volterra",
-        summary="predators and prey, counted with log-normal errors at ten times",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(alpha=rate, beta=contact, gamma=rate, delta=contact),
         theta_true=np.array([0.6859157, 0.10761319, 0.88789904, 0.116794825]),  # of sbibm's observation 1
@@ -98,5 +107,5 @@ def lotka_volterra() -> Problem:
         axes=(Axis("species and time", "", np.arange(2 * POINTS), labels),),
         quantity="population",
         mean=mean,
-        tags=("vector", "benchmark", "sbibm", "ecology"),
+        tags=HEADER.tags,
     )

@@ -33,7 +33,16 @@ from scipy import linalg, ndimage, optimize
 
 from avo.checks import check_count, check_flag
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="moving average of order 2, inside its invertibility triangle",
+    tags=("series", "benchmark", "population"),
+    x_shape=(100,),
+    parameters="ratio, c2",
+    x="x along time (steps)",
+)
 
 _GRID = 24  # points each way where the search for the largest likelihood looks first
 _STARTS = 4  # local maxima on the grid from which it goes on, at most
@@ -113,7 +122,7 @@ def ma2(points: int = 100, summaries: bool = False) -> Problem:
     times = Axis("time", "steps", np.arange(1, points + 1))
     return Problem(
         name="ma2",
-        summary="moving average of order 2, inside its invertibility triangle",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(ratio=Interval(-1.0, 1.0), c2=Interval(-1.0, 1.0)),
         theta_true=np.array([0.5, 0.2]),
@@ -122,7 +131,7 @@ def ma2(points: int = 100, summaries: bool = False) -> Problem:
         quantity="autocovariance" if summaries else "x",
         mle=mle,
         mean=mean,
-        tags=("vector", "benchmark") if summaries else ("series", "benchmark", "population"),
+        tags=("vector", "benchmark") if summaries else HEADER.tags,
     )
 
 

@@ -29,7 +29,16 @@ from jaxtyping import Array, Float
 
 from avo.checks import check_grid, check_positive
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, LogInterval, Space
+
+HEADER = Header(
+    summary="Merton's jump diffusion, exact paths of a price with jumps",
+    tags=("series", "diffusion", "finance", "jumps"),
+    x_shape=(252,),
+    parameters="mu (1/yr), sigma (1/sqrt(yr)), rate (1/yr), jump_mean, jump_sd",
+    x="price along time (yr)",
+)
 
 
 def merton(points: int = 252, duration: float = 1.0, start: float = 1.0) -> Problem:
@@ -74,7 +83,7 @@ def merton(points: int = 252, duration: float = 1.0, start: float = 1.0) -> Prob
 
     return Problem(
         name="merton",
-        summary="Merton's jump diffusion, exact paths of a price with jumps",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(
             mu=Interval(-1.0, 1.0, unit="1/yr"),
@@ -88,5 +97,5 @@ def merton(points: int = 252, duration: float = 1.0, start: float = 1.0) -> Prob
         axes=(Axis("time", "yr", times),),
         quantity="price",
         mean=mean,
-        tags=("series", "diffusion", "finance", "jumps"),
+        tags=HEADER.tags,
     )

@@ -26,7 +26,16 @@ from jaxtyping import Array, ArrayLike, Float
 
 from avo.checks import check_count
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="queue with one server, times between departures",
+    tags=("series", "benchmark", "population"),
+    x_shape=(50,),
+    parameters="shortest, spread, rate",
+    x="time between departures along job",
+)
 
 
 def departures(service: Float[ArrayLike, "points"], waits: Float[ArrayLike, "points"]) -> Float[Array, "points"]:
@@ -87,14 +96,15 @@ def mg1(points: int = 50, quantiles: int | None = None) -> Problem:
         return y if levels is None else jnp.quantile(y, jnp.asarray(levels, dtype=float))
 
     jobs = Axis("job", "", np.arange(1, points + 1))
+    summary = "queue with one server, quantiles of the times between departures"
     return Problem(
         name="mg1",
-        summary=f"queue with one server, {'' if levels is None else 'quantiles of the '}times between departures",
+        summary=HEADER.summary if levels is None else summary,
         simulate=vectorize(draw),
         space=Space(shortest=Interval(0.0, 10.0), spread=Interval(0.0, 10.0), rate=Interval(0.0, 1.0 / 3.0)),
         theta_true=np.array([1.0, 4.0, 0.2]),
         x_shape=(points,) if quantiles is None else (quantiles,),
         axes=(jobs if levels is None else Axis("quantile", "", levels),),
         quantity="time between departures",
-        tags=("series" if levels is None else "vector", "benchmark", "population"),
+        tags=HEADER.tags if levels is None else ("vector", *HEADER.tags[1:]),
     )

@@ -24,7 +24,16 @@ from jaxtyping import Array, Float
 
 from avo.checks import check_finite, check_grid
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, LogInterval, Space
+
+HEADER = Header(
+    summary="Ornstein-Uhlenbeck process, exact paths of what returns to its mean",
+    tags=("series", "diffusion", "population"),
+    x_shape=(64,),
+    parameters="rate (1/s), mean, sigma (1/sqrt(s))",
+    x="X along time (s)",
+)
 
 
 def average(times: Float[np.ndarray, "points"], start: float | None) -> Callable[[Array], Float[Array, "points"]]:
@@ -112,7 +121,7 @@ def ornstein_uhlenbeck(points: int = 64, duration: float = 6.4, start: float | N
 
     return Problem(
         name="ornstein_uhlenbeck",
-        summary="Ornstein-Uhlenbeck process, exact paths of what returns to its mean",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(
             rate=LogInterval(0.2, 20.0, unit="1/s"),
@@ -125,5 +134,5 @@ def ornstein_uhlenbeck(points: int = 64, duration: float = 6.4, start: float | N
         quantity="X",
         mle=mle,
         mean=average(times, start),
-        tags=("series", "diffusion", "population"),
+        tags=HEADER.tags,
     )

@@ -16,7 +16,16 @@ from jaxtyping import Array, ArrayLike, Float
 
 from avo.checks import check_grid
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="damped oscillation with an offset",
+    tags=("series", "physics", "population"),
+    x_shape=(64,),
+    parameters="frequency (rad/s), damping (1/s), amplitude, offset",
+    x="displacement along time (s)",
+)
 
 
 def oscillator(points: int = 64, duration: float = 10.0, noise: float = 0.05) -> Problem:
@@ -51,7 +60,7 @@ def oscillator(points: int = 64, duration: float = 10.0, noise: float = 0.05) ->
 
     return Problem(
         name="oscillator",
-        summary="damped oscillation with an offset",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(
             frequency=Interval(1.0, 3.0, unit="rad/s"),
@@ -64,5 +73,5 @@ def oscillator(points: int = 64, duration: float = 10.0, noise: float = 0.05) ->
         axes=(Axis("time", "s", times),),
         quantity="displacement",
         mean=mean,
-        tags=("series", "physics", "population"),
+        tags=HEADER.tags,
     )

@@ -50,7 +50,16 @@ from avo.checks import check_flag, check_grid, check_names, check_word
 from avo.simulators.elliptic import ellipf, ellipj
 from avo.simulators.ode import runge_kutta
 from avo.simulators.problem import Axis, Inputs, Problem, choose, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, LogInterval
+
+HEADER = Header(
+    summary="damped pendulum, angles measured with noise",
+    tags=("series", "physics", "population"),
+    x_shape=(100,),
+    parameters="w0_sq (1/s^2), damping (1/s), start (rad)",
+    x="angle (rad) along time (s)",
+)
 
 PARAMETERS = {
     "w0_sq": LogInterval(9.0, 100.0, unit="1/s^2"),
@@ -344,7 +353,7 @@ def pendulum(
 
     return Problem(
         name="pendulum",
-        summary=f"{'damped pendulum' if lossy else 'pendulum without losses'}, angles measured with noise",
+        summary=HEADER.summary if lossy else "pendulum without losses, angles measured with noise",
         simulate=vectorize(draw),
         space=choice.space,
         theta_true=choice.theta_true,
@@ -353,7 +362,7 @@ def pendulum(
         quantity="angle",
         unit="rad",
         mean=mean,
-        tags=("series", "physics", "population"),
+        tags=HEADER.tags,
         inputs=Inputs("known_start=True", ("angle", "angular velocity")) if known_start else None,
     )
 

@@ -32,7 +32,16 @@ from jaxtyping import Array, ArrayLike, Float
 from avo.checks import check_grid
 from avo.simulators.ode import runge_kutta
 from avo.simulators.problem import Axis, Problem, choose, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, LogInterval
+
+HEADER = Header(
+    summary="damped pendulum driven by a periodic torque, angles measured with noise",
+    tags=("series", "physics", "chaos", "population"),
+    x_shape=(100,),
+    parameters="w0_sq (1/s^2), damping (1/s), drive (rad/s^2), frequency (rad/s)",
+    x="angle (rad) along time (s)",
+)
 
 PARAMETERS = {
     "w0_sq": LogInterval(9.0, 100.0, unit="1/s^2"),
@@ -137,7 +146,7 @@ def pendulum_driven(
 
     return Problem(
         name="pendulum_driven",
-        summary="damped pendulum driven by a periodic torque, angles measured with noise",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=choice.space,
         theta_true=choice.theta_true,
@@ -146,5 +155,5 @@ def pendulum_driven(
         quantity="angle",
         unit="rad",
         mean=mean,
-        tags=("series", "physics", "chaos", "population"),
+        tags=HEADER.tags,
     )

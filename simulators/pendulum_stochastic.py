@@ -31,7 +31,16 @@ from jaxtyping import Array, ArrayLike, Float
 from avo.checks import check_finite, check_grid
 from avo.simulators.pendulum import leapfrog
 from avo.simulators.problem import Axis, Problem, choose, vectorize
+from avo.simulators.register import Header
 from avo.space import LogInterval
+
+HEADER = Header(
+    summary="damped pendulum pushed at random, angles measured with noise",
+    tags=("series", "physics", "diffusion", "population"),
+    x_shape=(100,),
+    parameters="w0_sq (1/s^2), damping (1/s), kick (rad/s^1.5)",
+    x="angle (rad) along time (s)",
+)
 
 PARAMETERS = {
     "w0_sq": LogInterval(9.0, 100.0, unit="1/s^2"),
@@ -134,7 +143,7 @@ def pendulum_stochastic(
 
     return Problem(
         name="pendulum_stochastic",
-        summary="damped pendulum pushed at random, angles measured with noise",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=choice.space,
         theta_true=choice.theta_true,
@@ -142,5 +151,5 @@ def pendulum_stochastic(
         axes=(Axis("time", "s", dt * np.arange(1, points + 1)),),
         quantity="angle",
         unit="rad",
-        tags=("series", "physics", "diffusion", "population"),
+        tags=HEADER.tags,
     )

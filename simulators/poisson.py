@@ -15,7 +15,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avo.simulators.problem import Problem, nan_of_nan, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="Poisson counts with one rate",
+    tags=("scalar", "discrete", "published"),
+    x_shape=(),
+    parameters="rate",
+    x="count",
+)
 
 
 def poisson() -> Problem:
@@ -43,7 +52,7 @@ def poisson() -> Problem:
 
     return Problem(
         name="poisson",
-        summary="Poisson counts with one rate",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(rate=Interval(1.0, 30.0)),
         theta_true=np.array([7.0]),
@@ -51,5 +60,5 @@ def poisson() -> Problem:
         quantity="count",
         mle=mle,
         mean=mean,
-        tags=("scalar", "discrete", "published"),
+        tags=HEADER.tags,
     )

@@ -26,7 +26,16 @@ from jaxtyping import Array, ArrayLike, Float
 
 from avo.checks import check_count, check_flag
 from avo.simulators.problem import Axis, Problem, nan_of_nan, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, LogInterval, Space
+
+HEADER = Header(
+    summary="population with Ricker growth, Poisson counts",
+    tags=("series", "discrete", "ecology", "benchmark", "population"),
+    x_shape=(50,),
+    parameters="log_r, sigma, phi",
+    x="count along time (generations)",
+)
 
 
 def log_population(
@@ -86,17 +95,16 @@ def ricker(points: int = 50, burn_in: int = 0, summaries: bool = False) -> Probl
         y = nan_of_nan(jax.random.poisson(count_key, phi * n).astype(theta.dtype), theta)
         return jnp.stack([jnp.mean(y), jnp.var(y), jnp.sum(y == 0).astype(y.dtype)]) if summaries else y
 
-    axis = Axis("time", "generations", burn_in + np.arange(1, points + 1))
-    seen, quantity, tags = "Poisson counts", "count", ("series", "discrete", "ecology", "benchmark", "population")
+    axis, quantity = Axis("time", "generations", burn_in + np.arange(1, points + 1)), "count"
+    summary, tags = HEADER.summary, HEADER.tags
     if summaries:
-        axis, tags = (
-            Axis("statistic", "", np.arange(3), ("mean", "variance", "number of zeros")),
-            ("vector", "ecology", "benchmark"),
-        )
-        seen, quantity = "mean, variance and zeros of its Poisson counts", "summary of the counts"
+        axis = Axis("statistic", "", np.arange(3), ("mean", "variance", "number of zeros"))
+        quantity = "summary of the counts"
+        summary = "population with Ricker growth, mean, variance and zeros of its Poisson counts"
+        tags = ("vector", "ecology", "benchmark")
     return Problem(
         name="ricker",
-        summary=f"population with Ricker growth, {seen}",
+        summary=summary,
         simulate=vectorize(draw),
         space=Space(log_r=Interval(3.0, 5.0), sigma=LogInterval(0.05, 0.8), phi=Interval(4.0, 20.0)),
         theta_true=np.array([3.8, 0.3, 10.0]),

@@ -28,7 +28,16 @@ from jaxtyping import Array, Float
 
 from avo.simulators.ode import solve
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import LogInterval, Space
+
+HEADER = Header(
+    summary="epidemic of susceptible, infected and recovered, 1000 people tested on ten days",
+    tags=("series", "discrete", "benchmark", "sbibm", "epidemiology"),
+    x_shape=(10,),
+    parameters="beta (1/day), gamma (1/day)",
+    x="positive tests along time (day)",
+)
 
 POPULATION, TESTED = 1e6, 1000
 DAYS_APART, POINTS = 17, 10
@@ -81,7 +90,7 @@ def sir() -> Problem:
 
     return Problem(
         name="sir",
-        summary="epidemic of susceptible, infected and recovered, 1000 people tested on ten days",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(
             beta=LogInterval(0.4 * math.exp(-1.5), 0.4 * math.exp(1.5), unit="1/day"),
@@ -93,5 +102,5 @@ def sir() -> Problem:
         axes=(Axis("time", "day", DAYS_APART * np.arange(POINTS)),),
         quantity="positive tests",
         mean=mean,
-        tags=("series", "discrete", "benchmark", "sbibm", "epidemiology"),
+        tags=HEADER.tags,
     )

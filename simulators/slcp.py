@@ -20,7 +20,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="four points of a Gaussian in the plane; simple likelihood, complex posterior",
+    tags=("vector", "benchmark", "sbibm", "unidentified"),
+    x_shape=(8,),
+    parameters="theta1, theta2, theta3, theta4, theta5",
+    x="x along coordinate",
+)
 
 SPACE = Space(**{f"theta{i}": Interval(-3.0, 3.0) for i in range(1, 6)})
 # The published truth has theta3 = -1 and theta4 = -0.9, with the same law of x; these signs are those of `mle`.
@@ -94,7 +103,7 @@ def slcp() -> Problem:
 
     return Problem(
         name="slcp",
-        summary="four points of a Gaussian in the plane; simple likelihood, complex posterior",
+        summary=HEADER.summary,
         simulate=vectorize(four_points),
         space=SPACE,
         theta_true=TRUTH,
@@ -104,5 +113,5 @@ def slcp() -> Problem:
         ),
         mle=best,
         mean=mean,
-        tags=("vector", "benchmark", "sbibm", "unidentified"),
+        tags=HEADER.tags,
     )

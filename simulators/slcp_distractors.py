@@ -24,7 +24,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.simulators.slcp import SPACE, TRUTH, best, four_points, slcp
+
+HEADER = Header(
+    summary="the eight numbers of slcp among 92 of heavy-tailed noise",
+    tags=("vector", "benchmark", "sbibm", "unidentified"),
+    x_shape=(100,),
+    parameters="theta1, theta2, theta3, theta4, theta5",
+    x="x along coordinate",
+)
 
 COMPONENTS, NOISE = 20, 92
 
@@ -86,7 +95,7 @@ def slcp_distractors() -> Problem:
 
     return Problem(
         name="slcp_distractors",
-        summary="the eight numbers of slcp among 92 of heavy-tailed noise",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=SPACE,
         theta_true=TRUTH,
@@ -94,5 +103,5 @@ def slcp_distractors() -> Problem:
         axes=(Axis("coordinate", "", np.arange(8 + NOISE)),),
         mle=mle,
         mean=mean,
-        tags=("vector", "benchmark", "sbibm", "unidentified"),
+        tags=HEADER.tags,
     )

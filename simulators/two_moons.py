@@ -21,7 +21,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avo.simulators.problem import Axis, Problem, vectorize
+from avo.simulators.register import Header
 from avo.space import Interval, Space
+
+HEADER = Header(
+    summary="points on a crescent that two thetas explain equally well",
+    tags=("vector", "benchmark", "sbibm", "unidentified"),
+    x_shape=(2,),
+    parameters="theta1, theta2",
+    x="x along coordinate",
+)
 
 RADIUS, RADIUS_SD = 0.1, 0.01
 OFFSET = 0.25  # of the crescents along the first coordinate
@@ -58,12 +67,12 @@ def two_moons() -> Problem:
 
     return Problem(
         name="two_moons",
-        summary="points on a crescent that two thetas explain equally well",
+        summary=HEADER.summary,
         simulate=vectorize(draw),
         space=Space(theta1=Interval(-1.0, 1.0), theta2=Interval(-1.0, 1.0)),
         theta_true=np.array([-0.8176656, -0.5756806]),  # of sbibm's observation 1
         x_shape=(2,),
         axes=(Axis("coordinate", "", np.arange(2)),),
         mean=mean,
-        tags=("vector", "benchmark", "sbibm", "unidentified"),
+        tags=HEADER.tags,
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import avo
+import avo.execution.blocks
 from avo.budget import plan as divide
 from avo.critics import mlp, wasserstein
 

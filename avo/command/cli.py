@@ -132,7 +132,7 @@ def list_(
         typer.echo(avo.simulators.about(name))
         return
     names = avo.simulators.find(*tag or ())
-    typer.echo(avo.gallery.table(names) if names else f"no simulator has all of {', '.join(tag or ())}")
+    typer.echo(avo.simulators.register.table(names) if names else f"no simulator has all of {', '.join(tag or ())}")
 
 
 @app.command()

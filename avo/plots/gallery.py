@@ -1,12 +1,10 @@
-"""The library of simulators for a reader: the list of `avo list` and the page of pictures of `avo gallery`.
+"""The library of simulators for a reader: the page of pictures of `avo gallery`.
 
-Everything here comes from the problems themselves: their summaries, spaces, axes, units and tags.
+Everything here comes from the simulators themselves: their headers, spaces, axes and units.
 """
 
 import io
 import math
-import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -17,12 +15,10 @@ import numpy as np
 
 import avo
 from avo import plots
-from avo.plots import with_unit
 
 if TYPE_CHECKING:
     from avo.simulators import Problem
 
-WIDTH = 110  # of the list, in characters
 DRAWS, NUMBERS = (50, 2000), 2_000_000  # fewest and most draws behind a picture, fewer where each has many numbers
 STRIPS = ("ecgsyn",)  # which begin anywhere in a beat: one alone shows more than many over each other
 COLOURS = 64  # of a picture, which makes it a third as large
@@ -34,33 +30,6 @@ Every simulator of avo, drawn at its default truth. `avo gallery --out docs` mak
 lie there at each point, and the lines are single draws.
 
 """
-
-
-def table(names: Sequence[str]) -> str:
-    """Describe simulators in aligned columns: name, shape of x, and what it is, its parameters, its tags.
-
-    Args:
-        names: of `avo.simulators.names()`.
-
-    Returns:
-        Lines of at most 110 characters, unless a word is longer.
-
-    Example:
-        >>> print(table(["poisson"]))
-        poisson  ()  Poisson counts with one rate
-                     rate -> count
-                     discrete, published, scalar
-    """
-    problems = [avo.simulators.get(name) for name in names]
-    shapes = [str(problem.x_shape) for problem in problems]
-    name_width, shape_width = (max(map(len, words), default=0) for words in (names, shapes))
-    margin = " " * (name_width + shape_width + 4)
-    blocks = []
-    for problem, shape in zip(problems, shapes, strict=True):
-        told = (problem.summary, f"{_parameters(problem)} -> {_x(problem)}", ", ".join(sorted(problem.tags)))
-        lines = [line for words in told for line in _wrap(words, WIDTH - len(margin))]
-        blocks.append(f"{problem.name:{name_width}}  {shape:{shape_width}}  " + f"\n{margin}".join(lines))
-    return "\n".join(blocks)
 
 
 def write(folder: Path) -> list[Path]:
@@ -107,9 +76,9 @@ def _section(problem: "Problem") -> str:
     )
     told = (
         f"{problem.summary[0].upper()}{problem.summary[1:]}.",
-        f"x: {_x(problem)}, shape {problem.x_shape}. Drawn at {truth}.",
+        f"x: {avo.simulators.register.headers()[problem.name].x}, shape {problem.x_shape}. Drawn at {truth}.",
     )
-    lines = "\n\n".join("\n".join(_wrap(words, 120)) for words in told)
+    lines = "\n\n".join("\n".join(avo.simulators.register.wrap(words, 120)) for words in told)
     return f"## {problem.name}\n\n{lines}\n\n![{problem.name}](gallery/{problem.name}.png)\n"
 
 
@@ -134,19 +103,3 @@ def _pillow() -> ModuleType:
     except ImportError as error:
         raise ImportError("The gallery's pictures need the package Pillow: pip install 'avo-sbi[docs]'.") from error
     return Image
-
-
-def _parameters(problem: "Problem") -> str:
-    return ", ".join(with_unit(*words) for words in zip(problem.space.names, problem.space.units, strict=True))
-
-
-def _x(problem: "Problem") -> str:
-    along = " and ".join(with_unit(axis.name, axis.unit) for axis in problem.axes)
-    return with_unit(problem.quantity, problem.unit) + (f" along {along}" if along else "")
-
-
-def _wrap(words: str, width: int) -> list[str]:
-    """Break lines, never between a name and its unit."""
-    return [line.replace("\N{NO-BREAK SPACE}(", " (") for line in textwrap.wrap(
-        words.replace(" (", "\N{NO-BREAK SPACE}("), width, break_long_words=False, break_on_hyphens=False
-    )]  # fmt: skip

@@ -15,6 +15,7 @@ from avo import plots
 from avo.command import cli
 from avo.plots import gallery
 from avo.simulators import TAGS, Axis
+from avo.simulators.register import headers, table, wrap
 
 NAMES = avo.simulators.names()
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -75,7 +76,7 @@ def test_tags_are_right(name: str) -> None:
 
 @every_simulator
 def test_modules_name_their_source_and_what_is_identified_and_their_limits(name: str) -> None:
-    text = inspect.getdoc(inspect.getmodule(avo.simulators._FACTORIES[name])) or ""
+    text = inspect.getdoc(inspect.getmodule(getattr(avo.simulators, name))) or ""
     assert [word for word in ("Source", "Identified", "Limits") if f"\n\n{word}: " not in text] == []
 
 
@@ -116,13 +117,13 @@ def test_list_is_aligned_and_complete() -> None:
 
 
 def test_lists_never_break_between_a_name_and_its_unit() -> None:
-    assert gallery._wrap("mu (1/s), sigma (1/sqrt(s)) -> X", 14) == ["mu (1/s),", "sigma (1/sqrt(s))", "-> X"]
+    assert wrap("mu (1/s), sigma (1/sqrt(s)) -> X", 14) == ["mu (1/s),", "sigma (1/sqrt(s))", "-> X"]
 
 
 def test_list_takes_tags() -> None:
-    assert command("list", "--tag", "image") == gallery.table(avo.simulators.names("image")) + "\n"
+    assert command("list", "--tag", "image") == table(avo.simulators.names("image")) + "\n"
     printed = command("list", "--tag", "series", "--tag", "discrete")
-    assert printed == gallery.table(avo.simulators.find("discrete", "series")) + "\n" and "ricker" in printed
+    assert printed == table(avo.simulators.find("discrete", "series")) + "\n" and "ricker" in printed
 
 
 def test_list_of_an_unknown_tag_ends_in_a_sentence() -> None:
@@ -280,8 +281,8 @@ def test_draws_names_the_wrong_argument() -> None:
 
 
 def test_gallery_writes_a_page_and_a_picture_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = {name: avo.simulators._FACTORIES[name] for name in ("epem", "mg1")}
-    monkeypatch.setattr(avo.simulators, "_FACTORIES", chosen)
+    chosen = {name: headers()[name] for name in ("epem", "mg1")}
+    monkeypatch.setattr(avo.simulators, "headers", lambda: chosen)
     assert command("gallery", "--out", tmp_path / "new") == f"{tmp_path / 'new' / 'gallery.md'}: 2 simulators\n"
     text = (tmp_path / "new" / "gallery.md").read_text()
     assert "Drawn at energy = 42 GeV, coupling = 0.9." in text
