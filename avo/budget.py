@@ -3,9 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from avo.adversarial.settings import Settings, Target
+from avo.checks import whole
 
 BUDGET = 1_300_000  # calls of a JAX simulator
 HOST_BUDGET = 100_000  # calls of any other
@@ -33,8 +32,7 @@ def plan(
     """Split a budget: settings, number of steps, steps per chunk, and calls left to refining."""
     if budget is None:
         budget = HOST_BUDGET if host else BUDGET
-    if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
-        raise ValueError(f"budget must be a whole number of simulator calls; got {budget!r}.")
+    budget = whole("budget", budget)
     if not (settings is None or isinstance(settings, Settings)):
         raise ValueError(f"settings must be avo.Settings(...); got {settings!r}.")
     changes: dict[str, Any] = {} if target is None else {"target": target}
@@ -46,7 +44,7 @@ def plan(
         least = LEAST_STEPS * (settings or Settings.for_budget(0, target=kind)).calls
         rest = int(min(SHARE * budget, max(most, each * m) * times, budget - least))
         rest *= rest >= max(LEAST_REFINE[kind], LEAST_EACH * d)
-    steps_budget = int(budget) - rest
+    steps_budget = budget - rest
     settings = Settings.for_budget(steps_budget, **changes) if settings is None else replace(settings, **changes)
     steps = steps_budget // settings.calls
     if steps < LEAST_STEPS:

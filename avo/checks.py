@@ -1,7 +1,7 @@
 """Checks of arguments: any object comes in, what does not fit ends in one sentence.
 
-Each check names the argument, what was expected and what came; the edges of the library call them once, and what lies
-within trusts its inputs.
+Each check stands here once, with one wording: it names the argument, what was expected and what came. The edges of the
+library call them once, and what lies within trusts its inputs.
 """
 
 import inspect
@@ -28,134 +28,205 @@ def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.6) -> str
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, (bool, complex, np.complexfloating))
-
-
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Check an argument that counts something.
-
-    Raises:
-        ValueError: if value is not a whole number, or below `least`.
+def takes(fn: Callable[..., Any], count: int) -> bool:
+    """Say whether `fn` can be called with `count` positional arguments; True where Python cannot tell.
 
     Example:
-        >>> check_count("points", 64)
+        >>> takes(lambda key, theta: theta, 2), takes(lambda theta: theta, 2)
+        (True, False)
     """
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise ValueError(f"{name} must be {f'at least {least}' if whole else 'a whole number'}; got {value!r}.")
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
 
 
-def check_number(name: str, value: Any) -> None:
-    """Check an argument that must be a number, whatever its size.
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """Check a whole number, and make it Python's own.
 
     Raises:
-        ValueError: if it is not.
+        ValueError: if value is not a whole number, below `least` or above `most`.
 
     Example:
-        >>> check_number("width", 0.3)
+        >>> whole("points", np.int64(64))
+        64
+        >>> whole("pairs", 2.5, least=2)
+        Traceback (most recent call last):
+            ...
+        ValueError: pairs must be a whole number of at least 2; got 2.5.
     """
-    if not _is_number(value):
-        raise ValueError(f"{name} must be a number; got {value!r}.")
+    fits = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not fits or value < least or (most is not None and value > most):
+        wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} must be a whole number {wanted}; got {value!r}.")
+    return int(value)
 
 
-def check_finite(name: str, value: Any, more: str = "") -> None:
-    """Check an argument that must be a finite number.
+def _is_finite(value: Any) -> bool:
+    """Say whether something is one finite real number, of Python, NumPy or JAX."""
+    single = hasattr(value, "__float__") and np.ndim(value) == 0
+    return single and not isinstance(value, (bool, np.bool_)) and not np.iscomplexobj(value) and math.isfinite(value)
+
+
+def finite(name: str, value: Any, more: str = "") -> float:
+    """Check a finite number.
 
     Raises:
-        ValueError: if it is not; `more`, e.g. ", in dB", is part of what the message asks for.
+        ValueError: if it is none; `more`, e.g. ", in dB", is part of what the message asks for.
 
     Example:
-        >>> check_finite("start", -0.5)
+        >>> finite("start", -0.5)
+        -0.5
+        >>> finite("snr", float("nan"), ", in dB")
+        Traceback (most recent call last):
+            ...
+        ValueError: snr must be a finite number, in dB; got nan.
     """
-    if not (_is_number(value) and math.isfinite(value)):
-        raise ValueError(f"{name} must be {'finite' if _is_number(value) else 'a finite number'}{more}; got {value!r}.")
+    if not _is_finite(value):
+        raise ValueError(f"{name} must be a finite number{more}; got {value!r}.")
+    return float(value)
 
 
-def check_positive(name: str, value: Any, more: str = "") -> None:
-    """Check an argument that must be above zero and finite.
+def positive(name: str, value: Any, more: str = "") -> float:
+    """Check a finite number above zero.
 
     Raises:
-        ValueError: if it is not; `more`, e.g. ", in Hz", is part of what the message asks for.
+        ValueError: if it is none; `more`, e.g. ", in Hz", is part of what the message asks for.
 
     Example:
-        >>> check_positive("duration", 0.5)
+        >>> positive("duration", 1)
+        1.0
+        >>> positive("rate", 0.0, ", in Hz")
+        Traceback (most recent call last):
+            ...
+        ValueError: rate must be a finite number above zero, in Hz; got 0.0.
     """
-    if not (_is_number(value) and math.isfinite(value) and value > 0):
-        words = "a number above zero"
-        if _is_number(value):
-            words = f"above zero{'' if value <= 0 else ' and finite'}"
-        raise ValueError(f"{name} must be {words}{more}; got {value!r}.")
+    if not _is_finite(value) or value <= 0:
+        raise ValueError(f"{name} must be a finite number above zero{more}; got {value!r}.")
+    return float(value)
 
 
-def check_grid(points: Any, duration: Any, noise: Any = 0.0) -> None:
+def nonnegative(name: str, value: Any, more: str = "") -> float:
+    """Check a finite number of at least zero.
+
+    Raises:
+        ValueError: if it is none; `more` is part of what the message asks for.
+
+    Example:
+        >>> nonnegative("noise", 0)
+        0.0
+    """
+    if not _is_finite(value) or value < 0:
+        raise ValueError(f"{name} must be a finite number of at least 0{more}; got {value!r}.")
+    return float(value)
+
+
+def between(name: str, value: Any, low: float, high: float, ends: str = "[]") -> float:
+    """Check a number of a range; `ends` says, as mathematics writes it, whether low and high belong to it.
+
+    Raises:
+        ValueError: if it is no number, or not in the range.
+
+    Example:
+        >>> between("level", 0.9, 0, 1, "()")
+        0.9
+        >>> between("level", 90, 0, 1, "()")
+        Traceback (most recent call last):
+            ...
+        ValueError: level must be a number in (0, 1); got 90.
+    """
+    start, end = ends
+    inside = _is_finite(value) and low <= value <= high
+    if not inside or (start == "(" and value == low) or (end == ")" and value == high):
+        raise ValueError(f"{name} must be a number in {start}{low:g}, {high:g}{end}; got {value!r}.")
+    return float(value)
+
+
+def pair(name: str, value: Any, words: str, above: float = -math.inf) -> tuple[float, float]:
+    """Check two finite numbers, both above a limit if there is one.
+
+    Raises:
+        ValueError: if it is not; the message says `words`.
+
+    Example:
+        >>> pair("window", [-0.3, 1], "(first, end), in s")
+        (-0.3, 1.0)
+    """
+    both = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else ()
+    if len(both) != 2 or not all(_is_finite(v) and v > above for v in both):
+        limit = "" if above == -math.inf else f"above {above:g} "
+        raise ValueError(f"{name} must be two finite numbers {limit}{words}; got {value!r}.")
+    return float(both[0]), float(both[1])
+
+
+def grid(points: Any, duration: Any, noise: Any = 0.0) -> None:
     """Check what series of measurements have in common: their number, their duration and their noise.
 
     Raises:
         ValueError: if points is not a whole number above zero, duration not above zero, or noise below zero.
 
     Example:
-        >>> check_grid(points=64, duration=0.5)
+        >>> grid(points=64, duration=0.5)
     """
-    check_count("points", points)
-    check_positive("duration", duration)
-    check_finite("noise", noise)
-    if noise < 0:
-        raise ValueError(f"noise must not be negative; got {noise!r}.")
+    whole("points", points)
+    positive("duration", duration)
+    nonnegative("noise", noise)
 
 
-def check_flag(name: str, value: Any) -> None:
-    """Check an argument that is true or false: the word "no" would count as true.
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def flag(name: str, value: Any) -> bool:
+    """Check what is true or false: the word "no" would count as true.
 
     Raises:
         ValueError: if it is not a bool.
 
     Example:
-        >>> check_flag("summaries", True)
+        >>> flag("summaries", True)
+        True
     """
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False; got {value!r}.")
+    return bool(value)
 
 
-def check_word(name: str, value: Any, known: Collection[str]) -> None:
-    """Check an argument that is one of a few words.
+def one_of(name: str, value: Any, known: Collection[str], more: str = "") -> str:
+    """Check one of a few words.
 
     Raises:
         ValueError: if it is none of them; the message suggests the nearest.
 
     Example:
-        >>> check_word("method", "rk4", ("rk4", "exact"))
+        >>> one_of("method", "rk4", ("rk4", "exact"))
+        'rk4'
+        >>> one_of("method", "exakt", ("rk4", "exact"))
+        Traceback (most recent call last):
+            ...
+        ValueError: method must be one of rk4, exact; got 'exakt'. Did you mean 'exact'?
     """
     if not (isinstance(value, str) and value in known):
-        first = ", ".join(f'"{word}"' for word in list(known)[:-1])
         hint = did_you_mean(value, known) if isinstance(value, str) else ""
-        raise ValueError(f'{name} must be {first} or "{list(known)[-1]}"; got {value!r}.{hint}')
+        raise ValueError(f"{name} must be one of {', '.join(known)}{more}; got {value!r}.{hint}")
+    return value
 
 
-def check_pair(name: str, value: Any, words: str) -> tuple[float, float]:
-    """Check an argument that is two finite numbers.
-
-    Raises:
-        ValueError: if it is not; the message says `words`.
-
-    Example:
-        >>> check_pair("window", [-0.3, 0.5], "(first, end), in s")
-        (-0.3, 0.5)
-    """
-    pair = tuple(value) if isinstance(value, (tuple, list, np.ndarray)) else ()
-    if len(pair) != 2 or not all(_is_number(v) and math.isfinite(v) for v in pair):
-        raise ValueError(f"{name} must be two finite numbers {words}; got {value!r}.")
-    return pair
-
-
-def check_names(name: str, value: Any, known: Collection[str]) -> tuple[str, ...]:
-    """Check an argument that names some of a few things, each once; one name may stand alone.
+def some_of(name: str, value: Any, known: Collection[str]) -> tuple[str, ...]:
+    """Check some of a few words, each once; one word may stand alone.
 
     Raises:
-        ValueError: if it names an unknown one, or one twice.
+        ValueError: if one is unknown, or given twice.
 
     Example:
-        >>> check_names("free", "damping", ("w0_sq", "damping"))
+        >>> some_of("free", "damping", ("w0_sq", "damping"))
         ('damping',)
     """
     several = isinstance(value, Iterable) and not isinstance(value, str)
@@ -170,54 +241,53 @@ def check_names(name: str, value: Any, known: Collection[str]) -> tuple[str, ...
     return given
 
 
-def check_values(name: str, value: Any, known: Collection[str]) -> dict[str, Any]:
-    """Check an argument that gives some of a few names a finite number each; None gives none.
-
-    Raises:
-        ValueError: if it is no mapping, names an unknown one, or gives another thing than a finite number.
-
-    Example:
-        >>> check_values("values", {"damping": 0.2}, ("w0_sq", "damping"))
-        {'damping': 0.2}
-    """
-    given = check_mapping(name, value, known, "numbers")
-    for word, number in given.items():
-        check_finite(f"{name}: {word}", number)
-    return given
+# --- several things --------------------------------------------------------------------------------------------------
 
 
-def check_mapping(name: str, value: Any, known: Collection[str], what: str) -> dict[str, Any]:
-    """Check an argument that maps some of a few names to something; None maps none.
+def mapping(name: str, value: Any, known: Collection[str], what: str) -> dict[str, Any]:
+    """Check what maps some of a few names to something; None maps none.
 
     Raises:
         ValueError: if it is no mapping, or names an unknown one.
 
     Example:
-        >>> check_mapping("orders", {"t": 1}, ("p", "t"), "0, 1 or 2")
+        >>> mapping("orders", {"t": 1}, ("p", "t"), "0, 1 or 2")
         {'t': 1}
     """
     if value is not None and not isinstance(value, Mapping):
         raise ValueError(f"{name} must map names to {what}, out of {', '.join(known)}; got {value!r}.")
     given = dict(value or {})
-    check_names(name, tuple(given), known)
+    some_of(name, tuple(given), known)
     return given
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """Check a whole number: `value` as an int, or a ValueError that names it."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
-    return int(value)
+def numbers(name: str, value: Any, known: Collection[str]) -> dict[str, Any]:
+    """Check what gives some of a few names a finite number each; None gives none.
+
+    Raises:
+        ValueError: if it is no mapping, names an unknown one, or gives another thing than a finite number.
+
+    Example:
+        >>> numbers("values", {"damping": 0.2}, ("w0_sq", "damping"))
+        {'damping': 0.2}
+    """
+    given = mapping(name, value, known, "numbers")
+    for word, number in given.items():
+        finite(f"{name}: {word}", number)
+    return given
 
 
-def takes(fn: Callable[..., Any], count: int) -> bool:
-    """Say whether `fn` can be called with `count` positional arguments; True where Python cannot tell."""
-    try:
-        signature = inspect.signature(fn)
-    except (TypeError, ValueError):
-        return True
-    try:
-        signature.bind(*[None] * count)
-    except TypeError:
-        return False
-    return True
+def shaped(name: str, value: Any, shape: tuple[int, ...], words: str) -> np.ndarray:
+    """Check the shape of an array, and make it NumPy's; `words` say what it holds.
+
+    Raises:
+        ValueError: if it has another shape.
+
+    Example:
+        >>> shaped("truth", [2.5, 0.7], (2,), "one value for each of mean, sd").tolist()
+        [2.5, 0.7]
+    """
+    array = np.asarray(value)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have {words}, shape {shape}; got shape {array.shape}.")
+    return array

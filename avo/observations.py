@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import shaped
 from avo.space import Space
 from avo.types import Data, Frame
 
@@ -158,9 +159,7 @@ def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2)
 
 def labels_of(groups: ArrayLike, m: int) -> np.ndarray:
     """Number the groups of m observations, 0 .. g - 1, by their labels."""
-    labels = np.asarray(groups)
-    if labels.shape != (m,):
-        raise ValueError(f"groups must have one label per observation, shape ({m},); got {labels.shape}.")
+    labels = shaped("groups", groups, (m,), "one label for each observation")
     if any(label is None or label != label for label in labels.tolist()):
         raise ValueError("groups must have a label for each observation; some are None or NaN. Name or leave them out.")
     return np.unique(labels, return_inverse=True)[1]

@@ -11,6 +11,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo.adversarial.critic import describe
 from avo.adversarial.proposals import Gaussian
+from avo.checks import between, shaped
 from avo.folder import fill, leaves, read_arrays, read_json, refuse_others, write_arrays, write_json
 from avo.observations import show, validate_observations
 from avo.refine.estimate import DISAGREE, Estimate, Identifiability, Population
@@ -85,9 +86,7 @@ class Result:
         Raises:
             ValueError: if the fit has no error, or the level is not between 0 and 1.
         """
-        if not isinstance(level, (int, float)) or not 0 < level < 1:
-            raise ValueError(f"level must lie between 0 and 1, e.g. 0.9; got {level!r}.")
-        return self._refined("interval").interval(self.space, level)
+        return self._refined("interval").interval(self.space, between("level", level, 0, 1, "()"))
 
     @cached_property
     def population(self) -> Population | None:
@@ -165,12 +164,8 @@ class Result:
         """
         columns = self._columns()
         if truth is not None:
-            columns["truth"] = np.asarray(truth)
-            if columns["truth"].shape != (self.space.dim,):
-                raise ValueError(
-                    f"truth must have one value for each of {', '.join(self.names)}, shape ({self.space.dim},); "
-                    f"got {truth!r}."
-                )
+            words = f"one value for each of {', '.join(self.names)}"
+            columns["truth"] = shaped("truth", truth, (self.space.dim,), words)
         rows = [["parameter", *columns, "unit"]]
         for i, (name, unit) in enumerate(zip(self.names, self.space.units, strict=True)):
             cells = [values[i] for values in columns.values()]

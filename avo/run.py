@@ -21,6 +21,7 @@ from avo.adversarial.loop import Progress, block_size, run_steps
 from avo.adversarial.settings import Settings, Target
 from avo.adversarial.trainer import make_trainer
 from avo.budget import REUSE, plan
+from avo.checks import whole
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.host import HostSimulator
 from avo.execution.simulator import check_simulator
@@ -112,8 +113,7 @@ def fit(
     x, c = observations(x_obs, inputs, space)
     if resume and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise ValueError(f"seed must be a whole number; got {seed!r}.")
+    seed = whole("seed", seed, least=0)
     host = isinstance(simulate, HostSimulator)
     labels = cluster_labels(groups, len(x), space.dim)
     settings, steps, chunk, rest = plan(budget, settings, target, host, len(x), space.dim, bool(refine))
@@ -124,11 +124,11 @@ def fit(
         space, x, steps=steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
     )  # fmt: skip
 
-    key_init, key_run = jax.random.split(jax.random.key(int(seed)))
+    key_init, key_run = jax.random.split(jax.random.key(seed))
     state, stored = trainer.init(key_init), None
     folder = None
     if out is not None:
-        words = {"seed": int(seed), "budget, in steps": steps, "settings": asdict(settings), "space": space.to_json()}
+        words = {"seed": seed, "budget, in steps": steps, "settings": asdict(settings), "space": space.to_json()}
         words |= {
             "data": digest(x, c, labels),
             "refine, in calls": rest,
@@ -153,7 +153,7 @@ def fit(
             simulate, space, jax.random.fold_in(key_run, REFINE), block_size(settings), x.shape[1:], c,
             folder=None if folder is None else folder.path,
         )  # fmt: skip
-        result = _refine(result, draws, Observed(x, c, labels), rest, int(seed), done.late, progress)
+        result = _refine(result, draws, Observed(x, c, labels), rest, seed, done.late, progress)
     if folder is not None and result.status != "stopped":
         result.save(folder.path)
         folder.clear()

@@ -21,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import finite, positive
+
 
 class Parameter(Protocol):
     """One parameter: a support, a unit and an increasing map from the real line onto the support."""
@@ -37,8 +39,7 @@ def _finite(parameter: object, *names: str) -> None:
     """Check that fields are finite numbers, and make NumPy's plain: equal parameters hash and print alike."""
     for name in names:
         value = getattr(parameter, name)
-        if not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
-            raise ValueError(f"{type(parameter).__name__}: {name} must be a finite number; got {value!r}.")
+        finite(f"{type(parameter).__name__}: {name}", value)
         if isinstance(value, np.number):
             object.__setattr__(parameter, name, value.item())  # the way into a frozen dataclass
 
@@ -142,8 +143,7 @@ class Positive:
 
     def __post_init__(self) -> None:
         _finite(self, "scale")
-        if self.scale <= 0:
-            raise ValueError(f"Positive: scale must be above zero; got {self.scale}.")
+        positive("Positive: scale", self.scale)
 
     @property
     def support(self) -> tuple[float, float]:
@@ -179,8 +179,7 @@ class Real:
 
     def __post_init__(self) -> None:
         _finite(self, "loc", "scale")
-        if self.scale <= 0:
-            raise ValueError(f"Real: scale must be above zero; got {self.scale}.")
+        positive("Real: scale", self.scale)
 
     @property
     def support(self) -> tuple[float, float]:

@@ -15,8 +15,7 @@ points of high-dimensional data lie, so that the critic is steeper on the data t
 the gap of a shift is 30 % too large for lambda = 10 and right to 1 % for 200.
 """
 
-import math
-from typing import Any, NamedTuple, SupportsFloat
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -25,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo.adversarial.critic import describe, make_critic, train_critic
-from avo.checks import whole
+from avo.checks import positive, whole
 from avo.critics import losses
 from avo.critics.networks import lipschitz, mlp
 from avo.observations import validate_observations
@@ -96,8 +95,7 @@ def distance(
     a, b = _sample(x, "x"), _sample(y, "y")
     if a.shape[1:] != b.shape[1:]:
         raise ValueError(f"x and y must have rows of one shape; got {a.shape[1:]} and {b.shape[1:]}.")
-    if np.ndim(weight) or not isinstance(weight, SupportsFloat) or not 0 < float(weight) < math.inf:
-        raise ValueError(f"weight must be a number above zero; got {weight!r}.")
+    weight = positive("weight", weight)
     steps, batch, seed = whole("steps", steps), whole("batch", batch), whole("seed", seed, least=0)
     pooled = np.concatenate([a, b])
     centre = pooled.mean(0)
@@ -111,11 +109,11 @@ def distance(
     real, fake = (jnp.asarray(np.concatenate(pair), dtype) for pair in (halves[:2], halves[2:]))
     key_init, key_run = jax.random.split(jax.random.key(seed))
     critics = _critics(critic or (lipschitz if bound else _wide), key_init, a.shape[1:], dtype, bound)
-    level = None if bound else jnp.asarray(float(weight), dtype)
+    level = None if bound else jnp.asarray(weight, dtype)
     judged = _judge(key_run, critics, level, steps, batch, real, fake)
     gap, error = (np.asarray(a, np.float64) for a in judged)
     gaps = gap.reshape(2, 2).mean(1)
-    slope = 1.0 if bound else (1 + np.sqrt(np.maximum(1 + 2 * gaps / float(weight), 0))) / 2
+    slope = 1.0 if bound else (1 + np.sqrt(np.maximum(1 + 2 * gaps / weight, 0))) / 2
     value, null = (scale * gaps / slope).tolist()
     stderr = scale * np.sqrt(np.sum(error[:2] ** 2)) / 2 / np.atleast_1d(slope)[0]
     return Distance(value, float(stderr), null)

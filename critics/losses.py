@@ -17,12 +17,13 @@ arXiv:1701.04862).
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, SupportsFloat, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from avo.checks import nonnegative, one_of
 
 Penalty = Literal["one-sided", "two-sided", "r1", "none"]
 Critic = Callable[[Array], Float[Array, ""]]
@@ -97,12 +98,8 @@ _loss = lru_cache(make)  # equal losses are the same object, so that fits with t
 
 
 def _checked(penalty: Penalty, weight: float, noise: float) -> tuple[Penalty, float, float]:
-    if penalty not in get_args(Penalty):
-        raise ValueError(f"penalty must be one of {', '.join(get_args(Penalty))}; got {penalty!r}.")
-    for option, value in (("weight", weight), ("noise", noise)):
-        if np.ndim(value) or not isinstance(value, SupportsFloat) or not 0 <= float(value) < math.inf:
-            raise ValueError(f"{option} must be a number, zero or more; got {value!r}.")
-    return penalty, float(weight), float(noise)
+    one_of("penalty", penalty, get_args(Penalty))
+    return penalty, nonnegative("weight", weight), nonnegative("noise", noise)
 
 
 def wasserstein_gap(d_real: Array, d_fake: Array, w: Array) -> Array:
@@ -183,6 +180,5 @@ def jensen_shannon(
         True
     """
     costs = {"non-saturating": _non_saturating, "saturating": _saturating}
-    if cost not in costs:
-        raise ValueError(f"cost must be one of {', '.join(costs)}; got {cost!r}.")
+    one_of("cost", cost, costs)
     return _loss(f"jensen_shannon:{cost}", _jensen_shannon_gap, costs[cost], *_checked(penalty, weight, noise))

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.checks import check_word
+from avo.checks import one_of
 from avo.simulators.problem import Axis, Problem, nan_of_nan, vectorize
 from avo.simulators.register import Header
 from avo.space import Real, Space
@@ -90,7 +90,7 @@ def bernoulli_glm(summary: Literal["sufficient", "raw"] = "sufficient") -> Probl
         >>> bool(jnp.allclose(x, y @ design(), atol=1e-4))
         True
     """
-    check_word("summary", summary, ("sufficient", "raw"))
+    one_of("summary", summary, ("sufficient", "raw"))
     rows = design()
     sd = np.sqrt(np.diag(np.linalg.inv(prior_precision())))
     names = ["offset", *(f"lag{j}" for j in range(LAGS))]

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.checks import check_grid
+from avo.checks import grid
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
 from avo.space import Interval, LogInterval, Space
@@ -50,7 +50,7 @@ def brownian(points: int = 64, duration: float = 1.0) -> Problem:
         >>> x.shape
         (1, 64)
     """
-    check_grid(points, duration)
+    grid(points, duration)
     dt = duration / points
     times = dt * np.arange(1, points + 1)
 

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.checks import check_grid, check_positive
+from avo.checks import grid, positive
 from avo.simulators.ornstein_uhlenbeck import average
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
@@ -66,9 +66,9 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         >>> problem.simulate(jax.random.key(0), jnp.array([[1.5, 0.7, 0.5]])).shape
         (1, 8)
     """
-    check_grid(points, duration)
+    grid(points, duration)
     if start is not None:
-        check_positive("start", start, ", or None for the stationary law")
+        positive("start", start, ", or None for the stationary law")
     dt = duration / points
     times = dt * np.arange(1, points + 1)
 

@@ -37,7 +37,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_count, check_number, check_positive
+from avo.checks import between, finite, positive, whole
 from avo.simulators.epem import quantile
 from avo.simulators.problem import Axis, Problem, nan_of_nan, vectorize
 from avo.simulators.register import Header
@@ -132,14 +132,12 @@ def detector(pixels: int = 32, radius: float = 3.0, tracks: float = 40.0, width:
         >>> float(problem.mean(jnp.array([0.5, -0.3, 0.2])).sum().round(3))
         40.0
     """
-    check_number("radius", radius)
-    check_number("width", width)
-    check_count("pixels", pixels)
-    if not (math.isfinite(radius) and radius > math.sqrt(3.0)):
-        raise ValueError(f"radius must be finite and above sqrt(3) cm, the largest offset; got {radius}.")
-    check_positive("tracks", tracks)
-    if not _NARROWEST <= width <= _WIDEST:
-        raise ValueError(f"width must lie between {_NARROWEST:g} and {_WIDEST:g} rad; got {width}.")
+    finite("radius", radius)
+    between("width", width, _NARROWEST, _WIDEST)
+    whole("pixels", pixels)
+    if radius <= math.sqrt(3.0):
+        raise ValueError(f"radius must be above sqrt(3) cm, the largest offset; got {radius}.")
+    positive("tracks", tracks)
     kappa = 1.0 / width**2
     most = int(np.ceil(tracks + 8.0 * np.sqrt(tracks)))
     nodes, weights = _pixel_nodes(pixels)

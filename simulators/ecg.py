@@ -37,7 +37,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_flag, check_mapping, check_names, check_pair, check_word
+from avo.checks import flag, mapping, one_of, pair, positive, some_of, whole
 from avo.simulators.ecg_noise import make_noise
 from avo.simulators.problem import Axis, Problem, choose, vectorize
 from avo.simulators.register import Header
@@ -245,31 +245,30 @@ def ecg(
         >>> ecg(("t_amp", "st_amp", "wander_snr"), infarction=True, noise=("white", "wander")).theta_true.tolist()
         [-0.2, 0.2, 20.0]
     """
-    check_word("q", q, ("single", "double"))
-    check_flag("infarction", infarction)
+    one_of("q", q, ("single", "double"))
+    flag("infarction", infarction)
     added = make_noise(noise, snr, rate, mains)
-    first, end = check_pair("window", window, "(first, end), in s")
+    first, end = pair("window", window, "(first, end), in s")
     points = round(rate * (end - first))
     if points < 1:
         raise ValueError(f"window must be (first, end) in s and hold at least one sample; got {window} at {rate} Hz.")
     waves = ("p", "q1", "q2", "r", "s", "t", "t2") if q == "double" else ("p", "q", "r", "s", "t", "t2")
-    orders = check_mapping("orders", orders, [wave for wave in waves if wave not in ("q1", "q2")], "0, 1 or 2")
+    orders = mapping("orders", orders, [wave for wave in waves if wave not in ("q1", "q2")], "0, 1 or 2")
     for wave, order in orders.items():
-        if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or not 0 <= order <= 2:
-            raise ValueError(f"orders: {wave} must be 0, 1 or 2; got {order!r}.")
+        whole(f"orders: {wave}", order, least=0, most=2)
     known = _ranges(waves, infarction) | {"offset": (Interval(-0.1, 0.1, unit="mV"), 0.0)} | added.known
-    for name, pair in check_mapping("ranges", ranges, known, "(low, high)").items():
-        low, high = check_pair(f"ranges: {name}", pair, "(low, high)")
+    for name, ends in mapping("ranges", ranges, known, "(low, high)").items():
+        low, high = pair(f"ranges: {name}", ends, "(low, high)")
         if low >= high:
-            raise ValueError(f"ranges: {name} must have low below high; got {pair!r}.")
+            raise ValueError(f"ranges: {name} must have low below high; got {ends!r}.")
         known[name] = Interval(low, high, unit=known[name][0].unit), known[name][1]
     if free is None:
         free = SEVEN if q == "single" else (SEVEN[0], "q1_amp", "q2_amp", *SEVEN[2:])
         free = (*free, "st_amp") if infarction else free
-    choice, free, values = choose(known, free, values), check_names("free", free, known), dict(values or {})
+    choice, free, values = choose(known, free, values), some_of("free", free, known), dict(values or {})
     for name, value in values.items():
-        if name.endswith("_width") and value <= 0:
-            raise ValueError(f"values: {name} must be above zero; got {value!r}.")
+        if name.endswith("_width"):
+            positive(f"values: {name}", value)
     asked = (*free, *values, *(_INFARCTION if infarction else ()))
     absent = tuple(part for part in ("t2_", "st_") if not any(name.startswith(part) for name in asked))
 

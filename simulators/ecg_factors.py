@@ -30,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_count, check_positive
+from avo.checks import positive, whole
 from avo.simulators.ecg import ecg, waveform
 from avo.simulators.ecgsyn import VECTORS
 from avo.simulators.problem import Axis, Problem, vectorize
@@ -86,9 +86,9 @@ def ecg_factors(points: int = 128, duration: float = 0.85, noise: float = 0.03) 
         >>> problem.simulate(jax.random.key(0), problem.theta_true[None]).shape
         (1, 128)
     """
-    check_count("points", points)
-    check_positive("duration", duration)
-    check_positive("noise", noise)
+    whole("points", points)
+    positive("duration", duration)
+    positive("noise", noise)
     times = duration * (np.arange(points) / points - 0.3 / 0.85)
     healthy, infarcted = (_defaults(sick) for sick in (False, True))
 

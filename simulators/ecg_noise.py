@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_finite, check_names, check_positive
+from avo.checks import finite, positive, some_of
 from avo.space import Interval, Parameter
 
 WANDER, MUSCLE = (0.05, 0.5), (20.0, 150.0)  # Hz
@@ -127,13 +127,13 @@ def make_noise(noise: str | Sequence[str] | Mapping[str, float], snr: float, rat
         >>> noise.draw(jax.random.key(0), signal, {"snr": 25.0, "wander_snr": 12.0}).shape
         (500,)
     """
-    check_finite("snr", snr, ", in dB")
-    check_positive("rate", rate, ", in Hz")
-    check_positive("mains", mains, ", in Hz")
-    kinds = check_names("noise", noise, tuple(PARAMETERS))
+    finite("snr", snr, ", in dB")
+    positive("rate", rate, ", in Hz")
+    positive("mains", mains, ", in Hz")
+    kinds = some_of("noise", noise, tuple(PARAMETERS))
     ratios = {kind: noise[kind] if isinstance(noise, Mapping) else snr for kind in kinds}
     for kind, ratio in ratios.items():
-        check_finite(f"noise: {kind}", ratio, ", in dB; leave it out to have none")
+        finite(f"noise: {kind}", ratio, ", in dB; leave it out to have none")
     lowest = {"mains": 2 * mains, "muscle": 3 * MUSCLE[0]}
     for kind in kinds:
         if rate <= lowest.get(kind, 0.0):

@@ -64,7 +64,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_count, check_pair, check_positive
+from avo.checks import pair, positive, whole
 from avo.simulators.ecg_noise import make_noise
 from avo.simulators.problem import Axis, Problem, choose, vectorize
 from avo.simulators.register import Header
@@ -264,8 +264,8 @@ def heights(
 
 def _check(name: str, value: float) -> None:
     """Refuse a fixed value with which the equation has no meaning."""
-    if value <= 0 and (name.endswith("_width") or name in ("heart_rate", "lf_hf", "resp_freq")):
-        raise ValueError(f"values: {name} must be above zero; got {value}.")
+    if name.endswith("_width") or name in ("heart_rate", "lf_hf", "resp_freq"):
+        positive(f"values: {name}", value)
     if name == "heart_rate" and value > 60.0 / _SHORTEST:
         raise ValueError(f"values: heart_rate must be at most {60.0 / _SHORTEST:g} 1/min; got {value}.")
     # At 240 1/min the angles of P and T grow by the square root of 2, those of Q and S twofold: pi is their limit.
@@ -322,12 +322,12 @@ def ecgsyn(
         >>> ecgsyn(("r_a", "t_angle"), window=(-0.3, 0.5), rate=250.0).x_shape
         (200,)
     """
-    check_count("leads", leads)
+    whole("leads", leads)
     if leads not in (1, 12):
         raise ValueError(f"leads must be 1 or 12; got {leads!r}.")
     extra = make_noise(noise, snr, rate, mains)
-    check_positive("duration", duration, ", in s")
-    first, end = (0.0, duration) if window is None else check_pair("window", window, "(first, end), in s")
+    positive("duration", duration, ", in s")
+    first, end = (0.0, duration) if window is None else pair("window", window, "(first, end), in s")
     points = round(rate * (end - first))
     if points < 1:
         name, given = ("duration", duration) if window is None else ("window", window)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.checks import check_positive
+from avo.checks import positive
 from avo.simulators.epem import asymmetry, likeliest_asymmetry, quantile
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
@@ -55,7 +55,7 @@ def epem2(step: float = 10.0) -> Problem:
         >>> problem.simulate(jax.random.key(0), jnp.array([[42.0, 0.9]])).shape
         (1, 2)
     """
-    check_positive("step", step)
+    positive("step", step)
     space = Space(energy=Interval(40.0, 50.0, unit="GeV"), coupling=Interval(0.5, 1.0))
 
     def both(theta: Float[Array, "2"]) -> Float[Array, "2"]:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_count, check_flag
+from avo.checks import flag, whole
 from avo.simulators.bisection import bisect
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
@@ -142,8 +142,8 @@ def g_and_k(draws: int | None = None, summaries: bool = False) -> Problem:
         (4,)
     """
     if draws is not None:
-        check_count("draws", draws, least=2)
-    check_flag("summaries", summaries)
+        whole("draws", draws, least=2)
+    flag("summaries", summaries)
     if summaries and draws is None:
         raise ValueError("summaries need draws, the size of a sample, e.g. draws=1000; got draws=None.")
 

@@ -39,7 +39,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_number
+from avo.checks import nonnegative, one_of
 from avo.simulators.ode import runge_kutta
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
@@ -199,11 +199,8 @@ def hodgkin_huxley(output: Literal["summary", "voltage"] = "summary", noise: flo
         >>> x.shape, round(float(x[0, 0]))  # five spikes
         ((1, 7), 5)
     """
-    check_number("noise", noise)
-    if output not in ("summary", "voltage"):
-        raise ValueError(f'output must be "summary" or "voltage"; got {output!r}.')
-    if not (math.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise must be finite and not negative; got {noise}.")
+    nonnegative("noise", noise)
+    one_of("output", output, ("summary", "voltage"))
     current = np.where((np.arange(END) >= ON) & (np.arange(END) < OFF), AMPLITUDE, 0.0)
     points = END // EVERY + 1
 

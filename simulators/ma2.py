@@ -31,7 +31,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 from scipy import linalg, ndimage, optimize
 
-from avo.checks import check_count, check_flag
+from avo.checks import flag, whole
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
 from avo.space import Interval, Space
@@ -104,8 +104,8 @@ def ma2(points: int = 100, summaries: bool = False) -> Problem:
         >>> problem.simulate(jax.random.key(0), jnp.array([[0.5, 0.2]])).shape
         (1, 100)
     """
-    check_count("points", points, least=3)
-    check_flag("summaries", summaries)
+    whole("points", points, least=3)
+    flag("summaries", summaries)
 
     def draw(key: Array, theta: Float[Array, "2"]) -> Float[Array, "..."]:
         c1, c2 = coefficients(theta)

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.checks import check_grid, check_positive
+from avo.checks import grid, positive
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
 from avo.space import Interval, LogInterval, Space
@@ -63,8 +63,8 @@ def merton(points: int = 252, duration: float = 1.0, start: float = 1.0) -> Prob
         >>> problem.simulate(jax.random.key(0), jnp.array([[0.15, 0.2, 6.0, -0.05, 0.08]])).shape
         (1, 252)
     """
-    check_grid(points, duration)
-    check_positive("start", start)
+    grid(points, duration)
+    positive("start", start)
     dt = duration / points
     times = dt * np.arange(1, points + 1)
 

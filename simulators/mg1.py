@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_count
+from avo.checks import whole
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
 from avo.space import Interval, Space
@@ -83,9 +83,9 @@ def mg1(points: int = 50, quantiles: int | None = None) -> Problem:
         >>> mg1(quantiles=5).x_shape
         (5,)
     """
-    check_count("points", points)
+    whole("points", points)
     if quantiles is not None:
-        check_count("quantiles", quantiles, least=2)  # the least and the largest time
+        whole("quantiles", quantiles, least=2)  # the least and the largest time
     levels = None if quantiles is None else np.linspace(0.0, 1.0, quantiles)
 
     def draw(key: Array, theta: Float[Array, "3"]) -> Float[Array, "..."]:

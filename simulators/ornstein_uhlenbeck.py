@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from avo.checks import check_finite, check_grid
+from avo.checks import finite, grid
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
 from avo.space import Interval, LogInterval, Space
@@ -88,9 +88,9 @@ def ornstein_uhlenbeck(points: int = 64, duration: float = 6.4, start: float | N
         >>> problem.simulate(jax.random.key(0), jnp.array([[1.5, 0.7, 0.5]])).shape
         (1, 64)
     """
-    check_grid(points, duration)
+    grid(points, duration)
     if start is not None:
-        check_finite("start", start, ", or None for the stationary law")
+        finite("start", start, ", or None for the stationary law")
     if start is None and points < 2:
         raise ValueError(f"points must be at least 2 where the start is stationary; got {points}.")
     dt = duration / points

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_grid
+from avo.checks import grid
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
 from avo.space import Interval, Space
@@ -47,7 +47,7 @@ def oscillator(points: int = 64, duration: float = 10.0, noise: float = 0.05) ->
         >>> [round(float(v), 3) for v in problem.mean([2.0, 0.0, 0.7, 0.1])[:2]]
         [0.8, 0.765]
     """
-    check_grid(points, duration, noise)
+    grid(points, duration, noise)
     times = np.linspace(0.0, duration, points)
 
     def mean(theta: Float[ArrayLike, "4"]) -> Float[Array, "points"]:

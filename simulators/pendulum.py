@@ -46,7 +46,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_flag, check_grid, check_names, check_word
+from avo.checks import flag, grid, one_of, some_of
 from avo.simulators.elliptic import ellipf, ellipj
 from avo.simulators.ode import runge_kutta
 from avo.simulators.problem import Axis, Inputs, Problem, choose, vectorize
@@ -311,11 +311,11 @@ def pendulum(
         >>> pendulum(free=("w0_sq", "start", "velocity"), values={"damping": 0.0}, method="exact").theta_true.tolist()
         [24.5, 1.1, 2.3]
     """
-    check_grid(points, duration, noise)
-    check_flag("known_start", known_start)
+    grid(points, duration, noise)
+    flag("known_start", known_start)
     names = [name for name in PARAMETERS if not (known_start and name in ("start", "velocity"))]
     free = tuple(name for name in ("w0_sq", "damping", "start") if name in names) if free is None else free
-    free = check_names("free", free, names)
+    free = some_of("free", free, names)
     defaults = DEFAULTS | {name: value for name, value in _WHERE_FREE.items() if name in free}
     choice = choose({name: (PARAMETERS[name], defaults[name]) for name in names}, free, values)
     held = defaults | dict(values or {})
@@ -370,7 +370,7 @@ def pendulum(
 def _check_method(method: str, lossy: set[str]) -> None:
     """Check that the method solves the losses that are there."""
     solved = {"rk4": {"damping", "drag", "friction"}, "leapfrog": {"damping"}, "exact": set()}
-    check_word("method", method, tuple(solved))
+    one_of("method", method, tuple(solved))
     if extra := sorted(lossy - solved[method]):
         raise ValueError(
             f'method "{method}" does not solve {", ".join(extra)}: use "rk4", or leave them out of free and set '

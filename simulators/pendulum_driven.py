@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_grid
+from avo.checks import grid
 from avo.simulators.ode import runge_kutta
 from avo.simulators.problem import Axis, Problem, choose, vectorize
 from avo.simulators.register import Header
@@ -128,7 +128,7 @@ def pendulum_driven(
         >>> problem.simulate(jax.random.key(0), jnp.array([[24.5, 15.0]])).shape
         (1, 100)
     """
-    check_grid(points, duration, noise)
+    grid(points, duration, noise)
     choice = choose({name: (kind, DEFAULTS[name]) for name, kind in PARAMETERS.items()}, free, values)
     held = DEFAULTS | dict(values or {})
     if held["w0_sq"] <= 0 or held["damping"] < 0:

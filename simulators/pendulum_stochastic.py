@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_finite, check_grid
+from avo.checks import finite, grid
 from avo.simulators.pendulum import leapfrog
 from avo.simulators.problem import Axis, Problem, choose, vectorize
 from avo.simulators.register import Header
@@ -121,9 +121,9 @@ def pendulum_stochastic(
         >>> problem.simulate(jax.random.key(0), jnp.array([[24.5, 0.8, 2.0]])).shape
         (1, 100)
     """
-    check_grid(points, duration, noise)
-    check_finite("angle", angle)
-    check_finite("velocity", velocity)
+    grid(points, duration, noise)
+    finite("angle", angle)
+    finite("velocity", velocity)
     choice = choose({name: (kind, DEFAULTS[name]) for name, kind in PARAMETERS.items()}, free, values)
     held = DEFAULTS | dict(values or {})
     if min(held["w0_sq"], held["damping"]) <= 0 or held["kick"] < 0:

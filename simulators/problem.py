@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from avo.checks import ArgumentError, check_names, check_values
+from avo.checks import ArgumentError, numbers, some_of
 from avo.execution.host import HostSimulator
 from avo.space import Parameter, Space
 
@@ -86,10 +86,10 @@ def choose(
         >>> choice.space.names, choice.theta_true.tolist(), choice.named([0.5])["rate"]
         (('delay',), [0.2], 9.0)
     """
-    free = check_names("free", free, known)
+    free = some_of("free", free, known)
     if not free:
         raise ValueError(f"free must name at least one parameter out of {', '.join(known)}; got none.")
-    values = check_values("values", values, known)
+    values = numbers("values", values, known)
     defaults = {name: default for name, (_, default) in known.items()} | values
     for name in free:
         low, high = known[name][0].support

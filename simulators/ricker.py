@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import check_count, check_flag
+from avo.checks import flag, whole
 from avo.simulators.problem import Axis, Problem, nan_of_nan, vectorize
 from avo.simulators.register import Header
 from avo.space import Interval, LogInterval, Space
@@ -83,9 +83,9 @@ def ricker(points: int = 50, burn_in: int = 0, summaries: bool = False) -> Probl
         >>> problem.simulate(jax.random.key(0), jnp.array([[3.8, 0.3, 10.0]])).shape
         (1, 50)
     """
-    check_count("points", points)
-    check_count("burn_in", burn_in, least=0)
-    check_flag("summaries", summaries)
+    whole("points", points)
+    whole("burn_in", burn_in, least=0)
+    flag("summaries", summaries)
 
     def draw(key: Array, theta: Float[Array, "3"]) -> Float[Array, "..."]:
         log_r, sigma, phi = theta

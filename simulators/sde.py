@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import ArgumentError, check_count, check_grid
+from avo.checks import ArgumentError, grid, one_of, whole
 from avo.execution.host import HostSimulator, from_numpy
 from avo.simulators.problem import vectorize
 
@@ -95,8 +95,7 @@ def solve(
 
 
 def _check_method(method: str) -> None:
-    if not isinstance(method, str) or method not in ("euler", "milstein"):
-        raise ValueError(f'method must be "euler" or "milstein"; got {method!r}. sdeint\'s are in sde_from_numpy.')
+    one_of("method", method, ("euler", "milstein"), " (sdeint's are in sde_from_numpy)")
 
 
 def _noise(drift: Field, diffusion: Field, theta: Array, start: Array, method: str) -> tuple[bool, tuple[int, ...]]:
@@ -223,8 +222,7 @@ def sde_from_numpy(
         (1, 10)
     """
     _check_arguments(drift, diffusion, start, points, duration, substeps)
-    if not isinstance(method, str) or method not in SDEINT:
-        raise ValueError(f"method must be one of {', '.join(SDEINT)}; got {method!r}. JAX's methods are in sde.")
+    one_of("method", method, SDEINT, " (JAX's are in sde)")
     try:
         integrate = getattr(importlib.import_module("sdeint"), method)
     except ImportError as error:
@@ -259,5 +257,5 @@ def _check_arguments(drift: Any, diffusion: Any, start: Any, points: Any, durati
             finite = False
         if not finite:
             raise ValueError(f"start must be a finite number, a vector of them, or a function of theta; got {start!r}.")
-    check_grid(points, duration)
-    check_count("substeps", substeps)
+    grid(points, duration)
+    whole("substeps", substeps)

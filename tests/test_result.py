@@ -304,7 +304,7 @@ def test_results_without_frame_and_estimate_are_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("level", [0, 1, 90, -0.1, "90%", None])
 def test_levels_are_fractions(level: Any) -> None:
-    with pytest.raises(ValueError, match=r"level must lie between 0 and 1, e.g. 0.9; got"):
+    with pytest.raises(ValueError, match=r"level must be a number in \(0, 1\); got"):
         refined().interval(level)
 
 

@@ -556,9 +556,9 @@ def test_few_observations_are_warned_of() -> None:
             {"budget": 19 * TINY.calls},
             r"budget=304 is too small: a step takes 16.*at least 20 steps, 320 calls",
         ),
-        (simulate, {"budget": 1e6}, r"budget must be a whole number of simulator calls; got 1000000.0"),
+        (simulate, {"budget": 1e6}, r"budget must be a whole number of at least 1; got 1000000.0"),
         (simulate, {"budget": True}, r"budget must be a whole number"),
-        (simulate, {"seed": 1.5}, r"seed must be a whole number; got 1.5"),
+        (simulate, {"seed": 1.5}, r"seed must be a whole number of at least 0; got 1.5"),
         (simulate, {"target": "cloud"}, r"target must be one of point, population; got 'cloud'"),
         (simulate, {"x": np.full((500, 10), np.nan)}, r"x_obs"),
         (simulate, {"x": X_OBS[:1]}, r"x_obs"),
@@ -727,8 +727,8 @@ def test_groups_widen_the_error() -> None:
 @pytest.mark.parametrize(
     ("groups", "words"),
     [
-        (np.arange(299), r"groups must have one label per observation, shape \(300,\); got \(299,\)"),
-        (np.arange(600).reshape(300, 2), r"shape \(300,\); got \(300, 2\)"),
+        (np.arange(299), r"groups must have one label for each observation, shape \(300,\); got shape \(299,\)"),
+        (np.arange(600).reshape(300, 2), r"shape \(300,\); got shape \(300, 2\)"),
         (np.arange(300) % 6, r"groups names 6 clusters; an error for 2 parameters needs at least 8"),
     ],
 )

@@ -80,10 +80,10 @@ def test_supports() -> None:
         (lambda: LogInterval(-1.0, 3.0), r"LogInterval: low must be above zero; got low=-1.0"),
         (lambda: LogInterval(4.0, 3.0), r"LogInterval: low must be below high; got low=4.0, high=3.0"),
         (lambda: LogInterval(0.5, math.inf), r"LogInterval: high must be a finite number; got inf"),
-        (lambda: Positive(0.0), r"Positive: scale must be above zero; got 0.0"),
-        (lambda: Positive(-2.5), r"Positive: scale must be above zero; got -2.5"),
+        (lambda: Positive(0.0), r"Positive: scale must be a finite number above zero; got 0.0"),
+        (lambda: Positive(-2.5), r"Positive: scale must be a finite number above zero; got -2.5"),
         (lambda: Positive(math.inf), r"Positive: scale must be a finite number; got inf"),
-        (lambda: Real(1.3, 0.0), r"Real: scale must be above zero; got 0.0"),
+        (lambda: Real(1.3, 0.0), r"Real: scale must be a finite number above zero; got 0.0"),
         (lambda: Real(math.nan, 0.7), r"Real: loc must be a finite number; got nan"),
         (lambda: Space(), r"Space needs at least one parameter"),
         (

@@ -29,6 +29,7 @@ from typing import Any
 
 from avo.adversarial.proposals import Gaussian
 from avo.adversarial.settings import Settings
+from avo.checks import one_of
 
 _COMMON = Settings(target="population", gradient="plain", standardize=False, baseline="none", average=1e-9)
 
@@ -128,6 +129,5 @@ def get(name: str) -> dict[str, Any]:
         >>> recipe["budget"], recipe["settings"].entropy
         (24048, 0.001)
     """
-    if name not in names():
-        raise ValueError(f"recipe must be one of {', '.join(_RECIPES)}; got {name!r}.")
+    one_of("recipe", name, names())
     return {**_RECIPES[name](), "proposal": partial(Gaussian.start, sd=1.0, full=False), "refine": False}

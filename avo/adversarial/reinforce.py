@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from avo.checks import one_of
+
 Baseline = Literal["none", "mean", "leave-one-out", "optimal"]
 
 
@@ -55,8 +57,7 @@ def reinforce_gradient(
         >>> reinforce_gradient(cost, score, "none").tolist(), reinforce_gradient(cost, score).tolist()
         ([-1.0], [-2.0])
     """
-    if baseline not in get_args(Baseline):
-        raise ValueError(f"baseline must be one of {', '.join(get_args(Baseline))}; got {baseline!r}.")
+    one_of("baseline", baseline, get_args(Baseline))
     w = jnp.ones_like(cost) if mask is None else mask.astype(cost.dtype)
     total = jnp.maximum(w.sum(), 1.0)
     f = jnp.where(w > 0, cost, 0.0)[..., None]

@@ -1,13 +1,11 @@
 """The numbers of the adversarial fit, and which of them suit a budget."""
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from avo.adversarial.critic import ADAM, Optimiser, optimiser
 from avo.adversarial.reinforce import Baseline
+from avo.checks import between, finite, one_of, pair, positive, whole
 
 Target = Literal["point", "population"]
 
@@ -77,32 +75,23 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("critic_steps", "batch", "passes", "pairs"):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"Settings: {name} must be a whole number of at least 1; got {value!r}.")
-        if self.pairs < 2:
-            raise ValueError("Settings: pairs must be at least 2, or the baseline has nothing left to average; got 1.")
+            # Of one pair the baseline has nothing left to average
+            whole(f"Settings: {name}", getattr(self, name), least=2 if name == "pairs" else 1)
         for name in ("critic_rate", "rate", "spread", "ceiling", "reach"):
             value = getattr(self, name)
             if name == "rate" and value is None:
                 continue
-            if np.shape(value) != (2,) or not all(0 < v < math.inf for v in value):
-                raise ValueError(f"Settings: {name} must be two numbers above zero, (first, last); got {value!r}.")
             # The way into a frozen dataclass: lists, as JSON has them, cannot be hashed
-            object.__setattr__(self, name, tuple(map(float, value)))
-        if not self.watch > 0:
-            raise ValueError(f"Settings: watch must be above zero; got {self.watch!r}.")
+            object.__setattr__(self, name, pair(f"Settings: {name}", value, "(first, last)", above=0))
+        positive("Settings: watch", self.watch)
         for name in ("anneal", "average"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"Settings: {name} must lie in (0, 1]; got {getattr(self, name)!r}.")
+            between(f"Settings: {name}", getattr(self, name), 0, 1, "(]")
         for name in ("critic_optimiser", "proposal_optimiser"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
             optimiser(getattr(self, name))
         for name, known in (("baseline", Baseline), ("target", Target), ("gradient", Gradient)):
-            if getattr(self, name) not in get_args(known):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(known))}; got {getattr(self, name)!r}.")
-        if not math.isfinite(self.entropy):
-            raise ValueError(f"Settings: entropy must be a finite number; got {self.entropy!r}.")
+            one_of(f"Settings: {name}", getattr(self, name), get_args(known))
+        finite("Settings: entropy", self.entropy)
         if self.entropy and self.target == "point":
             raise ValueError(
                 "entropy acts on a learned spread, and target='point' anneals the spread; "

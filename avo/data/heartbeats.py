@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 from scipy.signal import butter, sosfiltfilt
 
+from avo.checks import nonnegative, positive, whole
 from avo.data.reading import existing, find_column, need_wfdb, read_record
 
 MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3}
@@ -27,10 +28,9 @@ def beat_times(fs: float, before: float = 0.3, after: float = 0.5) -> Float[np.n
         >>> beat_times(10, before=0.25, after=0.3)
         array([-0.2, -0.1,  0. ,  0.1,  0.2])
     """
-    if not (fs > 0 and before >= 0 and after > 0):
-        raise ValueError(
-            f"fs and after must be above 0 and before at least 0; got fs={fs}, before={before}, after={after}."
-        )
+    positive("fs", fs, ", in Hz")
+    nonnegative("before", before, ", in s")
+    positive("after", after, ", in s")
     # Rounding keeps a point that lies on the edge up to float error: .29 s at 100 Hz is 28.999999999999996 points.
     first, end = np.ceil(np.round([-before * fs, after * fs], 6))
     return np.arange(first, end) / fs
@@ -232,12 +232,10 @@ def padded_beats(
     signal = _lead(signal, fs)
     _finite(signal)
     peaks = np.sort(_peaks(r_peaks, signal))
-    if not (rate > 0 and length > 0 and stretch > 0 and points == int(points) and points >= 1):
-        raise ValueError(
-            f"rate, length and stretch must be above 0 and points a whole number of at least 1; "
-            f"got rate={rate}, length={length}, stretch={stretch}, points={points}."
-        )
-    found, size = [np.zeros((0, int(points)))], max(1, round(stretch * fs))
+    for name, value in (("rate", rate), ("length", length), ("stretch", stretch)):
+        positive(name, value)
+    points = whole("points", points)
+    found, size = [np.zeros((0, points))], max(1, round(stretch * fs))
     for start in range(0, len(signal), size):
         part = signal[start : start + size]
         own = peaks[(peaks >= start) & (peaks < start + len(part))] - start
@@ -286,8 +284,7 @@ def _lead(signal: ArrayLike, fs: float) -> np.ndarray:
     signal = np.asarray(signal)
     if signal.ndim != 1:
         raise ValueError(f"signal must be one lead with shape (samples,); got shape {signal.shape}. Choose one column.")
-    if not fs > 0:
-        raise ValueError(f"fs must be above 0; got fs={fs}.")
+    positive("fs", fs, ", in Hz")
     return signal
 
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import ArrayLike, Int
 
+from avo.checks import shaped, whole
+
 
 class Split(NamedTuple):
     """Row numbers of the three parts, rising."""
@@ -57,17 +59,12 @@ def split(
     share = np.asarray(fractions, float)
     if share.shape != (3,) or not np.all(share >= 0) or not np.isclose(share.sum(), 1):
         raise ValueError(f"fractions must be three numbers of at least 0 that add up to 1; got {fractions!r}.")
-    for name, value, least in (("rows", rows, 1), ("gap", gap, 0)):
-        if isinstance(value, bool) or value != int(value) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}; got {value!r}.")
+    rows, gap = whole("rows", rows), whole("gap", gap, least=0)
     if groups is None:
-        return _by_time(int(rows), share, int(gap))
+        return _by_time(rows, share, gap)
     if gap:
         raise ValueError(f"gap is between parts in time; got gap={gap} with groups. Leave one out.")
-    labels = np.asarray(groups)
-    if labels.shape != (rows,):
-        raise ValueError(f"groups must have one label for each of {rows} rows; got shape {labels.shape}.")
-    return _by_group(labels, share, seed)
+    return _by_group(shaped("groups", groups, (rows,), "one label for each row"), share, seed)
 
 
 def _by_time(rows: int, share: np.ndarray, gap: int) -> Split:

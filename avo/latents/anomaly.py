@@ -27,7 +27,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
-from avo.checks import whole
+from avo.checks import between, one_of, positive, whole
 from avo.execution.host import HostSimulator
 from avo.latents.scikit import learn
 from avo.observations import validate_observations
@@ -82,8 +82,7 @@ def negative_elbo(
     draws = draws if draws.ndim > x.ndim else draws[None]
     if draws.shape[1:] != x.shape:
         raise ValueError(f"reconstructed must be shaped like x, {x.shape}, or with draws before it; got {draws.shape}.")
-    if np.ndim(variance) != 0 or not 0 < variance < np.inf:
-        raise ValueError(f"variance must be one number above 0; got {variance!r}.")
+    variance = positive("variance", variance)
     squares = np.mean([_per_row(np.sum, (x - x_hat) ** 2) for x_hat in draws], axis=0)
     mu, logs = _alike(mean=mean, log_var=log_var)
     if mu.shape[:1] != x.shape[:1] or mu.ndim != 2:
@@ -179,8 +178,7 @@ def misfit(
         >>> bool(low < 3 < high)
         True
     """
-    if statistic not in ("both", "distance", "tails"):
-        raise ValueError(f'statistic must be "both", "distance" or "tails"; got {statistic!r}.')
+    one_of("statistic", statistic, ("both", "distance", "tails"))
     theta, draws = validate_observations(theta, "theta"), whole("draws", draws, least=8)
     if theta.ndim != 2 or len(theta) < LEAST_REFERENCE:
         raise ValueError(f"theta must have shape (m, d) with m of at least {LEAST_REFERENCE}; got {theta.shape}.")
@@ -240,8 +238,7 @@ def threshold(calibration: ArrayLike, level: float = FALSE_ALARMS) -> float:
         >>> threshold([1.0, 5.0, 3.0, 2.0], level=0.4)
         3.0
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, e.g. 0.01; got {level!r}.")
+    between("level", level, 0, 1, "()")
     known = np.sort(_vector("calibration", calibration))
     # Rounded, since .07 * 100 is 7.000000000000001 and .29 * 100 is 28.999999999999996
     j = int(np.floor(np.round(level * (len(known) + 1), 9)))

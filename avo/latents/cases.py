@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from avo.checks import one_of
 from avo.space import Interval, LogInterval, Space
 
 if TYPE_CHECKING:
@@ -95,8 +96,7 @@ def get(name: str) -> Case:
         >>> get("pendulum").problem.space.names
         ('w0_sq', 'damping', 'start')
     """
-    if not isinstance(name, str) or name not in NAMES:
-        raise ValueError(f"case must be one of {', '.join(NAMES)}; got {name!r}.")
+    one_of("case", name, NAMES)
     return {"oscillator": _oscillator, "ecg": _ecg, "brownian": _brownian, "pendulum": _pendulum}[name]()
 
 

@@ -45,7 +45,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 from tqdm import tqdm
 
-from avo.checks import whole
+from avo.checks import one_of, whole
 from avo.folder import write_bytes, write_json
 from avo.latents import cases, measures, routes
 from avo.latents.cases import SHIFTED, TRAINED, Case
@@ -190,8 +190,7 @@ class Comparison:
             ("route", route, {*ROUTES, *self.settings["family"]}),
             ("measure", measure, {row.measure for row in TABLE}),
         ):
-            if given not in (known := known | {r[name] for r in self.records}):
-                raise ValueError(f"{name} must be one of {', '.join(sorted(known))}; got {given!r}.")
+            one_of(name, given, sorted(known | {r[name] for r in self.records}))
         if measure == "small r2":
             measure = "r2" if route == "ceiling" else f"r2 from {min(self.settings['ladder'])}"
         found: dict[int, list[float]] = {}

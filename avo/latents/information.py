@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 
-from avo.checks import whole
+from avo.checks import one_of, whole
 from avo.latents.probes import check_factors, check_pair
 
 ROUNDING = 1e-12  # of information, in nats: a dead code must be dead
@@ -86,8 +86,7 @@ def modularity(
 def bin_numbers(a: Float[np.ndarray, "n c"], bins: int, binning: Binning) -> Int[np.ndarray, "c n"]:
     """Number the bins of each column; equal values share one."""
     inner = np.arange(1, whole("bins", bins, least=2)) / bins
-    if binning not in ("frequency", "width"):
-        raise ValueError(f'binning must be "frequency" or "width"; got {binning!r}.')
+    one_of("binning", binning, ("frequency", "width"))
     if binning == "frequency":
         edges = np.quantile(a, inner, axis=0)
     else:

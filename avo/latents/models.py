@@ -33,7 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from avo.checks import whole
+from avo.checks import one_of, shaped, whole
 from avo.critics.networks import convolutions, patches
 from avo.observations import validate_observations
 from avo.refine.statistic import apply
@@ -185,8 +185,7 @@ class BetaVAE(eqx.Module):
             ("network", network, ("mlp", "conv1d")),
             ("likelihood", likelihood, ("gaussian", "bernoulli")),
         ):
-            if value not in known:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}; got {value!r}.")
+            one_of(name, value, known)
         if network == "conv1d" and len(x_shape) not in (1, 2):
             raise ValueError(f"conv1d needs observations with shape (T,) or (T, channels); got {x_shape}. Use 'mlp'.")
         sizes = SIZES[network]
@@ -380,15 +379,11 @@ class BetaVAE(eqx.Module):
             >>> model.traverse(np.ones(8), 1).shape
             (7, 8)
         """
-        latent = whole("latent", latent, least=0)
-        if latent >= self.latents:
-            raise ValueError(f"latent must be one of 0 to {self.latents - 1}; got {latent}.")
+        latent = whole("latent", latent, least=0, most=self.latents - 1)
         values = np.linspace(-3.0, 3.0, 7) if values is None else np.asarray(values, np.float64)
         if values.ndim != 1 or not len(values) or not np.all(np.isfinite(values)):
             raise ValueError(f"values must be finite numbers with shape (values,); got {values!r}.")
-        x = np.asarray(x, np.float64)
-        if x.shape != self.x_shape:
-            raise ValueError(f"x must be one observation, with shape {self.x_shape}; got {x.shape}.")
+        x = shaped("x", np.asarray(x, np.float64), self.x_shape, "one observation")
         z = np.repeat(self.encode(x[None]), len(values), axis=0)
         z[:, latent] = values
         return self.decode(z)

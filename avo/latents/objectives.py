@@ -14,14 +14,13 @@ The absolute value is taken of the batch's mean K, as in disentanglement_lib. Al
 numbers, share one compiled program.
 """
 
-import math
-from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from avo.checks import nonnegative
 from avo.latents.models import BetaVAE, Terms
 
 
@@ -89,7 +88,7 @@ def beta(weight: float = 4.0, calibrated: bool = False) -> Objective:
         >>> beta(1.0).beta
         1.0
     """
-    return Objective(beta=_number("weight", weight), calibrated=float(bool(calibrated)))
+    return Objective(beta=nonnegative("weight", weight), calibrated=float(bool(calibrated)))
 
 
 def capacity(gamma: float, C: float, ramp: float = 0.5) -> Objective:
@@ -106,9 +105,9 @@ def capacity(gamma: float, C: float, ramp: float = 0.5) -> Objective:
         >>> capacity(100.0, 25.0).capacity
         25.0
     """
-    if _number("ramp", ramp) > 1:
+    if nonnegative("ramp", ramp) > 1:
         raise ValueError(f"ramp is the share of the training over which C grows, from 0 to 1; got {ramp!r}.")
-    return Objective(gamma=_number("gamma", gamma), capacity=_number("C", C), ramp=float(ramp))
+    return Objective(gamma=nonnegative("gamma", gamma), capacity=nonnegative("C", C), ramp=float(ramp))
 
 
 def autoencoder() -> Objective:
@@ -133,7 +132,7 @@ def denoising(corruption: float = 0.5) -> Objective:
         >>> denoising(0.3).corruption
         0.3
     """
-    return Objective(sampled=False, corruption=_number("corruption", corruption))
+    return Objective(sampled=False, corruption=nonnegative("corruption", corruption))
 
 
 def batch_terms(model: BetaVAE, objective: Objective, x: Float[Array, "n *x_shape"], key: PRNGKeyArray) -> Terms:
@@ -148,9 +147,3 @@ def batch_terms(model: BetaVAE, objective: Objective, x: Float[Array, "n *x_shap
         return terms._replace(reconstruction=jnp.where(objective.calibrated > 0, best, terms.reconstruction))
     noise = objective.corruption * jax.random.normal(key_x, x.shape, x.dtype)
     return jax.vmap(lambda x, eps, noise: model.terms(x, eps, x + model.scale * noise))(x, eps, noise)
-
-
-def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) < math.inf:
-        raise ValueError(f"{name} must be a finite number of at least 0; got {value!r}.")
-    return float(value)

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Bool, Float, PRNGKeyArray
 
+from avo.checks import between, finite, nonnegative, one_of
 from avo.observations import validate_observations
 
 Kind = Literal["noise", "drift", "wave", "outliers"]
@@ -82,17 +83,15 @@ def _check_case(
     x: np.ndarray, kind: Kind, share: float, noise: float, size: float | None, points: float, degrees: float
 ) -> float:
     sizes = {"noise": 0.0, "drift": 3.0, "wave": 3.0, "outliers": 5.0}
-    if kind not in sizes:
-        raise ValueError(f"kind must be one of {', '.join(sizes)}; got {kind!r}.")
+    one_of("kind", kind, sizes)
     if x.ndim not in (2, 3):
         raise ValueError(f"x must have shape (n, T) or (n, T, channels); got {x.shape}.")
-    if not (0 < share < 1 and 0 < points <= 1 and degrees > 2 and noise >= 0):
-        raise ValueError(
-            "share must lie between 0 and 1, points above 0 and at most 1, degrees above 2 and noise at least 0; got "
-            f"{share}, {points}, {degrees}, {noise}."
-        )
-    if not np.isfinite(noise) or not (size is None or np.isfinite(size)):
-        raise ValueError(f"noise and size must be finite numbers; got {noise} and {size}.")
+    between("share", share, 0, 1, "()")
+    between("points", points, 0, 1, "(]")
+    between("degrees", degrees, 2, np.inf, "()")
+    nonnegative("noise", noise)
+    if size is not None:
+        finite("size", size)
     if noise == 0 and (kind == "noise" or size is None):
         raise ValueError(
             f"kind {kind!r} needs noise=, the standard deviation to add to noise-free x"

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 from scipy.stats import rankdata
 
+from avo.checks import one_of
 from avo.latents.probes import check_active
 from avo.latents.scikit import learn
 from avo.observations import validate_observations
@@ -62,8 +63,7 @@ def udr(
         raise ValueError(f"codes must be a list of arrays (n, k), one for each model; got one array {codes.shape}.")
     if len(codes) < 2:
         raise ValueError(f"codes must be of at least 2 models, e.g. 5 seeds; got {len(codes)}.")
-    if relation not in ("spearman", "lasso"):
-        raise ValueError(f'relation must be "spearman" or "lasso"; got {relation!r}.')
+    one_of("relation", relation, ("spearman", "lasso"))
     if active is not None and len(active) != len(codes):
         raise ValueError(f"active must have one entry for each of {len(codes)} models; got {len(active)}.")
     kept = [_informative(z, None if active is None else active[i], i) for i, z in enumerate(codes)]

@@ -25,7 +25,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 from tqdm import tqdm
 
-from avo.checks import whole
+from avo.checks import between, one_of, positive, whole
 from avo.folder import damaged, fill, leaves, read_arrays, read_json, refuse_others, write_arrays, write_json
 from avo.latents.models import CHUNK, BetaVAE, Terms
 from avo.latents.objectives import Objective, batch_terms, beta, capacity
@@ -147,9 +147,8 @@ def train(
         )
     seen = None if validation is None else validate_observations(validation, "validation")
     epochs, seed, batch = whole("epochs", epochs), whole("seed", seed, least=0), min(whole("batch", batch), len(x))
-    numbers = all(isinstance(value, Real) for value in (rate, final))
-    if not (numbers and 0 < rate < np.inf and 0 <= final <= 1):
-        raise ValueError(f"rate must be a positive number and final from 0 to 1; got rate={rate!r}, final={final!r}.")
+    positive("rate", rate)
+    between("final", final, 0, 1)
     objective = beta(4.0) if objective is None else objective
     if not isinstance(objective, Objective):
         raise ValueError(f"objective must be one of avo.latents, such as avo.latents.beta(4.0); got {objective!r}.")
@@ -390,7 +389,6 @@ def recipe(name: str) -> dict[str, Any]:
         (25.0, 1000.0)
     """
     known = {"ecg-talk": capacity(gamma=100.0, C=25.0), "prices-talk": capacity(gamma=1000.0, C=100.0)}
-    if name not in known:
-        raise ValueError(f"recipe must be one of {', '.join(known)}; got {name!r}.")
+    one_of("recipe", name, known)
     model = partial(BetaVAE.for_data, latents=10, network="mlp", width=256, depth=2)
     return {"model": model, "objective": known[name], "epochs": 50, "batch": 64, "rate": 5e-4}

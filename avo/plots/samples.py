@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from avo.checks import one_of
 from avo.plots.style import FITTED, OBSERVED, PANELS, SIMULATED, AxisLike, grid, lowest, with_unit
 
 ROWS = 4  # single observations drawn of each kind
@@ -98,8 +99,8 @@ def draws(
     x = np.asarray(x, dtype=float)
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"x must hold at least one observation along its first axis; got shape {x.shape}.")
-    if kind is not None and kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, or None; got {kind!r}.")
+    if kind is not None:
+        one_of("kind", kind, KINDS, ", or None")
     if x.ndim == 1:
         return _vector(None, x[:, None], [with_unit(quantity, unit)])
     if x.ndim > 3 or kind == "image" or (x.ndim == 3 and kind != "series" and x.shape[2] > PANELS):

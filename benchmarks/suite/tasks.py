@@ -39,6 +39,7 @@ from avo.benchmarks.suite.floors import (
     slopes,
     unconstrain,
 )
+from avo.checks import one_of
 from avo.simulators import Problem
 from avo.simulators.epem import asymmetry, likeliest_asymmetry
 from avo.space import Interval, Space
@@ -288,6 +289,4 @@ def get(name: str) -> Task:
         >>> x_obs.shape, [round(float(v), 4) for v in task.floor(seed=3)]
         ((1000,), [0.0026])
     """
-    if name not in TASKS:
-        raise ValueError(f"task must be one of {', '.join(TASKS)}; got {name!r}.")
-    return TASKS[name]()
+    return TASKS[one_of("task", name, TASKS)]()

@@ -248,7 +248,7 @@ def test_errors() -> None:
         with pytest.raises(ValueError, match=message):
             distance(*bad)
     for number in (0, -1, float("nan"), float("inf"), "a", None):
-        with pytest.raises(ValueError, match=rf"weight must be a number above zero; got {number!r}"):
+        with pytest.raises(ValueError, match=rf"weight must be a finite number above zero; got {number!r}"):
             distance(x, x, weight=number)
     for name, least in (("steps", 1), ("batch", 1), ("seed", 0)):
         for number in (-1, 1.5, float("nan"), True, "a"):

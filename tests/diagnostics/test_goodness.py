@@ -199,7 +199,7 @@ def test_rows_that_hang_together_are_no_evidence_against_a_right_simulator() -> 
     assert np.mean(plain) < 0.525 - 3.5 * 0.065 < np.mean(grouped) < 0.525 + 3.5 * 0.065
     with pytest.raises(ValueError, match="groups must name at least 20 groups; got 10"):
         check(result, normal, x, groups=labels // 2, replicates=19)
-    with pytest.raises(ValueError, match="groups must have one label per observation"):
+    with pytest.raises(ValueError, match="groups must have one label for each observation"):
         check(result, normal, x, groups=labels[:5], replicates=19)
 
 

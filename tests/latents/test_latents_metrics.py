@@ -284,7 +284,7 @@ def test_udr_prefers_the_models_that_agree_and_leaves_out_dead_codes():
         (lambda y: latents.sap(y, y * [1, 0]), "factors must vary; column 1 is the same in all rows"),
         (lambda y: latents.scores(y, y[:, :1]), "at least 2 columns"),
         (lambda y: latents.linear_r2(y, y, labels=90), "labels must leave at least 20 of 100 rows"),
-        (lambda y: latents.mig(y, y, binning="equal"), 'binning must be "frequency" or "width"'),
+        (lambda y: latents.mig(y, y, binning="equal"), "binning must be one of frequency, width"),
         (lambda y: latents.mig(y, y, bins=1), "bins must be a whole number of at least 2"),
         (lambda y: latents.mig(y, y > np.sort(y, axis=0)[-2]), "at least 2 bins; column 0 falls into one"),
         (lambda y: latents.mig(y * np.nan, y), "codes must hold finite numbers"),
@@ -294,7 +294,7 @@ def test_udr_prefers_the_models_that_agree_and_leaves_out_dead_codes():
         (lambda y: latents.udr([y]), "codes must be of at least 2 models"),
         (lambda y: latents.udr([y, y[:9]]), "same observations; got 100, 9 rows"),
         (lambda y: latents.udr([y, y * 0]), r"codes\[1\] must have at least one informative code"),
-        (lambda y: latents.udr([y, y], relation="mi"), 'relation must be "spearman" or "lasso"'),
+        (lambda y: latents.udr([y, y], relation="mi"), "relation must be one of spearman, lasso"),
     ],
 )
 def test_what_does_not_fit_is_named(call, message):

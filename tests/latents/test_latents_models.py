@@ -283,8 +283,8 @@ MODEL = BetaVAE.make(jax.random.key(0), (D,), latents=K, depth=0)
 @pytest.mark.parametrize(
     "call,message",
     [
-        (lambda: BetaVAE.make(jax.random.key(0), (4,), network="gru"), r"one of 'mlp', 'conv1d'; got 'gru'"),
-        (lambda: BetaVAE.make(jax.random.key(0), (4,), likelihood="mse"), r"one of 'gaussian', 'bernoulli'; got 'mse'"),
+        (lambda: BetaVAE.make(jax.random.key(0), (4,), network="gru"), r"one of mlp, conv1d; got 'gru'"),
+        (lambda: BetaVAE.make(jax.random.key(0), (4,), likelihood="mse"), r"one of gaussian, bernoulli; got 'mse'"),
         (lambda: BetaVAE.make(jax.random.key(0), (4, 4, 3), network="conv1d"), r"shape \(T,\) or \(T, channels\)"),
         (lambda: BetaVAE.make(jax.random.key(0), (4,), latents=0), r"latents must be a whole number of at least 1"),
         (lambda: BetaVAE.make(jax.random.key(0), (9,), network="conv1d", depth=0), r"depth must be a whole number"),
@@ -301,8 +301,8 @@ MODEL = BetaVAE.make(jax.random.key(0), (D,), latents=K, depth=0)
         (lambda: MODEL.encode(np.ones((4, 6)) + 1j), r"x must be an array of real numbers; got dtype complex128"),
         (lambda: MODEL.decode([["a", "b"]]), r"z must be an array of real numbers; got dtype <U1"),
         (lambda: MODEL.decode(np.ones(K)), r"z must have one row of 3 latents for each x to make; got shape \(3,\)"),
-        (lambda: MODEL.traverse(np.ones((1, D)), 0), r"x must be one observation, with shape \(7,\); got \(1, 7\)"),
-        (lambda: MODEL.traverse(np.ones(D), 3), r"latent must be one of 0 to 2; got 3"),
+        (lambda: MODEL.traverse(np.ones((1, D)), 0), r"x must have one observation, shape \(7,\); got shape \(1, 7\)"),
+        (lambda: MODEL.traverse(np.ones(D), 3), r"latent must be a whole number from 0 to 2; got 3"),
         (lambda: MODEL.traverse(np.ones(D), 0, [[1.0]]), r"values must be finite numbers with shape \(values,\)"),
         (lambda: MODEL.traverse(np.ones(D), 0, []), r"values must be finite numbers with shape \(values,\)"),
         (

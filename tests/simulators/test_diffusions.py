@@ -233,18 +233,18 @@ def test_merton_cumulants(returns: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("factory", "options", "message"),
     [
-        (geometric_brownian, {"start": 0.0}, "start must be above zero; got 0.0"),
-        (geometric_brownian, {"points": 0}, "points must be at least 1; got 0"),
-        (geometric_brownian, {"start": math.inf}, "start must be above zero and finite; got inf"),
-        (brownian, {"points": 0}, "points must be at least 1; got 0"),
-        (brownian, {"points": 2.5}, "points must be a whole number; got 2.5"),
-        (brownian, {"duration": -1.0}, "duration must be above zero; got -1.0"),
-        (brownian, {"duration": math.nan}, "duration must be above zero and finite; got nan"),
-        (ornstein_uhlenbeck, {"start": math.nan}, "start must be finite, or None"),
+        (geometric_brownian, {"start": 0.0}, "start must be a finite number above zero; got 0.0"),
+        (geometric_brownian, {"points": 0}, "points must be a whole number of at least 1; got 0"),
+        (geometric_brownian, {"start": math.inf}, "start must be a finite number above zero; got inf"),
+        (brownian, {"points": 0}, "points must be a whole number of at least 1; got 0"),
+        (brownian, {"points": 2.5}, "points must be a whole number of at least 1; got 2.5"),
+        (brownian, {"duration": -1.0}, "duration must be a finite number above zero; got -1.0"),
+        (brownian, {"duration": math.nan}, "duration must be a finite number above zero; got nan"),
+        (ornstein_uhlenbeck, {"start": math.nan}, "start must be a finite number, or None"),
         (ornstein_uhlenbeck, {"points": 1}, "points must be at least 2 where the start is stationary"),
-        (cir, {"start": -1.0}, "start must be above zero, or None for the stationary law; got -1.0"),
-        (cir, {"duration": 0.0}, "duration must be above zero; got 0.0"),
-        (merton, {"start": -2.0}, "start must be above zero; got -2.0"),
+        (cir, {"start": -1.0}, "start must be a finite number above zero, or None for the stationary law; got -1.0"),
+        (cir, {"duration": 0.0}, "duration must be a finite number above zero; got 0.0"),
+        (merton, {"start": -2.0}, "start must be a finite number above zero; got -2.0"),
     ],
 )
 def test_diffusions_name_the_wrong_argument(factory, options: dict, message: str) -> None:
@@ -509,14 +509,14 @@ def test_increments_that_do_not_fit() -> None:
 @pytest.mark.parametrize(
     ("factory", "options", "message"),
     [
-        (sde, {"method": "itoint"}, 'method must be "euler" or "milstein"; got \'itoint\'. sdeint\'s are in'),
+        (sde, {"method": "itoint"}, "method must be one of euler, milstein (sdeint"),
         (
             sde_from_numpy,
             {"method": "euler"},
-            "method must be one of itoint, .*; got 'euler'. JAX's methods are in sde",
+            r"method must be one of itoint, .* \(JAX's are in sde\); got 'euler'",
         ),
-        (sde, {"substeps": 0}, "substeps must be at least 1; got 0"),
-        (sde_from_numpy, {"points": -3}, "points must be at least 1; got -3"),
+        (sde, {"substeps": 0}, "substeps must be a whole number of at least 1; got 0"),
+        (sde_from_numpy, {"points": -3}, "points must be a whole number of at least 1; got -3"),
     ],
 )
 def test_sde_names_the_wrong_argument(factory, options: dict, message: str) -> None:

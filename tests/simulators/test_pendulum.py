@@ -416,9 +416,9 @@ def test_pendulum_is_called_damped_where_it_is() -> None:
             "free must name some of w0_sq, damping, start, velocity, drag, friction; got 'length'.",
         ),
         ({"free": ("start",), "known_start": True}, "must name some of w0_sq, damping, drag, friction; got 'start'."),
-        ({"points": 0}, "points must be at least 1; got 0"),
-        ({"duration": -1.0}, "duration must be above zero"),
-        ({"noise": -0.1}, "noise must not be negative"),
+        ({"points": 0}, "points must be a whole number of at least 1; got 0"),
+        ({"duration": -1.0}, "duration must be a finite number above zero"),
+        ({"noise": -0.1}, "noise must be a finite number of at least 0"),
         ({"values": {"length": 0.4}}, "values must name some of w0_sq, damping, start, velocity"),
         (
             {"values": {"start": 0.4}, "known_start": True},
@@ -431,8 +431,8 @@ def test_pendulum_is_called_damped_where_it_is() -> None:
         ),
         ({"free": ("start",), "values": {"w0_sq": 0.0}}, "w0_sq must be above zero"),
         ({"values": {"drag": -0.1}}, "damping, drag and friction not below"),
-        ({"values": {"velocity": math.inf}}, "velocity must be finite; got inf"),
-        ({"method": "euler"}, 'method must be "rk4", "leapfrog" or "exact"; got \'euler\''),
+        ({"values": {"velocity": math.inf}}, "velocity must be a finite number; got inf"),
+        ({"method": "euler"}, "method must be one of rk4, leapfrog, exact; got 'euler'"),
         (
             {"method": "exact"},
             "does not solve damping: use \"rk4\", or leave them out of free and set values={'damping'",
@@ -564,9 +564,9 @@ def test_stochastic_simulator_is_its_path_and_noise() -> None:
             {"free": ("start",)},
             "free must name some of w0_sq, damping, drive, freq",
         ),
-        (driven_problem, {"duration": 0.0}, "duration must be above zero; got 0.0"),
-        (stochastic_problem, {"points": 2.5}, "points must be a whole number; got 2.5"),
-        (stochastic_problem, {"angle": math.nan}, "angle must be finite; got nan"),
+        (driven_problem, {"duration": 0.0}, "duration must be a finite number above zero; got 0.0"),
+        (stochastic_problem, {"points": 2.5}, "points must be a whole number of at least 1; got 2.5"),
+        (stochastic_problem, {"angle": math.nan}, "angle must be a finite number; got nan"),
     ],
 )
 def test_other_pendulums_name_the_wrong_argument(factory, options: dict, message: str) -> None:

@@ -328,7 +328,7 @@ def test_bernoulli_glm_prior() -> None:
 
 
 def test_bernoulli_glm_names_the_wrong_argument() -> None:
-    with pytest.raises(ValueError, match='summary must be "sufficient" or "raw"; got \'none\''):
+    with pytest.raises(ValueError, match="summary must be one of sufficient, raw; got 'none'"):
         bernoulli_glm(summary="none")
 
 
@@ -581,9 +581,9 @@ def test_hodgkin_huxley_summary_is_that_of_its_voltage() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"output": "spikes"}, 'output must be "summary" or "voltage"; got'),
-        ({"noise": -0.1}, "noise must be finite and not negative; got -0.1"),
-        ({"noise": math.inf}, "noise must be finite and not negative; got inf"),
+        ({"output": "spikes"}, "output must be one of summary, voltage; got"),
+        ({"noise": -0.1}, "noise must be a finite number of at least 0; got -0.1"),
+        ({"noise": math.inf}, "noise must be a finite number of at least 0; got inf"),
     ],
 )
 def test_hodgkin_huxley_names_the_wrong_argument(options: dict, message: str) -> None:
