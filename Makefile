@@ -4,17 +4,26 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEV_VENV ?= .venv-dev
+OLDEST_VENV ?= .venv-oldest
+NEWEST_VENV ?= .venv-newest
 DIST ?= dist
+
+# What `make test-oldest` installs twice, and what it then runs: a file or more of each room, none that takes long
+EXTRAS = compare,docs,ecg,sde
+QUICK = tests/test_house.py tests/test_space.py tests/test_observations.py tests/adversarial/test_metric.py \
+  tests/adversarial/test_proposals.py tests/adversarial/test_reinforce.py tests/data tests/execution tests/plots \
+  tests/refine/test_estimate.py tests/simulators/test_registry.py
 
 PIP = -m pip --disable-pip-version-check install --quiet
 # As in the command line of an activated environment: without this, a PYTHONPATH set outside would hide what is installed.
 unexport PYTHONPATH
 
-.PHONY: demo test coverage lint format wheel clean help
+.PHONY: demo test test-oldest coverage lint format wheel clean help
 
 help:
 	@echo "make demo    fit the ECG simulator to simulated heartbeats, into runs/demo"
 	@echo "make test    run the tests and the examples of the docstrings"
+	@echo "make test-oldest   quick tests, with the oldest packages that pyproject.toml allows, and by the newest Python"
 	@echo "make lint    ruff and pyright (make format mends the layout)"
 	@echo "make wheel   build the wheel into $(DIST)/"
 	@echo "make clean   remove environments, builds and caches"
@@ -25,6 +34,14 @@ demo: $(VENV)/.installed
 
 test: $(DEV_VENV)/.installed-dev
 	$(DEV_VENV)/bin/python -m pytest -n auto --dist loadfile
+
+# What old versions warn of is theirs: warnings are errors in `make test` alone.
+test-oldest: $(OLDEST_VENV)/.installed-oldest
+	$(OLDEST_VENV)/bin/python -m pytest -W default --disable-warnings $(QUICK)
+	newest=$$($(PYTHON) .ci/newest); test -z "$$newest" || { set -ex; \
+	  $$newest -m venv $(NEWEST_VENV); \
+	  $(NEWEST_VENV)/bin/python $(PIP) --editable '.[$(EXTRAS)]' pytest; \
+	  $(NEWEST_VENV)/bin/python -m pytest -W default --disable-warnings $(QUICK); }
 
 coverage: $(DEV_VENV)/.installed-dev
 	$(DEV_VENV)/bin/python -m coverage run -m pytest
@@ -43,7 +60,7 @@ wheel: $(DEV_VENV)/.installed-dev
 	$(DEV_VENV)/bin/python -m build --outdir $(DIST) .
 
 clean:
-	rm -rf $(VENV) $(DEV_VENV) build $(DIST) avo_sbi.egg-info avo.egg-info .pytest_cache .ruff_cache .coverage
+	rm -rf $(VENV) $(DEV_VENV) $(OLDEST_VENV) $(NEWEST_VENV) build $(DIST) avo_sbi.egg-info avo.egg-info .pytest_cache .ruff_cache .coverage
 	find avo simulators critics benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: pyproject.toml
@@ -56,6 +73,13 @@ $(DEV_VENV)/.installed-dev: pyproject.toml
 	@$(check-python)
 	$(PYTHON) -m venv $(DEV_VENV)
 	$(DEV_VENV)/bin/python $(PIP) --editable '.[dev]'
+	@touch $@
+
+$(OLDEST_VENV)/.installed-oldest: pyproject.toml
+	@$(check-python)
+	$(PYTHON) -m venv $(OLDEST_VENV)
+	$(PYTHON) .ci/oldest > $(OLDEST_VENV)/oldest.txt
+	$(OLDEST_VENV)/bin/python $(PIP) --constraint $(OLDEST_VENV)/oldest.txt --editable '.[$(EXTRAS)]' pytest
 	@touch $@
 
 define check-python
