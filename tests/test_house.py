@@ -102,12 +102,9 @@ EARLY = {
     "avo.command.cli -> avo.simulators.problem",
     "avo.command.sources -> avo.simulators",
     "avo.command.sources -> avo.simulators.problem",
-    "avo.latents.models -> avo.critics.networks",
 }
 LATE = {
     "avo.execution.simulator -> avo.checks",
-    "avo.latents.comparison -> avo.latents.pictures",
-    "avo.latents.pictures -> avo.latents.comparison",
 }
 SAME = {
     "avo.adversarial.reinforce",

@@ -1,31 +1,25 @@
 """The rival description of the same signals: latents of a beta-VAE, and their comparison with a simulator's parameters.
 
 Models and training: `BetaVAE`, `train`, the objectives `beta`, `capacity`, `autoencoder`, `denoising`. How well codes
-line up with known factors: `scores` and its parts. What is odd: `reconstruction_error`, `negative_elbo` and the
-simulator's `misfit`, judged by `detection`. Which serves better, latents or a simulator's parameters: `compare`.
+line up with known factors: `scores` and its parts. Anomalies: `reconstruction_error`, `negative_elbo` and the
+simulator's `misfit`, tested by `detection`. Which serves better, latents or a simulator's parameters: `compare`.
 """
 
 from avo.latents import cases
-from avo.latents.anomaly import (
-    Detection,
-    Misfit,
-    Rate,
-    conformal_p,
-    detection,
-    misfit,
-    negative_elbo,
-    reconstruction_error,
-    threshold,
-)
+from avo.latents.anomaly import conformal_p, negative_elbo, reconstruction_error, threshold
 from avo.latents.comparison import Comparison, compare
+from avo.latents.contamination import contaminate
 from avo.latents.information import mig, modularity, mutual_information
-from avo.latents.metrics import DCI, Scores, beta_vae_score, ceiling, dci, explicitness, factor_vae_score, sap, scores
+from avo.latents.interventions import beta_vae_score, factor_vae_score
+from avo.latents.metrics import DCI, Scores, ceiling, dci, explicitness, sap, scores
 from avo.latents.models import BetaVAE
 from avo.latents.objectives import Objective, autoencoder, beta, capacity, denoising
-from avo.latents.oddities import contaminate
 from avo.latents.probes import boosted_r2, linear_r2, nrmse, r2
 from avo.latents.ranking import udr
-from avo.latents.training import Trained, load, recipe, train
+from avo.latents.residuals import Misfit, misfit
+from avo.latents.roc import Detection, Rate, detection
+from avo.latents.trained import Trained, load
+from avo.latents.training import recipe, train
 
 __all__ = [
     "BetaVAE",

@@ -2,8 +2,8 @@
 
 A case is a simulator whose every observation has parameters of its own, known to whoever made the data. Training data
 have positions between .1 and .6 of each range (0 the lower bound, 1 the upper, in the space's own scale), data of the
-*shifted* setting between .5 and .9: mostly where no training data were. *Foreign* signals come from a simulator that is
-not the case's own, as real ones do.
+*shifted* setting between .5 and .9: mostly where no training data were. Signals from *outside the model* come from a
+simulator that is not the case's own, as real ones do.
 """
 
 from collections.abc import Callable
@@ -27,19 +27,26 @@ BLOCK = 1000  # rows of one compiled program
 
 
 class Case(NamedTuple):
-    """A simulator, and signals that it was not made for.
+    """A simulator, and signals from outside the model.
 
     Args:
         problem: the simulator with its parameters.
-        foreign: `foreign(n, seed)` draws signals of something else, with shape (n, *x_shape).
+        outside: `outside(n, seed)` draws signals of something else, with shape (n, *x_shape).
         words: what these are.
-        real: `real(x)` makes the simulator that suits given signals x, with shape (n, points).
+        suited: `suited(x)` makes the simulator that suits given signals x, with shape (n, points).
     """
 
     problem: "Problem"
-    foreign: Callable[[int, int], np.ndarray]
+    outside: Callable[[int, int], np.ndarray]
     words: str
-    real: "Callable[[np.ndarray], Problem]"
+    suited: "Callable[[np.ndarray], Problem]"
+
+
+class Labelled(NamedTuple):
+    """Parameters theta, with shape (n, d), and one observation of each, with shape (n, *x_shape)."""
+
+    theta: Float[np.ndarray, "n d"]
+    x: Float[np.ndarray, "n *x_shape"]
 
 
 def positions(n: int, dim: int, between: tuple[float, float], rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
@@ -47,9 +54,7 @@ def positions(n: int, dim: int, between: tuple[float, float], rng: np.random.Gen
     return rng.uniform(*between, (n, dim))
 
 
-def draw(
-    problem: "Problem", n: int, between: tuple[float, float], seed: int
-) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n *x_shape"]]:
+def draw(problem: "Problem", n: int, between: tuple[float, float], seed: int) -> Labelled:
     """Draw thetas in a box of positions, and one observation of each.
 
     Example:
@@ -61,7 +66,7 @@ def draw(
     at = positions(n, problem.space.dim, between, np.random.default_rng(seed))
     u = np.asarray(np.log(at / (1 - at)), jnp.result_type(float))
     theta = _in_blocks(lambda i, block: problem.space.constrain(block), u)
-    return theta, simulate(problem, jax.random.key(seed), theta)
+    return Labelled(theta, simulate(problem, jax.random.key(seed), theta))
 
 
 def simulate(problem: "Problem", key: PRNGKeyArray, theta: ArrayLike) -> Float[np.ndarray, "n *x_shape"]:
@@ -126,7 +131,7 @@ def _ecg() -> Case:
 
     names = ("p_amp", "p_centre", "q_amp", "r_amp", "r_width", "s_amp", "t_amp", "t_centre", "t_width")
 
-    def real(x: np.ndarray) -> "Problem":
+    def suited(x: np.ndarray) -> "Problem":
         rate = x.shape[1] / (BEAT[1] - BEAT[0])
         noise = {"white": 25.0, "wander": 15.0}
         return simulators.ecg(names, rate=rate, window=BEAT, ranges={n: WIDE[n] for n in names}, noise=noise)
@@ -134,7 +139,7 @@ def _ecg() -> Case:
     free = ("heart_rate", "p_a", "q_a", "r_a", "s_a", "t_a", "t_angle", "t_width")
     beats = simulators.ecgsyn(free, rate=128 / (BEAT[1] - BEAT[0]), window=BEAT)
     return Case(
-        simulators.ecg_factors(), lambda n, seed: draw(beats, n, (0.1, 0.9), seed)[1], "heartbeats of ECGSYN", real
+        simulators.ecg_factors(), lambda n, seed: draw(beats, n, (0.1, 0.9), seed)[1], "heartbeats of ECGSYN", suited
     )
 
 
@@ -144,7 +149,7 @@ def _brownian() -> Case:
 
     jumps = simulators.merton(64)
 
-    def real(x: np.ndarray) -> "Problem":
+    def suited(x: np.ndarray) -> "Problem":
         scale = float(np.diff(x, axis=1).std()) * x.shape[1] ** 0.5
         ranges = Space(mu=Interval(-6 * scale, 6 * scale), sigma=LogInterval(scale / 30, scale * 30))
         return replace(simulators.brownian(x.shape[1]), space=ranges)
@@ -153,7 +158,7 @@ def _brownian() -> Case:
         simulators.brownian(),
         lambda n, seed: np.log(draw(jumps, n, (0.1, 0.9), seed)[1]),
         "log prices with jumps",
-        real,
+        suited,
     )
 
 

@@ -6,11 +6,11 @@ study of Locatello et al. (2019) does with codes. Two things keep real codes bel
 
 - plug-in information is biased upwards, by (bins - 1)^2 / (2 n) nats between independent values: .036 of log 20 = 3.0
   for n = 5000, which exact codes do not have, so that their MIG is .99;
-- codes that are off by a little are often in the wrong bin: factors plus noise of a tenth of their spread, R^2 = .99,
-  have a MIG of .65.
+- codes that are off by a little are often in the wrong bin: factors plus noise of a tenth of their standard
+  deviation, R^2 = .99, have a MIG of .65.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
@@ -86,7 +86,7 @@ def modularity(
 def bin_numbers(a: Float[np.ndarray, "n c"], bins: int, binning: Binning) -> Int[np.ndarray, "c n"]:
     """Number the bins of each column; equal values share one."""
     inner = np.arange(1, whole("bins", bins, least=2)) / bins
-    one_of("binning", binning, ("frequency", "width"))
+    one_of("binning", binning, get_args(Binning))
     if binning == "frequency":
         edges = np.quantile(a, inner, axis=0)
     else:

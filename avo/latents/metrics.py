@@ -8,54 +8,37 @@ factors, and reward it for being a permutation:
 - `sap` at r_ij^2, the squared correlation;
 - `dci` at R_ij, the importance of code i for predicting factor j by boosted trees;
 
-`factor_vae_score`, `beta_vae_score` and `explicitness` ask a classifier. They were made for factors of a few values.
-Definitions and settings follow the study of Locatello et al. (2019, arXiv:1811.12359; google-research/
-disentanglement_lib, which needs TensorFlow 1); simulator parameters are continuous, and this changes three things.
+`factor_vae_score` and `beta_vae_score` (avo/latents/interventions.py) and `explicitness` ask a classifier. They were
+made for factors of a few values. Definitions and settings follow the study of Locatello et al. (2019, arXiv:1811.12359;
+google-research/disentanglement_lib, which needs TensorFlow 1); simulator parameters are continuous, and this changes
+three things.
 
 *Bins.* Codes and factors are cut into 20 bins of equal frequency (avo/latents/information.py says what this costs);
 codes that are off by a little are often in the wrong bin, so that no code reaches 1. Quote `ceiling`.
 
-*Fixing a factor.* `factor_vae_score` and `beta_vae_score` need observations that share factor j. Among given rows none
-do, so neighbours in factor j are taken, at most a tenth of the rows apart; everything else varies among them as in the
-data, if factors are independent. `draw(rng, theta) -> codes` fixes it exactly and costs simulator calls. FactorVAE
-score of 10 principal components of a damped oscillator, three seeds: .88 to .92 with neighbours among 5000 rows, .89 to
-.91 drawn; .82 to .90 and .91 to .93 for 200 rows. So `draw` is worth its calls only where rows are few (or factors
-correlated), and real data have nothing but neighbours.
+*Fixing a factor.* Among given rows none share a factor exactly; neighbours are taken, or drawn by the simulator.
 
 *Regression* replaces classification in `dci` and `sap` (see avo/latents/probes.py for the trees).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import ArrayLike, Bool, Float, Int
+from jaxtyping import ArrayLike, Float, Int
 
 from avo.checks import whole
 from avo.latents.information import Binning, bin_numbers, gaps, information_of, mig_of, modularity_of
-from avo.latents.probes import (
-    LEAST_ROWS,
-    Halves,
-    Trees,
-    check_active,
-    check_factors,
-    check_pair,
-    halves,
-    linear_r2,
-    trees,
-)
-from avo.latents.scikit import learn
+from avo.latents.interventions import Draw, beta_vae_score, factor_vae_score
+from avo.latents.probes import LEAST_ROWS, TrainTest, Trees, check_factors, check_pair, linear_r2, split_rows, trees
+from avo.latents.scikit import sklearn_module
+from avo.tables import aligned
 
-BATCH = 64  # observations that share a factor, as in the study
-BATCHES = 200  # per factor and half
-SHARE = 0.1  # of the rows that neighbours in a factor may be apart
 NAMES = (
     "mig", "sap", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "modularity", "explicitness",
     "linear_r2", "boosted_r2", "nrmse",
 )  # fmt: skip
-
-Draw = Callable[[np.random.Generator, np.ndarray], ArrayLike]
 
 
 class DCI(NamedTuple):
@@ -109,8 +92,7 @@ class Scores(Mapping[str, float]):
         for name, value in self.items():
             each = self.per_factor.get(name)
             rows.append([name, f"{value:.3f}", *(empty if each is None else (f"{v:.3f}" for v in each))])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+        return "\n".join(aligned(rows))
 
 
 def scores(
@@ -140,7 +122,7 @@ def scores(
         draw: `draw(rng, theta) -> codes`, simulator and encoder at theta (m, d), to fix a factor exactly for
             `factor_vae_score` and `beta_vae_score`; None: neighbours among the rows.
         active: which codes `factor_vae_score` looks at, with shape (k,); None: those that vary. Of a VAE, give those
-            whose KL is above .01 nats: normalised by their spread, collapsed codes look like others.
+            whose KL is above .01 nats: divided by their standard deviation, collapsed codes look like others.
         labels: rows from which probes and classifiers of factors learn; None: half of them.
         bins: of codes and factors.
         binning: "frequency" or "width".
@@ -163,7 +145,7 @@ def scores(
     order = np.random.default_rng(whole("seed", seed, least=0)).permutation(len(z))
     chosen = np.sort(order[: whole("rows", rows, least=LEAST_ROWS)])
     z, y = check_pair(z[chosen], y[chosen])
-    split = halves(len(z), labels, seed)
+    split = split_rows(len(z), labels, seed)
     boosted = trees(z, y, split, seed)
     parts = _dci(boosted)
     information, entropy = information_of(bin_numbers(z, bins, binning), bin_numbers(y, bins, binning))
@@ -211,10 +193,10 @@ def ceiling(factors: ArrayLike, noise: ArrayLike = 0.0, *, seed: int = 0, **opti
         raise ValueError(
             f"noise must be one number of at least 0, or one for each of {y.shape[1]} factors; got {noise}."
         )
-    spread = sizes * y.std(0)
+    sd = sizes * y.std(0)
     # A stream of its own: the same seed also splits the rows
     rng = np.random.default_rng([whole("seed", seed, least=0), 1])
-    return scores(y + spread * rng.standard_normal(y.shape), y, seed=seed, **options)
+    return scores(y + sd * rng.standard_normal(y.shape), y, seed=seed, **options)
 
 
 def sap(codes: ArrayLike, factors: ArrayLike) -> Float[np.ndarray, " d"]:
@@ -260,86 +242,7 @@ def dci(codes: ArrayLike, factors: ArrayLike, *, labels: int | None = None, seed
         (True, True)
     """
     z, y = check_factors(codes, factors)
-    return _dci(trees(z, y, halves(len(z), labels, seed), seed))
-
-
-def factor_vae_score(
-    codes: ArrayLike, factors: ArrayLike, *, draw: Draw | None = None, active: ArrayLike | None = None, seed: int = 0
-) -> Float[np.ndarray, " d"]:
-    """FactorVAE score of each factor, whose mean is the score; 1 at best, 1/d by chance.
-
-        vote = argmin_i Var_batch(z_i) / Var(z_i),    in a batch of 64 observations that share factor j
-
-    A code is said to stand for the factor that gives it most votes. The score of factor j is the share of its votes
-    that go to codes which stand for j, counted on one half of the batches and judged on the other. Kim and Mnih (2018,
-    arXiv:1802.05983).
-
-    Args:
-        codes: with shape (n, k).
-        factors: with shape (n, d), d at least 2.
-        draw: `draw(rng, theta) -> codes` to fix the factor exactly; None: batches are neighbours in factor j, 64 or a
-            tenth of half the rows.
-        active: codes that may be voted for, with shape (k,); None: those that vary.
-        seed: of batches.
-
-    Example:
-        >>> y = np.random.default_rng(0).uniform(size=(1000, 3))
-        >>> factor_vae_score(y[:, [2, 0, 1]], y).tolist()
-        [1.0, 1.0, 1.0]
-    """
-    z, y = check_factors(codes, factors)
-    keep = np.ptp(z, axis=0) > 0
-    if active is not None:
-        keep &= check_active("active", active, z.shape[1])
-    if not keep.any():
-        return np.zeros(y.shape[1])
-    sd = z[:, keep].std(0)
-    rng = np.random.default_rng(seed)
-    votes = []
-    for rows in np.array_split(rng.permutation(len(z)), 2):
-        batches = _batches(z[rows], y[rows], draw, rng)[..., keep]
-        chosen = np.argmin(np.var(batches / sd, axis=2), axis=2)
-        votes.append(np.stack([np.bincount(row, minlength=len(sd)) for row in chosen]))
-    stands_for = np.argmax(votes[0], axis=0)
-    right = stands_for[None] == np.arange(y.shape[1])[:, None]
-    return np.sum(votes[1] * right, axis=1) / votes[1].sum(1)
-
-
-def beta_vae_score(
-    codes: ArrayLike, factors: ArrayLike, *, draw: Draw | None = None, seed: int = 0
-) -> Float[np.ndarray, " d"]:
-    """beta-VAE score of each factor, whose mean is the score; 1 at best, 1/d by chance.
-
-        f = mean over 64 pairs of |z_i - z'_i|,    both observations of a pair sharing factor j
-
-    A logistic regression says from f which factor was shared; the score of factor j is how often it is right about j,
-    on pairs from another half of the rows. Higgins et al. (2017, ICLR). Features are
-    standardised for the regression. It is 1 for many codes that mix factors: rotations too.
-
-    Args:
-        codes: with shape (n, k).
-        factors: with shape (n, d), d at least 2.
-        draw: as for `factor_vae_score`; without it pairs are neighbours in factor j.
-        seed: of pairs.
-
-    Example:
-        >>> y = np.random.default_rng(0).uniform(size=(1000, 3))
-        >>> beta_vae_score(y[:, [2, 0, 1]], y).tolist()
-        [1.0, 1.0, 1.0]
-    """
-    z, y = check_factors(codes, factors)
-    rng = np.random.default_rng(seed)
-    sets = []
-    for rows in np.array_split(rng.permutation(len(z)), 2):
-        first, second = _pairs(z[rows], y[rows], draw, rng)
-        sets.append(np.mean(np.abs(first - second), axis=2).reshape(-1, z.shape[1]))
-    label = np.repeat(np.arange(y.shape[1]), BATCHES)
-    learned, judged = sets
-    middle, width = learned.mean(0), learned.std(0)
-    width = np.where(width > 0, width, 1.0)
-    model = learn("linear_model").LogisticRegression(max_iter=1000).fit((learned - middle) / width, label)
-    right = model.predict((judged - middle) / width) == label
-    return right.reshape(y.shape[1], BATCHES).mean(1)
+    return _dci(trees(z, y, split_rows(len(z), labels, seed), seed))
 
 
 def explicitness(
@@ -372,18 +275,18 @@ def explicitness(
         (True, True)
     """
     z, y = check_pair(codes, factors)
-    split = halves(len(z), labels, seed)
-    sd = z[split.learn].std(0)
-    z = (z - z[split.learn].mean(0)) / np.where(sd > 0, sd, 1.0)
+    split = split_rows(len(z), labels, seed)
+    sd = z[split.train].std(0)
+    z = (z - z[split.train].mean(0)) / np.where(sd > 0, sd, 1.0)
     return np.array([_explicitness(z, row, split) for row in bin_numbers(y, bins, binning)])
 
 
-def _explicitness(z: Float[np.ndarray, "n k"], row: Int[np.ndarray, " n"], split: Halves) -> float:
-    model = learn("linear_model").LogisticRegression(max_iter=1000).fit(z[split.learn], row[split.learn])
-    decision, truth = model.predict_proba(z[split.judge]), row[split.judge]
-    area = learn("metrics").roc_auc_score
-    known = [c for c, bin_ in enumerate(model.classes_) if 0 < np.sum(truth == bin_) < len(truth)]
-    return float(area(truth[:, None] == model.classes_[known], decision[:, known]))  # the mean over columns
+def _explicitness(z: Float[np.ndarray, "n k"], row: Int[np.ndarray, " n"], split: TrainTest) -> float:
+    model = sklearn_module("linear_model").LogisticRegression(max_iter=1000).fit(z[split.train], row[split.train])
+    decision, truth = model.predict_proba(z[split.test]), row[split.test]
+    area = sklearn_module("metrics").roc_auc_score
+    both = [c for c, bin_ in enumerate(model.classes_) if 0 < np.sum(truth == bin_) < len(truth)]  # in it and not
+    return float(area(truth[:, None] == model.classes_[both], decision[:, both]))  # the mean over columns
 
 
 def _squared_correlations(z: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "k d"]:
@@ -405,40 +308,3 @@ def _concentration(share: Float[np.ndarray, "size m"]) -> Float[np.ndarray, " m"
     if len(share) == 1:
         return np.ones(share.shape[1])
     return 1 + np.sum(share * np.log(np.where(share > 0, share, 1.0)), axis=0) / np.log(len(share))
-
-
-def _batches(z: np.ndarray, y: np.ndarray, draw: Draw | None, rng: np.random.Generator) -> np.ndarray:
-    """Codes of observations that share factor j, with shape (d, BATCHES, rows of a batch, k)."""
-    n, d = y.shape
-    if draw is not None:
-        anchors, others = rng.integers(n, size=(d, BATCHES)), rng.integers(n, size=(d, BATCHES, BATCH))
-        return _drawn(draw, rng, y[others], y[anchors][:, :, None])
-    size = min(BATCH, max(4, int(SHARE * n)))
-    starts = rng.integers(n - size + 1, size=(d, BATCHES, 1))
-    order = np.argsort(y, axis=0)
-    return z[order[starts + np.arange(size), np.arange(d)[:, None, None]]]
-
-
-def _pairs(z: np.ndarray, y: np.ndarray, draw: Draw | None, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of BATCH pairs that share factor j, each with shape (d, BATCHES, BATCH, k)."""
-    n, d = y.shape
-    if draw is not None:
-        first, second = rng.integers(n, size=(2, d, BATCHES, BATCH))
-        return _drawn(draw, rng, y[first], y[first]), _drawn(draw, rng, y[second], y[first])
-    reach = max(1, int(SHARE * n) // 10)
-    first = rng.integers(n, size=(d, BATCHES, BATCH))
-    step = rng.integers(1, reach + 1, size=first.shape) * rng.choice([-1, 1], size=first.shape)
-    second = np.where((first + step >= 0) & (first + step < n), first + step, first - step)
-    order, column = np.argsort(y, axis=0), np.arange(d)[:, None, None]
-    return z[order[first, column]], z[order[second, column]]
-
-
-def _drawn(draw: Draw, rng: np.random.Generator, theta: np.ndarray, shared: np.ndarray) -> np.ndarray:
-    """Encode simulations at theta (d, batches, rows, d) whose factor j is replaced, in part j, by that of `shared`."""
-    d = theta.shape[-1]
-    fixed: Bool[np.ndarray, "d 1 1 d"] = np.eye(d, dtype=bool)[:, None, None]
-    theta = np.where(fixed, shared, theta).reshape(-1, d)
-    codes = np.asarray(draw(rng, theta), np.float64)
-    if codes.ndim != 2 or len(codes) != len(theta) or not np.isfinite(codes).all():
-        raise ValueError(f"draw must return finite codes, one row for each of {len(theta)} thetas; got {codes.shape}.")
-    return codes.reshape(d, BATCHES, -1, codes.shape[1])

@@ -24,8 +24,7 @@ same beta then means another model. For x between 0 and 1, not at them, the Bern
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -34,18 +33,13 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo.checks import one_of, shaped, whole
-from avo.critics.networks import convolutions, patches
+from avo.latents.networks import SIZES, Network, encoder_and_decoder
 from avo.observations import validate_observations
 from avo.refine.statistic import apply
 
-Network = Literal["mlp", "conv1d"]
 Likelihood = Literal["gaussian", "bernoulli"]
-# Width and depth where none are named
-SIZES = {"mlp": (256, 2), "conv1d": (16, 3)}
-KERNEL = 5
 CHUNK = 256  # rows of one compiled program, where many are encoded or decoded
-# Noise where none is named, in units of scale
-NOISE = 0.1
+NOISE = 0.1  # where none is named, in units of scale
 
 
 class Terms(NamedTuple):
@@ -69,47 +63,6 @@ def gaussian_kl(mean: Float[Array, " k"], log_var: Float[Array, " k"]) -> Float[
         [0.0, 2.0]
     """
     return 0.5 * (mean**2 + jnp.exp(log_var) - 1.0 - log_var)
-
-
-class Upsampling(eqx.Module):
-    """A linear map to the coarsest places, then convolutions that each put two places where one was (Shi et al. 2016).
-
-    The mirror image of `avo.critics.networks.Convolutions`, and like it products over patches, for speed on a CPU.
-    """
-
-    head: eqx.nn.Linear
-    layers: tuple[eqx.nn.Linear, ...]
-    sizes: tuple[int, ...] = eqx.field(static=True)
-
-    def __call__(self, z: Float[Array, " k"]) -> Float[Array, " size"]:
-        h = jax.nn.silu(self.head(z)).reshape(self.sizes[0], -1)
-        for i, (layer, size) in enumerate(zip(self.layers, self.sizes[1:], strict=True)):
-            h = jax.nn.silu(h) if i else h
-            rows = patches(h, 1, KERNEL, stride=1) @ layer.weight.T  # faster than vmap(layer)
-            h = (rows + jnp.asarray(layer.bias)[None]).reshape(2 * len(h), -1)[:size]
-        return jnp.ravel(h)
-
-
-@eqx.filter_jit  # one program for all layers
-def _networks(
-    key: PRNGKeyArray, x_shape: tuple[int, ...], latents: int, network: Network, width: int, depth: int
-) -> tuple[Callable, Callable]:
-    """Make encoder and decoder, which take and return x in their own units, the decoder's flat."""
-    key_encoder, key_decoder = jax.random.split(key)
-    size = math.prod(x_shape)
-    if network == "mlp":
-        mlp = partial(eqx.nn.MLP, width_size=width, depth=depth, activation=jax.nn.silu)
-        encoder = mlp(size, 2 * latents, key=key_encoder)
-        return eqx.nn.Sequential([eqx.nn.Lambda(jnp.ravel), encoder]), mlp(latents, size, key=key_decoder)
-    sizes = [x_shape[0]]
-    for _ in range(depth):
-        sizes.append(-(-sizes[-1] // 2))
-    encoder = convolutions([*jax.random.split(key_encoder, depth + 1)], x_shape, 1, 2 * latents, width, KERNEL)
-    key_head, *keys = jax.random.split(key_decoder, depth + 1)
-    channels = [width] * (depth - 1) + [size // x_shape[0]]
-    layers = [eqx.nn.Linear(KERNEL * width, 2 * c, key=k) for k, c in zip(keys, channels, strict=True)]
-    head = eqx.nn.Linear(latents, width * sizes[-1], key=key_head)
-    return encoder, Upsampling(head, tuple(layers), tuple(reversed(sizes)))
 
 
 class BetaVAE(eqx.Module):
@@ -181,28 +134,36 @@ class BetaVAE(eqx.Module):
             ((4,), (64,), 0.2)
         """
         x_shape = tuple(whole("x_shape", n) for n in x_shape)
-        for name, value, known in (
-            ("network", network, ("mlp", "conv1d")),
-            ("likelihood", likelihood, ("gaussian", "bernoulli")),
-        ):
-            one_of(name, value, known)
+        one_of("network", network, get_args(Network))
+        one_of("likelihood", likelihood, get_args(Likelihood))
         if network == "conv1d" and len(x_shape) not in (1, 2):
             raise ValueError(f"conv1d needs observations with shape (T,) or (T, channels); got {x_shape}. Use 'mlp'.")
-        sizes = SIZES[network]
-        width = whole("width", sizes[0] if width is None else width)
-        depth = whole("depth", sizes[1] if depth is None else depth, least=0 if network == "mlp" else 1)
-        options = {"x_shape": x_shape, "latents": whole("latents", latents), "network": network, "width": width}
-        options |= {"depth": depth, "likelihood": likelihood}
+        usual_width, usual_depth = SIZES[network]
+        options = {
+            "x_shape": x_shape,
+            "latents": whole("latents", latents),
+            "network": network,
+            "width": whole("width", usual_width if width is None else width),
+            "depth": whole("depth", usual_depth if depth is None else depth, least=0 if network == "mlp" else 1),
+        }
         shift, scale = _unit("shift", shift, x_shape), _unit("scale", scale, x_shape)
         noise = NOISE * scale if noise is None else _unit("noise", noise, x_shape)
         for name, value in (("scale", scale), ("noise", noise)):
             if not np.all(value > 0):
                 raise ValueError(f"{name} must be positive; got {float(np.min(value)):g}.")
+        encoder, decoder = encoder_and_decoder(key, **options)
         dtype = jnp.result_type(float)
-        encoder, decoder = _networks(key, x_shape, latents, network, width, depth)
-        shift, scale, noise = (jnp.asarray(a, dtype) for a in (shift, scale, noise))
-        recipe = tuple(options.items())
-        return BetaVAE(encoder, decoder, shift, scale, noise, x_shape, latents, likelihood, recipe)
+        return BetaVAE(
+            encoder=encoder,
+            decoder=decoder,
+            shift=jnp.asarray(shift, dtype),
+            scale=jnp.asarray(scale, dtype),
+            noise=jnp.asarray(noise, dtype),
+            x_shape=x_shape,
+            latents=latents,
+            likelihood=likelihood,
+            recipe=tuple((options | {"likelihood": likelihood}).items()),
+        )
 
     @staticmethod
     def for_data(key: PRNGKeyArray, x: ArrayLike, **options: Any) -> "BetaVAE":

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from avo.checks import nonnegative
+from avo.checks import between, nonnegative
 from avo.latents.models import BetaVAE, Terms
 
 
@@ -105,9 +105,7 @@ def capacity(gamma: float, C: float, ramp: float = 0.5) -> Objective:
         >>> capacity(100.0, 25.0).capacity
         25.0
     """
-    if nonnegative("ramp", ramp) > 1:
-        raise ValueError(f"ramp is the share of the training over which C grows, from 0 to 1; got {ramp!r}.")
-    return Objective(gamma=nonnegative("gamma", gamma), capacity=nonnegative("C", C), ramp=float(ramp))
+    return Objective(gamma=nonnegative("gamma", gamma), capacity=nonnegative("C", C), ramp=between("ramp", ramp, 0, 1))
 
 
 def autoencoder() -> Objective:

@@ -2,12 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+import jax
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from avo.latents.table import ROUTES, WITH, WITHOUT
 from avo.plots import OBSERVED, with_unit
 
 if TYPE_CHECKING:
@@ -32,24 +34,22 @@ def traversals(found: "Comparison") -> Figure:
     """Draw one signal in black and what becomes of it when one code moves, a row per code, a column per route.
 
     Codes move from -3 to 3 of their standard deviations over new signals that the route makes itself, parameters of
-    the simulator over the span that the fitted population has; dark is low. Latents are ordered by how much the signal
-    changes; those that say nothing are left out.
+    the simulator over the range that the fitted population has; dark is low. Latents are ordered by how much the signal
+    changes; those that are not active are left out.
     """
-    from avo.latents.comparison import WITHOUT
-
-    problem, x = found.signals["problem"], found.signals["x"]
-    shown = {"simulator": "simulator", WITHOUT: found.chosen[WITHOUT]}
-    moved = {label: _moved(found.signals["routes"][name], x, x[0]) for label, name in shown.items()}
+    problem, routes, x = found.shown
+    shown = {"simulator": routes["simulator"], WITHOUT: routes[found.chosen[WITHOUT]]}
+    moved = {label: _moved(route, x[0]) for label, route in shown.items()}
     names = {"simulator": list(problem.space.names)}
     names[WITHOUT] = [f"latent {i}" for i in range(len(moved[WITHOUT]))]
     order = {label: np.arange(len(m)) for label, m in moved.items()}
     by_change = np.argsort(-np.ptp(moved[WITHOUT], axis=1).mean(1), kind="stable")
-    alive = found.signals["routes"][shown[WITHOUT]].informative
-    order[WITHOUT] = by_change if alive is None else by_change[alive[by_change]]
+    active = shown[WITHOUT].active
+    order[WITHOUT] = by_change if active is None else by_change[active[by_change]]
     rows = min(max(map(len, order.values())), 10)
     figure = Figure(figsize=(9.0, 1.25 * rows + 0.8), layout="constrained")
     panels = figure.subplots(rows, 2, sharex=True, squeeze=False)
-    axis = found.signals["axes"][0]
+    axis = problem.axes[0]
     for column, (label, curves) in enumerate(moved.items()):
         for row in range(rows):
             axes: Axes = panels[row, column]
@@ -73,9 +73,9 @@ def traversals(found: "Comparison") -> Figure:
     return figure
 
 
-def _moved(route: "Route", x: np.ndarray, base: np.ndarray) -> np.ndarray:
+def _moved(route: "Route", base: np.ndarray) -> np.ndarray:
     """Decode one signal's codes with each code moved in turn, with shape (k, steps, points)."""
-    sample = route.encode(route.sample(_key(), 500))
+    sample = route.encode(route.sample(jax.random.key(0), 500))
     centre, size = sample.mean(0), sample.std(0)
     z = np.repeat(route.encode(base[None]), len(STEPS), axis=0)
     curves = []
@@ -86,16 +86,8 @@ def _moved(route: "Route", x: np.ndarray, base: np.ndarray) -> np.ndarray:
     return np.array(curves)
 
 
-def _key():  # noqa: ANN202
-    import jax
-
-    return jax.random.key(0)
-
-
 def _labels(found: "Comparison") -> dict[str, tuple[str, str]]:
     """Name and colour each route; an autoencoder that is chosen with and without labels is drawn once."""
-    from avo.latents.comparison import ROUTES, WITH, WITHOUT
-
     labels = {route: f"{route}: {found.chosen[route]}" if route in found.chosen else route for route in ROUTES}
     if found.chosen[WITH] == found.chosen[WITHOUT]:
         labels[WITHOUT] = f"VAE, chosen with and without labels: {found.chosen[WITH]}"

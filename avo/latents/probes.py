@@ -1,4 +1,4 @@
-"""What codes tell of factors: regressions that learn from labelled rows and are judged on the others.
+"""What codes tell of factors: regressions that learn from labelled rows and are tested on the others.
 
     R^2_j = 1 - sum (y_j - y_hat_j)^2 / sum (y_j - mean y_j)^2,    NRMSE_j = sqrt(mean (y_j - y_hat_j)^2) / range of y_j
 
@@ -29,17 +29,17 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 
 from avo.checks import whole
-from avo.latents.scikit import learn
+from avo.latents.scikit import sklearn_module
 from avo.observations import validate_observations
 
 LEAST_ROWS = 40
 
 
-class Halves(NamedTuple):
-    """Rows that a probe learns from, and those that judge it."""
+class TrainTest(NamedTuple):
+    """Rows that a probe learns from, and its test set."""
 
-    learn: Int[np.ndarray, " labels"]
-    judge: Int[np.ndarray, " rest"]
+    train: Int[np.ndarray, " labels"]
+    test: Int[np.ndarray, " rest"]
 
 
 class Trees(NamedTuple):
@@ -47,7 +47,7 @@ class Trees(NamedTuple):
 
     Args:
         importance: of code i for factor j, with shape (k, d): share of the squared error that splits at code i remove.
-        r2: of each factor on the rows that judge, with shape (d,).
+        r2: of each factor on the test set, with shape (d,).
         nrmse: likewise.
     """
 
@@ -82,23 +82,23 @@ def check_factors(codes: ArrayLike, factors: ArrayLike) -> tuple[Float[np.ndarra
 
 
 def check_active(name: str, active: ArrayLike, codes: int) -> np.ndarray:
-    """Check which codes are informative: true or false for each."""
+    """Check which codes are active: true or false for each."""
     found = np.asarray(active)
     if found.shape != (codes,) or found.dtype != bool:
         raise ValueError(f"{name} must say true or false of each of {codes} codes; got {found.dtype} {found.shape}.")
     return found
 
 
-def halves(rows: int, labels: int | None, seed: int) -> Halves:
-    """Split rows at random: `labels` of them to learn from, half where None, the rest to judge."""
+def split_rows(rows: int, labels: int | None, seed: int) -> TrainTest:
+    """Split rows at random: `labels` of them to learn from, half where None, the rest as test set."""
     count = rows // 2 if labels is None else whole("labels", labels, least=2)
     if rows - count < LEAST_ROWS // 2:
         raise ValueError(
-            f"labels must leave at least {LEAST_ROWS // 2} of {rows} rows to judge the probe; got {count}. Give more "
+            f"labels must leave at least {LEAST_ROWS // 2} of {rows} rows to test the probe; got {count}. Give more "
             "rows or fewer labels."
         )
     order = np.random.default_rng(seed).permutation(rows)
-    return Halves(order[:count], order[count:])
+    return TrainTest(order[:count], order[count:])
 
 
 def linear_r2(
@@ -121,9 +121,9 @@ def linear_r2(
         [1.0, 1.0]
     """
     z, y = check_pair(codes, factors)
-    split = halves(len(z), labels, seed)
-    model = learn("linear_model").LinearRegression().fit(z[split.learn], y[split.learn])
-    return r2(model.predict(z[split.judge]), y[split.judge])
+    split = split_rows(len(z), labels, seed)
+    model = sklearn_module("linear_model").LinearRegression().fit(z[split.train], y[split.train])
+    return r2(model.predict(z[split.test]), y[split.test])
 
 
 def boosted_r2(
@@ -140,17 +140,17 @@ def boosted_r2(
         (True, True)
     """
     z, y = check_pair(codes, factors)
-    return trees(z, y, halves(len(z), labels, seed), seed).r2
+    return trees(z, y, split_rows(len(z), labels, seed), seed).r2
 
 
-def trees(z: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n d"], split: Halves, seed: int) -> Trees:
+def trees(z: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n d"], split: TrainTest, seed: int) -> Trees:
     """Boost trees for each factor."""
-    regressor = learn("ensemble").GradientBoostingRegressor
-    models: list[Any] = [regressor(random_state=seed).fit(z[split.learn], column) for column in y[split.learn].T]
-    predicted = np.stack([model.predict(z[split.judge]) for model in models], axis=1)
+    regressor = sklearn_module("ensemble").GradientBoostingRegressor
+    models: list[Any] = [regressor(random_state=seed).fit(z[split.train], column) for column in y[split.train].T]
+    predicted = np.stack([model.predict(z[split.test]) for model in models], axis=1)
     importance = np.stack([model.feature_importances_ for model in models], axis=1)
     importance[:, importance.sum(0) == 0] = 1 / len(importance)  # of trees that never split
-    return Trees(importance, r2(predicted, y[split.judge]), nrmse(predicted, y[split.judge]))
+    return Trees(importance, r2(predicted, y[split.test]), nrmse(predicted, y[split.test]))
 
 
 def _alike(predicted: ArrayLike, factors: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -7,15 +7,16 @@ model i matches code b of model j,
     UDR_ij = [ sum_a (max_b R_ab)^2 / sum_b R_ab  +  sum_b (max_a R_ab)^2 / sum_a R_ab ] / (k_i + k_j)
     UDR_i  = median over j of UDR_ij
 
-sums over the k_i and k_j informative codes. Duan, Matthey, Saraiva, Watters, Burgess, Lerchner and Higgins (ICLR 2020,
-arXiv:1905.12614). Their code in disentanglement_lib takes the mean of both sides instead, the same where k_i = k_j.
+sums over the k_i and k_j active codes, those that say something. Duan, Matthey, Saraiva, Watters, Burgess, Lerchner and
+Higgins (ICLR 2020, arXiv:1905.12614). Their code in disentanglement_lib takes the mean of both sides instead, the same
+where k_i = k_j.
 
 It measures repeatability, no more: a method without chance, such as PCA, scores as if it were disentangled. Compare
 seeds within a family of models.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import ArrayLike, Float
@@ -23,23 +24,25 @@ from scipy.stats import rankdata
 
 from avo.checks import one_of
 from avo.latents.probes import check_active
-from avo.latents.scikit import learn
+from avo.latents.scikit import sklearn_module
 from avo.observations import validate_observations
 
 ALPHA = 0.1  # of the lasso, as published
+
+Relation = Literal["spearman", "lasso"]
 
 
 def udr(
     codes: Sequence[ArrayLike],
     *,
     active: Sequence[ArrayLike] | None = None,
-    relation: Literal["spearman", "lasso"] = "spearman",
+    relation: Relation = "spearman",
 ) -> Float[np.ndarray, " models"]:
     """Compute UDR_i of each of several models, from 0 to 1; choose the highest (equation at the head of the module).
 
     Args:
         codes: of each model, (n, k_i), all of the same n observations in the same order.
-        active: of each model which codes are informative, (k_i,); of a VAE, those whose KL is above .01 nats. None:
+        active: of each model which codes are active, (k_i,); of a VAE, those whose KL is above .01 nats. None:
             those that vary.
         relation: R_ab. "spearman": the absolute rank correlation, UDR_S, 1 for codes that are permuted, rescaled and
             flipped in sign. "lasso": the absolute weights of a linear regression of standardised codes with an L1
@@ -49,7 +52,7 @@ def udr(
         One number per model.
 
     Raises:
-        ValueError: if there are fewer than two models, rows differ, or a model has no informative code.
+        ValueError: if there are fewer than two models, rows differ, or a model has no active code.
         ImportError: if relation is "lasso" and scikit-learn is not installed.
 
     Example:
@@ -63,10 +66,10 @@ def udr(
         raise ValueError(f"codes must be a list of arrays (n, k), one for each model; got one array {codes.shape}.")
     if len(codes) < 2:
         raise ValueError(f"codes must be of at least 2 models, e.g. 5 seeds; got {len(codes)}.")
-    one_of("relation", relation, ("spearman", "lasso"))
+    one_of("relation", relation, get_args(Relation))
     if active is not None and len(active) != len(codes):
         raise ValueError(f"active must have one entry for each of {len(codes)} models; got {len(active)}.")
-    kept = [_informative(z, None if active is None else active[i], i) for i, z in enumerate(codes)]
+    kept = [_active_codes(z, None if active is None else active[i], i) for i, z in enumerate(codes)]
     if len({len(z) for z in kept}) > 1:
         raise ValueError(f"codes must be of the same observations; got {', '.join(str(len(z)) for z in kept)} rows.")
     match = _spearman if relation == "spearman" else _lasso
@@ -76,13 +79,13 @@ def udr(
     return np.nanmedian(pairs, axis=1)
 
 
-def _informative(codes: ArrayLike, active: ArrayLike | None, i: int) -> Float[np.ndarray, "n k"]:
+def _active_codes(codes: ArrayLike, active: ArrayLike | None, i: int) -> Float[np.ndarray, "n k"]:
     z = validate_observations(codes, f"codes[{i}]")
     keep = np.ptp(z, axis=0) > 0
     if active is not None:
         keep &= check_active(f"active[{i}]", active, z.shape[1])
     if not keep.any():
-        raise ValueError(f"codes[{i}] must have at least one informative code; none varies or is active. Leave it out.")
+        raise ValueError(f"codes[{i}] must have at least one active code; none varies or is named. Leave it out.")
     return _standard(z[:, keep])
 
 
@@ -95,7 +98,7 @@ def _spearman(a: Float[np.ndarray, "n k"], b: Float[np.ndarray, "n l"]) -> Float
 
 
 def _lasso(a: Float[np.ndarray, "n k"], b: Float[np.ndarray, "n l"]) -> Float[np.ndarray, "k l"]:
-    model = learn("linear_model").Lasso(alpha=ALPHA).fit(a, b)
+    model = sklearn_module("linear_model").Lasso(alpha=ALPHA).fit(a, b)
     return np.abs(np.atleast_2d(model.coef_)).T
 
 

@@ -1,7 +1,7 @@
 """Ways to describe signals by a few numbers, under one protocol: the simulator, latents, principal components.
 
 A `Route` turns observations into codes and codes into signals. Where the codes are the simulator's parameters
-themselves, they are judged as they are; the meaning of all others has to be read off by a probe, a linear regression of
+themselves, they are taken as they are; the meaning of all others has to be read off by a probe, a linear regression of
 the parameters on the codes of observations whose parameters are known, the labels.
 
 - `by_simulator`: `avo.fit` finds the population of parameters that reproduces the signals, `result.encode` those of
@@ -12,15 +12,15 @@ the parameters on the codes of observations whose parameters are known, the labe
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Bool, Float, PRNGKeyArray
 
 from avo.latents.cases import simulate
-from avo.latents.training import Trained
+from avo.latents.trained import Trained
 from avo.refine.statistic import apply, learn_statistic
 from avo.run import fit
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 REFERENCE = 1.5  # standard deviation in u of the proposal's usual start
 FEW_LABELS = 5000  # below, a regression's residuals on its own labels are too small
-ALIVE = 0.01  # nats of KL from which a latent counts as informative
+ALIVE = 0.01  # nats of KL, or variation of an autoencoder's code, above which a latent is active
 EDGE = 0.01  # share of a range by which an estimate keeps away from its bounds
 
 Array2 = Float[np.ndarray, "n k"]
@@ -44,10 +44,10 @@ class Route(NamedTuple):
         decode: codes (n, k) -> x without noise (n, *x_shape).
         sample: `sample(key, n)` draws new signals, with noise.
         own: whether the codes are the simulator's parameters.
-        spread: x -> standard deviations of the codes, which the route states itself; None where it states none.
+        encode_sd: x -> standard deviations of the codes, (n, k), which the route states itself; None: it states none.
         words: how it came about.
         fitted: whether the simulator's own fit found a population; of others, true.
-        informative: which codes say something, with shape (k,); None: all.
+        active: which codes say something, with shape (k,); None: all.
     """
 
     name: str
@@ -55,10 +55,10 @@ class Route(NamedTuple):
     decode: Callable[[Array2], np.ndarray]
     sample: Callable[[PRNGKeyArray, int], np.ndarray]
     own: bool
-    spread: Callable[[np.ndarray], Array2] | None = None
+    encode_sd: Callable[[np.ndarray], Array2] | None = None
     words: str = ""
     fitted: bool = True
-    informative: np.ndarray | None = None
+    active: Bool[np.ndarray, " k"] | None = None
 
 
 def mean_of(problem: "Problem") -> Callable[[Array2], np.ndarray]:
@@ -99,13 +99,13 @@ def by_simulator(
         return theta - result.encode(simulate(problem, jax.random.key(seed + 1), theta))
 
     return Route(
-        "simulator", result.encode, mean_of(problem), sample, own=True, spread=_spread_of(errors),
+        "simulator", result.encode, mean_of(problem), sample, own=True, encode_sd=_constant_sd(errors),
         words=f"{result.status}, {result.calls:,} calls",
     )  # fmt: skip
 
 
-def _spread_of(errors: Callable[[], Array2]) -> Callable[[np.ndarray], Array2]:
-    """Make what states the standard deviations of errors for any x; they are computed when first asked for."""
+def _constant_sd(errors: Callable[[], Array2]) -> Callable[[np.ndarray], Array2]:
+    """Make a function that states the standard deviations of errors for any x; computed when first asked for."""
     sd = cache(lambda: errors().std(0))
     return lambda x: np.tile(sd(), (len(x), 1))
 
@@ -126,7 +126,7 @@ def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs
         theta: the labels, with shape (n, d).
         x: their signals, with shape (n, *x_shape).
         seed: of the network.
-        x_obs: signals that give the units of x; None: the same.
+        x_obs: signals that give the units of x; None: those of the labels.
     """
     middle, size = theta.mean(0), theta.std(0)
     z = (theta - middle) / size
@@ -136,7 +136,7 @@ def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs
     def errors() -> np.ndarray:
         if len(theta) >= FEW_LABELS:
             return size * (z - apply(t, x))
-        # Those it learned from lie nearer: a fifth is kept from another one
+        # Residuals on its own labels are too small: another regression learns without a fifth of them
         n = len(theta) // 5
         return size * (z[:n] - apply(learn_statistic(key, units, None, z[n:], x[n:], None, z[n:]), x[:n]))
 
@@ -147,11 +147,11 @@ def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs
 
     return Route(
         "supervised", lambda x: middle + size * apply(t, x), mean_of(problem), sample, own=True,
-        spread=_spread_of(errors), words=f"{len(theta):,} labels",
+        encode_sd=_constant_sd(errors), words=f"{len(theta):,} labels",
     )  # fmt: skip
 
 
-def active(trained: Trained, x: np.ndarray) -> np.ndarray:
+def active_latents(trained: Trained, x: np.ndarray) -> Bool[np.ndarray, " k"]:
     """Find the latents that say something: of a VAE those with KL, of an autoencoder those that vary; at least one."""
     model = trained.model
     told = model.evaluate(x[:500]).kl.mean(0) if trained.objective.sampled else model.encode(x).std(0)
@@ -164,10 +164,11 @@ def by_latents(name: str, trained: Trained, x: np.ndarray) -> Route:
     New signals come from z ~ N(0, I), as the model has it; an autoencoder says nothing of z, and its new signals come
     from a normal distribution with the moments of the codes of x. Either way they scatter by the model's noise.
     """
-    model, alive = trained.model, active(trained, x)
-    words = f"epoch {trained.epoch} of {trained.settings['epochs']}, {alive.sum()} of {len(alive)} latents informative"
+    model, active = trained.model, active_latents(trained, x)
+    words = f"epoch {trained.epoch} of {trained.settings['epochs']}, {active.sum()} of {len(active)} latents active"
+    latent = partial(Route, name, model.encode, model.decode, own=False, words=words, active=active)
     if trained.objective.sampled:
-        return Route(name, model.encode, model.decode, model.sample, False, model.encode_sd, words, informative=alive)
+        return latent(sample=model.sample, encode_sd=model.encode_sd)
     z = model.encode(x)
     middle, factor = z.mean(0), np.linalg.cholesky(np.cov(z.T) + 1e-9 * np.eye(z.shape[1]))
 
@@ -176,7 +177,7 @@ def by_latents(name: str, trained: Trained, x: np.ndarray) -> Route:
         made = model.decode(middle + rng.normal(size=(n, len(middle))) @ factor.T)
         return made + np.asarray(model.noise, np.float64) * rng.normal(size=made.shape)
 
-    return Route(name, model.encode, model.decode, sample, False, None, words, informative=alive)
+    return latent(sample=sample)
 
 
 def by_components(x: np.ndarray, k: int) -> Route:

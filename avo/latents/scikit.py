@@ -4,14 +4,14 @@ from importlib import import_module
 from typing import Any
 
 
-def learn(name: str) -> Any:
+def sklearn_module(name: str) -> Any:
     """Import `sklearn.<name>`.
 
     Raises:
         ImportError: if scikit-learn is not installed; says how to install it.
 
     Example:
-        >>> learn("metrics").roc_auc_score([0, 0, 1], [0.2, 0.5, 0.7])
+        >>> sklearn_module("metrics").roc_auc_score([0, 0, 1], [0.2, 0.5, 0.7])
         1.0
     """
     try:

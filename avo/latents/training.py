@@ -10,11 +10,9 @@ observations for validation, the same of them after the epoch, with the same dra
 be at the end, so that epochs can be compared. The model kept is then that of least validation loss, else the last.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from numbers import Real
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -25,10 +23,10 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 from tqdm import tqdm
 
-from avo.checks import between, one_of, positive, whole
-from avo.folder import damaged, fill, leaves, read_arrays, read_json, refuse_others, write_arrays, write_json
+from avo.checks import between, nonnegative, one_of, positive, whole
 from avo.latents.models import CHUNK, BetaVAE, Terms
 from avo.latents.objectives import Objective, batch_terms, beta, capacity
+from avo.latents.trained import Trained
 from avo.observations import validate_observations
 
 EPOCHS = 10  # at most, of one call of the compiled program
@@ -36,54 +34,21 @@ ADAM = optax.scale_by_adam()
 STEPS = 4000  # about, of one call: a bar that moves every few seconds
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Trained:
-    """A trained model and how it came about.
+class _Data(NamedTuple):
+    """What is learned from, and what chooses the epoch."""
 
-    Args:
-        model: the model, of epoch `epoch`.
-        objective: what it was trained by.
-        history: name -> array over epochs: loss, reconstruction, kl (nats, summed over latents), mse and capacity, and
-            kl_per_latent with one column for each; the same under validation_... where there was one. Without a drawn
-            z nothing is said of kl.
-        epoch: the epoch whose model this is, counted from 1.
-        settings: the numbers of the training, by name.
-    """
+    x: Float[Array, "n *x_shape"]
+    validation: Float[Array, "m *x_shape"] | None
 
-    model: BetaVAE
+
+class _Plan(NamedTuple):
+    """What the steps do, and how many there are: arrays are data of the compiled program, all else is part of it."""
+
     objective: Objective
-    history: Mapping[str, np.ndarray]
-    epoch: int
-    settings: Mapping[str, Any]
-
-    def __repr__(self) -> str:
-        last = {name: float(self.history[name][self.epoch - 1]) for name in ("loss", "mse")}
-        words = ", ".join(f"{name}={value:.4g}" for name, value in last.items())
-        return f"Trained({self.model.latents} latents; epoch {self.epoch} of {self.settings['epochs']}: {words})"
-
-    def save(self, path: str | Path) -> Path:
-        """Write the model into a folder: `trained.json` and `arrays.npz`, for `avo.latents.load`.
-
-        Raises:
-            FileExistsError: if the folder already holds one, or another `arrays.npz`, as that of a fit.
-        """
-        folder = Path(path)
-        if (folder / "trained.json").exists():
-            raise FileExistsError(f"{folder} already holds a trained model; choose another folder.")
-        refuse_others(folder, "model")
-        history = {f"history.{name}": a for name, a in self.history.items()}
-        write_arrays(folder / "arrays.npz", leaves("model", self.model) | history)
-        # Written last: a folder with trained.json is a whole model
-        recipe = self.model.recipe
-        words = {
-            "epoch": self.epoch,
-            "objective": self.objective._asdict(),
-            "settings": dict(self.settings),
-            "model": None if recipe is None else dict(recipe),
-            "units": {name: list(getattr(self.model, name).shape) for name in ("shift", "scale", "noise")},
-        }
-        write_json(folder / "trained.json", words)
-        return folder
+    batch: int
+    rate: Array
+    final: Array
+    epochs: Array
 
 
 class _State(NamedTuple):
@@ -145,60 +110,50 @@ def train(
         raise ValueError(
             f"x must have one observation per row, shape (n, *x_shape); got {x.shape}. One value: x[:, None]."
         )
-    seen = None if validation is None else validate_observations(validation, "validation")
+    held_out = None if validation is None else validate_observations(validation, "validation")
     epochs, seed, batch = whole("epochs", epochs), whole("seed", seed, least=0), min(whole("batch", batch), len(x))
-    positive("rate", rate)
-    between("final", final, 0, 1)
-    objective = beta(4.0) if objective is None else objective
-    if not isinstance(objective, Objective):
-        raise ValueError(f"objective must be one of avo.latents, such as avo.latents.beta(4.0); got {objective!r}.")
-    if not all(isinstance(a, Real) and 0 <= a < np.inf for a in objective) or objective.ramp > 1:
-        raise ValueError(f"objective must have finite numbers of at least 0, and a ramp of at most 1; got {objective}.")
+    rate, final = positive("rate", rate), between("final", final, 0, 1)
+    objective = _check_objective(beta(4.0) if objective is None else objective)
     key_model, key = jax.random.split(jax.random.key(seed))
-    made = _made(model, key_model, x, seen)
+    made = _make_model(model, key_model, x, held_out)
     if objective.calibrated and made.likelihood != "gaussian":
         raise ValueError(f"objective must not be calibrated for likelihood={made.likelihood!r}, which has no noise.")
-
     dtype = jnp.result_type(float)
-    _resolved(x, dtype)
-    data = jnp.asarray(x, dtype), None if seen is None else jnp.asarray(seen, dtype)
-    networks = eqx.filter((made.encoder, made.decoder), eqx.is_inexact_array)
-    best = None if seen is None else networks
-    state = _State(networks, ADAM.init(networks), best, jnp.asarray(jnp.inf, dtype), jnp.zeros((), int))
+    _check_precision(x, dtype)
+
+    data = _Data(jnp.asarray(x, dtype), None if held_out is None else jnp.asarray(held_out, dtype))
     rates = jnp.asarray(rate, dtype), jnp.asarray(final, dtype)
-    chunk = max(1, min(EPOCHS, STEPS // (len(x) // batch)))
-    parts: list[dict[str, np.ndarray]] = []
-    with tqdm(total=epochs, unit=" epochs", disable=None if progress else True, dynamic_ncols=True) as bar:
-        for first in range(0, epochs, chunk):
-            last = min(first + chunk, epochs)
-            span = jnp.asarray([first, last])
-            state, found = _run(key, made, objective.traced(), *data, batch, rates, jnp.asarray(epochs), span, state)
-            parts.append({name: np.asarray(a, np.float64)[: last - first] for name, a in found.items()})
-            bar.update(last - first)
-            bar.set_postfix(loss=f"{parts[-1]['loss'][-1]:.4g}")
-            if not all(np.all(np.isfinite(a)) for a in parts[-1].values()):
-                raise ValueError(f"the loss is not finite after epoch {last}; take a rate below {rate:g}.")
-    history = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    chosen, epoch = (state.networks, epochs) if seen is None else (state.best, int(state.epoch))
-    trained = _with(made, chosen)
+    plan = _Plan(objective.traced(), batch, *rates, epochs=jnp.asarray(epochs))
+    state, history = _run_epochs(key, made, data, plan, progress)
+    networks, epoch = (state.networks, epochs) if held_out is None else (state.best, int(state.epoch))
+    trained = _with_networks(made, networks)
     if objective.calibrated:
-        trained = trained.calibrated(x if seen is None else seen, draws=16 if objective.sampled else 0)
-    settings = {"epochs": epochs, "batch": batch, "rate": float(rate), "final": float(final), "seed": seed}
-    return Trained(trained, objective, history, epoch, settings | {"observations": len(x)})
+        trained = trained.calibrated(x if held_out is None else held_out, draws=16 if objective.sampled else 0)
+    settings = {"epochs": epochs, "batch": batch, "rate": rate, "final": final, "seed": seed, "observations": len(x)}
+    return Trained(model=trained, objective=objective, history=history, epoch=epoch, settings=settings)
 
 
-def _resolved(x: np.ndarray, dtype: Any) -> None:
+def _check_objective(objective: Any) -> Objective:
+    if not isinstance(objective, Objective):
+        raise ValueError(f"objective must be one of avo.latents, such as avo.latents.beta(4.0); got {objective!r}.")
+    for name in ("beta", "gamma", "capacity", "corruption", "calibrated"):
+        nonnegative(f"objective.{name}", getattr(objective, name))
+    between("objective.ramp", objective.ramp, 0, 1)
+    return objective
+
+
+def _check_precision(x: np.ndarray, dtype: Any) -> None:
     """Refuse what numbers of this precision do not tell apart, or whose squares they do not hold."""
-    spread, largest, numbers = float(np.std(x - x.mean(0))), float(np.abs(x).max()), jnp.finfo(dtype)
+    sd, largest, numbers = float(np.std(x - x.mean(0))), float(np.abs(x).max()), jnp.finfo(dtype)
     least, most = float(numbers.tiny) ** 0.4, float(numbers.max) ** 0.4
-    if spread and not (least < spread and largest < most and largest * float(numbers.eps) < 0.1 * spread):
+    if sd and not (least < sd and largest < most and largest * float(numbers.eps) < 0.1 * sd):
         raise ValueError(
-            f"x scatters by {spread:.2g} about values of up to {largest:.2g}, which {numbers.dtype} does not "
+            f"x scatters by {sd:.2g} about values of up to {largest:.2g}, which {numbers.dtype} does not "
             'hold; subtract its mean, divide by its scale, or call jax.config.update("jax_enable_x64", True).'
         )
 
 
-def _made(model: Any, key: PRNGKeyArray, x: np.ndarray, validation: np.ndarray | None) -> BetaVAE:
+def _make_model(model: Any, key: PRNGKeyArray, x: np.ndarray, validation: np.ndarray | None) -> BetaVAE:
     """Take a model, or make one, and check that it takes what it is to be trained on."""
     if not isinstance(model, BetaVAE):
         if not callable(model) or isinstance(model, eqx.Module | type):
@@ -231,26 +186,46 @@ def _made(model: Any, key: PRNGKeyArray, x: np.ndarray, validation: np.ndarray |
     return model
 
 
-def _with(model: BetaVAE, networks: Any) -> BetaVAE:
+def _with_networks(model: BetaVAE, networks: Any) -> BetaVAE:
     own = eqx.filter((model.encoder, model.decoder), eqx.is_inexact_array, inverse=True)
     encoder, decoder = eqx.combine(networks, own)
     return replace(model, encoder=encoder, decoder=decoder)
 
 
+def _run_epochs(
+    key: PRNGKeyArray, model: BetaVAE, data: _Data, plan: _Plan, progress: bool
+) -> tuple[_State, dict[str, np.ndarray]]:
+    """Train all epochs, a compiled chunk at a time, between which the bar moves; the last state, and the history."""
+    epochs, dtype = int(plan.epochs), data.x.dtype
+    networks = eqx.filter((model.encoder, model.decoder), eqx.is_inexact_array)
+    state = _State(
+        networks=networks,
+        moments=ADAM.init(networks),
+        best=None if data.validation is None else networks,
+        least=jnp.asarray(jnp.inf, dtype),
+        epoch=jnp.zeros((), int),
+    )
+    chunk = max(1, min(EPOCHS, STEPS // (len(data.x) // plan.batch)))
+    parts: list[dict[str, np.ndarray]] = []
+    with tqdm(total=epochs, unit=" epochs", disable=None if progress else True, dynamic_ncols=True) as bar:
+        for first in range(0, epochs, chunk):
+            last = min(first + chunk, epochs)
+            state, found = _run(key, model, data, plan, jnp.asarray([first, last]), state)
+            parts.append({name: np.asarray(a, np.float64)[: last - first] for name, a in found.items()})
+            bar.update(last - first)
+            bar.set_postfix(loss=f"{parts[-1]['loss'][-1]:.4g}")
+            if not all(np.all(np.isfinite(a)) for a in parts[-1].values()):
+                raise ValueError(f"the loss is not finite after epoch {last}; take a rate below {plan.rate:g}.")
+    return state, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 @eqx.filter_jit
 def _run(
-    key: PRNGKeyArray,
-    model: BetaVAE,
-    objective: Objective,
-    x: Float[Array, "n *x_shape"],
-    validation: Float[Array, "m *x_shape"] | None,
-    batch: int,
-    rates: tuple[Array, Array],
-    epochs: Array,
-    span: Array,
-    state: _State,
+    key: PRNGKeyArray, model: BetaVAE, data: _Data, plan: _Plan, span: Array, state: _State
 ) -> tuple[_State, dict[str, Array]]:
     """Train from epoch span[0] to before span[1], at most EPOCHS of them: the state, and the history of these."""
+    x, validation = data
+    objective, batch, rate, final, epochs = plan
     key_order, key_draw, key_validation = jax.random.split(key, 3)
     steps = len(x) // batch
     end = (epochs * steps).astype(x.dtype)
@@ -259,13 +234,13 @@ def _run(
         (networks, moments), (t, rows) = carry, at
 
         def loss(networks: Any) -> tuple[Array, Terms]:
-            terms = batch_terms(_with(model, networks), objective, x[rows], jax.random.fold_in(key_draw, t))
+            terms = batch_terms(_with_networks(model, networks), objective, x[rows], jax.random.fold_in(key_draw, t))
             return objective.loss(terms, t / end), terms
 
         gradient, terms = jax.grad(loss, has_aux=True)(networks)
-        rate = rates[0] * (rates[1] + (1 - rates[1]) * 0.5 * (1 + jnp.cos(jnp.pi * t / end)))
+        rate_t = rate * (final + (1 - final) * 0.5 * (1 + jnp.cos(jnp.pi * t / end)))
         move, moments = ADAM.update(gradient, moments)
-        networks = jax.tree.map(lambda p, m: p - rate * m, networks, move)
+        networks = jax.tree.map(lambda p, m: p - rate_t * m, networks, move)
         return (networks, moments), _means(objective, terms, t / end)
 
     def epoch(i: Array, carry: tuple[_State, dict[str, Array]]) -> tuple[_State, dict[str, Array]]:
@@ -276,12 +251,12 @@ def _run(
         found = jax.tree.map(lambda a: jnp.mean(a, axis=0), found)
         state = state._replace(networks=networks, moments=moments)
         if validation is not None:
-            terms = _validate(_with(model, networks), objective, validation, key_validation)
+            terms = _validate(_with_networks(model, networks), objective, validation, key_validation)
             found |= {f"validation_{name}": a for name, a in _means(objective, terms, jnp.ones(())).items()}
-            state = _chosen(state, found["validation_loss"], i + 1)
+            state = _keep_best(state, found["validation_loss"], i + 1)
         return state, {name: a.at[i - span[0]].set(found[name]) for name, a in history.items()}
 
-    return jax.lax.fori_loop(span[0], span[1], epoch, (state, _blank(model, objective, validation is not None)))
+    return jax.lax.fori_loop(span[0], span[1], epoch, (state, _blank_history(model, objective, validation is not None)))
 
 
 def _means(objective: Objective, terms: Terms, progress: Array) -> dict[str, Array]:
@@ -297,7 +272,7 @@ def _means(objective: Objective, terms: Terms, progress: Array) -> dict[str, Arr
     return means
 
 
-def _blank(model: BetaVAE, objective: Objective, validated: bool) -> dict[str, Array]:
+def _blank_history(model: BetaVAE, objective: Objective, validated: bool) -> dict[str, Array]:
     """Make the empty history of EPOCHS epochs."""
     dtype = model.shift.dtype
     one = Terms(jnp.zeros(1, dtype), jnp.zeros((1, model.latents), dtype), jnp.zeros(1, dtype))
@@ -316,56 +291,11 @@ def _validate(model: BetaVAE, objective: Objective, x: Float[Array, "m *x_shape"
     return jax.tree.map(lambda a: a.reshape(chunks * size, *a.shape[2:])[: len(x)], found)
 
 
-def _chosen(state: _State, loss: Array, epoch: Array) -> _State:
+def _keep_best(state: _State, loss: Array, epoch: Array) -> _State:
     """Keep the networks where their loss is the least so far."""
     better = loss < state.least
     best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.networks, state.best)
     return state._replace(best=best, least=jnp.minimum(loss, state.least), epoch=jnp.where(better, epoch, state.epoch))
-
-
-def load(path: str | Path, like: BetaVAE | None = None) -> Trained:
-    """Read what `Trained.save` wrote.
-
-    Args:
-        path: the folder.
-        like: where the networks were your own, a model of the same structure to fill.
-
-    Returns:
-        The `Trained`, equal to the saved one to the bit.
-
-    Raises:
-        FileNotFoundError: if the folder holds no trained model.
-        ValueError: if the networks were custom ones and `like` does not fit them.
-
-    Example:
-        >>> import tempfile
-        >>> x = np.random.default_rng(0).normal(size=(500, 3))
-        >>> trained = train(partial(BetaVAE.for_data, latents=2, width=16), x, epochs=2, progress=False)
-        >>> folder = trained.save(tempfile.mkdtemp())
-        >>> bool(np.all(load(folder).model.encode(x) == trained.model.encode(x)))
-        True
-    """
-    folder = Path(path)
-    if not (folder / "trained.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no trained model (no trained.json); Trained.save writes one.")
-    words, arrays = read_json(folder / "trained.json"), read_arrays(folder / "arrays.npz")
-    try:
-        options, objective = words["model"], Objective(**words["objective"])
-        epoch, settings = words["epoch"], words["settings"]
-        units: dict[str, Any] = {name: np.ones(words["units"][name]) for name in ("shift", "scale", "noise")}
-        made = None if options is None else BetaVAE.make(jax.random.key(0), **options, **units)
-    except (KeyError, TypeError, ValueError) as error:
-        raise damaged(folder / "trained.json") from error
-    like = like if made is None else made
-    if like is None:
-        raise ValueError("this model has networks of your own; pass like=, a model of the same structure, to fill.")
-    return Trained(
-        model=fill("model", like, arrays),
-        objective=objective,
-        history={name.removeprefix("history."): a for name, a in arrays.items() if name.startswith("history.")},
-        epoch=epoch,
-        settings=settings,
-    )
 
 
 def recipe(name: str) -> dict[str, Any]:

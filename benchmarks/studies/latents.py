@@ -1,6 +1,6 @@
 """Simulator parameters against latents, measured: `avo.latents.compare` at default size, and what it does not hold.
 
-    python -m avo.benchmarks.studies.latents compare | search | real | anomaly | known
+    python -m avo.benchmarks.studies.latents compare | search | real | anomaly | contaminated
     python -m avo.benchmarks.studies.latents report
 
 The report is what stands in benchmarks/results/latents.md below its words.
@@ -9,27 +9,28 @@ The report is what stands in benchmarks/results/latents.md below its words.
 
 **search**: which autoencoder serves best. On 5,000 signals of the oscillator and of simulated heartbeats 54 settings
 are trained: weights of the KL, capacities, no draw, kinds of network, width, depth, rate, batch, number of latents,
-epochs. Scores are measured on 2,000 held-out signals, those that judge in `compare` too; three seeds. The family is
-chosen by labels, then, of two of the four cases on which it is judged: there in the autoencoders' favour.
+epochs. Scores are measured on 2,000 held-out signals, the test set of `compare` too; three seeds. The family is
+chosen by labels, then, of two of the four cases on which it is tested: there in the autoencoders' favour.
 
 **real**: the simulator, the family and principal components on recordings, of which one half trains and the other
-judges: halves in time of record 100 (normal beats, labels as published) and of record 208 (beats found here, ectopic
-ones among them) and of 180-minute windows of log price, and of the ten PTB subjects about half, the two that are
-probably one person together, split anew by each seed. Beats are those of `avo compare ecg`, .3 s before R to
+is the test set: halves in time of record 100 (normal beats, labels as published) and of record 208 (beats found here,
+ectopic ones among them) and of 180-minute windows of log price, and of the ten PTB subjects about half, the two that
+are probably one person together, split anew by each seed. Beats are those of `avo compare ecg`, .3 s before R to
 .55 s after it, at 180 Hz (PTB: averages over 5 ms), without the level before the QRS complex. UDR, which takes no
 labels, says by the codes of all signals which autoencoder it prefers. `lead` is the accuracy of a linear classifier of
-the fifteen leads from the codes, learned from the subjects that train and judged on the others: the talk's factor
+the fifteen leads from the codes, learned from the subjects that train and tested on the others: the talk's factor
 "form / lead", 7 % by chance.
 
 **anomaly**: on record 100, models of the first 1,100 normal beats score the later ones and the 33 premature atrial and
 the one premature ventricular beat.
 
-**known**: simulated signals of which some are odd in a known way, `avo.latents.contaminate`: Student's noise of three
-degrees of freedom in place of Gaussian, a line of three noises' height, a bump as high, points five noises off.
+**contaminated**: simulated signals of which some are anomalies of known kinds, `avo.latents.contaminate`: Student's
+noise of three degrees of freedom in place of Gaussian, a line of three noises' height, a bump as high, points five
+noises off.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +39,21 @@ import numpy as np
 
 from avo import data, latents
 from avo.benchmarks.studies import study
+from avo.benchmarks.studies.latents_report import SCORES, report
 from avo.benchmarks.studies.real import data_folder, price_paths
 from avo.benchmarks.studies.study import Study
-from avo.latents import cases, comparison, measures, routes
+from avo.latents import cases, measures, routes
 from avo.latents.cases import TRAINED
-from avo.latents.comparison import DEFAULT, FAMILY, LATENTS, NARROW, ROUTES, TABLE, Member
+from avo.latents.contamination import Kind
+from avo.latents.family import DEFAULT, FAMILY, LATENTS, NARROW, Member, rank_members, train_member
 from avo.latents.objectives import autoencoder, beta, capacity, denoising
-from avo.latents.oddities import Kind
+from avo.latents.repetition import TEST, Record
 from avo.latents.routes import Route
-from avo.latents.scikit import learn
+from avo.latents.scikit import sklearn_module
+from avo.latents.table import ROUTES, TABLE
 from avo.simulators import Problem
 
 SEEDS = 5
-SCORES = ("mig", "sap", "dci_disentanglement", "dci_completeness")
 BEFORE, AFTER, BASELINE = 0.3, 0.55, (-0.09, -0.05)  # s
 LEADS = 15
 ONE_PERSON = (7, 8)  # PTB subjects
@@ -95,8 +98,8 @@ SEARCH: dict[str, tuple[Member, dict[str, Any]]] = {
         )
     },
 }
-# words -> kind and share of the odd signals
-KNOWN: dict[str, tuple[Kind, float]] = {
+# words -> kind and share of the anomalies
+CONTAMINATED: dict[str, tuple[Kind, float]] = {
     "Student's noise, 5": ("noise", 0.05),
     "drift, 5": ("drift", 0.05),
     "another wave, 5": ("wave", 0.05),
@@ -108,7 +111,7 @@ def measure_case(case: str, seed: int) -> dict[str, Any]:
     """Run `latents.compare` at default size; the seed is not used, five are in it."""
     found = latents.compare(case, seeds=SEEDS, progress=False)
     table = {row.name: {route: found.values(route, row.measure).tolist() for route in ROUTES} for row in TABLE}
-    names = found.signals["problem"].space.names
+    names = found.shown.problem.space.names
     family = {}
     for route in ("simulator", *DEFAULT.family, "PCA", "supervised", "ceiling"):
         family[route] = {name: float(np.median(found.values(route, name))) for name in (*SCORES, "stated sd")}
@@ -118,7 +121,7 @@ def measure_case(case: str, seed: int) -> dict[str, Any]:
     return {"table": table, "family": family, "names": names, "chosen": found.chosen, "settings": found.settings}
 
 
-def _each(records: Sequence[dict[str, Any]], route: str, measure: str, names: Sequence[str]) -> list[float]:
+def _each(records: Sequence[Record], route: str, measure: str, names: Sequence[str]) -> list[float]:
     """Take the median over seeds of a measure of each parameter."""
     return [
         float(np.median([r["value"] for r in records
@@ -132,12 +135,12 @@ def measure_setting(task: str, seed: int) -> dict[str, Any]:
     case, name = task.split("/")
     member, training = SEARCH[name]
     problem = cases.get(case).problem
-    _, x = cases.draw(problem, DEFAULT.signals, cases.TRAINED, seed)
-    theta, judged = cases.draw(problem, DEFAULT.judges, cases.TRAINED, 2**20)
-    trained = comparison.trained(member, x, DEFAULT, seed, **training)
-    found = latents.scores(trained.model.encode(judged), theta, rows=len(judged), seed=seed)
+    _, x = cases.draw(problem, DEFAULT.signals, TRAINED, seed)
+    test = cases.draw(problem, DEFAULT.test, TRAINED, TEST)
+    trained = train_member(member, x, DEFAULT, seed, **training)
+    found = latents.scores(trained.model.encode(test.x), test.theta, rows=len(test.x), seed=seed)
     drawn = member.objective.sampled
-    terms = trained.model.evaluate(judged, draws=16 if drawn else 0)
+    terms = trained.model.evaluate(test.x, draws=16 if drawn else 0)
     return {name: found[name] for name in SCORES} | {
         "linear_r2": list(map(float, found.per_factor["linear_r2"])),
         "boosted_r2": list(map(float, found.per_factor["boosted_r2"])),
@@ -184,12 +187,6 @@ def _levelled(x: np.ndarray, fs: float) -> np.ndarray:
     return x - x[:, stretch].mean(1, keepdims=True)
 
 
-def _halves(x: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Split in time; the seed changes nothing."""
-    parts = data.split(len(x), (0.5, 0.0, 0.5))
-    return parts.train, parts.test
-
-
 RECORDINGS = {"record 100": "ecg", "record 208": "ecg", "PTB": "ecg", "bitcoin": "brownian"}
 
 
@@ -202,49 +199,50 @@ def measure_recording(name: str, seed: int) -> dict[str, Any]:
         subjects = np.where(subjects == ONE_PERSON[1], ONE_PERSON[0], subjects)
     else:
         x = {"record 100": record_100, "record 208": record_208, "bitcoin": price_paths}[name](folder)
-    problem = cases.get(RECORDINGS[name]).real(x)
+    problem = cases.get(RECORDINGS[name]).suited(x)
     numbers: dict[str, dict[str, list[float]]] = {}
     family = FAMILY | ({"talk: capacity 100": Member(capacity(1000.0, 100.0), NARROW)} if name == "bitcoin" else {})
     codes: list[dict[str, np.ndarray]] = []
     words = []
     for one in range(SEEDS):
-        if leads is None:
-            train, test = _halves(x, one)
-        else:
-            parts = data.split(len(x), (0.5, 0.0, 0.5), groups=subjects, seed=one)
-            train, test = parts.train, parts.test
+        # Halves in time; of PTB half of the persons, other ones each time
+        people = {} if leads is None else {"groups": subjects, "seed": one}
+        train, _, test = data.split(len(x), (0.5, 0.0, 0.5), **people)
         made = [routes.by_simulator(problem, x[train], DEFAULT.budget, one, DEFAULT.ceiling)]
         words.append(made[0].words)
         made.append(routes.by_components(x[train], LATENTS))
         for label, member in family.items():
-            made.append(routes.by_latents(label, comparison.trained(member, x[train], DEFAULT, one), x[train]))
-        codes.append({route.name: route.encode(x)[:, route.informative] for route in made if route.name in family})
+            made.append(routes.by_latents(label, train_member(member, x[train], DEFAULT, one), x[train]))
+        codes.append({route.name: route.encode(x)[:, route.active] for route in made if route.name in family})
         for route in made:
             found = {"error": measures.reconstruction(route, x[test])}
-            found |= measures.generation(measures.drawn(route, len(test), one), x[test], one)
+            found |= measures.generation(route.sample(jax.random.key(one), len(test)), x[test], one)
             if leads is not None:
-                found["lead"] = _told(route, x[train], leads[train], x[test], leads[test])
+                found["lead"] = _classified(route, (x[train], leads[train]), (x[test], leads[test]))
             for measure, value in found.items():
                 numbers.setdefault(route.name, {}).setdefault(measure, []).append(float(value))
-    rank = comparison.ranks(codes, tuple(family))
+    rank = rank_members(codes, tuple(family))
     return {"numbers": numbers, "rank": rank, "simulator": words, "signals": len(x), "points": x.shape[1]}
 
 
-def _told(route: Route, x: np.ndarray, of: np.ndarray, new: np.ndarray, of_new: np.ndarray) -> float:
-    """Share of new signals whose class a linear classifier of the codes tells."""
-    z, z_new = route.encode(x), route.encode(new)
+def _classified(route: Route, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> float:
+    """Share of the test set's signals whose class a linear classifier of the codes tells; (signals, classes) each."""
+    z, z_test = route.encode(train[0]), route.encode(test[0])
     centre, size = z.mean(0), np.maximum(z.std(0), 1e-12)
-    model = learn("linear_model").LogisticRegression(max_iter=3000).fit((z - centre) / size, of)
-    return float(np.mean(model.predict((z_new - centre) / size) == of_new))
+    model = sklearn_module("linear_model").LogisticRegression(max_iter=3000).fit((z - centre) / size, train[1])
+    return float(np.mean(model.predict((z_test - centre) / size) == test[1]))
 
 
-def _judges(problem: Problem, learned: np.ndarray, seed: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Learn what is normal, and return what scores signals by it: high is odd."""
-    components = routes.by_components(learned, LATENTS)
-    models = {name: comparison.trained(FAMILY[name], learned, DEFAULT, seed).model for name in ("AE", "VAE", "beta 4")}
-    route = routes.by_simulator(problem, learned, DEFAULT.budget, seed, DEFAULT.ceiling)
+# --- anomalies -------------------------------------------------------------------------------------------------------
+
+
+def _scorer(problem: Problem, normal: np.ndarray, seed: int) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Learn what is normal, and return what scores signals by it: high is anomalous."""
+    components = routes.by_components(normal, LATENTS)
+    models = {name: train_member(FAMILY[name], normal, DEFAULT, seed).model for name in ("AE", "VAE", "beta 4")}
+    route = routes.by_simulator(problem, normal, DEFAULT.budget, seed, DEFAULT.ceiling)
     key, again = jax.random.split(jax.random.key(seed))
-    judge = latents.misfit(key, problem.simulate, route.encode, route.encode(learned))
+    misfit = latents.misfit(key, problem.simulate, route.encode, route.encode(normal))
 
     def scores(x: np.ndarray) -> dict[str, np.ndarray]:
         found = {"PCA, reconstruction": latents.reconstruction_error(x, components.decode(components.encode(x)))}
@@ -252,8 +250,8 @@ def _judges(problem: Problem, learned: np.ndarray, seed: int) -> Callable[[np.nd
             found[f"{name}, reconstruction"] = latents.reconstruction_error(x, model.decode(model.encode(x)))
             if FAMILY[name].objective.sampled:
                 found[f"{name}, -ELBO"] = -model.evaluate(x).elbo
-        found["simulator, misfit"] = judge(again, x)
-        return found | {"simulator, parameters": _distance(route.encode(x), route.encode(learned))}
+        found["simulator, misfit"] = misfit(again, x)
+        return found | {"simulator, parameters": _distance(route.encode(x), route.encode(normal))}
 
     return scores
 
@@ -267,20 +265,20 @@ def _detected(scores: dict[str, np.ndarray], label: np.ndarray) -> dict[str, Any
 
 def measure_anomaly(symbol: str, seed: int) -> dict[str, Any]:
     """Score premature beats of record 100 by models of its first normal ones."""
-    normal, odd = record_100(data_folder()), record_100(data_folder(), tuple(symbol))
+    normal, premature = record_100(data_folder()), record_100(data_folder(), tuple(symbol))
     learned, fresh = normal[:1100], normal[1100:]
-    x, label = np.concatenate([fresh, odd]), np.repeat([False, True], [len(fresh), len(odd)])
-    scores = _judges(cases.get("ecg").real(learned), learned, seed)(x)
-    return _detected(scores, label) | {"odd": len(odd), "normal": len(fresh)}
+    x, label = np.concatenate([fresh, premature]), np.repeat([False, True], [len(fresh), len(premature)])
+    scores = _scorer(cases.get("ecg").suited(learned), learned, seed)(x)
+    return _detected(scores, label) | {"anomalies": len(premature), "normal": len(fresh)}
 
 
-def measure_known(case: str, seed: int) -> dict[str, Any]:
-    """Score signals that are odd in a known way by models of normal ones, all simulated."""
+def measure_contaminated(case: str, seed: int) -> dict[str, Any]:
+    """Score contaminated signals by models of normal ones, all simulated."""
     problem = cases.get(case).problem
-    scores = _judges(problem, cases.draw(problem, DEFAULT.signals, TRAINED, seed)[1], seed)
-    theta, x = cases.draw(problem, DEFAULT.judges, TRAINED, seed + 2**23)
-    noise, found = measures.floor(x), {}
-    for i, (words, (kind, share)) in enumerate(KNOWN.items()):
+    scores = _scorer(problem, cases.draw(problem, DEFAULT.signals, TRAINED, seed).x, seed)
+    theta, x = cases.draw(problem, DEFAULT.test, TRAINED, seed + 2**23)
+    noise, found = measures.noise_floor(x), {}
+    for i, (words, (kind, share)) in enumerate(CONTAMINATED.items()):
         key = jax.random.fold_in(jax.random.key(seed), i)
         if kind == "noise":  # drawn anew for all, Gaussian for the normal ones
             seen, label = latents.contaminate(key, routes.mean_of(problem)(theta), kind, share, noise=noise)
@@ -296,145 +294,13 @@ def _distance(theta: np.ndarray, normal: np.ndarray) -> np.ndarray:
     return np.einsum("ni,ij,nj->n", away, np.linalg.pinv(np.cov(normal.T)), away)
 
 
-# --- report ----------------------------------------------------------------------------------------------------------
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, len(head) * ["---"], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _spread(values: Sequence[float], form: str = ".2f") -> str:
-    if not len(values):
-        return "-"
-    return f"{np.median(values):{form}} ({min(values):{form}} .. {max(values):{form}})"
-
-
-def _each_of(values: Iterable[float]) -> str:
-    return " ".join(f"{v:.2f}" for v in values)
-
-
-def _report_case(row: dict[str, Any]) -> str:
-    rows = [
-        [r.name, *(_spread(row["table"][r.name][route]) for route in ROUTES), r.words]
-        for r in TABLE
-        if r.name in row["table"]
-    ]
-    named = "R^2 of " + ", ".join(row["names"])
-    head = ["", "MIG", "SAP", "DCI, D", "DCI, C", f"linear {named}", "by trees", "stated sd / spread", "noise / scale"]
-    family = [
-        [
-            name,
-            *(f"{found[score]:.2f}" for score in SCORES),
-            _each_of(found["linear_r2"]),
-            _each_of(found["boosted_r2"]),
-            *(f"{found[name]:.3f}" if name in found else "-" for name in ("stated sd", "noise over scale")),
-        ]
-        for name, found in row["family"].items()
-    ]
-    chosen, settings = "; ".join(f"{label}: {name}" for label, name in row["chosen"].items()), row["settings"]
-    lost = [
-        f"{settings[name]:.0f} of {settings['seeds']} on {what}"
-        for name, what in comparison.LOST.items()
-        if settings.get(name)  # cells of an earlier version do not count fits of few signals
-    ]
-    words = f" The simulator's fit found no population in {', '.join(lost)}; its parameters are then a regression's."
-    return "\n\n".join([
-        f"## {row['task']}", _table(["", *ROUTES, "measured"], rows),
-        f"{chosen}. Complex data: {settings['complex']}. Medians over seeds (smallest .. largest)."
-        + (words if lost else ""),
-        _table(head, family),
-    ])  # fmt: skip
-
-
-def _report_search(rows: Sequence[dict[str, Any]]) -> str:
-    parts = []
-    for case in dict.fromkeys(row["task"].split("/")[0] for row in rows):
-        lines = []
-        for name in SEARCH:
-            some = [row for row in rows if row["task"] == f"{case}/{name}"]
-            if not some:
-                continue
-            middle = {score: np.median([row[score] for row in some]) for score in (*SCORES, "mse")}
-            told = [row["kl"] for row in some if row["kl"] is not None]
-            each = [np.median([row[r] for row in some], axis=0) for r in ("linear_r2", "boosted_r2")]
-            lines.append(
-                [name, _spread([row["mig"] for row in some]), *(f"{middle[s]:.2f}" for s in SCORES[1:]),
-                 f"{each[0].mean():.2f}: {_each_of(each[0])}", f"{each[1].mean():.2f}",
-                 f"{np.median(told):.1f}" if told else "-", f"{middle['mse']:.4f}"]
-            )  # fmt: skip
-        head = ["", "MIG", "SAP", "DCI, D", "DCI, C", "linear R^2", "by trees", "KL, nats", "MSE"]
-        parts.append(f"### {case}\n\n" + _table(head, lines))
-    return "\n\n".join(["## The search for an autoencoder", *parts])
-
-
-def _report_real(rows: Sequence[dict[str, Any]]) -> str:
-    parts = [
-        "## Recordings",
-        "In bold the simulator, principal components and the member that UDR prefers. A fit of the simulator ends "
-        '"converged" or with its "budget" of calls; where it found no population, a regression stands in for it.',
-    ]
-    for row in rows:
-        best = max(row["rank"], key=lambda name: row["rank"][name])
-        measured = list(next(iter(row["numbers"].values())))
-        words = {"error": "reconstruction error / noise floor", "c2st": "classifier's accuracy, new signals",
-                 "sliced": "sliced Wasserstein / null", "lead": "lead told"}  # fmt: skip
-        lines = [
-            [f"**{name}**" if name in ("simulator", "PCA", best) else name, *(_spread(found[m]) for m in measured)]
-            for name, found in row["numbers"].items()
-        ]
-        title = f"### {row['task']}: {row['signals']:,} signals of {row['points']} points"
-        told = Counter(row["simulator"])
-        each = "; ".join(f"{n} of {told.total()} {end}" for end, n in told.items())
-        text = f"UDR prefers {best}. Simulator: {each}."
-        parts += [title, _table(["", *(words[m] for m in measured)], lines), text]
-    return "\n\n".join(parts)
-
-
-def _report_anomaly(rows: Sequence[dict[str, Any]]) -> str:
-    names = [name for name in rows[0] if isinstance(rows[0][name], dict)]
-    lines = []
-    for name in names:
-        each = [np.array([row[name][m] for row in rows]) for m in ("auc", "ap", "tpr")]
-        lines.append([name, *(f"{_spread(a[:, 0].tolist())} [{a[:, 1].min():.2f}, {a[:, 2].max():.2f}]" for a in each)])
-    head = ["", "area under ROC", "average precision", "found at 1 % false alarms"]
-    kinds = f"{rows[0]['odd']} premature beats among {rows[0]['normal']:,} normal ones"
-    return "\n\n".join(["## Premature beats of record 100", _table(head, lines),
-                        f"{kinds}; medians over {len(rows)} seeds (smallest .. largest), and from the lowest to the "
-                        "highest end of their 90 % bootstrap intervals."])  # fmt: skip
-
-
-def _report_known(rows: Sequence[dict[str, Any]]) -> str:
-    """Write a table of areas for each case: kinds down, scores across."""
-    parts = []
-    for case in dict.fromkeys(row["task"] for row in rows):
-        some = [row["kinds"] for row in rows if row["task"] == case]
-        names = list(next(iter(some[0].values())))
-        lines = [
-            [words, *(_spread([kinds[words][name]["auc"][0] for kinds in some]) for name in names)] for words in some[0]
-        ]
-        parts.append(f"### {case}, seeds: {len(some)}\n\n" + _table(["area under ROC", *names], lines))
-    text = f"{rows[0]['signals']:,} new signals of each kind; the share that is odd in percent."
-    return "\n\n".join(["## Signals that are odd in a known way", *parts, text])
-
-
-def report(rows: list[dict[str, Any]]) -> str:
-    """Render what is finished."""
-    of: dict[str, Callable[[list[dict[str, Any]]], str]] = {
-        "compare": lambda some: "\n\n".join(map(_report_case, some)),
-        "search": _report_search, "real": _report_real, "anomaly": _report_anomaly, "known": _report_known,
-    }  # fmt: skip
-    found = {study: [row for row in rows if row["study"] == study] for study in of}
-    return "\n\n".join(write(found[study]) for study, write in of.items() if found[study])
-
-
 STUDIES = {
     "compare": Study(measure_case, cases.NAMES, (0, 1)),
     "search": Study(measure_setting, [f"{c}/{name}" for c in ("oscillator", "ecg") for name in SEARCH], (0, 3)),
     "real": Study(measure_recording, tuple(RECORDINGS), (0, 1)),
     "anomaly": Study(measure_anomaly, ("AV",), (0, 3)),
-    "known": Study(measure_known, ("ecg", "oscillator"), (0, 3)),
+    "contaminated": Study(measure_contaminated, ("ecg", "oscillator"), (0, 3)),
 }
 
 if __name__ == "__main__":
-    study.main("latents", __doc__, STUDIES, report)
+    study.main("latents", __doc__, STUDIES, partial(report, tuple(SEARCH)))

@@ -1,4 +1,4 @@
-"""avo.latents.models and objectives: closed forms, probabilistic PCA, and what is done with a model."""
+"""BetaVAE: closed forms, probabilistic PCA, and what is done with a model."""
 
 from typing import Any, cast
 
@@ -7,49 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from latents.linear_vae import NOISE, SHIFT, D, K, exact_elbo, linear, weights
 from scipy import integrate, stats
 
-from avo.latents import BetaVAE, autoencoder, beta, capacity, denoising, objectives
-from avo.latents.models import Terms, Upsampling, gaussian_kl
-
-D, K = 7, 3
-batch_terms = eqx.filter_jit(objectives.batch_terms)  # one program is compiled sooner than its many operations
-SHIFT, SCALE, NOISE = np.linspace(1.3, -2.1, D), 1.7, 0.6
-
-
-def linear(weight: np.ndarray, noise: float = NOISE) -> BetaVAE:
-    """The linear VAE whose decoder is N(shift + weight z, noise^2 I), and whose encoder is its exact posterior.
-
-    With orthogonal columns the posterior N(M^-1 W^T (x - shift), noise^2 M^-1), M = W^T W + noise^2 I, has a diagonal
-    covariance, as a VAE has it (Tipping and Bishop 1999, equation 6).
-    """
-    model = BetaVAE.make(
-        jax.random.key(0), (len(weight),), latents=K, depth=0, shift=SHIFT[: len(weight)], scale=SCALE, noise=noise
-    )
-    inverse = np.linalg.inv(weight.T @ weight + noise**2 * np.eye(K))
-    encoder = np.concatenate([inverse @ weight.T * SCALE, np.zeros((K, len(weight)))])
-    bias = np.concatenate([np.zeros(K), np.log(noise**2 * np.diag(inverse))])
-    new = encoder, bias, weight / SCALE, np.zeros(len(weight))
-    where = lambda m: (  # noqa: E731
-        m.encoder.layers[1].layers[0].weight, m.encoder.layers[1].layers[0].bias,
-        m.decoder.layers[0].weight, m.decoder.layers[0].bias,
-    )  # fmt: skip
-    return eqx.tree_at(where, model, tuple(map(jnp.asarray, new)))
-
-
-@eqx.filter_jit
-def exact_elbo(model: BetaVAE, x: Any) -> Any:
-    """The ELBO of a linear decoder, exactly: 2 k points whose mean is that of N(0, I) for every quadratic in eps."""
-    root = jnp.sqrt(float(K)) * jnp.eye(K)
-    terms = jax.vmap(jax.vmap(model.terms, (None, 0)), (0, None))(jnp.asarray(x), jnp.concatenate([root, -root]))
-    return jnp.mean(terms.elbo, axis=1)
-
-
-def weights(rng: np.random.Generator) -> np.ndarray:
-    return np.linalg.qr(rng.normal(size=(D, K)))[0] * np.array([2.5, 1.4, 0.8])
-
-
-# --- closed forms ----------------------------------------------------------------------------------------------------
+from avo.latents import BetaVAE
+from avo.latents.models import gaussian_kl
 
 
 @pytest.mark.parametrize("mean,sd", [(0.0, 1.0), (1.3, 0.4), (-2.7, 2.2)])
@@ -116,76 +78,6 @@ def test_probabilistic_pca_is_where_the_elbo_is_highest() -> None:
     assert max(float(jnp.abs(a).max()) for a in jax.tree.leaves(slope(networks))) < 1e-9
 
 
-# --- objectives ------------------------------------------------------------------------------------------------------
-
-
-def test_objectives_by_hand() -> None:
-    terms = Terms(jnp.array([7.0, 3.0]), jnp.array([[1.0, 0.2, 0.3], [2.0, 0.4, 0.1]]), jnp.array([9.0, 9.0]))
-    assert float(beta(4.0).loss(terms, 0.3)) == pytest.approx(5 + 4 * 2)
-    assert float(autoencoder().loss(terms, 0.3)) == float(denoising(0.2).loss(terms, 0.3)) == 5
-    for progress, C in ((0.0, 0.0), (0.1, 2.0), (0.25, 5.0), (0.9, 5.0)):
-        objective = capacity(10.0, 5.0, ramp=0.25)
-        assert float(objective.capacity_at(progress)) == pytest.approx(C)
-        assert float(objective.loss(terms, progress)) == pytest.approx(5 + 10 * abs(2 - C))
-    assert float(capacity(10.0, 5.0, ramp=0.0).capacity_at(0.0)) == 5
-
-
-def test_what_an_objective_shows_the_networks() -> None:
-    model, x = linear(weights(np.random.default_rng(3))), jnp.full((4000, D), 1.1)
-    mean = batch_terms(model, autoencoder(), x[:2], jax.random.key(0))
-    np.testing.assert_allclose(mean.mse, np.mean((model.reconstruct(x[:2]) - np.asarray(x[:2])) ** 2, axis=1))
-    drawn = batch_terms(model, beta(), x, jax.random.key(0))
-    assert len(np.unique(drawn.mse)) == 4000
-    # The mean of a linear encoder moves by A (sd scale eps): variance sd^2 scale^2 (A A^T)_ii, to 5 sigma of 4000 draws
-    a = np.asarray(model.encoder.layers[1].layers[0].weight)[:K] / SCALE
-    noisy = batch_terms(model, denoising(0.3), x, jax.random.key(0))
-    log_var = np.asarray(model.posterior(x[0])[1])
-    square = 2 * np.asarray(noisy.kl) - np.exp(log_var) + 1 + log_var  # mean(x + noise)^2
-    expected = np.asarray(model.mean(x[0])) ** 2 + (0.3 * SCALE) ** 2 * np.sum(a**2, axis=1)
-    assert np.all(np.abs(square.mean(0) - expected) < 5 * square.std(0) / np.sqrt(4000))
-    assert not np.allclose(expected, np.asarray(model.mean(x[0])) ** 2, rtol=0.05)
-
-
-@pytest.mark.parametrize(
-    "make,message",
-    [
-        (lambda: beta(-1.0), r"weight must be a finite number of at least 0; got -1.0"),
-        (lambda: capacity("a", 5.0), r"gamma must be a finite number of at least 0; got 'a'"),
-        (lambda: capacity(10.0, np.inf), r"C must be a finite number of at least 0; got inf"),
-        (lambda: capacity(10.0, 5.0, ramp=1.5), r"share of the training over which C grows, from 0 to 1; got 1.5"),
-        (lambda: denoising(True), r"corruption must be a finite number of at least 0; got True"),
-    ],
-)
-def test_wrong_objectives(make: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make()
-
-
-# --- networks --------------------------------------------------------------------------------------------------------
-
-
-def test_upsampling_is_a_convolution_that_doubles() -> None:
-    model = BetaVAE.make(jax.random.key(0), (11, 2), latents=3, network="conv1d", width=4, depth=2)
-    net, z = model.decoder, np.array([0.3, -1.1, 0.8])
-    assert isinstance(net, Upsampling) and net.sizes == (3, 6, 11)
-    silu = lambda a: a / (1 + np.exp(-a))  # noqa: E731
-    h = (np.asarray(net.head.weight) @ z + np.asarray(net.head.bias)).reshape(3, 4)
-    for layer, size in zip(net.layers, (6, 11), strict=True):
-        h = silu(h)
-        w, b = np.asarray(layer.weight), np.asarray(layer.bias)
-        out = np.zeros((2 * len(h), len(b) // 2))
-        for i in range(len(h)):
-            for half in range(2):
-                for c in range(out.shape[1]):
-                    row = half * out.shape[1] + c
-                    out[2 * i + half, c] = b[row]
-                    for tap in range(5):
-                        if 0 <= i + tap - 2 < len(h):
-                            out[2 * i + half, c] += w[row, tap * 4 : tap * 4 + 4] @ h[i + tap - 2]
-        h = out[:size]
-    np.testing.assert_allclose(np.asarray(eqx.filter_jit(net)(jnp.asarray(z))).reshape(11, 2), h, rtol=1e-10)
-
-
 @pytest.mark.parametrize(
     "x_shape,options",
     [
@@ -218,9 +110,6 @@ def test_units_of_data() -> None:
     np.testing.assert_allclose(model.scale, np.sqrt(channels.var(0).mean(0))[None])
     assert float(model.noise) == 0.3
     assert float(BetaVAE.for_data(jax.random.key(0), np.full((9, 30), 0.1), depth=0).scale) == 1
-
-
-# --- use -------------------------------------------------------------------------------------------------------------
 
 
 def test_encode_and_traverse_of_a_linear_model() -> None:
@@ -283,7 +172,10 @@ MODEL = BetaVAE.make(jax.random.key(0), (D,), latents=K, depth=0)
 @pytest.mark.parametrize(
     "call,message",
     [
-        (lambda: BetaVAE.make(jax.random.key(0), (4,), network="gru"), r"one of mlp, conv1d; got 'gru'"),
+        (
+            lambda: BetaVAE.make(jax.random.key(0), (4,), network="gru"),
+            r"network must be one of mlp, conv1d; got 'gru'",
+        ),
         (lambda: BetaVAE.make(jax.random.key(0), (4,), likelihood="mse"), r"one of gaussian, bernoulli; got 'mse'"),
         (lambda: BetaVAE.make(jax.random.key(0), (4, 4, 3), network="conv1d"), r"shape \(T,\) or \(T, channels\)"),
         (lambda: BetaVAE.make(jax.random.key(0), (4,), latents=0), r"latents must be a whole number of at least 1"),

@@ -2,27 +2,27 @@
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from time import sleep
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
-from avo.latents import cases, comparison, pictures, routes
+from avo.latents import cases, comparison, pictures
 from avo.latents.cases import SHIFTED, TRAINED
-from avo.latents.comparison import LOST, ROUTES, TABLE, WITH, WITHOUT, Comparison, Size, compare
-from avo.latents.routes import Route
+from avo.latents.comparison import Comparison, compare
+from avo.latents.family import Size
+from avo.latents.repetition import Record, Repetition, Setup, record
+from avo.latents.table import NO_POPULATION, ROUTES, TABLE, WITH, WITHOUT
 from avo.simulators import Problem
 
 TINY = Size(200, 100, 2, 20_000, (200,), ("AE", "beta 4"), 300, 2000)  # one shape, so that few programs are compiled
-
-
 DRAWN: list[tuple[int, tuple[float, float], int]] = []  # by the comparison below: how many, from where, which seed
 
 
@@ -31,7 +31,7 @@ def found() -> Comparison:
     draw = cases.draw
 
     def noted(problem: Problem, n: int, between: tuple[float, float], seed: int) -> Any:
-        if problem.name == "oscillator":  # foreign signals are pendulums
+        if problem.name == "oscillator":  # signals from outside the model are pendulums
             DRAWN.append((n, between, seed))
         return draw(problem, n, between, seed)
 
@@ -42,19 +42,17 @@ def found() -> Comparison:
 
 
 def test_records_come_in_the_order_of_seeds_whichever_ends_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    def measured(*arguments: Any) -> Any:
-        seed = arguments[-1]
+    def measured(setup: Setup, seed: int) -> Repetition:
         sleep(0.1 * (3 - seed))
         rng = np.random.default_rng(seed)
-        records = [comparison._record(seed, name, "label score", rng.uniform()) for name in TINY.family]
-        return records, {"codes": {name: rng.normal(size=(50, 3)) for name in TINY.family}, "routes": {}}
+        records = [record(seed, name, "label score", rng.uniform()) for name in TINY.family]
+        return Repetition(records, {name: rng.normal(size=(50, 3)) for name in TINY.family}, {})
 
-    def rest(*arguments: Any) -> list[dict[str, Any]]:
-        members, seed = arguments[-2:]
+    def rest(setup: Setup, members: Sequence[str], seed: int) -> list[Record]:
         sleep(0.1 * (3 - seed))
-        return [comparison._record(seed, " and ".join(members), "rest", seed)]
+        return [record(seed, " and ".join(members), "rest", seed)]
 
-    for name, replaced in (("QUICK", TINY), ("_seed", measured), ("_rest", rest)):
+    for name, replaced in (("QUICK", TINY), ("measure_seed", measured), ("measure_rest", rest)):
         monkeypatch.setattr(comparison, name, replaced)
     one, three = (compare("oscillator", seeds=3, quick=True, progress=False, jobs=jobs) for jobs in (1, 3))
     assert one.records == three.records and one.chosen == three.chosen
@@ -64,8 +62,8 @@ def test_records_come_in_the_order_of_seeds_whichever_ends_first(monkeypatch: py
     ]
 
 
-def test_nothing_that_judges_was_learned_from(found: Comparison) -> None:
-    """Signals and labels of both seeds, the ceiling's, those of small data; judges, shifted ones, those of UDR.
+def test_nothing_of_the_test_set_was_learned_from(found: Comparison) -> None:
+    """Signals and labels of both seeds, the ceiling's, those of small data; test set, shifted ones, those of UDR.
 
     Small data are drawn twice, for the members and for the other routes, which see the same.
     """
@@ -73,10 +71,10 @@ def test_nothing_that_judges_was_learned_from(found: Comparison) -> None:
     assert sorted(n for n, _, _ in drawn) == sorted(2 * [200, 2000, 200] + 3 * [300])
     assert len(drawn) == len({seed for _, _, seed in drawn}) == len(DRAWN) - 2
     (other,) = (seed for _, between, seed in drawn if between == SHIFTED)
-    judges = min(seed for n, between, seed in drawn if n == 300 and between == TRAINED)
-    assert other > judges and all(between in (TRAINED, SHIFTED) for _, between, _ in drawn)
-    shown = cases.draw(cases.get("oscillator").problem, 300, TRAINED, judges)[1][:8]
-    assert np.array_equal(found.signals["x"], shown)
+    test = min(seed for n, between, seed in drawn if n == 300 and between == TRAINED)
+    assert other > test and all(between in (TRAINED, SHIFTED) for _, between, _ in drawn)
+    shown = cases.draw(cases.get("oscillator").problem, 300, TRAINED, test).x[:8]
+    assert np.array_equal(found.shown.x, shown)
 
 
 def test_every_cell_of_the_table_has_a_number_of_each_seed(found: Comparison) -> None:
@@ -94,7 +92,7 @@ def test_the_simulator_is_near_the_ceiling_and_above_the_rest(found: Comparison)
     r2 = {route: float(np.median(found.values(route, "r2"))) for route in ROUTES}
     assert r2["simulator"] > r2["ceiling"] - 0.05
     assert r2["simulator"] > max(r2["PCA"], r2[WITH], r2[WITHOUT]) + 0.03
-    # 300 judges, four parameters: the share has an error of .01; errors stated 15 % too large would cover .94
+    # A test set of 300, four parameters: the share has an error of .01; errors stated 15 % too large would cover .94
     assert np.abs(found.values("simulator", "coverage") - 0.9).max() < 0.03
     with pytest.raises(ValueError, match=r"route must be one of .*simulator.*; got 'simulatr'"):
         found.values("simulatr", "mig")
@@ -102,7 +100,7 @@ def test_the_simulator_is_near_the_ceiling_and_above_the_rest(found: Comparison)
         found.values("simulator", "mgi")
     stated = np.array([r["value"] for r in found.records if (r["route"], r["measure"]) == ("simulator", "stated sd")])
     left = np.array([1 - r["value"] for r in found.records if (r["route"], r["measure"]) == ("simulator", "r2")])
-    # Stated errors beside those of 300 judges, each known to 4 %, by a fit of 20,000 calls
+    # Stated errors beside those of a test set of 300, each known to 4 %, by a fit of 20,000 calls
     assert abs(np.mean(stated / np.sqrt(left)) - 1) < 0.1
 
 
@@ -131,68 +129,17 @@ def test_the_member_shown_is_the_one_that_udr_prefers(found: Comparison) -> None
     assert found.chosen[WITHOUT] == max(rank, key=lambda name: rank[name]) and len(set(rank.values())) == 2
 
 
-def test_probe_and_choice_see_labels_only_and_the_shifted_setting_is_its_own() -> None:
-    """theta is 2 z on the labels and on the shifted setting; on the judges it has nothing to do with z."""
-    rng = np.random.default_rng(0)
-    x = {name: rng.normal(3.0, 2.0, (200, 20)) for name in ("labels", "judges", "shifted")}
-    theta = {name: 2 * a[:, :2] for name, a in x.items()} | {"judges": rng.normal(size=(200, 2))}
-    new = rng.normal(3.0, 2.0, (100, 20))
-    route = Route("AE", lambda x: x[:, :2], lambda z: np.tile(z, 10), lambda key, n: new[:n], own=False)
-    of = {name: (theta[name], x[name]) for name in x}
-    found = comparison._numbers(
-        route, of["labels"], of["judges"], of["shifted"], route, lambda theta: np.tile(theta, 10), 0
-    )  # fmt: skip
-    left = theta["judges"] - 2 * x["judges"][:, :2]
-    np.testing.assert_allclose(found["r2"], 1 - np.mean(left**2, 0) / theta["judges"].var(0), rtol=1e-6)
-    np.testing.assert_allclose(found["shifted r2"], 1.0, atol=1e-9)
-    assert found["label score"] > 0.8 and found["linear_r2"].max() < 0.1
-
-
-@pytest.mark.parametrize("fit_complex", [True, False])
-def test_foreign_signals_are_judged_on_their_second_half(monkeypatch: pytest.MonkeyPatch, fit_complex: bool) -> None:
-    calls, trained_on, x = [], [], np.repeat([3.0, 7.0], 50)[:, None] * np.ones((100, 20))
-
-    def made(name: str):
-        def make(*arguments: object, wide: Route | None = None, **_: object) -> Route:
-            calls.append(name)
-            assert name != "by_simulator" or (wide is not None and wide.name == "by_simulations")
-            trained_on.append(next(float(a.mean()) for a in arguments if isinstance(a, np.ndarray)))
-            return Route(name, lambda x: x, lambda z: z, lambda key, n: x[:n], own=True)
-
-        return make
-
-    for name in ("by_simulator", "by_components", "by_simulations", "by_latents"):
-        monkeypatch.setattr(comparison.routes, name, made(name))
-    monkeypatch.setattr(comparison, "trained", lambda objective, x, size, seed: trained_on.append(float(x.mean())))
-    monkeypatch.setattr(comparison.measures, "reconstruction", lambda route, x: float(x.mean()))
-    size = TINY._replace(fit_complex=fit_complex)
-    problem = cases.get("oscillator").problem
-    records = [r for members in ((), ("AE",)) for r in comparison._foreign(problem, size, x, members, 0)]
-    assert (calls.count("by_simulator"), calls.count("by_simulations")) == ((1, 2) if fit_complex else (0, 2))
-    errors = [r["value"] for r in records if r["measure"] == "foreign error"]
-    assert errors == [7.0] * 5 and set(trained_on) == {3.0}
-
-
-def test_a_regression_at_hand_stands_in_for_a_fit_without_a_population(monkeypatch: pytest.MonkeyPatch) -> None:
-    lost = SimpleNamespace(estimate=None, status="budget")
-    monkeypatch.setattr(routes, "fit", lambda *_, **__: lost)
-    wide = Route("simulator", lambda x: x, lambda z: z, lambda key, n: np.zeros(n), own=True, words="learned before")
-    found = routes.by_simulator(cases.get("oscillator").problem, np.zeros((3, 64)), 1000, 0, wide=wide)
-    assert found.encode is wide.encode and not found.fitted
-    assert (found.name, found.words) == ("simulator", "no population found (budget); learned before")
-
-
 def test_fits_without_a_population_are_counted(found: Comparison) -> None:
     s = found.settings
-    for name in LOST:
+    for name in NO_POPULATION:
         each = [r["value"] for r in found.records if (r["route"], r["measure"]) == ("simulator", name)]
         assert len(each) == 2 and s[name] == sum(each)
-    lost = s | {"no population": 1.0, "quick": False}
-    told = Comparison(found.case, found.records, found.chosen, lost, found.signals).summary()
+    without = s | {"no population": 1.0, "quick": False}
+    told = Comparison(found.case, found.records, found.chosen, without, found.shown).summary()
     assert "simulator: no population of the signals found in 1 of 2 seeds" in told and "quick look" not in told
     assert "a quick look: few signals and calls, and of the autoencoders AE, beta 4 alone" in found.summary()
-    quick = Comparison(found.case, found.records, found.chosen, s | {"fit_complex": False}, found.signals).summary()
-    assert "simulator: no population is fitted to complex data of a quick look" in quick
+    quick = Comparison(found.case, found.records, found.chosen, s | {"fit_outside": False}, found.shown).summary()
+    assert "simulator: no population is fitted to signals from outside the model in a quick look" in quick
 
 
 def test_pictures_show_what_they_say(found: Comparison) -> None:
@@ -200,9 +147,9 @@ def test_pictures_show_what_they_say(found: Comparison) -> None:
     for axes in (left, right):
         *moved, black = axes.get_lines()
         assert len(moved) == 7 and black.get_color() == "black"
-        np.testing.assert_array_equal(black.get_ydata(), found.signals["x"][0])
+        np.testing.assert_array_equal(black.get_ydata(), found.shown.x[0])
     assert left.get_ylabel() == "frequency" and right.get_ylabel().startswith("latent ")
-    route, x = found.signals["routes"]["simulator"], found.signals["x"]
+    route, x = found.shown.routes["simulator"], found.shown.x
     drawn = np.array([line.get_ydata() for line in left.get_lines()[:7]], float)
     theta = np.tile(route.encode(x[:1]), (7, 1))
     theta[:, 0] = route.encode(drawn)[:, 0]
@@ -223,7 +170,7 @@ def test_the_curve_of_small_data_rises_as_its_numbers_do() -> None:
     lines = {str(line.get_label()): line for line in pictures.small_data(made).axes[0].get_lines()}
     assert list(lines["PCA"].get_xdata()) == [100, 1000]
     np.testing.assert_allclose(lines["PCA"].get_ydata(), [0.21, 0.61])
-    once = Comparison(made.case, made.records, {WITH: "AE", WITHOUT: "AE"}, made.settings, {})
+    once = Comparison(made.case, made.records, {WITH: "AE", WITHOUT: "AE"}, made.settings, made.shown)
     texts = [str(line.get_label()) for line in pictures.small_data(once).axes[0].get_lines()]
     assert texts == ["simulator", "VAE, chosen with and without labels: AE", "PCA", "supervised", "ceiling"]
 
@@ -263,8 +210,8 @@ def by_hand(**values: list[tuple[int, str, float]]) -> Comparison:
         for measure, rows in values.items()
         for seed, route, value in rows
     ]
-    settings = TINY._asdict() | {"seeds": 3, "complex": "none"}
-    return Comparison("oscillator", records, {WITH: "AE", WITHOUT: "beta 4"}, settings, {})
+    settings = TINY._asdict() | {"seeds": 3, "outside": "none"}
+    return Comparison("oscillator", records, {WITH: "AE", WITHOUT: "beta 4"}, settings, cast(Any, None))
 
 
 def test_values_are_means_over_parameters_by_seed() -> None:
