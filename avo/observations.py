@@ -1,4 +1,4 @@
-"""What was observed: its validation, its clusters, its units, and how it is shown to the critic.
+"""What was observed: its validation, what kind of thing it is, its clusters, its units, and how the critic sees it.
 
 x is shown to the critic in units of the observations, and what is far from all of them bent,
 
@@ -12,13 +12,13 @@ observations as they are. Known conditions stand beside z, as a flat pair (c, z)
 
 import math
 import warnings
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import shaped
+from avo.checks import one_of, shaped
 from avo.space import Space
 from avo.types import Data, Frame
 
@@ -34,6 +34,51 @@ class Observed(NamedTuple):
     def freedom(self) -> int:
         """Number of independent observations, or of clusters, less one."""
         return (len(self.x) if self.clusters is None else int(self.clusters.max()) + 1) - 1
+
+
+Kind = Literal["vector", "series", "image"]
+
+POINTS = 16  # from which an axis counts as time
+CHANNELS = 16  # of a series, at most
+ALL_PRODUCTS = 32  # values up to which x shows all its products to the regression of scores
+
+
+def kind_of(x_shape: tuple[int, ...], tag: str | None = None) -> Kind:
+    """Decide what kind of thing one observation is: a vector, a series in time, or an image.
+
+    The critic, the learned scores, `avo.check` and the plots ask here. By the shape,
+
+        series    (T,) or (T, C) with T >= 16 and C <= 16
+        image     any other of two axes or more with more than 32 values
+        vector    whatever is left
+
+    A long row of numbers is nearly always a record in time; averages over time need points enough, and the products of
+    more channels would be too many features to regress on. What has both axes long, or the first one short, such as
+    (32, 32) or (12, 40), is an image: neighbours matter along either axis. At most 32 values show all their products,
+    so that no order among them needs to be known.
+
+    Args:
+        x_shape: shape of one observation.
+        tag: what a problem says of itself, "scalar", "vector", "series" or "image", where the caller has a problem: the
+            shape cannot tell ten days of an epidemic from ten numbers. None: the shape decides.
+
+    Raises:
+        ValueError: if the tag is another word.
+
+    Example:
+        >>> kind_of((5,)), kind_of((64,)), kind_of((1000, 12)), kind_of((32, 32)), kind_of((28, 28, 1))
+        ('vector', 'series', 'series', 'image', 'image')
+        >>> kind_of((10,), "series")
+        'series'
+    """
+    if tag is not None:
+        one_of("kind", tag, ("scalar", *get_args(Kind)), ", or None")
+        return "vector" if tag == "scalar" else cast(Kind, tag)
+    if 1 <= len(x_shape) <= 2 and x_shape[0] >= POINTS and math.prod(x_shape[1:]) <= CHANNELS:
+        return "series"
+    if len(x_shape) >= 2 and math.prod(x_shape) > ALL_PRODUCTS:
+        return "image"
+    return "vector"
 
 
 FAR = 5.0  # observed standard deviations

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from avo.checks import whole
+from avo.observations import kind_of
 
 Recipe = tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]]
 
@@ -416,13 +417,21 @@ def lipschitz(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, dept
 
 
 def for_shape(key: PRNGKeyArray, x_shape: tuple[int, ...]) -> Critic:
-    """Make the critic that `avo.fit` takes: for vectors `mlp`, for series (T, channels) `conv1d`, for images `conv2d`.
+    """Make the critic that `avo.fit` takes, by the kind of x (`avo.observations.kind_of`).
+
+    For vectors `mlp`, for series (T, channels) `conv1d`, for images `conv2d`. Series without an axis of channels have
+    `mlp`, with which the library's numbers were measured, and so, for want of filters, have more axes than an image's.
 
     Example:
-        >>> [for_shape(jax.random.key(0), shape).recipe[0] for shape in ((5,), (50, 3), (32, 32, 1))]
+        >>> [for_shape(jax.random.key(0), shape).recipe[0] for shape in ((5,), (50, 3), (32, 32))]
         ['mlp', 'conv1d', 'conv2d']
     """
-    return {2: conv1d, 3: conv2d}.get(len(x_shape), mlp)(key, x_shape)
+    kind, axes = kind_of(x_shape), len(x_shape)
+    if kind == "series" and axes == 2:
+        return conv1d(key, x_shape)
+    if kind == "image" and axes <= 3:
+        return conv2d(key, x_shape)
+    return mlp(key, x_shape)
 
 
 @dataclass(frozen=True)

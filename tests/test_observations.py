@@ -1,13 +1,75 @@
-"""How x is shown to the critic: units of the observations, and what is far bent."""
+"""What was observed: its kind, its units, and how it is shown to the critic."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import avo
-from avo.observations import FAR, bend, frame, show, standardize, view
+from avo import critics
+from avo.diagnostics import features as diagnostics
+from avo.observations import ALL_PRODUCTS, FAR, bend, frame, kind_of, show, standardize, view
+from avo.refine.features import make_features
 from avo.types import Data
+
+KINDS = {
+    (): "vector",
+    (5,): "vector",
+    (15,): "vector",
+    (16,): "series",
+    (64,): "series",
+    (1000,): "series",
+    (10, 1): "vector",
+    (100, 1): "series",
+    (16, 2): "series",
+    (50, 3): "series",
+    (5, 3): "vector",
+    (1000, 12): "series",
+    (16, 16): "series",
+    (16, 17): "image",
+    (15, 16): "image",
+    (200, 17): "image",
+    (12, 3): "image",
+    (8, 4): "vector",
+    (8, 8): "image",
+    (28, 28): "image",
+    (32, 32): "image",
+    (28, 28, 1): "image",
+    (32, 32, 3): "image",
+    (2, 2, 2): "vector",
+    (9, 7, 5, 2): "image",
+}
+
+
+@pytest.mark.parametrize(("shape", "kind"), KINDS.items(), ids=str)
+def test_the_shape_says_what_kind_of_thing_x_is(shape: tuple[int, ...], kind: str) -> None:
+    assert kind_of(shape) == kind
+
+
+@pytest.mark.parametrize("tag", ["scalar", "vector", "series", "image"])
+def test_a_tag_goes_before_the_shape(tag: str) -> None:
+    expected = "vector" if tag == "scalar" else tag
+    assert {kind_of(shape, tag) for shape in KINDS} == {expected}
+
+
+def test_an_unknown_tag_is_refused() -> None:
+    with pytest.raises(ValueError, match='kind must be "scalar", "vector", "series" or "image"; got \'serie\''):
+        kind_of((5,), "serie")
+
+
+@pytest.mark.parametrize(("shape", "kind"), KINDS.items(), ids=str)
+def test_critic_scores_and_check_take_x_for_the_same_thing(shape: tuple[int, ...], kind: str) -> None:
+    recipe = eqx.filter_eval_shape(critics.for_shape, jax.random.key(0), shape).recipe
+    filters = {("series", 2): "conv1d", ("image", 2): "conv2d", ("image", 3): "conv2d"}
+    assert recipe[0] == filters.get((kind, len(shape)), "mlp")
+    assert diagnostics.look_of(shape).series == (kind == "series")
+    rng, size = np.random.default_rng(3), int(np.prod(shape))
+    seen = make_features(rng.normal(size=(40, *shape)), None, rng.normal(size=(60, 2)), rng.normal(size=(60, *shape)))
+    series, products = kind == "series" and size > ALL_PRODUCTS, seen.kinds(seen(jnp.ones(shape)).size)
+    assert (seen.level is not None) == series
+    # All products of few values; else moments of a series, or products of an image's blocks
+    assert set(products.tolist()) == {0, 1} if size <= ALL_PRODUCTS else set(products.tolist()) == {0, 2}
 
 
 def test_standardize_vectors_by_column() -> None:

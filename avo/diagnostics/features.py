@@ -1,9 +1,9 @@
 """What `avo.check` looks at in a sample: features with names, and the functions of a row that its classifier weighs.
 
 A *summary* is a number per observation; a *feature* one per sample: mean and spread of a summary over the observations,
-its correlation with a known condition, or, of vectors, something of all columns together. x of shape (T,) or (T, C)
-with T >= 16 is a series, anything else a vector. All are computed in standardised units, where rounding is harmless,
-and given in those of x.
+its correlation with a known condition, or, of vectors, something of all columns together. What is no series
+(`avo.observations.kind_of`) is looked at as a vector, an image by some of its pixels. All are computed in standardised
+units, where rounding is harmless, and given in those of x.
 """
 
 import math
@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-SERIES = 16  # points from which an axis counts as time
+from avo.observations import kind_of
+
 CHANNELS = 4  # of a series that are looked at, evenly chosen where there are more
-WIDEST = 16  # channels of a series; what has more is an image or a table
 COLUMNS = 30  # of a vector that are looked at, evenly chosen where there are more
 PAIRS = 6  # columns up to which each pair's correlation is a feature of its own
 PLACES = 8  # of a series, all channels together, at which its values are features
@@ -29,8 +29,8 @@ RANDOM = 32  # random functions; twice as many cost more in noise than they find
 BOUND = 5.0  # standard deviations beyond which no function of a row grows
 
 
-class Kind(NamedTuple):
-    """What the shapes decide.
+class Look(NamedTuple):
+    """What of x is looked at; the shapes decide.
 
     Args:
         x_shape: of one observation.
@@ -75,19 +75,18 @@ class Frame(NamedTuple):
     bias: Array
 
 
-def kind_of(x_shape: tuple[int, ...], inputs: int = 0) -> Kind:
+def look_of(x_shape: tuple[int, ...], inputs: int = 0) -> Look:
     """Decide how observations of a shape are looked at.
 
     Example:
-        >>> kind_of((64,)).series, kind_of((28, 28, 1)).series, len(kind_of((28, 28, 1)).chosen)
+        >>> look_of((64,)).series, look_of((28, 28, 1)).series, len(look_of((28, 28, 1)).chosen)
         (True, False, 30)
     """
-    channels = math.prod(x_shape[1:])
-    if 1 <= len(x_shape) <= 2 and x_shape[0] >= SERIES and channels <= WIDEST:
-        chosen = _even(channels, CHANNELS)
+    if kind_of(x_shape) == "series":
+        chosen = _even(math.prod(x_shape[1:]), CHANNELS)
         places = tuple(_last(x_shape[0], count // len(chosen)) for count in (PLACES, CURVE))
-        return Kind(x_shape, inputs, True, chosen, *places)
-    return Kind(x_shape, inputs, False, _even(math.prod(x_shape), COLUMNS))
+        return Look(x_shape, inputs, True, chosen, *places)
+    return Look(x_shape, inputs, False, _even(math.prod(x_shape), COLUMNS))
 
 
 def _even(size: int, most: int) -> tuple[int, ...]:
@@ -112,14 +111,14 @@ def _series_names(points: int) -> list[tuple[str, str]]:
     return [("level", "value"), *((name, "size") for name in sizes), *((name, "number") for name in numbers)]
 
 
-def _summary_names(kind: Kind) -> list[tuple[str, str, int]]:
+def _summary_names(look: Look) -> list[tuple[str, str, int]]:
     """Name, unit ("value", "size" or "number") and column of the flat x, whose units it has, of each summary."""
-    if not kind.series:
-        return [(_column(kind.x_shape, i), "value", i) for i in kind.chosen]
-    points, channels = kind.x_shape[0], math.prod(kind.x_shape[1:])
-    names = [*_series_names(points), *((f"value at point {i}", "value") for i in kind.places)]
+    if not look.series:
+        return [(_column(look.x_shape, i), "value", i) for i in look.chosen]
+    points, channels = look.x_shape[0], math.prod(look.x_shape[1:])
+    names = [*_series_names(points), *((f"value at point {i}", "value") for i in look.places)]
     prefix = "channel {}: " if channels > 1 else ""
-    return [(prefix.format(c) + name, unit, c) for c in kind.chosen for name, unit in names]
+    return [(prefix.format(c) + name, unit, c) for c in look.chosen for name, unit in names]
 
 
 def _column(x_shape: tuple[int, ...], i: int) -> str:
@@ -129,18 +128,18 @@ def _column(x_shape: tuple[int, ...], i: int) -> str:
     return f"column {i}" if len(at) == 1 else f"entry ({', '.join(map(str, at))})"
 
 
-def names(kind: Kind) -> list[str]:
+def names(look: Look) -> list[str]:
     """Name the features.
 
     Example:
-        >>> names(kind_of((2,)))  # doctest: +NORMALIZE_WHITESPACE
+        >>> names(look_of((2,)))  # doctest: +NORMALIZE_WHITESPACE
         ['column 0, mean', 'column 1, mean', 'column 0, spread', 'column 1, spread', 'skewness, mean over columns',
         'kurtosis, mean over columns', 'correlation of column 0 and column 1']
     """
-    own = [name for name, _, _ in _summary_names(kind)]
+    own = [name for name, _, _ in _summary_names(look)]
     found = [f"{name}, {what}" for what in ("mean", "spread") for name in own]
-    found += [f"{name}, correlation with input {j}" for j in range(min(kind.inputs, INPUTS)) for name in own]
-    if kind.series:
+    found += [f"{name}, correlation with input {j}" for j in range(min(look.inputs, INPUTS)) for name in own]
+    if look.series:
         return found
     found += [f"{what}, mean over columns" if len(own) > 1 else what for what in ("skewness", "kurtosis")]
     if len(own) <= PAIRS:
@@ -149,27 +148,27 @@ def names(kind: Kind) -> list[str]:
     return [*found, "correlation of columns, mean over pairs", "correlation of columns, distance from expected"]
 
 
-def units(kind: Kind, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+def units(look: Look, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     """Say what takes the features from standardised units to those of x: features * factor + offset."""
-    own = _summary_names(kind)
+    own = _summary_names(look)
     shift, scale = (np.ravel(a) for a in (frame.shift, frame.scale))
     factor = np.array([1.0 if unit == "number" else scale[i] for _, unit, i in own])
     offset = np.array([shift[i] if unit == "value" else 0.0 for _, unit, i in own])
-    rest = len(names(kind)) - 2 * len(own)
+    rest = len(names(look)) - 2 * len(own)
     return np.concatenate([factor, factor, np.ones(rest)]), np.concatenate([offset, np.zeros(len(own) + rest)])
 
 
-def positive(kind: Kind) -> np.ndarray:
+def positive(look: Look) -> np.ndarray:
     """Say which features are spreads, kurtoses or distances: above zero, and in few rows skewed, their logarithm not.
 
     Example:
-        >>> [name for name, above in zip(names(kind_of(())), positive(kind_of(())), strict=True) if above]
+        >>> [name for name, above in zip(names(look_of(())), positive(look_of(())), strict=True) if above]
         ['x, spread', 'kurtosis']
     """
     words = (", spread", "distance from expected")
-    above = [name.endswith(words) or name.split(": ")[-1].startswith("kurtosis") for name in names(kind)]
+    above = [name.endswith(words) or name.split(": ")[-1].startswith("kurtosis") for name in names(look)]
     # A kurtosis may be correlated with a condition, and of either sign
-    return np.array([a and ", correlation with" not in name for a, name in zip(above, names(kind), strict=True)])
+    return np.array([a and ", correlation with" not in name for a, name in zip(above, names(look), strict=True)])
 
 
 def _autocorrelations(y: Float[Array, "m t"], lags: Sequence[int]) -> list[Float[Array, " m"]]:
@@ -200,17 +199,17 @@ def _of_series(y: Float[Array, "m t"]) -> Float[Array, "m summaries"]:
     return jnp.stack([*columns, skewness, kurtosis], axis=1)
 
 
-def summaries(kind: Kind, z: Float[Array, "m *x_shape"]) -> Float[Array, "m summaries"]:
+def summaries(look: Look, z: Float[Array, "m *x_shape"]) -> Float[Array, "m summaries"]:
     """Compute the summaries of each row of standardised x."""
-    if not kind.series:
-        return z.reshape(len(z), -1)[:, jnp.array(kind.chosen)]
+    if not look.series:
+        return z.reshape(len(z), -1)[:, jnp.array(look.chosen)]
     z = z.reshape(len(z), z.shape[1], -1)
-    each = [jnp.concatenate([_of_series(z[:, :, c]), z[:, jnp.array(kind.places), c]], axis=1) for c in kind.chosen]
+    each = [jnp.concatenate([_of_series(z[:, :, c]), z[:, jnp.array(look.places), c]], axis=1) for c in look.chosen]
     return jnp.concatenate(each, axis=1)
 
 
 def features(
-    kind: Kind,
+    look: Look,
     frame: Frame,
     s: Float[Array, "m summaries"],
     c: Float[Array, "m inputs"] | None,
@@ -227,11 +226,11 @@ def features(
         sd = jnp.sqrt(jnp.sum(weight * d**2, axis=0))
         together = (weight * d).T @ (s - mean[None])
         found.append((together / jnp.where(sd == 0, jnp.inf, sd)[:, None] / safe[None]).ravel())
-    if kind.series:
+    if look.series:
         return jnp.concatenate(found)
     found.append(jnp.stack([skewness.mean(), kurtosis.mean()]))
     upper = correlations(s, weight)
-    if len(kind.chosen) > PAIRS:
+    if len(look.chosen) > PAIRS:
         upper = jnp.stack([upper.mean(), jnp.sqrt(jnp.mean((upper - frame.correlations) ** 2))])
     return jnp.concatenate([*found, upper])
 
@@ -246,7 +245,7 @@ def correlations(s: Float[Array, "m columns"], weight: Float[Array, "m 1"]) -> F
 
 
 def functions(
-    kind: Kind, frame: Frame, z: Array, s: Float[Array, "m summaries"], c: Float[Array, "m inputs"] | None
+    look: Look, frame: Frame, z: Array, s: Float[Array, "m summaries"], c: Float[Array, "m inputs"] | None
 ) -> Float[Array, "m functions"]:
     """Compute phi of each row, with h its bounded summaries and inputs: h, what bends with it, and tanh(W h + b).
 
@@ -254,8 +253,8 @@ def functions(
     """
     h = jnp.clip((s - frame.middle[None]) / frame.width[None], -BOUND, BOUND)
     parts = [h]
-    if kind.series:
-        curve = z.reshape(len(z), z.shape[1], -1)[:, :, jnp.array(kind.chosen)][:, jnp.array(kind.curve)]
+    if look.series:
+        curve = z.reshape(len(z), z.shape[1], -1)[:, :, jnp.array(look.chosen)][:, jnp.array(look.curve)]
         parts.append(jnp.clip(curve.reshape(len(z), -1), -BOUND, BOUND))
     if c is not None:
         known = (c - frame.inputs_shift[None]) / frame.inputs_scale[None]

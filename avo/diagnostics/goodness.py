@@ -46,7 +46,7 @@ from avo.adversarial.loop import block_size
 from avo.adversarial.settings import Settings
 from avo.checks import whole
 from avo.diagnostics import features as summaries
-from avo.diagnostics.features import Frame, Kind
+from avo.diagnostics.features import Frame, Look
 from avo.execution.simulator import check_simulator
 from avo.observations import labels_of, standardize, validate_observations
 from avo.result import Result
@@ -232,20 +232,20 @@ def check(
     blocks = max(REFERENCE, -(-LEAST_REFERENCE // len(x)))
     reference = [draw(result.central, jax.random.fold_in(key_reference, i)) for i in range(blocks)]
 
-    kind = summaries.kind_of(result.x_shape, 0 if c is None else c[0].size)
-    frame = _frame(kind, key_random, reference)
+    look = summaries.look_of(result.x_shape, 0 if c is None else c[0].size)
+    frame = _frame(look, key_random, reference)
     halves = _halves(len(x), seed)
-    look = partial(_look, result, kind, frame, halves)
-    seen, failed = [look(observed)], sum(int(np.sum(~sample.ok)) for sample in reference)
+    see = partial(_see, result, look, frame, halves)
+    seen, failed = [see(observed)], sum(int(np.sum(~sample.ok)) for sample in reference)
     for b in tqdm(range(replicates), unit=" replicates", disable=None if progress else True, dynamic_ncols=True):
         sample = draw(result.replicate, jax.random.fold_in(key_sets, b))
         failed += int(np.sum(~sample.ok))
-        seen.append(look(sample))
+        seen.append(see(sample))
 
-    classifier = _classify(kind, frame, halves, reference, np.stack([s.means for s in seen]))
-    critic = np.mean([look(sample).critic for sample in reference])
+    classifier = _classify(look, frame, halves, reference, np.stack([s.means for s in seen]))
+    critic = np.mean([see(sample).critic for sample in reference])
     gap = np.array([s.critic for s in seen]) - critic
-    p_value, table = _judge(kind, frame, np.stack([s.features for s in seen]), classifier, gap)
+    p_value, table = _judge(look, frame, np.stack([s.features for s in seen]), classifier, gap)
     return Check(
         p_value=p_value,
         table=table,
@@ -332,20 +332,20 @@ def _draw(simulate: Callable, observed: _Sample, thetas: Callable, key: PRNGKeyA
     return _Sample(x, ok, c)
 
 
-def _frame(kind: Kind, key: PRNGKeyArray, reference: list[_Sample]) -> Frame:
+def _frame(look: Look, key: PRNGKeyArray, reference: list[_Sample]) -> Frame:
     """Take units from the reference simulations, and draw the classifier's random functions."""
     dtype = jnp.result_type(float)
     x = np.concatenate([np.asarray(s.x, np.float64)[s.ok] for s in reference])
     # One unit for all points of a series, or increments would mean nothing
-    shift, scale = (a.reshape(kind.x_shape) for a in standardize(x[..., None] if kind.series else x))
+    shift, scale = (a.reshape(look.x_shape) for a in standardize(x[..., None] if look.series else x))
     z = jnp.asarray((x - shift) / scale, dtype)
-    s = _summaries(kind, z)
+    s = _summaries(look, z)
     middle, width = (jnp.asarray(a, dtype) for a in standardize(np.asarray(s, np.float64)))
-    pairs = summaries.correlations(s, jnp.full((len(s), 1), 1 / len(s), dtype)) if not kind.series else jnp.zeros(0)
-    c = np.asarray(reference[0].inputs if kind.inputs else np.zeros((2, 0)), np.float64)
+    pairs = summaries.correlations(s, jnp.full((len(s), 1), 1 / len(s), dtype)) if not look.series else jnp.zeros(0)
+    c = np.asarray(reference[0].inputs if look.inputs else np.zeros((2, 0)), np.float64)
     centre, extent = (jnp.asarray(a, dtype) for a in standardize(c.reshape(len(c), -1)))
     return Frame(
-        shift, scale, middle, width, pairs, centre, extent, *summaries.random_functions(key, s.shape[1] + kind.inputs)
+        shift, scale, middle, width, pairs, centre, extent, *summaries.random_functions(key, s.shape[1] + look.inputs)
     )
 
 
@@ -357,9 +357,9 @@ def _halves(rows: int, seed: int) -> _Halves:
     return _Halves(jnp.asarray(chosen), jnp.asarray(np.stack([first, ~first], axis=1), jnp.result_type(float)))
 
 
-def _look(result: Any, kind: Kind, frame: Frame, halves: _Halves, sample: _Sample) -> _Seen:
+def _see(result: Any, look: Look, frame: Frame, halves: _Halves, sample: _Sample) -> _Seen:
     """Compute all that is kept of a sample."""
-    found, means = _measure(kind, frame, halves, *_standardized(frame, sample), sample.ok)
+    found, means = _measure(look, frame, halves, *_standardized(frame, sample), sample.ok)
     value = _critic_mean(result.critic, jnp.asarray(result.view(sample.x, sample.inputs)), sample.ok)
     return _Seen(np.asarray(found, np.float64), np.asarray(means, np.float64), float(value))
 
@@ -367,22 +367,22 @@ def _look(result: Any, kind: Kind, frame: Frame, halves: _Halves, sample: _Sampl
 _summaries = eqx.filter_jit(summaries.summaries)
 
 
-def _phi(kind: Kind, frame: Frame, rows: Array, z: Array, s: Array, c: Array | None) -> Array:
-    return summaries.functions(kind, frame, z[rows], s[rows], None if c is None else c[rows])
+def _phi(look: Look, frame: Frame, rows: Array, z: Array, s: Array, c: Array | None) -> Array:
+    return summaries.functions(look, frame, z[rows], s[rows], None if c is None else c[rows])
 
 
 @eqx.filter_jit
-def _measure(kind: Kind, frame: Frame, halves: _Halves, z: Array, c: Array | None, ok: Array) -> tuple[Array, Array]:
+def _measure(look: Look, frame: Frame, halves: _Halves, z: Array, c: Array | None, ok: Array) -> tuple[Array, Array]:
     """Compute features, and means of phi over each half of each split."""
-    ok, s = jnp.asarray(ok), summaries.summaries(kind, z)
+    ok, s = jnp.asarray(ok), summaries.summaries(look, z)
     weight = halves.member * ok[halves.rows].astype(z.dtype)[None, None]
-    means = weight @ _phi(kind, frame, halves.rows, z, s, c) / jnp.maximum(weight.sum(2, keepdims=True), 1)
-    return summaries.features(kind, frame, s, c, ok), means
+    means = weight @ _phi(look, frame, halves.rows, z, s, c) / jnp.maximum(weight.sum(2, keepdims=True), 1)
+    return summaries.features(look, frame, s, c, ok), means
 
 
 @eqx.filter_jit
-def _values(kind: Kind, frame: Frame, halves: _Halves, z: Array, c: Array | None) -> Array:
-    return _phi(kind, frame, halves.rows, z, summaries.summaries(kind, z), c)
+def _values(look: Look, frame: Frame, halves: _Halves, z: Array, c: Array | None) -> Array:
+    return _phi(look, frame, halves.rows, z, summaries.summaries(look, z), c)
 
 
 @eqx.filter_jit
@@ -402,7 +402,7 @@ def _standardized(frame: Frame, sample: _Sample) -> tuple[Array, Array | None]:
 
 
 def _classify(
-    kind: Kind,
+    look: Look,
     frame: Frame,
     halves: _Halves,
     reference: list[_Sample],
@@ -410,7 +410,7 @@ def _classify(
 ) -> Float[np.ndarray, " sets"]:
     """Train the discriminant on each half of each set, judge it on the other: the statistic of each set."""
     rows, member = np.asarray(halves.rows), np.asarray(halves.member, np.float64)
-    phi = np.stack([np.asarray(_values(kind, frame, halves, *_standardized(frame, s)), np.float64) for s in reference])
+    phi = np.stack([np.asarray(_values(look, frame, halves, *_standardized(frame, s)), np.float64) for s in reference])
     ok = np.stack([np.asarray(sample.ok)[rows] for sample in reference]).astype(float)  # (blocks, rows)
     total, count = np.einsum("br,brp->rp", ok, phi), ok.sum(0)
     # Given its conditions, for sets differ in x alone
@@ -459,20 +459,20 @@ def _standing(t: Float[np.ndarray, "sets statistics"]) -> Float[np.ndarray, "set
 
 
 def _judge(
-    kind: Kind, frame: Frame, features: np.ndarray, classifier: np.ndarray, gap: np.ndarray
+    look: Look, frame: Frame, features: np.ndarray, classifier: np.ndarray, gap: np.ndarray
 ) -> tuple[float, list[Row]]:
     """Compute the overall p-value, and the table."""
     logarithms = np.log(np.maximum(features, SMALLEST))
-    degrees, z = len(gap) - 2, _standing(np.where(summaries.positive(kind), logarithms, features))
+    degrees, z = len(gap) - 2, _standing(np.where(summaries.positive(look), logarithms, features))
     p = 2 * stdtr(degrees, -np.abs(z))
     parts = [
         stdtr(degrees, -_standing(classifier[:, None])[:, 0]),
         2 * stdtr(degrees, -np.abs(_standing(gap[:, None])[:, 0])),
         p.min(1) * p.shape[1],
     ]
-    factor, offset = summaries.units(kind, frame)
+    factor, offset = summaries.units(look, frame)
     table = zip(
-        summaries.names(kind),
+        summaries.names(look),
         (features[0] * factor + offset).tolist(),
         (features[1:].mean(0) * factor + offset).tolist(),
         z[0].tolist(),

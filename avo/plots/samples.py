@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from jaxtyping import ArrayLike
@@ -9,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from avo.checks import one_of
+from avo.observations import Kind, kind_of
 from avo.plots.style import FITTED, OBSERVED, PANELS, SIMULATED, AxisLike, grid, lowest, with_unit
 
 ROWS = 4  # single observations drawn of each kind
-KINDS = ("scalar", "vector", "series", "image")  # forms of x, which each have a picture of their own
+KINDS = ("scalar", *get_args(Kind))  # forms of x, which each have a picture of their own
 SINGLE = ((FITTED, 0.7), (SIMULATED, 0.7), (OBSERVED, 1.2))  # colours and widths of single simulations among many
 SCATTERED, MARKED = 500, 60  # points of a scatter; a longer series is drawn without a mark at each point
 
@@ -52,7 +53,7 @@ def predictive(
         return _vector(obs[:, None], sim[:, None], [with_unit(quantity, unit)])
     if obs.ndim == 2 and obs.shape[1] <= PANELS:
         return _vector(obs, sim, _entry_labels(obs.shape[1], axes, quantity, unit))
-    if obs.ndim == 3 and obs.shape[2] <= PANELS:
+    if obs.ndim == 3 and obs.shape[2] <= PANELS and kind_of(obs.shape[1:]) != "image":
         labels = [with_unit(f"{quantity}, channel {i}", unit) for i in range(obs.shape[2])]
     else:
         # Images and the like have no better picture yet: all their entries in a row
@@ -80,7 +81,8 @@ def draws(
         axes: the axes of x, with names, units and coordinates, as in `Problem.axes`.
         quantity: what x measures.
         unit: its unit.
-        kind: form of x, "scalar", "vector", "series" or "image", as a problem's tags say it; None: from the shape.
+        kind: form of x, "scalar", "vector", "series" or "image", as a problem's tags say it; None: from the shape, see
+            `avo.observations.kind_of`.
 
     Returns:
         A figure.
@@ -99,11 +101,10 @@ def draws(
     x = np.asarray(x, dtype=float)
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"x must hold at least one observation along its first axis; got shape {x.shape}.")
-    if kind is not None:
-        one_of("kind", kind, KINDS, ", or None")
+    kind = kind_of(x.shape[1:], kind)
     if x.ndim == 1:
         return _vector(None, x[:, None], [with_unit(quantity, unit)])
-    if x.ndim > 3 or kind == "image" or (x.ndim == 3 and kind != "series" and x.shape[2] > PANELS):
+    if x.ndim > 3 or kind == "image":
         return _images(x, axes, with_unit(quantity, unit))
     if x.ndim == 2 and kind != "series" and x.shape[1] <= PANELS:
         labels = _entry_labels(x.shape[1], axes, quantity, unit)

@@ -7,13 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from avo.observations import standardize
+from avo.observations import ALL_PRODUCTS, kind_of, standardize
 
-ALL_PRODUCTS = 32  # values up to which x shows all its products to the regression
 WIDEST = 512  # values beyond which x is shown by its principal components and by what u moves
 COMPONENTS = 256
-SERIES = 16  # time points from which an x of one or two axes is a series
-CHANNELS = 16  # of a series, at most: an x of two axes with more is an image
 BLOCKS = 6  # along each side of an image, of which all products are shown
 LAGS = (1, 2, 4)
 SEGMENTS = 4
@@ -52,8 +49,8 @@ class Features(eqx.Module):
     A vector of up to 32 values shows itself and all products. A series shows its values, second moments of values and
     of increments d (in segments, and at lags), mean |d|^k for k = 1/2, 1, 3, 4, its ends squared, and moments of the
     residual that is left when all that u moves on average is projected out. For Gaussian noise, processes with
-    independent increments and autoregressions the score is a sum of these. An x of two axes that is no series is an
-    image, and shows its values and all products of the means of 6 x 6 blocks. Longer x show principal components.
+    independent increments and autoregressions the score is a sum of these. An image shows its values and all
+    products of the means of 6 x 6 blocks. Longer x show principal components. `avo.observations.kind_of` tells them.
 
     Args:
         shift, scale: location and scale of x_obs, as the critic sees it; likewise of the conditions.
@@ -86,7 +83,7 @@ class Features(eqx.Module):
             i, j = np.triu_indices(flat.size)
             cut = jnp.clip(flat, -CLIP, CLIP)
             parts.append(cut[i] * cut[j])
-        elif self.level is None and x.ndim >= 2:  # an image
+        elif kind_of(x.shape) == "image":
             parts.append(_block_products((x - self.shift) / self.scale))
         if self.level is not None:
             parts += self._series(x)
@@ -128,9 +125,8 @@ def make_features(
     """Choose features by the shape of x, from observations and from simulations x of u = loc + L zeta."""
     dtype = jnp.result_type(float)
     units = [*standardize(x_obs), *((None, None) if c_obs is None else standardize(c_obs))]
-    # All products of many channels would be too many features to regress on: 4969 for an image of 32 x 32
-    series = x_obs.ndim == 2 or (x_obs.ndim == 3 and x_obs.shape[2] <= CHANNELS)
-    series = series and x_obs.shape[1] >= SERIES and x_obs[0].size > ALL_PRODUCTS
+    values = x_obs[0].size + (0 if c_obs is None else c_obs[0].size)
+    series = kind_of(x_obs.shape[1:]) == "series" and values > ALL_PRODUCTS
     level = spread = basis = moved = None
     if series or x_obs[0].size > WIDEST:
         z = ((x - units[0]) / units[1]).reshape(len(x), -1)

@@ -126,13 +126,15 @@ def test_rebuilt_from_its_recipe(name: str) -> None:
 def test_choice_for_a_shape() -> None:
     chosen = {
         shape: eqx.filter_eval_shape(for_shape, KEY, shape).recipe[:2]
-        for shape in ((), (5,), (50, 3), (1, 1), (9, 7, 2), (2, 3, 4, 5))
+        for shape in ((), (5,), (64,), (50, 3), (1, 1), (32, 32), (9, 7, 2), (2, 3, 4, 5))
     }
     assert {shape: name for shape, (name, _) in chosen.items()} == {
         (): "mlp",
         (5,): "mlp",
+        (64,): "mlp",
         (50, 3): "conv1d",
-        (1, 1): "conv1d",
+        (1, 1): "mlp",
+        (32, 32): "conv2d",
         (9, 7, 2): "conv2d",
         (2, 3, 4, 5): "mlp",
     }

@@ -454,13 +454,13 @@ def test_many_rows_are_classified_by_a_subset(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_how_shapes_are_looked_at() -> None:
-    assert summaries.kind_of(()).chosen == (0,)
-    assert not summaries.kind_of((15,)).series and summaries.kind_of((16,)).series
-    assert summaries.kind_of((16, 3)).series and not summaries.kind_of((15, 3)).series
-    image = summaries.kind_of((20, 20, 3))
+    assert summaries.look_of(()).chosen == (0,)
+    assert not summaries.look_of((15,)).series and summaries.look_of((16,)).series
+    assert summaries.look_of((16, 3)).series and not summaries.look_of((15, 3)).series
+    image = summaries.look_of((20, 20, 3))
     assert not image.series and len(image.chosen) == 30 and image.chosen[-1] == 1199
     assert summaries.names(image)[1] == "entry (0, 13, 2), mean"
-    assert len(summaries.kind_of((100, 9)).chosen) == 4
+    assert len(summaries.look_of((100, 9)).chosen) == 4
 
 
 def test_errors() -> None:
