@@ -1,5 +1,10 @@
-"""The words of the library as types: what a simulator is, what a trainer carries from step to step, what it reports."""
+"""The words of the library as types: what users may hand in, what a trainer carries from step to step, what it reports.
 
+Symbols of shapes: n rows of a batch, d parameters, m observations; x_shape and c_shape are those of one observation and
+of its known conditions.
+"""
+
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -7,9 +12,85 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 
 class Simulator(Protocol):
-    """Draw one x per row of theta: theta (n, d) -> x (n, *x_shape); with known conditions, inputs (n, *c_shape) too."""
+    """Draw one x per row of theta: theta (n, d) in physical units -> x (n, *x_shape), rows independent given theta.
 
-    def __call__(self, key: Any, theta: Any, *inputs: Any) -> Any: ...
+    `simulate(key, theta)`, or `simulate(key, theta, inputs)` with known conditions (n, *c_shape).
+    """
+
+    def __call__(self, key: Any, theta: Any, /, *inputs: Any, **options: Any) -> Any: ...
+
+
+class Proposal(Protocol):
+    """A distribution q(u; psi) over unconstrained parameters: an Equinox module whose leaves are psi.
+
+    u = loc + L z with z ~ N(0, I); `avo.Gaussian` is one.
+    """
+
+    @property
+    def loc(self) -> Float[Array, " d"]:
+        """Centre of q, one of the leaves."""
+        ...
+
+    def factor(self) -> Float[Array, "d d"]:
+        """Compute L."""
+        ...
+
+    def with_factor(self, factor: Float[Array, "d d"]) -> "Proposal":
+        """Keep the centre and take another covariance, factor factor^T."""
+        ...
+
+    def transform(self, z: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """Map z to u = loc + L z."""
+        ...
+
+    def score(self, z: Float[Array, "n d"]) -> "Proposal":
+        """Compute grad_psi log q at u = loc + L z, a tree like psi with a leading axis n; for loc in units of z."""
+        ...
+
+    def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
+        """Draw n values of u."""
+        ...
+
+    def entropy(self) -> Float[Array, ""]:
+        """Compute the entropy of q."""
+        ...
+
+    def sd(self) -> Float[Array, " d"]:
+        """Compute the standard deviation of each coordinate of u."""
+        ...
+
+
+class Critic(Protocol):
+    """A function d(x; phi) of one observation, shaped (*x_shape) -> scalar: an Equinox module whose leaves are phi.
+
+    One with an attribute `pack` = k > 1 takes k observations at once, (k, *x_shape).
+    """
+
+    def __call__(self, x: Any, /) -> Array: ...
+
+
+class Loss(Protocol):
+    """What a critic minimises and what a simulation costs the proposal; `avo.critics.wasserstein()` is one."""
+
+    @property
+    def critic(self) -> Callable[..., tuple[Array, Array]]:
+        """`critic(d, x_real, x_fake, w, key) -> (loss, gap)`, rows (n, *x_shape), w (n,) 0 for rows to leave out."""
+        ...
+
+    @property
+    def cost(self) -> Callable[[Array], Array]:
+        """`cost(d(x)) -> cost`, elementwise, for the proposal to minimise."""
+        ...
+
+
+class Statistic(Protocol):
+    """A function of one observation, (*x_shape) -> (k,), whose values the learned scores may use."""
+
+    def __call__(self, x: Any, /) -> Array: ...
+
+
+MakeCritic = Callable[..., Critic]  # critic(key, x_shape)
+MakeProposal = Callable[[int], Proposal]  # proposal(dim)
 
 
 class Frame(NamedTuple):

@@ -16,8 +16,9 @@ arXiv:1701.04862).
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,8 @@ Penalty = Literal["one-sided", "two-sided", "r1", "none"]
 Critic = Callable[[Array], Float[Array, ""]]
 
 
-class Loss(NamedTuple):
+@dataclass(frozen=True)
+class Loss:
     """A critic's loss, `critic(d, x_real, x_fake, w, key)`, and a simulation's cost to the proposal, `cost(d(x))`.
 
     The name goes into the folder of a run, so that `resume` notices another loss.

@@ -16,6 +16,7 @@ from jaxtyping import Array, PRNGKeyArray
 from tqdm import tqdm
 
 from avo.adversarial.settings import Settings
+from avo.adversarial.targets import sampling_of
 from avo.adversarial.trainer import Trainer
 from avo.budget import CHUNK, LEAST_STEPS
 from avo.execution.blocks import Drawn, simulate_host, simulate_jax
@@ -35,12 +36,10 @@ def block_size(settings: Settings) -> int:
 
 def block_keys(key: PRNGKeyArray, settings: Settings) -> PRNGKeyArray:
     """Make one key per block of rows; of mirrored pairs u+ and u- share theirs, hence their random numbers."""
-    size = block_size(settings)
-    critic, pairs = settings.critic_steps * settings.batch // size, settings.pairs // size
-    if settings.gradient == "plain":
-        return jax.random.split(key, critic + 2 * pairs)
-    keys = jax.random.split(key, critic + pairs)
-    return jnp.concatenate([keys, keys[critic:]])
+    size, sampling = block_size(settings), sampling_of(settings)
+    critic = settings.critic_steps * settings.batch // size
+    keys = jax.random.split(key, critic + sampling.own // size)
+    return jnp.concatenate([keys[:critic], sampling.shared(keys[critic:])])
 
 
 Told = tuple[Info, tuple[Array, Array, Array | None]]  # and a step's simulations: u, x, known conditions

@@ -32,17 +32,19 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from avo.adversarial.critic import Training, begin, describe, make_critic, optimiser, update
 from avo.adversarial.metric import Metric
+from avo.adversarial.packs import check_packs, met, pack_size, packed_rows
 from avo.adversarial.proposals import Gaussian
-from avo.adversarial.reinforce import orthogonal, reinforce_gradient
+from avo.adversarial.reinforce import reinforce_gradient
 from avo.adversarial.settings import Settings
+from avo.adversarial.targets import Point, Population, geometric, target_of
 from avo.checks import takes
 from avo.observations import frame, show, view
-from avo.space import Interval, LogInterval, Space
-from avo.types import Data, Info, Pending, State
+from avo.space import Space
+from avo.types import Critic, Data, Info, Loss, MakeCritic, MakeProposal, Pending, Proposal, State
 
 
 class Trainer(NamedTuple):
@@ -60,174 +62,133 @@ class Trainer(NamedTuple):
     tell: Callable[[State, Array, Array], tuple[State, Info]]
 
 
-def _geometric(ends: tuple[float, float], fraction: Array | float) -> Array:
-    first, last = ends
-    return first * (last / first) ** jnp.clip(fraction, 0.0, 1.0)
-
-
-def _rows(weight: Array, like: Array) -> Array:
-    return weight.reshape(weight.shape + (1,) * (like.ndim - 1))
-
-
-def _size(critic: Any) -> int:
-    """Tell how many observations a critic takes at once."""
-    return getattr(critic, "pack", 1)
-
-
-def _packs(critic: Any, a: Array) -> Array:
-    """Put rows together as the critic takes them, (n, ...) -> (n / pack, pack, ...)."""
-    k = _size(critic)
-    return a if k == 1 else a.reshape((a.shape[0] // k, k) + a.shape[1:])
-
-
-def _ask(space: Space, s: Settings, key: PRNGKeyArray, state: State) -> tuple[Array, State]:
+def _ask(space: Space, target: Point | Population, key: PRNGKeyArray, state: State) -> tuple[Array, State]:
+    """Draw the critic's rows, then those of the gradient, and the conditions that each is simulated under."""
+    s, sampling, k = target.settings, target.sampling, pack_size(state.critic)
     key_u, key_rows, key_tell = jax.random.split(key, 3)
-    key_z, key_pairs = jax.random.split(key_u)
-    n_critic = s.critic_steps * s.batch
-    # The simulations of a pack share their theta where all observations do
-    shared = _size(state.critic) if s.target == "point" else 1
-    watched = jax.random.normal(key_z, (n_critic // shared, space.dim))
-    if s.target == "point":
-        watched *= jnp.minimum(1.0, s.watch / jnp.max(state.proposal.sd()))
-    if s.gradient == "plain":
-        zeta = jax.random.normal(key_pairs, (2 * s.pairs, space.dim))
-        blocks = [watched, zeta]
-    else:
-        zeta = jnp.repeat(orthogonal(key_pairs, s.pairs // shared, space.dim), shared, axis=0)
-        blocks = [jnp.repeat(watched, shared, axis=0), zeta, -zeta]
-    u = state.proposal.transform(jnp.concatenate(blocks))
+    key_watched, key_zeta = jax.random.split(key_u)
+    watched = target.watched(key_watched, state.proposal, k)
+    zeta = sampling.draw(key_zeta, space.dim, target.sharing(k))
+    u = state.proposal.transform(jnp.concatenate([watched, sampling.rows(zeta)]))
+
     rows = jnp.zeros((len(u),), int)
     if state.data.inputs is not None:
-        drawn = n_critic + len(zeta)
-        rows = jax.random.randint(key_rows, (drawn,), 0, state.data.z.shape[0])
-        rows = jnp.concatenate([rows, rows[n_critic : n_critic + len(u) - drawn]])
+        critic = s.critic_steps * s.batch
+        rows = jax.random.randint(key_rows, (critic + sampling.own,), 0, state.data.z.shape[0])
+        rows = jnp.concatenate([rows[:critic], sampling.shared(rows[critic:])])
     return space.constrain(u), state._replace(pending=Pending(key_tell, u, zeta, rows))
 
 
-def _met(place: Array, k: int, m: int) -> Array:
-    """Find which of m observations the critic meets at these places of an endless queue.
+def _tell(loss: Loss, target: Point | Population, state: State, theta: Array, x: Array) -> tuple[State, Info]:
+    s = target.settings
+    z, ok = _shown(state, x)
+    watched, drawn = slice(None, s.critic_steps * s.batch), slice(s.critic_steps * s.batch, None)
 
-    With packs of k, pack j holds j, j + s, j + 2 s, ..; the stride s changes each time that all have led a pack, so
-    that an observation's neighbours change.
-    """
-    if k == 1:
-        return place % m
-    pack, member, widest = place // k, place % k, (m - 1) // (k - 1)
-    return (pack + member * (widest - pack // m % widest)) % m
+    critic, critic_moments, gap = _train_critic(loss, s, state, z[watched], ok[watched])
+    gradient = _gradient(loss, target, state, critic, z[drawn], ok[drawn])
+    step, proposal_moments = optimiser(s.proposal_optimiser).update(gradient, state.proposal_moments)
+    proposal, metric = target.move(state, step, z[drawn], ok[drawn])
+
+    state = state._replace(
+        step=state.step + 1,
+        proposal=proposal,
+        critic=critic,
+        proposal_moments=proposal_moments,
+        critic_moments=critic_moments,
+        metric=metric,
+        average=_averaged(s, state, proposal),
+        pending=None,
+    )
+    return state, Info(gap, proposal.loc, proposal.sd(), jnp.sum(~ok))
 
 
-def _train_critic(loss: Any, s: Settings, state: State, z: Array, ok: Array) -> tuple[Any, Any, Array]:
+def _shown(state: State, x: Float[Array, "n *x_shape"]) -> tuple[Float[Array, "n *z_shape"], Bool[Array, " n"]]:
+    """Show simulations to the critic, zeros in place of those that failed, and say which did not."""
+    assert state.pending is not None
+    z = view(state.data, x.astype(state.pending.u.dtype), state.pending.rows)
+    ok = jnp.all(jnp.isfinite(z.reshape(z.shape[0], -1)), axis=1)
+    return jnp.where(ok.reshape(ok.shape + (1,) * (z.ndim - 1)), z, 0.0), ok
+
+
+def _train_critic(
+    loss: Loss, s: Settings, state: State, z: Float[Array, "n *z_shape"], ok: Bool[Array, " n"]
+) -> tuple[Any, Any, Float[Array, ""]]:
     """Update the critic `passes` times per batch of simulations: the critic, its moments, the mean gap."""
     assert state.pending is not None
-    observed, rate = state.data.z, _geometric(s.critic_rate, state.step / state.horizon)
+    observed, rate = state.data.z, geometric(s.critic_rate, state.step / state.horizon)
+    k = pack_size(state.critic)
     dynamic, static = eqx.partition(Training(state.critic, state.critic_moments), eqx.is_array)
 
     def step(dynamic: Any, batch: tuple[Array, ...]) -> tuple[Any, Array]:
         key, first, z_fake, ok = batch
-        z_real = observed[_met(first + jnp.arange(s.batch), _size(state.critic), observed.shape[0])]
-        real, fake, ok = (_packs(state.critic, a) for a in (z_real, z_fake, ok))
+        z_real = observed[met(first + jnp.arange(s.batch), k, observed.shape[0])]
+        real, fake, ok = (packed_rows(a, k) for a in (z_real, z_fake, ok))
         w = jnp.all(ok.reshape(len(ok), -1), axis=1).astype(z.dtype)
-        now = eqx.combine(dynamic, static)
-        now, gap = update(loss, now, rate, real, fake, w, key, s.critic_optimiser)
+        now, gap = update(loss, eqx.combine(dynamic, static), rate, real, fake, w, key, s.critic_optimiser)
         return eqx.filter(now, eqx.is_array), gap
 
-    updates, batches = s.passes * s.critic_steps, (s.critic_steps, s.batch)
-    xs = (
-        jax.random.split(state.pending.key, updates),
-        s.batch * (state.step * updates + jnp.arange(updates)),
-        *(jnp.tile(a.reshape(batches + a.shape[1:]), (s.passes,) + a.ndim * (1,)) for a in (z, ok)),
-    )
-    dynamic, gaps = jax.lax.scan(step, dynamic, xs)
+    updates = s.passes * s.critic_steps
+
+    def batches(a: Array) -> Array:
+        a = a.reshape((s.critic_steps, s.batch) + a.shape[1:])
+        return jnp.tile(a, (s.passes,) + (a.ndim - 1) * (1,))
+
+    keys = jax.random.split(state.pending.key, updates)
+    firsts = s.batch * (state.step * updates + jnp.arange(updates))
+    dynamic, gaps = jax.lax.scan(step, dynamic, (keys, firsts, batches(z), batches(ok)))
     return *eqx.combine(dynamic, static), gaps.mean()
 
 
-def _gradient(loss: Any, s: Settings, proposal: Any, critic: Any, zeta: Array, z: Array, ok: Array) -> Any:
-    """REINFORCE over the draws, a mirrored pair being one group: a tree like psi, the part for loc in units of zeta
-    or, where the gradient is plain, of u.
+def _gradient(
+    loss: Loss,
+    target: Point | Population,
+    state: State,
+    critic: Critic,
+    z: Float[Array, "rows *z_shape"],
+    ok: Bool[Array, " rows"],
+) -> Any:
+    """Estimate the gradient by REINFORCE: a tree like psi, the part for loc in the units in which it is moved."""
+    assert state.pending is not None
+    k, sampling = pack_size(critic), target.sampling
+    cost = sampling.grouped(_costs(loss, critic, z, ok), k)
+
+    def estimate(score: Float[Array, "rows *leaf"]) -> Float[Array, "*leaf"]:
+        flat = sampling.grouped(score.reshape(len(score), -1), k)
+        return reinforce_gradient(cost, flat, target.settings.baseline).reshape(score.shape[1:])
+
+    score = state.proposal.score(sampling.rows(state.pending.zeta))
+    return target.gradient(estimate, state.proposal, score, k)
+
+
+def _costs(loss: Loss, critic: Critic, z: Float[Array, "rows *z"], ok: Bool[Array, " rows"]) -> Float[Array, " rows"]:
+    """Compute what each row costs, that of its pack.
 
     A failed simulation says nothing, but q must leave a region where most fail. It costs the share p that failed times
     the way from the mean cost to the worst: hardly anything where failures are rare.
     """
-    k = _size(critic)
-    ok = jnp.all(_packs(critic, ok).reshape(len(ok) // k, -1), axis=1)
-    cost, valid = loss.cost(jax.vmap(critic)(_packs(critic, z))), jnp.maximum(ok.sum(), 1)
+    k = pack_size(critic)
+    ok = jnp.all(packed_rows(ok, k).reshape(len(ok) // k, -1), axis=1)
+    cost, valid = loss.cost(jax.vmap(critic)(packed_rows(z, k))), jnp.maximum(ok.sum(), 1)
     mean = jnp.sum(cost, where=ok) / valid
     worst = jnp.max(cost, where=ok, initial=-jnp.inf)
     failed = jnp.where(ok.any(), mean + jnp.mean(~ok) * (worst - mean), 0.0)
-    cost = jnp.repeat(jnp.where(ok, cost, failed), k)
-    score = proposal.score(zeta if s.gradient == "plain" else jnp.concatenate([zeta, -zeta]))
-
-    def grouped(a: Array) -> Array:
-        if s.gradient == "paired":
-            a = jnp.stack([a[: s.pairs], a[s.pairs :]], axis=1)
-            return a.reshape((s.pairs // k, 2 * k) + a.shape[2:])
-        return a.reshape((2 * s.pairs // k, k) + a.shape[1:])
-
-    def estimate(leaf: Array) -> Array:
-        flat = grouped(leaf.reshape(2 * s.pairs, -1))
-        g = reinforce_gradient(grouped(cost), flat, s.baseline).reshape(leaf.shape[1:])
-        # A pack's score is the sum over its thetas, the estimate a mean over rows
-        return g if s.target == "point" else k * g
-
-    if s.target == "point":
-        return eqx.tree_at(lambda q: q.loc, jax.tree.map(jnp.zeros_like, proposal), estimate(score.loc))
-    g = jax.tree.map(estimate, score)
-    if s.gradient == "plain":  # the score for loc itself, L^-T z
-        loc = jax.scipy.linalg.solve_triangular(proposal.factor(), g.loc, trans="T", lower=True)
-        g = eqx.tree_at(lambda q: q.loc, g, loc)
-    if s.entropy:
-        g = jax.tree.map(lambda g, h: g + s.entropy * h, g, jax.grad(lambda q: q.entropy())(proposal))
-    return g
+    return jnp.repeat(jnp.where(ok, cost, failed), k)
 
 
-def _move(space: Space, s: Settings, state: State, move: Any, dz: Array, ok: Array) -> tuple[Any, Metric]:
-    """Move the proposal by Adam's step: along loc for a point, its spread annealed; all of psi for a population."""
-    q, metric = state.proposal, state.metric
-    annealed = (state.step + 1) / (s.anneal * state.horizon)
-    bounded = np.array([isinstance(p, (Interval, LogInterval)) for p in space])
-    reach = jnp.where(bounded, _geometric(s.reach, annealed), jnp.inf)
-    along = move.loc if s.gradient == "plain" else q.factor() @ move.loc
-    if s.target == "point":
-        loc = jnp.clip(q.loc - s.proposal_rate[0] * along, -reach, reach)
-        assert state.pending is not None
-        metric = metric.update(2 * state.pending.zeta @ q.factor().T, dz, ok)
-        spread = _geometric(s.spread, annealed), _geometric(s.ceiling, annealed)
-        return eqx.tree_at(lambda q: q.loc, q, loc).with_factor(metric.factor(*spread)), metric
-    rate = _geometric(s.proposal_rate, state.step / state.horizon)
-    q = jax.tree.map(lambda p, m: p - rate * m, q, eqx.tree_at(lambda m: m.loc, move, along))
-    return eqx.tree_at(lambda q: q.loc, q, jnp.clip(q.loc, -reach, reach)), metric
-
-
-def _tell(space: Space, loss: Any, s: Settings, state: State, theta: Array, x: Array) -> tuple[State, Info]:
-    assert state.pending is not None
-    z = view(state.data, x.astype(state.pending.u.dtype), state.pending.rows)
-    ok = jnp.all(jnp.isfinite(z.reshape(z.shape[0], -1)), axis=1)
-    z = jnp.where(_rows(ok, z), z, 0.0)
-
-    pairs = s.critic_steps * s.batch
-    critic, critic_moments, gap = _train_critic(loss, s, state, z[:pairs], ok[:pairs])
-    g = _gradient(loss, s, state.proposal, critic, state.pending.zeta, z[pairs:], ok[pairs:])
-    step: Any
-    step, proposal_moments = optimiser(s.proposal_optimiser).update(g, state.proposal_moments)
-    minus = pairs + s.pairs
-    proposal, metric = _move(space, s, state, step, z[pairs:minus] - z[minus:], ok[pairs:minus] & ok[minus:])
-
+def _averaged(s: Settings, state: State, proposal: Proposal) -> Proposal:
+    """Average the proposals of the last steps, as they come."""
     count = jnp.maximum(state.step + 1 - jnp.floor((1 - s.average) * state.horizon), 1)
-    average = jax.tree.map(lambda a, p: a + (p - a) / count, state.average, proposal)
-    state = State(
-        state.step + 1, state.horizon, proposal, critic, proposal_moments, critic_moments, metric, average,
-        state.data, None,
-    )  # fmt: skip
-    return state, Info(gap, proposal.loc, proposal.sd(), jnp.sum(~ok))
+    return jax.tree.map(lambda a, p: a + (p - a) / count, state.average, proposal)
 
 
 @cache
-def _functions(space: Space, loss: Any, settings: Settings) -> tuple[Callable, Callable]:
+def _functions(space: Space, loss: Loss, settings: Settings) -> tuple[Callable, Callable]:
     """Compile ask and tell. They close over hashable values only, so that equal fits share one compiled program."""
-    return eqx.filter_jit(partial(_ask, space, settings)), eqx.filter_jit(partial(_tell, space, loss, settings))
+    target = target_of(space, settings)
+    return eqx.filter_jit(partial(_ask, space, target)), eqx.filter_jit(partial(_tell, loss, target))
 
 
-def _check_parts(loss: Any, critic: Any, proposal: Any) -> None:
+def _check_parts(loss: object, critic: object, proposal: object) -> None:
     if not (hasattr(loss, "critic") and hasattr(loss, "cost")):
         raise ValueError(f"loss must be a critic's loss such as avo.critics.wasserstein('two-sided'); got {loss!r}.")
     for name, part, call, count in (("critic", critic, "(key, x_shape)", 2), ("proposal", proposal, "(dim)", 1)):
@@ -235,29 +196,16 @@ def _check_parts(loss: Any, critic: Any, proposal: Any) -> None:
             raise ValueError(f"{name} must be a module or a function {name}{call} that makes one; got {part!r}.")
 
 
-def _check_packs(critic: Any, s: Settings, observations: int) -> None:
-    k = _size(critic)
-    if observations < k:
-        raise ValueError(f"critic takes {k} observations at once; x_obs has {observations}.")
-    if s.batch % k or s.pairs % k or (k > 1 and s.pairs < 2 * k):
-        batch, pairs = k * max(1, -(-s.batch // k)), k * max(2, -(-s.pairs // k))
-        raise ValueError(
-            f"critic takes {k} observations at once, so batch and pairs of the settings must be multiples of {k} "
-            f"and pairs at least {2 * k}; got batch={s.batch}, pairs={s.pairs}. Pass "
-            f"settings=avo.Settings(batch={batch}, pairs={pairs})."
-        )
-
-
-def _check_flat(critic: Any) -> None:
+def _check_flat(critic: Critic) -> None:
     name = (describe(critic) or {}).get("name")
-    if name in ("conv1d", "conv2d", "gru") or (name == "deep_sets" and _size(critic) == 1):
+    if name in ("conv1d", "conv2d", "gru") or (name == "deep_sets" and pack_size(critic) == 1):
         raise ValueError(
             f"critic {name} needs the axes of x, and with inputs a critic sees the flat vector (c, x); use "
             "avo.critics.mlp, or a module of your own that takes the vector apart."
         )
 
 
-def _from(q: Any, s: Settings) -> Settings:
+def _begun_at(q: Proposal, s: Settings) -> Settings:
     """Begin where a given proposal is: at its own width, and no nearer to u = 0."""
     width, far = float(jnp.max(q.sd())), float(jnp.max(jnp.abs(q.loc)))
     return replace(
@@ -274,9 +222,9 @@ def make_trainer(
     *,
     steps: int,
     inputs: np.ndarray | None = None,
-    loss: Any = None,
-    critic: Any = None,
-    proposal: Any = None,
+    loss: Loss | None = None,
+    critic: Critic | MakeCritic | None = None,
+    proposal: Proposal | MakeProposal | None = None,
     settings: Settings | None = None,
 ) -> Trainer:
     """Make the three functions of adversarial variational optimization for given observations.
@@ -318,7 +266,7 @@ def make_trainer(
     q = q if isinstance(q, eqx.Module) else q(space.dim)
     if q.loc.shape != (space.dim,):
         raise ValueError(f"proposal must have one dimension per parameter, {space.dim}; got {q.loc.shape[0]}.")
-    ask, tell = _functions(space, loss, settings if proposal is None else _from(q, settings))
+    ask, tell = _functions(space, loss, settings if proposal is None else _begun_at(q, settings))
     dtype = jnp.result_type(float)
     seen = frame(x_obs, inputs, settings.standardize)
     z = show(seen, x_obs, inputs)
@@ -333,7 +281,7 @@ def make_trainer(
 
     def init(key: PRNGKeyArray) -> State:
         d = make_critic(critics.for_shape if critic is None else critic, key, z.shape[1:], dtype)
-        _check_packs(d, settings, len(z))
+        check_packs(d, settings, len(z))
         if inputs is not None:
             _check_flat(d)
         return State(
