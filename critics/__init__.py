@@ -3,8 +3,8 @@
 from avo.adversarial.critic import train_critic
 from avo.critics.distances import Distance, distance
 from avo.critics.losses import Loss, jensen_shannon, wasserstein
+from avo.critics.modules import Critic
 from avo.critics.networks import (
-    Critic,
     conv1d,
     conv2d,
     deep_sets,

@@ -9,47 +9,20 @@ since the linear part sees shifts of x from the first step on. `packed` makes of
 observations at once. `for_shape` is the choice of `avo.fit`.
 """
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, PRNGKeyArray
 
 from avo.checks import whole
+from avo.critics.modules import Constant, Critic, DeepSets, Flat, Lipschitz, Logistic, Recurrent, convolutions
 from avo.observations import kind_of
-
-Recipe = tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]]
-
-
-class Critic(eqx.Module):
-    """A network with a linear part beside it: d(x) = net(x) + v . x.
-
-    Args:
-        net: module from one observation, shaped as it comes, to a scalar.
-        skip: the linear part, on the flattened observation or, for a set, on the mean of its rows; None for none.
-        recipe: name of the factory, shape of x and options, from which `rebuild` makes the like of it; None where the
-            net is yours.
-        pack: number of observations that make up one x, stacked along a first axis; 1 for one, without that axis.
-    """
-
-    net: Callable[[Array], Array]
-    skip: eqx.nn.Linear | None
-    recipe: Recipe | None = eqx.field(static=True)
-    pack: int = eqx.field(static=True, default=1)
-
-    def __call__(self, x: Float[Array, "*x_shape"]) -> Float[Array, ""]:
-        if self.recipe is not None and self.recipe[0] != "deep_sets" and x.shape != self.recipe[1]:
-            raise ValueError(f"critic {self.recipe[0]} was made for x of shape {self.recipe[1]}; got {x.shape}.")
-        if self.skip is None:
-            return self.net(x)
-        rows = x.reshape(-1, self.skip.in_features)
-        return self.net(x) + self.skip(jnp.mean(rows, axis=0))[0]
 
 
 def _critic(
@@ -64,120 +37,6 @@ def _whole(name: str, **options: int) -> None:
         whole(f"{name}: {option}", value)
 
 
-class _Constant(eqx.Module):
-    bias: Float[Array, ""]
-
-    def __call__(self, x: Array) -> Array:
-        return self.bias
-
-
-class _Logistic(eqx.Module):
-    line: eqx.nn.Linear
-
-    def __call__(self, x: Array) -> Array:
-        return jax.nn.sigmoid(self.line(jnp.ravel(x)))
-
-
-class _Flat(eqx.Module):
-    net: eqx.nn.MLP
-
-    def __call__(self, x: Array) -> Array:
-        return self.net(jnp.ravel(x))
-
-
-class Convolutions(eqx.Module):
-    """Convolutions of stride 2 over all axes but the channels, then a linear map of what is left, places kept apart.
-
-    A layer is a linear map of every patch. Written so, it runs as matrix products; a convolution with a kernel of its
-    own per row, as the gradient of a penalty has, is many times slower on a CPU.
-    """
-
-    layers: tuple[eqx.nn.Linear, ...]
-    head: eqx.nn.Linear
-    dims: int = eqx.field(static=True)
-    kernel: int = eqx.field(static=True)
-
-    def __call__(self, x: Array) -> Array:
-        h = x if x.ndim == self.dims + 1 else x[..., None]
-        for layer in self.layers:
-            rows = patches(h, self.dims, self.kernel)
-            moved = jax.vmap(layer)(rows.reshape(-1, rows.shape[-1]))
-            h = jax.nn.silu(moved).reshape(*rows.shape[:-1], -1)
-        return self.head(jnp.ravel(h))
-
-
-def patches(x: Float[Array, "*sizes c"], dims: int, kernel: int, stride: int = 2) -> Float[Array, "*places k"]:
-    """Collect the patches around every place, or every second one, zeros beyond the edges.
-
-    Args:
-        x: values, channels last.
-        dims: number of axes before the channels.
-        kernel: length of a patch along each of them, odd.
-        stride: from one place to the next.
-
-    Returns:
-        The patches, with shape (ceil(size / stride), ..., kernel^dims * channels).
-
-    Example:
-        >>> patches(jnp.arange(1.0, 6.0)[:, None], 1, 3).tolist()
-        [[0.0, 1.0, 2.0], [2.0, 3.0, 4.0], [4.0, 5.0, 0.0]]
-    """
-    places = [-(-n // stride) for n in x.shape[:dims]]
-    x = jnp.pad(x, [(kernel // 2, kernel // 2)] * dims + [(0, 0)])
-    shifted = [
-        x[tuple(slice(o, o + stride * (n - 1) + 1, stride) for o, n in zip(offset, places, strict=True))]
-        for offset in itertools.product(range(kernel), repeat=dims)
-    ]
-    return jnp.concatenate(shifted, axis=-1)
-
-
-def convolutions(
-    keys: Sequence[PRNGKeyArray], x_shape: tuple[int, ...], dims: int, out: int | str, width: int, kernel: int
-) -> Convolutions:
-    """Make the network of `conv1d` and `conv2d`: one layer per key but the last, which is that of the linear map.
-
-    Args:
-        keys: randomness of the initial weights.
-        x_shape: one observation, with `dims` axes, and channels last or none.
-        dims: number of axes of time or space.
-        out: number of outputs, or "scalar".
-        width: channels of each layer.
-        kernel: length of the filters, odd.
-
-    Example:
-        >>> net = convolutions(jax.random.split(jax.random.key(0), 3), (11, 2), 1, 7, width=4, kernel=3)
-        >>> net(jnp.ones((11, 2))).shape, net.head.in_features  # 4 channels at 3 places
-        ((7,), 12)
-    """
-    channels, sizes = (x_shape[dims] if len(x_shape) > dims else 1), list(x_shape[:dims])
-    layers = []
-    for key in keys[:-1]:
-        layers.append(eqx.nn.Linear(kernel**dims * channels, width, key=key))
-        channels, sizes = width, [-(-n // 2) for n in sizes]
-    head = eqx.nn.Linear(channels * math.prod(sizes), cast(Any, out), key=keys[-1])
-    return Convolutions(tuple(layers), head, dims, kernel)
-
-
-class _Recurrent(eqx.Module):
-    cell: eqx.nn.GRUCell
-    head: eqx.nn.Linear
-
-    def __call__(self, x: Array) -> Array:
-        rows = x.reshape(x.shape[0], -1)
-        last, _ = jax.lax.scan(
-            lambda h, row: (self.cell(row, h), None), jnp.zeros(self.cell.hidden_size, x.dtype), rows
-        )
-        return self.head(last)
-
-
-class _DeepSets(eqx.Module):
-    phi: eqx.nn.MLP
-    rho: eqx.nn.MLP
-
-    def __call__(self, x: Array) -> Array:
-        return self.rho(jnp.mean(jax.vmap(self.phi)(x.reshape(x.shape[0], -1)), axis=0))
-
-
 def linear(key: PRNGKeyArray, x_shape: tuple[int, ...]) -> Critic:
     """Make the linear critic d(x) = v . x + c.
 
@@ -189,7 +48,7 @@ def linear(key: PRNGKeyArray, x_shape: tuple[int, ...]) -> Critic:
         >>> bool(jnp.allclose(critic(jnp.ones(3)) - critic(jnp.zeros(3)), critic.skip.weight.sum()))
         True
     """
-    return _critic(_Constant(jnp.zeros(())), key, "linear", x_shape)
+    return _critic(Constant(jnp.zeros(())), key, "linear", x_shape)
 
 
 def logistic(key: PRNGKeyArray, x_shape: tuple[int, ...]) -> Critic:
@@ -203,7 +62,7 @@ def logistic(key: PRNGKeyArray, x_shape: tuple[int, ...]) -> Critic:
         >>> bool(0 < critic(jnp.array([9.0, -3.0, 2.0])) < 1)
         True
     """
-    net = _Logistic(eqx.nn.Linear(math.prod(x_shape), "scalar", key=key))
+    net = Logistic(eqx.nn.Linear(math.prod(x_shape), "scalar", key=key))
     return Critic(net, None, ("logistic", tuple(x_shape), ()))
 
 
@@ -224,7 +83,7 @@ def mlp(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, depth: int
     _whole("mlp", width=width, depth=depth)
     key_net, key_skip = jax.random.split(key)
     net = eqx.nn.MLP(math.prod(x_shape), "scalar", width, depth, activation=jax.nn.silu, key=key_net)
-    return _critic(_Flat(net), key_skip, "mlp", x_shape, width=width, depth=depth)
+    return _critic(Flat(net), key_skip, "mlp", x_shape, width=width, depth=depth)
 
 
 @cache  # the same function for the same slope, so that equal critics share one compiled program
@@ -259,7 +118,7 @@ def leaky(
     net = eqx.tree_at(lambda n: [layer.weight for layer in n.layers], net, weights)
     net = eqx.tree_at(lambda n: [layer.bias for layer in n.layers], net, replace_fn=jnp.zeros_like)
     options = (("width", width), ("slope", slope), ("last", last))
-    return Critic(_Flat(net), None, ("leaky", tuple(x_shape), options))
+    return Critic(Flat(net), None, ("leaky", tuple(x_shape), options))
 
 
 def _convolutional(
@@ -338,7 +197,7 @@ def gru(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 32) -> Critic:
     _need_rows("gru", x_shape)
     cell = eqx.nn.GRUCell(math.prod(x_shape[1:]), width, key=key_cell)
     head = eqx.nn.Linear(width, "scalar", key=key_head)
-    return _critic(_Recurrent(cell, head), key_skip, "gru", x_shape, width=width)
+    return _critic(Recurrent(cell, head), key_skip, "gru", x_shape, width=width)
 
 
 def deep_sets(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, depth: int = 1) -> Critic:
@@ -364,25 +223,7 @@ def deep_sets(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, dept
     key_phi, key_rho, key_skip = jax.random.split(key, 3)
     phi = eqx.nn.MLP(size, width, width, depth, activation=jax.nn.silu, key=key_phi)
     rho = eqx.nn.MLP(width, "scalar", width, depth, activation=jax.nn.silu, key=key_rho)
-    return _critic(_DeepSets(phi, rho), key_skip, "deep_sets", x_shape, size, width=width, depth=depth)
-
-
-class _Lipschitz(eqx.Module):
-    """Residual layers h <- h - 2 W T^-1 relu(W^T h + b) on the observation beside zeros, then a unit vector."""
-
-    weights: Float[Array, "depth width width"]
-    biases: Float[Array, "depth width"]
-    log_q: Float[Array, "depth width"]
-    out: Float[Array, " width"]
-
-    def __call__(self, x: Array) -> Array:
-        h = jnp.ravel(x)
-        h = jnp.concatenate([h, jnp.zeros(len(self.out) - len(h), h.dtype)])
-        for w, b, log_q in zip(self.weights, self.biases, self.log_q, strict=True):
-            q = jnp.exp(log_q)
-            t = jnp.abs(w.T @ w) @ q / q
-            h = h - 2.0 * w @ (jax.nn.relu(w.T @ h + b) / jnp.maximum(t, 1e-12))
-        return self.out @ h / jnp.maximum(jnp.linalg.norm(self.out), 1e-12)
+    return _critic(DeepSets(phi, rho), key_skip, "deep_sets", x_shape, size, width=width, depth=depth)
 
 
 def lipschitz(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, depth: int = 6) -> Critic:
@@ -407,7 +248,7 @@ def lipschitz(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, dept
     _whole("lipschitz", width=width, depth=depth)
     size = max(width, math.prod(x_shape))
     key_w, key_b, key_v = jax.random.split(key, 3)
-    net = _Lipschitz(
+    net = Lipschitz(
         weights=jax.random.normal(key_w, (depth, size, size)) / math.sqrt(size),
         biases=0.1 * jax.random.normal(key_b, (depth, size)),
         log_q=jnp.zeros((depth, size)),

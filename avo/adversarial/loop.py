@@ -5,7 +5,6 @@ With a JAX simulator a chunk of steps is one compiled program; with any other th
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from tqdm import tqdm
 
+from avo.adversarial.ending import Cut, cut_short, result_of
 from avo.adversarial.settings import Settings
 from avo.adversarial.targets import sampling_of
 from avo.adversarial.trainer import Trainer
@@ -25,8 +25,6 @@ from avo.folder import Folder, fill, leaves
 from avo.result import Result
 from avo.space import Space
 from avo.types import Info, State
-
-FEW_STEPS = 2000  # below, a fit that stands still may have stopped short of the answer
 
 
 def block_size(settings: Settings) -> int:
@@ -60,7 +58,14 @@ def _step(
 
 @eqx.filter_jit
 def _compiled_chunk(
-    simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int, key: PRNGKeyArray, state: State
+    simulate: Callable,
+    ask: Callable,
+    tell: Callable,
+    settings: Settings,
+    key: PRNGKeyArray,
+    state: State,
+    *,
+    steps: int,
 ) -> tuple[State, Told]:
     def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
         return simulate_jax(simulate, block_keys(key_x, settings), block_size(settings), theta, inputs)
@@ -76,7 +81,14 @@ def _compiled_chunk(
 
 
 def _host_chunk(
-    simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int, key: PRNGKeyArray, state: State
+    simulate: Callable,
+    ask: Callable,
+    tell: Callable,
+    settings: Settings,
+    key: PRNGKeyArray,
+    state: State,
+    *,
+    steps: int,
 ) -> tuple[State, Told]:
     x_shape = state.data.shift.shape
 
@@ -102,6 +114,15 @@ class Progress(NamedTuple):
     state: State
     history: list[Info]
     late: list[Drawn]
+
+    def after(self, state: State, told: Told, reuse: int) -> "Progress":
+        """Add a chunk of steps; its simulations are kept if it is among the last `reuse` steps."""
+        info, asked = told
+        late = self.late
+        if int(state.step) > int(state.horizon) - reuse:
+            rows = jax.tree.map(lambda a: np.asarray(a).reshape((-1, *a.shape[2:])), asked)
+            late = [*late, Drawn.of(*rows)]
+        return Progress(state, [*self.history, jax.tree.map(np.asarray, info)], late)
 
     def to_arrays(self) -> dict[str, Any]:
         """Name all arrays, for a checkpoint; the observations are not among them."""
@@ -153,103 +174,47 @@ def run_steps(
         folder: where checkpoints go; None: nowhere.
         progress: show a bar, on a terminal.
     """
-    state, history, late = before
-    run_chunk = _host_chunk if isinstance(simulate, HostSimulator) else _compiled_chunk
-    steps, status, cut = int(state.horizon), "", 0
+    host, steps = isinstance(simulate, HostSimulator), int(before.state.horizon)
+    run_chunk = _host_chunk if host else _compiled_chunk
     window = min(steps // LEAST_STEPS, CHUNK)  # so many steps decide whether a simulator is of use
-    # tqdm's None: silent when not on a terminal
-    bar = tqdm(
-        total=steps, initial=int(state.step), unit=" steps", disable=None if progress else True, dynamic_ncols=True
-    )
+    cut: Cut = ""
+    now, lost = before, 0
     try:
-        with bar:
-            while int(state.step) < steps:
-                state, (info, asked) = run_chunk(simulate, trainer.ask, trainer.tell, settings, chunk, key, state)
-                history.append(jax.tree.map(np.asarray, info))
-                if int(state.step) > steps - reuse:
-                    late.append(Drawn.of(*jax.tree.map(lambda a: np.asarray(a).reshape((-1, *a.shape[2:])), asked)))
-                share = np.concatenate([i.failed for i in history[-window:]])[-window:].mean() / settings.calls
-                if share == 1 and int(state.step) == window:
-                    raise _useless(history[0], space, window * settings.calls)
-                if not (np.isfinite(history[-1].gap).all() and np.isfinite(history[-1].u).all()):
-                    status = "not finite"
+        with _bar(before.state, progress) as bar:
+            while not cut and int(now.state.step) < steps:
+                told = run_chunk(simulate, trainer.ask, trainer.tell, settings, key, now.state, steps=chunk)
+                now = now.after(*told, reuse)
+                cut = cut_short(now.history, settings, space, window)
+                if cut == "not finite":
                     break
                 # Not before the first window is done: a simulator of no use leaves the folder free for the next try
-                if folder is not None and int(state.step) >= window:
-                    folder.save(Progress(state, history, late).to_arrays)
-                bar.update(chunk)
-                if not bar.disable:
-                    now = zip(space.names, np.asarray(space.constrain(state.proposal.loc)), strict=True)
-                    words = ", ".join(f"{name}={value:.4g}" for name, value in now)
-                    calls = int(state.step) * settings.calls
-                    bar.set_postfix_str(f"gap {history[-1].gap.mean():.3g}, {calls:,} calls, {words}")
-                if share > 0.9 and int(state.step) >= window:
-                    status = "failed"
-                    break
-        if folder is not None and not status:
-            folder.save(Progress(state, history, late).to_arrays, force=True)  # refining may take long, and be stopped
+                if folder is not None and int(now.state.step) >= window:
+                    folder.save(now.to_arrays)
+                _show(bar, chunk, now, settings, space)
+        if folder is not None and not cut:
+            folder.save(now.to_arrays, force=True)  # refining may take long, and be stopped
     except KeyboardInterrupt:
-        if not history:
+        if not now.history:
             raise
         # How far the user's simulator came in the step that was cut short is not known: it counts in full
-        status, cut = "stopped", settings.calls if isinstance(simulate, HostSimulator) else 0
+        cut, lost = "stopped", settings.calls if host else 0
         if folder is not None:
-            folder.save(Progress(state, history, late).to_arrays, force=True)
-    done = Progress(state, history, late)
-    return done, _result(settings, space, done, status, cut)
+            folder.save(now.to_arrays, force=True)
+    return now, result_of(now.state, now.history, settings, space, cut=cut, lost=lost)
 
 
-def _useless(first: Info, space: Space, calls: int) -> ValueError:
-    theta = dict(zip(space.names, np.asarray(space.constrain(first.u[0])).tolist(), strict=True))
-    return ValueError(
-        f"simulate returned NaN or infinity in all of its first {calls} draws, at parameters such as {theta}; "
-        "check that it works there, or narrow the space."
-    )
+def _bar(state: State, progress: bool) -> tqdm:
+    # tqdm's None: silent when not on a terminal
+    silent = None if progress else True
+    return tqdm(total=int(state.horizon), initial=int(state.step), unit=" steps", disable=silent, dynamic_ncols=True)
 
 
-def _moving(settings: Settings, space: Space, info: Info) -> str:
-    """Name the parameters whose mean over the averaged steps' first half differs from that of their second half."""
-    late = max(2, int(max(settings.average, 0.1) * len(info.u)))
-    u, sd = info.u[-late:], info.sd[-late:]
-    drift = np.abs(u[late // 2 :].mean(0) - u[: late // 2].mean(0))
-    # A short run may creep for want of steps: about rate * sd a step
-    reach = settings.proposal_rate[1] * sd.sum(0) / 2
-    enough = np.minimum(np.maximum(0.1, sd[-1]), 0.25 * reach)
-    return ", ".join(name for name, d, limit in zip(space.names, drift, enough, strict=True) if d > limit)
-
-
-def _result(settings: Settings, space: Space, found: Progress, status: str, cut: int) -> Result:
-    state, history, _ = found
-    info: Info = jax.tree.map(lambda *a: np.concatenate(a), *history)
-    done, calls, failed = int(state.step), int(state.step) * settings.calls + cut, int(info.failed.sum())
-    message = {
-        "not finite": f"the critic or the proposal was not finite around step {done}; the estimate is of no use.",
-        "failed": f"more than 90 % of the simulations were not finite around step {done}; the estimate is of no use.",
-        "stopped": f"stopped by the user after {done} of {int(state.horizon)} steps.",
-    }.get(status, "")
-    if not status and (moving := _moving(settings, space, info)):
-        status, message = "budget", f"{moving} still moved at the end of {done} steps; a larger budget may help."
-    elif not status and done < FEW_STEPS:
-        status, message = "budget", f"{done} steps are few, at least {FEW_STEPS} are usual; a larger budget may help."
-    elif not status:
-        last = int(max(settings.average, 0.1) * done)
-        status, message = "converged", f"the estimate stood still over the last {last} of {done} steps."
-    return Result(
-        space=space,
-        proposal=state.average,
-        critic=state.critic,
-        calls=calls,
-        failures={"non-finite": failed},
-        status="failed" if status == "not finite" else status,  # pyright: ignore[reportArgumentType]
-        message=message,
-        history={
-            "calls": settings.calls * np.arange(1, done + 1),
-            "gap": np.asarray(info.gap),
-            "failed": np.asarray(info.failed),
-            "u": np.asarray(info.u),
-            "sd": np.asarray(info.sd),
-            "theta": np.asarray(space.constrain(info.u)),
-        },
-        x_shape=state.data.shift.shape,
-        settings=asdict(settings),
-    )
+def _show(bar: tqdm, steps: int, now: Progress, settings: Settings, space: Space) -> None:
+    """Move the bar on, beside it the gap, the calls and the present estimate."""
+    bar.update(steps)
+    if bar.disable:
+        return
+    theta = zip(space.names, np.asarray(space.constrain(now.state.proposal.loc)), strict=True)
+    words = ", ".join(f"{name}={value:.4g}" for name, value in theta)
+    calls = int(now.state.step) * settings.calls
+    bar.set_postfix_str(f"gap {now.history[-1].gap.mean():.3g}, {calls:,} calls, {words}")

@@ -22,7 +22,7 @@ KERNEL = 5
 class Upsampling(eqx.Module):
     """A linear map to the coarsest places, then convolutions that each put two places where one was (Shi et al. 2016).
 
-    The mirror image of `avo.critics.networks.Convolutions`, and like it products over patches, for speed on a CPU.
+    The mirror image of `avo.critics.modules.Convolutions`, and like it products over patches, for speed on a CPU.
     """
 
     head: eqx.nn.Linear
@@ -30,7 +30,7 @@ class Upsampling(eqx.Module):
     sizes: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, z: Float[Array, " k"]) -> Float[Array, " size"]:
-        from avo.critics.networks import patches
+        from avo.critics.modules import patches
 
         h = jax.nn.silu(self.head(z)).reshape(self.sizes[0], -1)
         for i, (layer, size) in enumerate(zip(self.layers, self.sizes[1:], strict=True)):
@@ -66,7 +66,7 @@ def _fully_connected(key: PRNGKeyArray, size: int, latents: int, width: int, dep
 def _convolutional(
     key: PRNGKeyArray, x_shape: tuple[int, ...], latents: int, width: int, depth: int
 ) -> tuple[Callable, Callable]:
-    from avo.critics.networks import convolutions
+    from avo.critics.modules import convolutions
 
     key_encoder, key_decoder = jax.random.split(key)
     encoder = convolutions([*jax.random.split(key_encoder, depth + 1)], x_shape, 1, 2 * latents, width, KERNEL)
