@@ -22,6 +22,13 @@ from avo.checks import one_of, shaped
 from avo.space import Space
 from avo.types import Data, Frame
 
+Kind = Literal["vector", "series", "image"]
+
+POINTS = 16  # from which an axis counts as time
+CHANNELS = 16  # of a series, at most
+ALL_PRODUCTS = 32  # values up to which x shows all its products to the regression of scores
+FAR = 5.0  # observed standard deviations, beyond which x is bent
+
 
 class Observed(NamedTuple):
     """Observations: x (m, *x_shape), their conditions, and the cluster of each, 0 .. g - 1, or None."""
@@ -34,13 +41,6 @@ class Observed(NamedTuple):
     def freedom(self) -> int:
         """Number of independent observations, or of clusters, less one."""
         return (len(self.x) if self.clusters is None else int(self.clusters.max()) + 1) - 1
-
-
-Kind = Literal["vector", "series", "image"]
-
-POINTS = 16  # from which an axis counts as time
-CHANNELS = 16  # of a series, at most
-ALL_PRODUCTS = 32  # values up to which x shows all its products to the regression of scores
 
 
 def kind_of(x_shape: tuple[int, ...], tag: str | None = None) -> Kind:
@@ -79,71 +79,6 @@ def kind_of(x_shape: tuple[int, ...], tag: str | None = None) -> Kind:
     if len(x_shape) >= 2 and math.prod(x_shape) > ALL_PRODUCTS:
         return "image"
     return "vector"
-
-
-FAR = 5.0  # observed standard deviations
-
-
-def bend(z: Any, far: Any = FAR) -> Any:
-    """Bend what is far: f(z) = z where |z| <= far, else sign(z) far (1 + log(|z| / far)), continuous with its slope.
-
-    Args:
-        z: values in units of the observations, any shape, of NumPy or JAX.
-        far: where bending begins, above zero; infinite: nowhere.
-
-    Example:
-        >>> bend(np.array([-1.5, 5.0, 5.0 * np.e])).tolist()
-        [-1.5, 5.0, 10.0]
-    """
-    xp = z.__array_namespace__()
-    return xp.clip(z, -far, far) * (1 + xp.log(xp.maximum(xp.abs(z) / far, 1)))
-
-
-def standardize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the location and scale of observations: per column for vectors, per channel (last axis) for series.
-
-    Args:
-        x: with shape (m,), (m, p) for vectors, (m, ..., channels) for series and images, pooled over all axes between.
-
-    Returns:
-        shift and scale, each with shape x.shape[1:]; a zero scale is replaced by 1.
-
-    Example:
-        >>> shift, scale = standardize(np.array([[1.0, 5.0], [3.0, 5.0]]))
-        >>> shift.tolist(), scale.tolist()
-        ([2.0, 5.0], [1.0, 1.0])
-    """
-    axes = tuple(range(x.ndim - 1)) if x.ndim > 2 else 0
-    shift, scale = x.mean(axes), x.std(axes)
-    flat = scale <= 4 * jnp.finfo(jnp.result_type(float)).eps * np.abs(shift)  # rounding error of a constant column
-    scale = np.where(flat, 1.0, scale)
-    return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])
-
-
-def frame(x_obs: np.ndarray, inputs: np.ndarray | None, units: bool = True) -> Frame:
-    """Take the critic's view from the observations; without units x is shown as it is."""
-    x = np.asarray(x_obs, dtype=np.float64)
-    shift, scale = standardize(x) if units else (np.zeros(x.shape[1:]), np.ones(x.shape[1:]))
-    c_shift, c_scale = (None, None) if inputs is None else standardize(np.asarray(inputs, dtype=np.float64))
-    return Frame(shift, scale, c_shift, c_scale, np.array(FAR if units else np.inf))
-
-
-def show(seen: Frame, x: np.ndarray, inputs: np.ndarray | None = None) -> np.ndarray:
-    """Show x, (n, *x_shape), to the critic: z, and with conditions the flat pair (c, z)."""
-    z = bend((np.asarray(x, np.float64) - seen.shift) / seen.scale, seen.far)
-    if inputs is None or seen.c_shift is None or seen.c_scale is None:
-        return z
-    c = (np.asarray(inputs, np.float64) - seen.c_shift) / seen.c_scale
-    return np.concatenate([c.reshape(len(c), -1), z.reshape(len(z), -1)], axis=1)
-
-
-def view(data: Data, x: Array, rows: Array) -> Array:
-    """Show simulations to the critic beside the conditions of the given rows: `show`, compiled."""
-    z = bend((x - data.shift[None]) / data.scale[None], data.far)
-    if data.inputs is None:
-        return z
-    size = data.z.shape[1] - math.prod(x.shape[1:])
-    return jnp.concatenate([data.z[rows, :size], z.reshape(z.shape[0], -1)], axis=1)
 
 
 def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2) -> Float[np.ndarray, "m *x_shape"]:
@@ -202,28 +137,12 @@ def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2)
     return x.astype(np.float64)
 
 
-def labels_of(groups: ArrayLike, m: int) -> np.ndarray:
-    """Number the groups of m observations, 0 .. g - 1, by their labels."""
-    labels = shaped("groups", groups, (m,), "one label for each observation")
-    if any(label is None or label != label for label in labels.tolist()):
-        raise ValueError("groups must have a label for each observation; some are None or NaN. Name or leave them out.")
-    return np.unique(labels, return_inverse=True)[1]
+def validate_data(x_obs: ArrayLike, inputs: ArrayLike | None, space: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Check what `fit` is given: observations and their conditions, as float64, and that they suit the space.
 
-
-def cluster_labels(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
-    if groups is None:
-        return None
-    found, least = labels_of(groups, m), max(8, d + 2)
-    count = int(found.max()) + 1
-    if count < least:
-        raise ValueError(
-            f"groups names {count} clusters; an error for {d} parameters needs at least {least}, better dozens. "
-            "Leave groups out if the observations are independent."
-        )
-    return found
-
-
-def observations(x_obs: ArrayLike, inputs: ArrayLike | None, space: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    Raises:
+        ValueError: if they are no finite numbers, differ in number, or lie too far from zero to be resolved.
+    """
     x = validate_observations(x_obs)
     c = None if inputs is None else validate_observations(inputs, "inputs")
     if c is not None and len(c) != len(x):
@@ -259,3 +178,91 @@ def _check_precision(x: np.ndarray, space: Space) -> None:
             "simulations, or set jax.config.update('jax_enable_x64', True).",
             stacklevel=4,
         )
+
+
+def number_clusters(groups: ArrayLike, m: int) -> np.ndarray:
+    """Number the groups of m observations, 0 .. g - 1, by their labels."""
+    labels = shaped("groups", groups, (m,), "one label for each observation")
+    if any(label is None or label != label for label in labels.tolist()):
+        raise ValueError("groups must have a label for each observation; some are None or NaN. Name or leave them out.")
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def validate_clusters(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
+    """Number the clusters of m observations; None where there are none.
+
+    Raises:
+        ValueError: if they are too few for the errors of d parameters.
+    """
+    if groups is None:
+        return None
+    found, least = number_clusters(groups, m), max(8, d + 2)
+    count = int(found.max()) + 1
+    if count < least:
+        raise ValueError(
+            f"groups names {count} clusters; an error for {d} parameters needs at least {least}, better dozens. "
+            "Leave groups out if the observations are independent."
+        )
+    return found
+
+
+def bend(z: Any, far: Any = FAR) -> Any:
+    """Bend what is far: f(z) = z where |z| <= far, else sign(z) far (1 + log(|z| / far)), continuous with its slope.
+
+    Args:
+        z: values in units of the observations, any shape, of NumPy or JAX.
+        far: where bending begins, above zero; infinite: nowhere.
+
+    Example:
+        >>> bend(np.array([-1.5, 5.0, 5.0 * np.e])).tolist()
+        [-1.5, 5.0, 10.0]
+    """
+    xp = z.__array_namespace__()
+    return xp.clip(z, -far, far) * (1 + xp.log(xp.maximum(xp.abs(z) / far, 1)))
+
+
+def location_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the location and scale of observations: per column for vectors, per channel (last axis) for series.
+
+    Args:
+        x: with shape (m,), (m, p) for vectors, (m, ..., channels) for series and images, pooled over all axes between.
+
+    Returns:
+        shift and scale, each with shape x.shape[1:]; a zero scale is replaced by 1.
+
+    Example:
+        >>> shift, scale = location_scale(np.array([[1.0, 5.0], [3.0, 5.0]]))
+        >>> shift.tolist(), scale.tolist()
+        ([2.0, 5.0], [1.0, 1.0])
+    """
+    axes = tuple(range(x.ndim - 1)) if x.ndim > 2 else 0
+    shift, scale = x.mean(axes), x.std(axes)
+    flat = scale <= 4 * jnp.finfo(jnp.result_type(float)).eps * np.abs(shift)  # rounding error of a constant column
+    scale = np.where(flat, 1.0, scale)
+    return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])
+
+
+def make_frame(x_obs: np.ndarray, inputs: np.ndarray | None, units: bool = True) -> Frame:
+    """Take the critic's view from the observations; without units x is shown as it is."""
+    x = np.asarray(x_obs, dtype=np.float64)
+    shift, scale = location_scale(x) if units else (np.zeros(x.shape[1:]), np.ones(x.shape[1:]))
+    c_shift, c_scale = (None, None) if inputs is None else location_scale(np.asarray(inputs, dtype=np.float64))
+    return Frame(shift, scale, c_shift, c_scale, np.array(FAR if units else np.inf))
+
+
+def show(seen: Frame, x: np.ndarray, inputs: np.ndarray | None = None) -> np.ndarray:
+    """Show x, (n, *x_shape), to the critic: z, and with conditions the flat pair (c, z)."""
+    z = bend((np.asarray(x, np.float64) - seen.shift) / seen.scale, seen.far)
+    if inputs is None or seen.c_shift is None or seen.c_scale is None:
+        return z
+    c = (np.asarray(inputs, np.float64) - seen.c_shift) / seen.c_scale
+    return np.concatenate([c.reshape(len(c), -1), z.reshape(len(z), -1)], axis=1)
+
+
+def show_rows(data: Data, x: Array, rows: Array) -> Array:
+    """Show simulations to the critic beside the conditions of the given rows: `show`, compiled."""
+    z = bend((x - data.shift[None]) / data.scale[None], data.far)
+    if data.inputs is None:
+        return z
+    size = data.z.shape[1] - math.prod(x.shape[1:])
+    return jnp.concatenate([data.z[rows, :size], z.reshape(z.shape[0], -1)], axis=1)

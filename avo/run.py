@@ -26,7 +26,7 @@ from avo.execution.blocks import Drawn, Draws
 from avo.execution.host import HostSimulator
 from avo.execution.simulator import check_simulator
 from avo.folder import Folder, digest, leaves
-from avo.observations import Observed, cluster_labels, frame, observations
+from avo.observations import Observed, make_frame, validate_clusters, validate_data
 from avo.refine.estimate import floored
 from avo.refine.point import STILL, solve_point
 from avo.refine.population import solve_population
@@ -110,12 +110,12 @@ def fit(
     """
     from avo import critics
 
-    x, c = observations(x_obs, inputs, space)
+    x, c = validate_data(x_obs, inputs, space)
     if resume and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
     seed = whole("seed", seed, least=0)
     host = isinstance(simulate, HostSimulator)
-    labels = cluster_labels(groups, len(x), space.dim)
+    labels = validate_clusters(groups, len(x), space.dim)
     settings, steps, chunk, rest = plan(budget, settings, target, host, len(x), space.dim, bool(refine))
     name = getattr(simulate.fn if host else simulate, "__qualname__", type(simulate).__name__)
     simulate = check_simulator(simulate, space, x, c, block_size(settings))
@@ -147,7 +147,7 @@ def fit(
         simulate, trainer, settings, space, Progress.from_arrays(state, stored), key_run,
         chunk=chunk, reuse=reuse, folder=folder, progress=progress,
     )  # fmt: skip
-    result = replace(result, frame=frame(x, c, settings.standardize))
+    result = replace(result, frame=make_frame(x, c, settings.standardize))
     if rest and result.status not in ("stopped", "failed"):
         draws = Draws(
             simulate, space, jax.random.fold_in(key_run, REFINE), block_size(settings), x.shape[1:], c,

@@ -204,7 +204,7 @@ def deep_sets(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, dept
     """Make a critic of exchangeable sets: d(x) = rho(mean_i phi(x_i)) (Zaheer et al. 2017, arXiv:1703.06114).
 
     One observation is a set of n rows in any order. Unlike a critic of single rows, it sees how the rows of one set
-    hang together.
+    depend on one another.
 
     Args:
         key: randomness of the initial weights.
@@ -279,7 +279,7 @@ def for_shape(key: PRNGKeyArray, x_shape: tuple[int, ...]) -> Critic:
 class packed:  # noqa: N801, a factory like the functions above, which a fit asks for its size
     """Make a critic of several observations at once (PacGAN; Lin et al. 2018, arXiv:1712.04086).
 
-    d(x_1 .. x_k) sees what no single observation shows: that the simulations of one theta hang together. For a point,
+    d(x_1 .. x_k) sees what no single observation shows: that the simulations of one theta are alike. For a point,
     the k simulations of a pack share their theta; for a population each has its own, like the observations.
 
     Args:

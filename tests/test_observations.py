@@ -9,7 +9,7 @@ import pytest
 import avo
 from avo import critics
 from avo.diagnostics import features as diagnostics
-from avo.observations import ALL_PRODUCTS, FAR, bend, frame, kind_of, show, standardize, view
+from avo.observations import ALL_PRODUCTS, FAR, bend, kind_of, location_scale, make_frame, show, show_rows
 from avo.refine.features import make_features
 from avo.types import Data
 
@@ -74,14 +74,14 @@ def test_critic_scores_and_check_take_x_for_the_same_thing(shape: tuple[int, ...
 
 def test_standardize_vectors_by_column() -> None:
     x = np.random.default_rng(2).normal([1.3, -50.0, 0.2], [2.0, 0.1, 30.0], (40, 3))
-    shift, scale = standardize(x)
+    shift, scale = location_scale(x)
     np.testing.assert_allclose(shift, x.mean(0), rtol=1e-12)
     np.testing.assert_allclose(scale, np.sqrt(((x - x.mean(0)) ** 2).mean(0)), rtol=1e-12)
 
 
 def test_standardize_series_by_channel() -> None:
     x = np.random.default_rng(2).normal([1.3, -50.0], [2.0, 0.1], (40, 7, 2)) + np.arange(7.0)[None, :, None]
-    shift, scale = standardize(x)
+    shift, scale = location_scale(x)
     assert shift.shape == scale.shape == (7, 2)
     for channel in range(2):
         np.testing.assert_allclose(shift[:, channel], x[..., channel].mean(), rtol=1e-12)
@@ -89,7 +89,7 @@ def test_standardize_series_by_channel() -> None:
 
 
 def test_standardize_scalars() -> None:
-    shift, scale = standardize(np.array([1.0, 3.0, 8.0]))
+    shift, scale = location_scale(np.array([1.0, 3.0, 8.0]))
     assert shift.shape == scale.shape == ()
     np.testing.assert_allclose([shift, scale], [4.0, np.sqrt(26 / 3)], rtol=1e-14)
 
@@ -97,7 +97,7 @@ def test_standardize_scalars() -> None:
 @pytest.mark.parametrize("constant", [0.0, 5.0, 0.1, -1e8])
 def test_standardize_constant_columns(constant: float) -> None:
     x = np.stack([np.full(30, constant), np.arange(30.0)], axis=1)
-    shift, scale = standardize(x)
+    shift, scale = location_scale(x)
     np.testing.assert_allclose(shift[0], constant, rtol=1e-12)
     assert scale[0] == 1.0
     np.testing.assert_allclose(scale[1], np.arange(30.0).std(), rtol=1e-12)
@@ -134,12 +134,12 @@ def test_what_failed_stays_visible() -> None:
 def test_the_compiled_view_is_that_of_the_result(inputs: bool) -> None:
     rng = np.random.default_rng(5)
     x_obs, c_obs = rng.normal([1.3, -50.0], [2.0, 0.1], (40, 2)), rng.gamma(2.0, 3.0, (40, 1)) if inputs else None
-    seen, rows = frame(x_obs, c_obs), np.array([3, 3, 39])
+    seen, rows = make_frame(x_obs, c_obs), np.array([3, 3, 39])
     data = Data(
         *(None if a is None else jnp.asarray(a) for a in (show(seen, x_obs, c_obs), c_obs, *seen[:2], seen.far))
     )
     x = x_obs[rows] + np.array([[0.0, 7.0], [-400.0, 0.0], [0.1, -0.1]])
-    z = np.asarray(jax.jit(view)(data, x, rows))
+    z = np.asarray(jax.jit(show_rows)(data, x, rows))
     np.testing.assert_allclose(z, show(seen, x, None if c_obs is None else c_obs[rows]), rtol=1e-12)
     u = (7.0 + x_obs[3, 1] - x_obs[:, 1].mean()) / x_obs[:, 1].std()
     assert u > 50
@@ -148,7 +148,7 @@ def test_the_compiled_view_is_that_of_the_result(inputs: bool) -> None:
 
 def test_as_it_is_means_unbent() -> None:
     x = np.array([[1e6], [-1.0]])
-    np.testing.assert_array_equal(show(frame(x[1:], None, units=False), x), x)
+    np.testing.assert_array_equal(show(make_frame(x[1:], None, units=False), x), x)
 
 
 def test_a_fit_finds_home_from_thousands_of_deviations_away() -> None:

@@ -42,7 +42,7 @@ from avo.adversarial.reinforce import reinforce_gradient
 from avo.adversarial.settings import Settings
 from avo.adversarial.targets import Point, Population, geometric, target_of
 from avo.checks import takes
-from avo.observations import frame, show, view
+from avo.observations import make_frame, show, show_rows
 from avo.space import Space
 from avo.types import Critic, Data, Info, Loss, MakeCritic, MakeProposal, Pending, Proposal, State
 
@@ -105,7 +105,7 @@ def _tell(loss: Loss, target: Point | Population, state: State, theta: Array, x:
 def _shown(state: State, x: Float[Array, "n *x_shape"]) -> tuple[Float[Array, "n *z_shape"], Bool[Array, " n"]]:
     """Show simulations to the critic, zeros in place of those that failed, and say which did not."""
     assert state.pending is not None
-    z = view(state.data, x.astype(state.pending.u.dtype), state.pending.rows)
+    z = show_rows(state.data, x.astype(state.pending.u.dtype), state.pending.rows)
     ok = jnp.all(jnp.isfinite(z.reshape(z.shape[0], -1)), axis=1)
     return jnp.where(ok.reshape(ok.shape + (1,) * (z.ndim - 1)), z, 0.0), ok
 
@@ -268,7 +268,7 @@ def make_trainer(
         raise ValueError(f"proposal must have one dimension per parameter, {space.dim}; got {q.loc.shape[0]}.")
     ask, tell = _functions(space, loss, settings if proposal is None else _begun_at(q, settings))
     dtype = jnp.result_type(float)
-    seen = frame(x_obs, inputs, settings.standardize)
+    seen = make_frame(x_obs, inputs, settings.standardize)
     z = show(seen, x_obs, inputs)
 
     def as_jax(a: np.ndarray) -> Array:

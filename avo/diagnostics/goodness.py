@@ -48,7 +48,7 @@ from avo.checks import whole
 from avo.diagnostics import features as summaries
 from avo.diagnostics.features import Frame, Look
 from avo.execution.simulator import check_simulator
-from avo.observations import labels_of, standardize, validate_observations
+from avo.observations import location_scale, number_clusters, validate_observations
 from avo.result import Result
 
 LEAST_ROWS = 20
@@ -287,7 +287,7 @@ def _arguments(
 
 def _one_of_each(groups: ArrayLike, m: int, seed: int) -> np.ndarray:
     """Draw one row of each group."""
-    labels = labels_of(groups, m)
+    labels = number_clusters(groups, m)
     if labels.max() + 1 < LEAST_ROWS:
         raise ValueError(f"groups must name at least {LEAST_ROWS} groups; got {labels.max() + 1}.")
     order = np.random.default_rng(seed).permutation(m)
@@ -337,13 +337,13 @@ def _frame(look: Look, key: PRNGKeyArray, reference: list[_Sample]) -> Frame:
     dtype = jnp.result_type(float)
     x = np.concatenate([np.asarray(s.x, np.float64)[s.ok] for s in reference])
     # One unit for all points of a series, or increments would mean nothing
-    shift, scale = (a.reshape(look.x_shape) for a in standardize(x[..., None] if look.series else x))
+    shift, scale = (a.reshape(look.x_shape) for a in location_scale(x[..., None] if look.series else x))
     z = jnp.asarray((x - shift) / scale, dtype)
     s = _summaries(look, z)
-    middle, width = (jnp.asarray(a, dtype) for a in standardize(np.asarray(s, np.float64)))
+    middle, width = (jnp.asarray(a, dtype) for a in location_scale(np.asarray(s, np.float64)))
     pairs = summaries.correlations(s, jnp.full((len(s), 1), 1 / len(s), dtype)) if not look.series else jnp.zeros(0)
     c = np.asarray(reference[0].inputs if look.inputs else np.zeros((2, 0)), np.float64)
-    centre, extent = (jnp.asarray(a, dtype) for a in standardize(c.reshape(len(c), -1)))
+    centre, extent = (jnp.asarray(a, dtype) for a in location_scale(c.reshape(len(c), -1)))
     return Frame(
         shift, scale, middle, width, pairs, centre, extent, *summaries.random_functions(key, s.shape[1] + look.inputs)
     )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from avo.observations import ALL_PRODUCTS, kind_of, standardize
+from avo.observations import ALL_PRODUCTS, kind_of, location_scale
 
 WIDEST = 512  # values beyond which x is shown by its principal components and by what u moves
 COMPONENTS = 256
@@ -124,7 +124,7 @@ def make_features(
 ) -> Features:
     """Choose features by the shape of x, from observations and from simulations x of u = loc + L zeta."""
     dtype = jnp.result_type(float)
-    units = [*standardize(x_obs), *((None, None) if c_obs is None else standardize(c_obs))]
+    units = [*location_scale(x_obs), *((None, None) if c_obs is None else location_scale(c_obs))]
     values = x_obs[0].size + (0 if c_obs is None else c_obs[0].size)
     series = kind_of(x_obs.shape[1:]) == "series" and values > ALL_PRODUCTS
     level = spread = basis = moved = None
