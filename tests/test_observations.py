@@ -54,7 +54,7 @@ def test_a_tag_goes_before_the_shape(tag: str) -> None:
 
 
 def test_an_unknown_tag_is_refused() -> None:
-    with pytest.raises(ValueError, match='kind must be "scalar", "vector", "series" or "image"; got \'serie\''):
+    with pytest.raises(ValueError, match="kind must be one of scalar, vector, series, image, or None; got 'serie'"):
         kind_of((5,), "serie")
 
 
