@@ -2,6 +2,6 @@
 
 import sys
 
-from avo.command.cli import app
+from avo.command import app
 
 app(["bench", *sys.argv[1:]], prog_name="avo")

@@ -48,7 +48,7 @@ def test_python_blocks_run(monkeypatch, tmp_path, capsys):
 def test_commands_named_exist(command):
     from typer.testing import CliRunner
 
-    from avo.command.cli import app
+    from avo.command import app
 
     assert command in README
     assert CliRunner().invoke(app, [command.split()[1], "--help"]).exit_code == 0

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 import avo
-from avo.command import cli
+from avo.command import app
 
 SPACE = avo.Space(mu=avo.Interval(-3.0, 5.0))
 X = np.random.default_rng(0).normal(1.3, 1.0, (40, 3))
@@ -64,7 +64,7 @@ def refused(tmp_path, monkeypatch):
     np.save(tmp_path / "good.npy", X)
 
     def run(*words):
-        done = CliRunner().invoke(cli.app, [str(word) for word in words])
+        done = CliRunner().invoke(app, [str(word) for word in words])
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         assert done.exit_code == 2, done.output
@@ -302,7 +302,7 @@ def test_fewer_than_five_observations_per_parameter(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match=r"4 observations for 1 parameter:.*posterior tool such as sbi or BayesFlow"):
         fit(x_obs=X[:4])
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(cli.app, ["fit", "poisson", "--n", "4", "--budget", "2560"])
+    done = CliRunner().invoke(app, ["fit", "poisson", "--n", "4", "--budget", "2560"])
     assert done.exit_code == 0
     assert done.stderr.startswith("warning: 4 observations for 1 parameter:") and done.stderr.count("\n") == 1
     assert "posterior tool such as sbi or BayesFlow" in done.stderr

@@ -1,1 +1,24 @@
-"""The `avo` command."""
+"""The `avo` command: list simulators, draw from one, fit one to a file.
+
+Everything here is calling the library by the words of a command line, whose meaning is found in `avo.command.sources`,
+and writing its answers into a folder. A mistake of the user's ends as one sentence on stderr and exit status 2; an
+unexpected error keeps its traceback.
+
+    line          the command line: its commands, in the order of `avo --help`
+    listing       list, gallery, info, simulate
+    fitting       fit
+    runs          report and check, of a finished run
+    comparing     compare
+    benchmarking  bench
+    options       what several commands take; errors as sentences
+    sources       what the words of a command mean
+    outcome       what a fit leaves behind
+    programs      compiled programs, kept for the next command
+
+So that `avo --help`, `avo list` and `avo info` answer at once, the first seven import JAX, and what needs it, inside
+their functions.
+"""
+
+from avo.command.line import app, main
+
+__all__ = ["app", "main"]

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +25,13 @@ import avo
 from avo import data
 from avo.checks import did_you_mean, takes
 from avo.execution.host import HostSimulator
-from avo.simulators import Problem
 from avo.space import Interval, LogInterval, Space
 
+if TYPE_CHECKING:
+    from avo.simulators import Problem
+
+# Streams of random numbers besides those of the fit, which splits the seed's key
+OBSERVED, PREDICTED = 20_001, 20_002
 WORDS = {"true": True, "yes": True, "false": False, "no": False, "none": None}  # whatever their case
 
 
@@ -37,7 +41,60 @@ class Source(NamedTuple):
     name: str
     simulate: Callable[..., Any]
     space: Space
-    problem: Problem | None = None
+    problem: "Problem | None" = None
+
+
+class Reading(NamedTuple):
+    """How to read a file of observations."""
+
+    columns: str | None = None
+    key: str | None = None
+    log_windows: int | None = None
+
+
+class Task(NamedTuple):
+    """What to fit to what; the truth of observations that were simulated."""
+
+    source: Source
+    observed: np.ndarray
+    truth: np.ndarray | None = None
+
+
+def task_of(
+    simulator: str,
+    option: list[str] | None,
+    ranges: list[str] | None,
+    file: Path | None,
+    reading: Reading,
+    *,
+    truth: list[str] | None,
+    n: int,
+    seed: int,
+) -> Task:
+    """Find what to fit: to a file's observations, or to n that are simulated at the truth."""
+    observed = None if file is None else read(file, reading)
+    source = source_of(simulator, option, observed, reading.log_windows)
+    source = source._replace(space=ranged(source.space, ranges))
+    if observed is not None:
+        observed = suited(observed, source, str(file))
+        warn_of_other_names(file, source)
+        return Task(source, observed)
+    if source.problem is None:
+        raise ValueError(f"--data must name the file of observations for a simulator of your own, {simulator}.")
+    theta = truth_of(source.problem, truth)
+    source.space.unconstrain(theta)  # says so if --range leaves the truth out
+    return Task(source, observations(source.problem, theta, n, seed), theta)
+
+
+def stream(seed: int, number: int) -> Any:
+    """Make the key of a stream of random numbers."""
+    return jax.random.fold_in(jax.random.key(seed), number)
+
+
+def observations(problem: "Problem", theta: np.ndarray | list[float], n: int, seed: int) -> np.ndarray:
+    """Simulate n observations at one theta."""
+    simulate = jax.jit(problem.simulate)  # one compilation instead of one for each of its operations
+    return np.asarray(simulate(stream(seed, OBSERVED), jnp.tile(jnp.asarray(theta, dtype=float), (n, 1))))
 
 
 def source_of(simulator: str, option: list[str] | None, observed: np.ndarray | None, log_windows: int | None) -> Source:
@@ -52,7 +109,7 @@ def source_of(simulator: str, option: list[str] | None, observed: np.ndarray | N
     return Source(simulator, problem.simulate, problem.space, problem)
 
 
-def problem_of(name: str, option: list[str] | None, **more: object) -> Problem:
+def problem_of(name: str, option: list[str] | None, **more: object) -> "Problem":
     options = {key: literal(value) for key, value in _pairs(option, "--option").items()}
     known = inspect.signature(getattr(avo.simulators, name)).parameters if name in avo.simulators.names() else options
     for key in options:
@@ -68,7 +125,7 @@ def problem_of(name: str, option: list[str] | None, **more: object) -> Problem:
     return problem
 
 
-def _resized(problem: Problem, option: list[str] | None, points: int, steps: bool) -> Problem:
+def _resized(problem: "Problem", option: list[str] | None, points: int, steps: bool) -> "Problem":
     """Make a series as long as the observations, if its length is free; time may count in steps of the series."""
     free = inspect.signature(getattr(avo.simulators, problem.name)).parameters
     given = _pairs(option, "--option")
@@ -85,7 +142,7 @@ def _resized(problem: Problem, option: list[str] | None, points: int, steps: boo
     return _in_steps(problem) if steps else problem
 
 
-def _in_steps(problem: Problem) -> Problem:
+def _in_steps(problem: "Problem") -> "Problem":
     """Name the unit of time what it now is: "1/sqrt(s)" becomes "1/sqrt(step)"."""
     renamed = lambda unit: re.sub(r"\bs\b", "step", unit)  # noqa: E731
     space = Space(**{
@@ -148,16 +205,16 @@ def _line(error: Exception, file: Path) -> str:
     return f" (line {lines[-1]})" if lines else ""
 
 
-def read(path: Path, columns: str | None, key: str | None, log_windows: int | None) -> np.ndarray:
-    x = data.read(path, columns=_columns(columns), key=key)
-    if log_windows is not None:
+def read(path: Path, reading: Reading) -> np.ndarray:
+    x = data.read(path, columns=_columns(reading.columns), key=reading.key)
+    if reading.log_windows is not None:
         if x.ndim == 2 and x.shape[1] == 1:
             x = x[:, 0]
         if x.ndim != 1:
             raise ValueError(
                 f"--log-windows needs one series; {path} has {_size(x.shape[1:])} in a row. Choose by --columns."
             )
-        x = data.log_price_windows(x, log_windows)
+        x = data.log_price_windows(x, reading.log_windows)
     return data.validate_observations(x, str(path))
 
 
@@ -265,7 +322,7 @@ def _columns(text: str | None) -> data.Columns | None:
     return columns[0] if len(columns) == 1 else columns
 
 
-def truth_of(problem: Problem, words: list[str] | None) -> np.ndarray:
+def truth_of(problem: "Problem", words: list[str] | None) -> np.ndarray:
     theta = np.array(problem.theta_true, dtype=float)
     for name, value in _pairs(words, "--set").items():
         theta[_known(name, problem.space.names, "--set")] = _numbers(value, 1, f"--set {name}")[0]

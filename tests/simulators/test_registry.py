@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import avo.simulators
 from avo import plots
-from avo.command import cli
+from avo.command import app
 from avo.observations import kind_of
 from avo.plots import gallery
 from avo.simulators import TAGS, Axis
@@ -26,7 +26,7 @@ problem = lru_cache(avo.simulators.get)
 
 def command(*words: object, status: int = 0) -> str:
     """Run `avo`, and give what it printed."""
-    done = CliRunner().invoke(cli.app, [str(word) for word in words])
+    done = CliRunner().invoke(app, [str(word) for word in words])
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert done.exit_code == status, done.output

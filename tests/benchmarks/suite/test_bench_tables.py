@@ -15,7 +15,7 @@ from avo.benchmarks.suite.methods import METHODS
 from avo.benchmarks.suite.pictures import curves, heat_map
 from avo.benchmarks.suite.tables import bootstrap, calls_to, line, markdown, race, reach
 from avo.benchmarks.suite.tasks import TASKS
-from avo.command.cli import app
+from avo.command import app
 
 
 def row(task: str, method: str, budget: int, seed: int, over: float | None, **more: Any) -> dict[str, Any]:

@@ -1,0 +1,116 @@
+"""`avo fit`: from the words of the command to a fit, its folder and its report.
+
+A fit leaves in its folder
+
+    result.json, arrays.npz   the result, for `avo.load`; the history is in it
+    command.json              the command, its options and the version
+    fit.json                  what `--resume` compares before it continues
+    history.png               gap and parameters against simulator calls
+    predictive.png            observed beside simulated data
+    check.png                 how observations that it has not seen compare, from `avo check`
+"""
+
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+import avo
+from avo.command.options import Key, Observations, Option, Quiet, Seed, Set, refuse_reading_options
+from avo.command.programs import keep_programs
+
+
+def fit(
+    simulator: Annotated[str, typer.Argument(help="A simulator of `avo list`, or your own: path/to/file.py:function.")],
+    data_: Annotated[
+        Path | None,
+        typer.Option("--data", help="Observations, a row each: .npy .npz .csv .csv.gz or WFDB; left out: simulated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; left out: runs/NAME-1, -2, ...")] = None,
+    budget: Annotated[
+        int | None, typer.Option(help="Simulator calls of the fit; pictures take 1000 more, of a NumPy simulator 201.")
+    ] = None,
+    seed: Seed = 0,
+    target: Annotated[
+        Literal["point", "population"], typer.Option(help="One theta for all observations, or each its own.")
+    ] = "point",
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of the file to take, names or numbers from 0: close or 0,3.")
+    ] = None,
+    key: Key = None,
+    log_windows: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Cut a price series into paths of log price, each of so many steps; time then counts in steps."
+        ),
+    ] = None,
+    option: Option = None,
+    range_: Annotated[
+        list[str] | None,
+        typer.Option("--range", metavar="NAME=LOW,HIGH", help="Own bounds of a parameter; repeatable."),
+    ] = None,
+    refine: Annotated[
+        bool, typer.Option("--refine/--no-refine", help="Learned scores after the adversarial fit: errors.")
+    ] = True,
+    n: Observations = 1000,
+    set_: Set = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the stopped run in --out.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a simulator to observations, and draw how well it went.
+
+    \b
+    avo fit ecg                                  fits simulated heartbeats, and prints the truth beside the estimates
+    avo fit ecg --set r_amp=0.9 --out runs/low   at other parameters
+    avo fit poisson --data counts.csv            your observations
+    avo fit decay.py:simulate --data decay.npy   your simulator
+
+    Your file says the parameters in `space = avo.Space(...)`. Your function is simulate(key, theta) in JAX, for many
+    rows of theta at once, or simulate(rng, theta) in NumPy, for one theta.
+
+    Windows of minutely prices, sigma per square root of a minute:
+
+    \b
+    avo fit brownian --data prices.csv.gz --columns close --log-windows 180 \\
+        --range mu=-1e-3,1e-3 --range sigma=1e-5,1e-1
+    """  # fmt: skip
+    options = dict(locals())
+    if data_ is not None and set_:
+        raise ValueError("--set says the truth of simulated observations; leave it out with --data.")
+    refuse_reading_options(data_, columns, key, log_windows)
+    out = _folder(simulator, out, resume)
+    keep_programs()
+    from avo.command import outcome, sources
+
+    reading = sources.Reading(columns, key, log_windows)
+    task = sources.task_of(simulator, option, range_, data_, reading, truth=set_, n=n, seed=seed)
+    result = avo.fit(
+        task.source.simulate, task.observed, task.source.space, target=target, budget=budget, seed=seed, refine=refine,
+        out=out, resume=resume, progress=not quiet,
+    )  # fmt: skip
+    outcome.write_command(out, options, task, result)
+    typer.echo(outcome.report(result, task))
+    typer.echo("\n" + "\n".join(map(str, outcome.draw(out, result, task, seed))))
+    if log_windows is not None:
+        typer.echo("\n" + outcome.increments(task.observed))
+    if result.status == "stopped":
+        typer.echo(f"continue it: the same command with --resume --out {out}")
+    if result.status == "failed":
+        raise typer.Exit(1)
+
+
+def _folder(simulator: str, out: Path | None, resume: bool) -> Path:
+    """Choose the run's folder and refuse one that holds another run, before anything is spent."""
+    if out is None:
+        if resume:
+            raise ValueError("--resume needs --out, the folder of the run to continue.")
+        name = Path(simulator.rpartition(":")[0] or simulator).stem
+        return next(path for i in count(1) if not (path := Path("runs") / f"{name}-{i}").exists())
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out: {out} is a file; choose a folder.")
+    if resume and not out.exists():
+        raise FileNotFoundError(f"--resume: there is no folder {out}; leave --resume out to start a run there.")
+    if not resume and any((out / name).exists() for name in ("fit.json", "result.json")):
+        raise FileExistsError(f"--out: {out} already holds a run; choose another folder, or continue it by --resume.")
+    return out

@@ -1,0 +1,42 @@
+"""The command line: each command of `avo`, in the order of its help."""
+
+from typing import Annotated
+
+import typer
+
+from avo.command.benchmarking import bench
+from avo.command.comparing import compare
+from avo.command.fitting import fit
+from avo.command.listing import gallery, info, list_, simulate
+from avo.command.options import Plainly
+from avo.command.runs import check, report
+
+app = typer.Typer(
+    cls=Plainly,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+@app.callback()
+def _avo(
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")] = False,
+) -> None:
+    """Fit simulators to data by adversarial variational optimization.
+
+    Start with `avo list`, then `avo fit ecg`.
+    """
+
+
+app.command("list")(list_)
+for command in (gallery, info, simulate, fit, report, check, compare):
+    app.command()(command)
+app.add_typer(bench, name="bench")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="avo")

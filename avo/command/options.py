@@ -1,0 +1,61 @@
+"""What several commands share: their options, and how an expected error ends."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+Seed = Annotated[int, typer.Option(help="Same seed, same numbers.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A parameter of the truth, others keep their defaults; repeatable."
+    ),
+]
+Option = Annotated[
+    list[str] | None,
+    typer.Option("--option", metavar="NAME=VALUE", help="An option of the simulator, e.g. points=180; repeatable."),
+]
+Observations = Annotated[int, typer.Option("--n", min=1, help="Number of observations to simulate.")]
+Key = Annotated[str | None, typer.Option(help="Array of an .npz file; left out: x, or the only one.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, on a terminal either.")]
+
+
+class Plainly(TyperGroup):
+    """Commands whose expected errors are sentences."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an error of the user's is printed, and ends it with status 2."""
+        try:
+            with _plain_warnings():
+                return super().invoke(ctx)
+        except (ValueError, OSError, ImportError, RuntimeError) as error:
+            # Typer's own exits, and JAX's failures, are subclasses of RuntimeError
+            if ctx.params.get("traceback") or (isinstance(error, RuntimeError) and type(error) is not RuntimeError):
+                raise
+            words = str(error)
+            if isinstance(error, OSError) and error.filename and error.strerror:  # the system's own
+                words = f"{error.filename}: {error.strerror}. Name another path."
+            typer.echo(f"error: {words}", err=True)
+            raise typer.Exit(2) from error
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        typer.echo(f"warning: {message}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = show
+        yield
+
+
+def refuse_reading_options(data: Path | None, *options: object) -> None:
+    """Refuse options that say how to read a file where no file is given."""
+    if data is None and any(option is not None for option in options):
+        raise ValueError("--columns, --key and --log-windows say how to read a file; give it by --data.")

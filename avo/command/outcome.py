@@ -1,0 +1,78 @@
+"""What a fit leaves behind: its folder's words and pictures, and its report."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import avo
+from avo import data
+from avo.command.sources import PREDICTED, Task, stream
+from avo.execution.host import HostSimulator
+from avo.folder import write_json
+from avo.result import Result
+from avo.space import Interval, LogInterval
+
+PICTURE_ROWS = {True: 200, False: 1000}  # draws for predictive.png, of a host simulator or not
+
+
+def write_command(out: Path, options: dict[str, Any], task: Task, result: Result) -> None:
+    """Write the words of the command, for `avo check` and `avo report`: command.json."""
+    words = {name.rstrip("_"): str(v) if isinstance(v, Path) else v for name, v in options.items()}
+    known = None if task.truth is None else dict(zip(result.names, task.truth.tolist(), strict=True))
+    write_json(out / "command.json", {"avo": avo.__version__, "command": "fit", "options": words, "truth": known})
+
+
+def draw(out: Path, result: Result, task: Task, seed: int) -> list[Path]:
+    """Draw how the fit went, and simulations at its estimate beside the observations."""
+    source, observed = task.source, task.observed
+    n = min(len(observed), PICTURE_ROWS[isinstance(source.simulate, HostSimulator)])
+    key_theta, key_x = jax.random.split(stream(seed, PREDICTED))
+    population = result.settings["target"] == "population"
+    theta = result.sample(key_theta, n) if population else jnp.tile(jnp.asarray(result.theta), (n, 1))
+    x_sim = np.asarray(source.simulate(key_x, theta))
+    words = {} if (p := source.problem) is None else {"axes": p.axes, "quantity": p.quantity, "unit": p.unit}
+    figures = {
+        "history.png": avo.plots.history(result, task.truth),
+        "predictive.png": avo.plots.predictive(observed, x_sim, **words),
+    }
+    for name, figure in figures.items():
+        figure.savefig(out / name, dpi=100)
+    return [out / name for name in figures]
+
+
+def report(result: Result, task: Task) -> str:
+    """Write the estimates as a table, beside what is known of them, and say which end near an edge of their range."""
+    source, observed = task.source, task.observed
+    lines = [f"\n{source.name}, {len(observed)} observations\n\n{result.summary(task.truth)}"]
+    mle = None if source.problem is None else source.problem.mle(jnp.asarray(observed))
+    if mle is not None:
+        values = ", ".join(f"{name}={value:.5g}" for name, value in zip(result.names, np.asarray(mle), strict=True))
+        lines.append(f"closed-form maximum likelihood on the same observations: {values}")
+    for name, p, value in zip(result.names, result.space, result.theta, strict=True):
+        if isinstance(p, (Interval, LogInterval)) and at_edge(p, value):
+            edge = f"{name} ends near the edge of its range, {p.low:g} to {p.high:g}"
+            lines.append(f"{edge}; if that may be too narrow, widen it by --range {name}=LOW,HIGH.")
+    return "\n".join(lines)
+
+
+def increments(paths: np.ndarray) -> str:
+    """Describe log-price windows without any simulator: scales of their steps, and whether they show a drift."""
+    steps = np.diff(paths, axis=1, prepend=0.0)
+    words = {"sd": "standard deviation", "window": "median of the windows' own", "iqr": "inter-quartile scale"}
+    scales = ", ".join(f"{words[name]} {value:.2e}" for name, value in data.scales(paths).items())
+    mean, error = steps.mean(), steps.std() / np.sqrt(steps.size)
+    shown = "is" if abs(mean) > 2 * error else "is not"
+    return (
+        f"log price per step, in closed form: {scales}\n"
+        f"drift {mean:.1e} with standard error {error:.1e}: it {shown} identified by these windows"
+    )
+
+
+def at_edge(parameter: Interval | LogInterval, value: float) -> bool:
+    """Say whether a value lies in the outer 5 % of its range, in the parameter's own scale."""
+    scale = np.log if isinstance(parameter, LogInterval) else np.asarray
+    low, high, at = scale(parameter.low), scale(parameter.high), scale(value)
+    return not 0.05 <= float((at - low) / (high - low)) <= 0.95

@@ -1,0 +1,69 @@
+"""`avo report` and `avo check`: a finished run of `avo fit` again, and beside observations it has not seen."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+import avo
+from avo.command.options import Observations, Quiet, Seed
+from avo.command.programs import keep_programs
+
+if TYPE_CHECKING:
+    from avo.result import Result
+
+Run = Annotated[Path, typer.Argument(help="Folder of a finished run of `avo fit`.")]
+
+
+def report(run: Run) -> None:
+    """Print a finished run again: the estimates, and what the data determine."""
+    import numpy as np
+
+    result, words = _finished(run)
+    truth = None if words["truth"] is None else np.array([words["truth"][name] for name in result.names])
+    typer.echo(result.summary(truth))
+    if result.estimate is not None:
+        typer.echo(f"\n{result.identifiability()}")
+
+
+def check(
+    run: Run,
+    data_: Annotated[
+        Path | None,
+        typer.Option("--data", help="Observations that the fit has not seen, in a file like the fit's own."),
+    ] = None,
+    replicates: Annotated[int, typer.Option(help="Simulated sets that the observations are compared with.")] = 199,
+    n: Observations = 1000,
+    seed: Seed = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Ask whether the simulator, at a run's estimate, reproduces observations that the fit has not seen.
+
+    Without --data the observations are simulated anew, at the truth of a run that had simulated ones.
+    """
+    keep_programs()
+    from avo.command import sources
+
+    result, words = _finished(run)
+    options, truth = words["options"], words["truth"]
+    reading = sources.Reading(options["columns"], options["key"], options["log_windows"])
+    observed = None if data_ is None else sources.read(data_, reading)
+    source = sources.source_of(options["simulator"], options["option"], observed, reading.log_windows)
+    if observed is not None:
+        observed = sources.suited(observed, source, str(data_))
+    elif truth is None or source.problem is None:
+        raise ValueError("--data must name a file of observations: the run was fitted to such a file.")
+    else:
+        observed = sources.observations(source.problem, [truth[name] for name in result.names], n, seed)
+    found = avo.check(result, source.simulate, observed, replicates=replicates, seed=seed, progress=not quiet)
+    avo.plots.check(found).savefig(run / "check.png", dpi=100)
+    typer.echo(f"{found.summary()}\n\n{run / 'check.png'}")
+
+
+def _finished(run: Path) -> "tuple[Result, dict[str, Any]]":
+    """Read a run of `avo fit`: its result, and the words of its command."""
+    from avo.folder import read_json
+
+    if not (run / "command.json").is_file():
+        raise FileNotFoundError(f"{run} holds no finished run of `avo fit` (no command.json).")
+    return avo.load(run), read_json(run / "command.json")
