@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,16 +20,6 @@ import jax
 import matplotlib
 import pytest
 
-# Most of the tests' time is compilation, of programs that then run for a moment. XLA, which reads its flags when it is
-# first used, ends a process at one that it does not know: another process tries them. pytest-xdist's find them set.
-QUICKLY_COMPILED = (
-    "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
-)
-if "XLA_FLAGS" not in os.environ:
-    trial = [sys.executable, "-c", "import jax; jax.devices()"]
-    tried = subprocess.run(trial, env=os.environ | {"XLA_FLAGS": QUICKLY_COMPILED}, capture_output=True)
-    os.environ["XLA_FLAGS"] = "" if tried.returncode else QUICKLY_COMPILED
-
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Dtype promotion stays standard: Optax's Adam raises a Python float to an int32 step count, which "strict" forbids.
@@ -39,19 +30,24 @@ matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parents[1]
 KEPT_PROGRAMS = ROOT / ".pytest_cache" / "programs"
 KEPT_BYTES = 1_000_000_000
+QUICKLY_COMPILED = (
+    "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+)
 
 
-def _keep_programs(folder: Path) -> None:
+def _keep_programs(folder: Path) -> Path | None:
     """Let JAX look for compiled programs in `folder`, and leave them there: for the other files, workers and runs.
 
     AVO_TEST_CACHE=0 turns it off. Programs made for another processor could not run here, hence a folder for each kind.
     What was written longest ago goes when the folder has grown beyond KEPT_BYTES.
     """
-    if os.environ.get("AVO_TEST_CACHE") == "0" or "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # set outside, or by the process that started this one
+        return Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    if os.environ.get("AVO_TEST_CACHE") == "0":
+        return None
     cpu = Path("/proc/cpuinfo")
-    flags = [line for line in cpu.read_text().splitlines() if line.startswith("flags")][:1] if cpu.exists() else []
-    machine = " ".join((platform.machine(), platform.processor(), *flags))
+    features = [line for line in cpu.read_text().splitlines() if line.startswith("flags")][:1] if cpu.exists() else []
+    machine = " ".join((platform.machine(), platform.processor(), *features))
     names = (version("jax"), version("jaxlib"), hashlib.sha256(machine.encode()).hexdigest()[:8])
     folder = folder / "-".join(names)
     try:
@@ -64,15 +60,36 @@ def _keep_programs(folder: Path) -> None:
             if size > KEPT_BYTES:
                 entry.unlink(missing_ok=True)
     except OSError:  # a checkout that may only be read, or another run that removes the same files
-        return
+        return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     # For the commands that tests start, and workers of pytest-xdist
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    return folder
 
 
-_keep_programs(KEPT_PROGRAMS)
+def _compile_quickly(kept: Path | None) -> None:
+    """Have XLA compile quickly rather than well: most of the tests' time is compilation, of programs that run briefly.
+
+    XLA, which reads its flags when it is first used, ends a process at one that it does not know: another process tries
+    them, once for a folder of programs. Workers of pytest-xdist find them set.
+    """
+    if "XLA_FLAGS" in os.environ:
+        return
+    known = None if kept is None else kept / f"flags-{hashlib.sha256(QUICKLY_COMPILED.encode()).hexdigest()[:8]}"
+    if known is None or not known.exists():
+        trial = [sys.executable, "-c", "import jax; jax.devices()"]
+        if subprocess.run(trial, env=os.environ | {"XLA_FLAGS": QUICKLY_COMPILED}, capture_output=True).returncode:
+            os.environ["XLA_FLAGS"] = ""
+            return
+        if known is not None:
+            with suppress(OSError):
+                known.touch()
+    os.environ["XLA_FLAGS"] = QUICKLY_COMPILED
+
+
+_compile_quickly(_keep_programs(KEPT_PROGRAMS))
 
 
 @pytest.fixture(scope="module", autouse=True)
