@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 REFERENCE = 1.5  # standard deviation in u of the proposal's usual start
 FEW_LABELS = 5000  # below, a regression's residuals on its own labels are too small
-ALIVE = 0.01  # nats of KL, or variation of an autoencoder's code, above which a latent is active
+ACTIVE = 0.01  # nats of KL, or variation of an autoencoder's code, above which a latent is active
 EDGE = 0.01  # share of a range by which an estimate keeps away from its bounds
 
 Array2 = Float[np.ndarray, "n k"]
@@ -99,9 +99,14 @@ def by_simulator(
         return theta - result.encode(simulate(problem, jax.random.key(seed + 1), theta))
 
     return Route(
-        "simulator", result.encode, mean_of(problem), sample, own=True, encode_sd=_constant_sd(errors),
+        name="simulator",
+        encode=result.encode,
+        decode=mean_of(problem),
+        sample=sample,
+        own=True,
+        encode_sd=_constant_sd(errors),
         words=f"{result.status}, {result.calls:,} calls",
-    )  # fmt: skip
+    )
 
 
 def _constant_sd(errors: Callable[[], Array2]) -> Callable[[np.ndarray], Array2]:
@@ -146,16 +151,21 @@ def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs
         return simulate(problem, key_x, theta[rows])
 
     return Route(
-        "supervised", lambda x: middle + size * apply(t, x), mean_of(problem), sample, own=True,
-        encode_sd=_constant_sd(errors), words=f"{len(theta):,} labels",
-    )  # fmt: skip
+        name="supervised",
+        encode=lambda x: middle + size * apply(t, x),
+        decode=mean_of(problem),
+        sample=sample,
+        own=True,
+        encode_sd=_constant_sd(errors),
+        words=f"{len(theta):,} labels",
+    )
 
 
 def active_latents(trained: Trained, x: np.ndarray) -> Bool[np.ndarray, " k"]:
     """Find the latents that say something: of a VAE those with KL, of an autoencoder those that vary; at least one."""
     model = trained.model
     told = model.evaluate(x[:500]).kl.mean(0) if trained.objective.sampled else model.encode(x).std(0)
-    return (told > ALIVE) | (told == told.max())
+    return (told > ACTIVE) | (told == told.max())
 
 
 def by_latents(name: str, trained: Trained, x: np.ndarray) -> Route:
@@ -197,7 +207,7 @@ def by_components(x: np.ndarray, k: int) -> Route:
         made = decode(rng.normal(size=(n, k)))
         return made + noise * rng.normal(size=made.shape)
 
-    return Route(
-        "PCA", lambda x: (x.reshape(len(x), -1) - middle) @ vectors.T / size, decode, sample, own=False,
-        words=f"{k} components",
-    )  # fmt: skip
+    def encode(x: np.ndarray) -> Array2:
+        return (x.reshape(len(x), -1) - middle) @ vectors.T / size
+
+    return Route(name="PCA", encode=encode, decode=decode, sample=sample, own=False, words=f"{k} components")

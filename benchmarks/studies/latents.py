@@ -124,10 +124,13 @@ def measure_case(case: str, seed: int) -> dict[str, Any]:
 def _each(records: Sequence[Record], route: str, measure: str, names: Sequence[str]) -> list[float]:
     """Take the median over seeds of a measure of each parameter."""
     return [
-        float(np.median([r["value"] for r in records
-                         if (r["route"], r["measure"], r["parameter"]) == (route, measure, name)]))
+        float(
+            np.median(
+                [r["value"] for r in records if (r["route"], r["measure"], r["parameter"]) == (route, measure, name)]
+            )
+        )
         for name in names
-    ]  # fmt: skip
+    ]
 
 
 def measure_setting(task: str, seed: int) -> dict[str, Any]:
@@ -144,8 +147,9 @@ def measure_setting(task: str, seed: int) -> dict[str, Any]:
     return {name: found[name] for name in SCORES} | {
         "linear_r2": list(map(float, found.per_factor["linear_r2"])),
         "boosted_r2": list(map(float, found.per_factor["boosted_r2"])),
-        "kl": float(terms.kl.sum(1).mean()) if drawn else None, "mse": float(terms.mse.mean()),
-    }  # fmt: skip
+        "kl": float(terms.kl.sum(1).mean()) if drawn else None,
+        "mse": float(terms.mse.mean()),
+    }
 
 
 # --- recordings ------------------------------------------------------------------------------------------------------

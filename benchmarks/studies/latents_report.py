@@ -58,12 +58,15 @@ def _report_case(row: dict[str, Any]) -> str:
         if settings.get(name)  # cells of an earlier version do not count fits of few signals
     ]
     words = f" The simulator's fit found no population in {', '.join(lost)}; its parameters are then a regression's."
-    return "\n\n".join([
-        f"## {row['task']}", _table(["", *ROUTES, "measured"], rows),
-        f"{chosen}. Outside the model: {settings['outside']}. Medians over seeds (smallest .. largest)."
-        + (words if lost else ""),
-        _table(head, family),
-    ])  # fmt: skip
+    return "\n\n".join(
+        [
+            f"## {row['task']}",
+            _table(["", *ROUTES, "measured"], rows),
+            f"{chosen}. Outside the model: {settings['outside']}. Medians over seeds (smallest .. largest)."
+            + (words if lost else ""),
+            _table(head, family),
+        ]
+    )
 
 
 def _report_search(settings: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
@@ -78,10 +81,16 @@ def _report_search(settings: Sequence[str], rows: Sequence[dict[str, Any]]) -> s
             told = [row["kl"] for row in some if row["kl"] is not None]
             each = [np.median([row[r] for row in some], axis=0) for r in ("linear_r2", "boosted_r2")]
             lines.append(
-                [name, _range([row["mig"] for row in some]), *(f"{middle[s]:.2f}" for s in SCORES[1:]),
-                 f"{each[0].mean():.2f}: {_each_of(each[0])}", f"{each[1].mean():.2f}",
-                 f"{np.median(told):.1f}" if told else "-", f"{middle['mse']:.4f}"]
-            )  # fmt: skip
+                [
+                    name,
+                    _range([row["mig"] for row in some]),
+                    *(f"{middle[s]:.2f}" for s in SCORES[1:]),
+                    f"{each[0].mean():.2f}: {_each_of(each[0])}",
+                    f"{each[1].mean():.2f}",
+                    f"{np.median(told):.1f}" if told else "-",
+                    f"{middle['mse']:.4f}",
+                ]
+            )
         head = ["", "MIG", "SAP", "DCI, D", "DCI, C", "linear R^2", "by trees", "KL, nats", "MSE"]
         parts.append(f"### {case}\n\n" + _table(head, lines))
     return "\n\n".join(["## The search for an autoencoder", *parts])
@@ -116,9 +125,14 @@ def _report_anomaly(rows: Sequence[dict[str, Any]]) -> str:
         lines.append([name, *(f"{_range(a[:, 0].tolist())} [{a[:, 1].min():.2f}, {a[:, 2].max():.2f}]" for a in each)])
     head = ["", "area under ROC", "average precision", "found at 1 % false alarms"]
     kinds = f"{rows[0]['anomalies']} premature beats among {rows[0]['normal']:,} normal ones"
-    return "\n\n".join(["## Premature beats of record 100", _table(head, lines),
-                        f"{kinds}; medians over {len(rows)} seeds (smallest .. largest), and from the lowest to the "
-                        "highest end of their 90 % bootstrap intervals."])  # fmt: skip
+    return "\n\n".join(
+        [
+            "## Premature beats of record 100",
+            _table(head, lines),
+            f"{kinds}; medians over {len(rows)} seeds (smallest .. largest), and from the lowest to the "
+            "highest end of their 90 % bootstrap intervals.",
+        ]
+    )
 
 
 def _report_contaminated(rows: Sequence[dict[str, Any]]) -> str:

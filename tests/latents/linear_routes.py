@@ -20,10 +20,13 @@ def exact(own: bool = True, sd: float | None = None) -> Route:
     turn = np.eye(3) if own else 2 * np.eye(3)[[1, 2, 0]]
     back = np.linalg.pinv(SLOPE)
     return Route(
-        "exact", lambda x: x @ back @ turn, lambda z: z @ np.linalg.inv(turn) @ SLOPE,
-        lambda key, n: signals(n, int(jax.random.randint(key, (), 0, 1000)))[1], own,
+        "exact",
+        lambda x: x @ back @ turn,
+        lambda z: z @ np.linalg.inv(turn) @ SLOPE,
+        lambda key, n: signals(n, int(jax.random.randint(key, (), 0, 1000)))[1],
+        own,
         None if sd is None else lambda x: np.full((len(x), 3), sd),
-    )  # fmt: skip
+    )
 
 
 def mean(theta: np.ndarray) -> np.ndarray:

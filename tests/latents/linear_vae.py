@@ -13,6 +13,16 @@ D, K = 7, 3
 SHIFT, SCALE, NOISE = np.linspace(1.3, -2.1, D), 1.7, 0.6
 
 
+def with_weights(model: BetaVAE, *new: np.ndarray) -> BetaVAE:
+    """Replace weight and bias of a linear encoder, then of a linear decoder."""
+
+    def where(m: Any) -> tuple[Any, ...]:
+        encoder, decoder = m.encoder.layers[1].layers[0], m.decoder.layers[0]
+        return encoder.weight, encoder.bias, decoder.weight, decoder.bias
+
+    return eqx.tree_at(where, model, tuple(map(jnp.asarray, new)))
+
+
 def linear(weight: np.ndarray, noise: float = NOISE) -> BetaVAE:
     """The linear VAE whose decoder is N(shift + weight z, noise^2 I), and whose encoder is its exact posterior.
 
@@ -25,12 +35,7 @@ def linear(weight: np.ndarray, noise: float = NOISE) -> BetaVAE:
     inverse = np.linalg.inv(weight.T @ weight + noise**2 * np.eye(K))
     encoder = np.concatenate([inverse @ weight.T * SCALE, np.zeros((K, len(weight)))])
     bias = np.concatenate([np.zeros(K), np.log(noise**2 * np.diag(inverse))])
-    new = encoder, bias, weight / SCALE, np.zeros(len(weight))
-    where = lambda m: (  # noqa: E731
-        m.encoder.layers[1].layers[0].weight, m.encoder.layers[1].layers[0].bias,
-        m.decoder.layers[0].weight, m.decoder.layers[0].bias,
-    )  # fmt: skip
-    return eqx.tree_at(where, model, tuple(map(jnp.asarray, new)))
+    return with_weights(model, encoder, bias, weight / SCALE, np.zeros(len(weight)))
 
 
 @eqx.filter_jit

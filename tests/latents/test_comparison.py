@@ -163,8 +163,11 @@ def test_pictures_show_what_they_say(found: Comparison) -> None:
 
 
 def test_the_curve_of_small_data_rises_as_its_numbers_do() -> None:
-    rows = {f"r2 from {n}": [(0, route, r + 0.01 * i) for i, route in enumerate(("simulator", "PCA", "supervised"))]
-            + [(0, name, r) for name in ("AE", "beta 4")] for n, r in ((100, 0.2), (1000, 0.6))}  # fmt: skip
+    rows = {
+        f"r2 from {n}": [(0, route, r + 0.01 * i) for i, route in enumerate(("simulator", "PCA", "supervised"))]
+        + [(0, name, r) for name in ("AE", "beta 4")]
+        for n, r in ((100, 0.2), (1000, 0.6))
+    }
     made = by_hand(r2=[(0, "ceiling", 0.9)], **rows)
     made.settings["ladder"] = (100, 1000)
     lines = {str(line.get_label()): line for line in pictures.small_data(made).axes[0].get_lines()}

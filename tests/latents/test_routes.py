@@ -2,12 +2,11 @@
 
 from types import SimpleNamespace
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from latents.linear_routes import signals
+from latents.linear_vae import with_weights
 
 import avo
 from avo.latents import BetaVAE, Trained, autoencoder, beta, cases, measures, routes
@@ -38,11 +37,13 @@ def test_latents_without_information_move_nothing(objective: Objective) -> None:
     loud = np.log([1e-4, 1.0, 1e-4])
     # An autoencoder's constant code moves its decodes; a VAE's costs less than .01 nats, and its decoder ignores it
     constant, says = (0.1, 0.0) if objective.sampled else (0.2, 9.0)
-    new = (np.concatenate([rows, np.zeros((3, 30))]), np.r_[0.0, constant, 0.0, loud],
-           np.stack([3 * v[:, 0], says * v[:, 1], 2 * v[:, 1]], 1), np.zeros(30))  # fmt: skip
-    where = lambda m: (m.encoder.layers[1].layers[0].weight, m.encoder.layers[1].layers[0].bias,  # noqa: E731
-                       m.decoder.layers[0].weight, m.decoder.layers[0].bias)  # fmt: skip
-    model = eqx.tree_at(where, model, tuple(map(jnp.asarray, new)))
+    model = with_weights(
+        model,
+        np.concatenate([rows, np.zeros((3, 30))]),
+        np.r_[0.0, constant, 0.0, loud],
+        np.stack([3 * v[:, 0], says * v[:, 1], 2 * v[:, 1]], 1),
+        np.zeros(30),
+    )
     model = model.calibrated(x, draws=4 if objective.sampled else 0)
     route = routes.by_latents("VAE", Trained(model, objective, {}, 1, {"epochs": 1}), x)
     assert route.active is not None and route.active.tolist() == [True, False, True]

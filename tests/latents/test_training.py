@@ -179,10 +179,18 @@ def test_the_talk_s_settings() -> None:
         latents.recipe("ecg")
 
 
-WRONG = BetaVAE(eqx.nn.Linear(D, 3, key=jax.random.key(0)), eqx.nn.Linear(2, D, key=jax.random.key(0)),
-                jnp.ones(()), jnp.ones(()), jnp.ones(()), (D,), 2)  # fmt: skip
-NARROW = BetaVAE(eqx.nn.Linear(4, 4, key=jax.random.key(0)), WRONG.decoder, WRONG.shift, WRONG.scale, WRONG.noise,
-                 (D,), 2)  # fmt: skip
+WRONG = BetaVAE(
+    eqx.nn.Linear(D, 3, key=jax.random.key(0)),
+    eqx.nn.Linear(2, D, key=jax.random.key(0)),
+    jnp.ones(()),
+    jnp.ones(()),
+    jnp.ones(()),
+    (D,),
+    2,
+)
+NARROW = BetaVAE(
+    eqx.nn.Linear(4, 4, key=jax.random.key(0)), WRONG.decoder, WRONG.shift, WRONG.scale, WRONG.noise, (D,), 2
+)
 
 
 @pytest.mark.parametrize(
