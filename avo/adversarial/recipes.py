@@ -19,7 +19,7 @@ hundred minibatches in every step, set its optimiser back and trained its critic
 batch to critic and proposal, so that it costs twice the calls here. The R1 of bce-2018 acts on log-odds here, on
 probabilities there; its baseline leaves out the row it is subtracted from, its RMSprop is Adam with b1 = 0, and its
 critic has 2 layers of 50 units for 4 to 10. Settings that the authors changed from task to task, such as `weight`, step
-sizes and steps, are those of the Poisson task; benchmarks/studies/published.py has the others.
+sizes and steps, are those of the Poisson task; benchmarks/suite/methods.py has the others.
 """
 
 from collections.abc import Callable

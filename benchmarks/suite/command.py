@@ -16,8 +16,9 @@ from typing import Any
 
 from avo.benchmarks.suite import pictures, tables
 from avo.benchmarks.suite import run as suite
-from avo.benchmarks.suite.methods import METHODS
+from avo.benchmarks.suite.methods import METHODS, VARIANTS
 from avo.benchmarks.suite.tasks import BUDGETS, SIX, TASKS, get
+from avo.benchmarks.suite.tasks import VARIANTS as TASK_VARIANTS
 from avo.folder import read_json, write_bytes
 
 DEFAULT = ("mle", "avo")
@@ -30,8 +31,8 @@ QUICK_BUDGETS, QUICK_SEEDS, SEEDS = (10_000,), 3, 10
 START, END = "<!-- results -->", "<!-- end of results -->"
 
 
-def names(text: str | None, known: Sequence[str], option: str) -> tuple[str, ...]:
-    """Read names between commas; None: all.
+def names(text: str | None, known: Sequence[str], option: str, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """Read names between commas; None: all that are `known`, but none of `more`.
 
     Raises:
         ValueError: if one is unknown, or none is given.
@@ -40,10 +41,10 @@ def names(text: str | None, known: Sequence[str], option: str) -> tuple[str, ...
         return tuple(known)
     found = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
     for word in found:
-        if word not in known:
-            near = get_close_matches(word, known, n=1)
+        if word not in (*known, *more):
+            near = get_close_matches(word, [*known, *more], n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{option} must name {', '.join(known)}; got {word!r}.{hint}")
+            raise ValueError(f"{option} must name {', '.join((*known, *more))}; got {word!r}.{hint}")
     if not found:
         raise ValueError(f"{option} must name at least one of {', '.join(known)}; got {text!r}.")
     return found
@@ -95,7 +96,10 @@ def studies(
     Where nothing else is said avo with default settings runs on all tasks and budgets; everything else on six tasks
     with 10^4 and 10^5 calls, and three methods there with fewer calls and between these as well.
     """
-    chosen = names(tasks, tuple(TASKS), "--tasks"), names(methods, tuple(METHODS), "--methods")
+    chosen = (
+        names(tasks, tuple(TASKS), "--tasks", tuple(TASK_VARIANTS)),
+        names(methods, tuple(METHODS), "--methods", tuple(VARIANTS)),
+    )
     calls = budgets_of(budget)
     if quick:
         return [(

@@ -343,12 +343,6 @@ def covariance(F: Float[np.ndarray, "d d"], m: int) -> Float[np.ndarray, "d d"]:
     return np.linalg.pinv(F / np.outer(scale, scale), rcond=1e-12, hermitian=True) / np.outer(scale, scale) / m
 
 
-def mle_sd(problem: Problem, position: Float[np.ndarray, " d"], m: int) -> Float[np.ndarray, " d"]:
-    """Compute the standard deviation of the maximum-likelihood estimate, in positions, with shape (d,)."""
-    F = information(problem, np.log(position / (1 - position)))
-    return np.sqrt(np.diag(covariance(F, m))) * position * (1 - position)
-
-
 class Maximum(NamedTuple):
     """A maximum of the likelihood: u, and the covariance of the estimate."""
 

@@ -13,8 +13,9 @@ A new method is one entry of `METHODS`: such a function, a line on what it does,
 """
 
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +25,7 @@ from jaxtyping import Float
 from scipy.special import logit
 
 import avo
+from avo import critics
 from avo.adversarial import recipes
 from avo.benchmarks.suite.floors import jitted
 from avo.benchmarks.suite.tasks import Task
@@ -66,7 +68,7 @@ class Simulator:
     """
 
     def __init__(self, task: Task, budget: int, seed: int) -> None:
-        self.jax, self.space, self.summary = task.problem.simulate, task.space, task.summary
+        self.jax, self.space, self.summary, self.start = task.problem.simulate, task.space, task.summary, task.start
         self.discrete = "discrete" in task.problem.tags
         self.budget, self.calls, self.best = budget, 0, None
         self._key, self._fresh = jax.random.fold_in(jax.random.key(2**21), seed), 0
@@ -130,13 +132,19 @@ def stderr_at(space: Space, position: Float[np.ndarray, " d"], sd: Float[np.ndar
 # --- avo -------------------------------------------------------------------------------------------------------------
 
 
+def _fitted(simulate: Simulator, x_obs: np.ndarray, space: Space, seed: int, options: dict[str, Any]) -> Answer:
+    """Fit by `avo.fit`, from the task's start where it has one and the method none."""
+    options = {"proposal": simulate.start, **options}
+    result = avo.fit(simulate.jax, x_obs, space, seed=seed, progress=False, **options)
+    simulate.spend(result.calls)
+    if result.status == "failed":
+        raise RuntimeError(result.message)
+    return Answer(result.theta, result.stderr)
+
+
 def _avo(**options: Any) -> Callable[..., Answer]:
     def fit(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
-        result = avo.fit(simulate.jax, x_obs, space, budget=budget, seed=seed, progress=False, **options)
-        simulate.spend(result.calls)
-        if result.status == "failed":
-            raise RuntimeError(result.message)
-        return Answer(result.theta, result.stderr)
+        return _fitted(simulate, x_obs, space, seed, {"budget": budget, **options})
 
     return fit
 
@@ -159,17 +167,35 @@ def _scores(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, s
     return Answer(np.asarray(space.constrain(jnp.asarray(found.loc)), float), found.stderr(space))
 
 
-def _recipe(name: str) -> Callable[..., Answer]:
+def _recipe(name: str, changed: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Callable[..., Answer]:
+    """Fit by a published recipe, with what its authors changed for a task."""
+
     def fit(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
-        keywords = recipes.get(name)
-        keywords["budget"] = min(budget, keywords["budget"])  # more steps than its authors' make it worse
-        result = avo.fit(simulate.jax, x_obs, space, seed=seed, progress=False, **keywords)
-        simulate.spend(result.calls)
-        if result.status == "failed":
-            raise RuntimeError(result.message)
-        return Answer(result.theta)
+        options = changed(recipes.get(name))
+        options["budget"] = min(budget, options["budget"])  # more steps than its authors' make it worse
+        return _fitted(simulate, x_obs, space, seed, options)._replace(stderr=None)
 
     return fit
+
+
+def _wide_start(options: dict[str, Any]) -> dict[str, Any]:
+    """Start where the code of 2017 does on Poisson."""
+    return options | {"proposal": partial(avo.Gaussian.start, loc=float(np.log(5.0)), sd=1.0, full=False)}
+
+
+def _smaller(rate: float, width: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Take what the code of 2018 has on tasks other than Poisson: other rates, a weight of 80, a narrow critic."""
+
+    def changed(options: dict[str, Any]) -> dict[str, Any]:
+        settings = replace(options["settings"], critic_rate=(rate, rate), rate=(rate, rate))
+        return options | {
+            "settings": settings,
+            "loss": critics.wasserstein("r1", weight=80.0),
+            "critic": partial(critics.leaky, width=width),
+            "budget": 1001 * settings.calls,
+        }
+
+    return changed
 
 
 # --- the list --------------------------------------------------------------------------------------------------------
@@ -220,3 +246,60 @@ METHODS: dict[str, Method] = {
     "nle": Method("neural likelihood, product over observations", _late("posteriors", "nle"), ("sbi", "torch"), True),
     "nre": Method("neural ratio, product over observations", _late("posteriors", "nre"), ("sbi", "torch"), True),
 }
+
+
+def _critics() -> dict[str, Method]:
+    """Make a method of each network and loss that were tried as the default."""
+    losses: dict[str, critics.Loss] = {
+        "one-sided": critics.wasserstein(),
+        "two-sided": critics.wasserstein("two-sided"),
+        "js": critics.jensen_shannon(),
+        "none": critics.wasserstein("none"),
+        "wgan-r1": critics.wasserstein("r1"),
+        "one-sided-noise": critics.wasserstein(noise=0.1),
+        "js-saturating": critics.jensen_shannon("saturating"),
+        "js-one-sided": critics.jensen_shannon(penalty="one-sided", weight=10.0),
+    }
+    few = ("one-sided", "two-sided", "js")
+    tried: dict[str, tuple[Callable[..., Any], Sequence[str]]] = {
+        "mlp": (critics.mlp, [name for name in losses if name != "none"]),
+        "linear": (critics.linear, few),
+        "packed": (critics.packed(4), few),
+        "packed-mlp": (critics.packed(4, critics.mlp), few),
+        "lipschitz": (critics.lipschitz, ["none"]),
+        "conv1d": (critics.conv1d, few),
+        "gru": (critics.gru, ["one-sided"]),
+    }
+    return {
+        f"avo-alone/{critic}/{loss}": Method(
+            f"avo.fit without learned scores, critic {critic}, loss {loss}",
+            _avo(refine=False, critic=network, loss=losses[loss]),
+        )
+        for critic, (network, names) in tried.items()
+        for loss in names
+    }
+
+
+# Run where they are named: what the defaults were chosen from, and the recipes as their authors ran them on each task
+VARIANTS: dict[str, Method] = {
+    **_critics(),
+    "avo-alone/slow": Method(
+        "avo.fit without learned scores, settings of 300,000 calls whatever the budget",
+        _avo(refine=False, settings=avo.Settings.for_budget(300_000)),
+    ),
+    "gp-2017/poisson": Method("published recipe gp-2017, its start", _recipe("gp-2017", _wide_start)),
+    "r1-2018/linear5": Method(
+        "published recipe r1-2018, its settings on linear5", _recipe("r1-2018", _smaller(1e-2, 10))
+    ),
+    "r1-2018/epem": Method("published recipe r1-2018, as on epem", _recipe("r1-2018", _smaller(1e-3, 50))),
+}
+
+
+def method_names() -> list[str]:
+    """Name the methods of the study, then the variants."""
+    return [*METHODS, *VARIANTS]
+
+
+def method_of(name: str) -> Method:
+    """Find a method of the study, or a variant."""
+    return (METHODS | VARIANTS)[name]

@@ -8,19 +8,19 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from avo.benchmarks.suite.methods import METHODS
+from avo.benchmarks.suite.methods import method_names, method_of
 from avo.benchmarks.suite.tables import REFERENCE, Line
-from avo.benchmarks.suite.tasks import TASKS, get
+from avo.benchmarks.suite.tasks import get, task_names
 
 _PALETTE = (*(f"C{i}" for i in range(10)), "gold", "navy", "black", "lime")
-COLOURS = {name: _PALETTE[i % len(_PALETTE)] for i, name in enumerate(n for n in METHODS if n != REFERENCE)}
+COLOURS = {name: _PALETTE[i % len(_PALETTE)] for i, name in enumerate(n for n in method_names() if n != REFERENCE)}
 
 
 HIGHEST = 100.0  # floors; what lies above is drawn at the edge
 
 
 def _style(method: str) -> dict[str, Any]:
-    dashes = ":" if method in ("gp-2017", "r1-2018", "bce-2018") else "--" if METHODS[method].rival else "-"
+    dashes = ":" if method in ("gp-2017", "r1-2018", "bce-2018") else "--" if method_of(method).rival else "-"
     return {"color": COLOURS[method], "ls": dashes, "lw": 2.2 if method == "avo" else 1.2, "marker": "o", "ms": 3.5}
 
 
@@ -33,7 +33,7 @@ def curves(found: Sequence[Line]) -> Figure:
         ValueError: if no method with calls is among the lines.
     """
     found = [s for s in found if s.method != REFERENCE]
-    tasks = [name for name in TASKS if any(s.task == name for s in found)]
+    tasks = [name for name in task_names() if any(s.task == name for s in found)]
     if not tasks:
         raise ValueError("found must hold a line of a method that makes calls; got none.")
     columns = min(4, len(tasks))
@@ -47,7 +47,7 @@ def curves(found: Sequence[Line]) -> Figure:
         handles["floor x sqrt(1 + m/calls)"] = ax.plot(
             calls, np.sqrt(1 + get(task).m / calls), color="black", lw=1
         )[0]  # fmt: skip
-        for method in METHODS:
+        for method in method_names():
             some = [s for s in found if (s.task, s.method) == (task, method) and np.isfinite(s.over)]
             if some:
                 x, y = [s.budget for s in some], np.array([s.over for s in some])
@@ -74,8 +74,8 @@ def curves(found: Sequence[Line]) -> Figure:
 def heat_map(found: Sequence[Line], budget: int) -> Figure:
     """Draw the median error over the floor of every task and method at a budget; red text where a line is red."""
     found = [s for s in found if s.budget in (budget, 0)]
-    tasks = [name for name in TASKS if any(s.task == name for s in found)]
-    methods = [name for name in METHODS if any(s.method == name for s in found)]
+    tasks = [name for name in task_names() if any(s.task == name for s in found)]
+    methods = [name for name in method_names() if any(s.method == name for s in found)]
     values = np.full((len(tasks), len(methods)), np.nan)
     figure = Figure(figsize=(0.85 * len(methods) + 3.4, 0.38 * len(tasks) + 1.9), layout="constrained")
     ax = figure.subplots()

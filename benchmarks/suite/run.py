@@ -32,7 +32,7 @@ from tqdm import tqdm
 import avo
 from avo.benchmarks.suite import cells
 from avo.benchmarks.suite.floors import slopes, unconstrain
-from avo.benchmarks.suite.methods import METHODS, Answer, Simulator, Spent
+from avo.benchmarks.suite.methods import Answer, Simulator, Spent, method_of
 from avo.benchmarks.suite.tasks import ALLOWED, ALLOWED_FLOORS, Task, get
 from avo.folder import write_json
 
@@ -70,7 +70,8 @@ def judge(task: Task, answer: Answer, seed: int) -> dict[str, Any]:
     """
     truth, floor = task.truth(seed), task.floor(seed)
     low, high = np.array([p.support for p in task.space]).T
-    theta = np.clip(answer.theta, low + 1e-7 * (high - low), high - 1e-7 * (high - low))
+    edge = 1e-7 * np.where(np.isfinite(high - low), high - low, 0.0)
+    theta = np.clip(answer.theta, low + edge, high - edge)
     error = task.judged(theta) - task.judged(truth)
     allowed = np.maximum(ALLOWED, ALLOWED_FLOORS * floor)
     row = {
@@ -109,7 +110,7 @@ def _measure(name: str, method: str, budget: int, seed: int) -> dict[str, Any]:
     x_obs, simulate = task.observe(seed), Simulator(task, budget, seed)
     ended, why, answer = "done", "", None
     began, cpu = time.perf_counter(), time.process_time()
-    fit = METHODS[method].fit
+    fit = method_of(method).fit
     try:
         if fit is None:
             answer = Answer(*task.mle(seed))
@@ -187,7 +188,7 @@ def plan(tasks: Sequence[str], methods: Sequence[str], budgets: Sequence[int], s
     for budget in sorted(budgets):
         for task in tasks:
             for method in methods:
-                free = METHODS[method].fit is None
+                free = method_of(method).fit is None
                 if not free or (budget == min(budgets) and get(task).has_likelihood):
                     groups.append(Group(task, method, 0 if free else budget, tuple(seeds)))
     return groups
@@ -357,7 +358,8 @@ def run(out: Path, groups: Sequence[Group], jobs: int = 1, limit: float = LIMIT,
         The number of cells measured.
     """
     known = {cells.name_of(row) for row in stored(out / CELLS)}
-    absent = {group.method: METHODS[group.method].missing for group in groups if METHODS[group.method].missing}
+    missing = {group.method: method_of(group.method).missing for group in groups}
+    absent = {name: packages for name, packages in missing.items() if packages}
     for method, packages in absent.items():
         row = {"study": STUDY, "method": method, "ended": ABSENT, "why": ", ".join(packages)}
         if cells.name_of(row) not in known:

@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from avo.benchmarks.suite.methods import METHODS
+from avo.benchmarks.suite.methods import METHODS, method_names
 from avo.benchmarks.suite.run import ABSENT, STUDY
-from avo.benchmarks.suite.tasks import SIX, TASKS, get
+from avo.benchmarks.suite.tasks import SIX, get, task_names
 
 RED_OVER, RED_SUCCESS = 3.0, 0.9
 RESAMPLES = 2000
@@ -164,10 +164,10 @@ def line(rows: Sequence[dict[str, Any]]) -> Line:
 def grouped(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str, int], list[dict[str, Any]]]:
     """Group the suite's cells by task, method and budget, in the order of the suite, each by seed."""
     found: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
+    order = {name: i for known in (task_names(), method_names()) for i, name in enumerate(known)}
     for row in rows:
-        if row["study"] == STUDY and row.get("task") in TASKS and row["method"] in METHODS:
+        if row["study"] == STUDY and row.get("task") in order and row["method"] in order:
             found.setdefault((row["task"], row["method"], row["budget"]), []).append(row)
-    order = {name: i for names in (TASKS, METHODS) for i, name in enumerate(names)}
     keys = sorted(found, key=lambda k: (k[2], order[k[0]], order[k[1]]))
     return {key: sorted(found[key], key=lambda row: row["seed"]) for key in keys}
 

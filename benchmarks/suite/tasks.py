@@ -14,13 +14,14 @@ is 1 in the root mean square for the maximum likelihood, and no less than sqrt(1
 m observations with M simulations. A fit succeeds if each judged error is at most 5 % of the range, or 4 floors where
 the data do not allow that.
 
-A new task is one entry of `TASKS`: a problem whose parameters all have two bounds, and a density in likelihoods.py or
+A new task is one entry of `TASKS`: a problem whose parameters all have two bounds, and a density in floors.py or
 `features` that stand in for one. `summary` is what the rivals see of an observation; avo sees x as it is.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ from jaxtyping import Float
 from scipy.special import expit, logit
 
 from avo import simulators
+from avo.adversarial.proposals import Gaussian
 from avo.benchmarks.suite.floors import (
     LOG_DENSITY,
     constrain,
@@ -41,10 +43,11 @@ from avo.benchmarks.suite.floors import (
 )
 from avo.checks import one_of
 from avo.simulators import Problem
+from avo.simulators.ecg import FIFTEEN
 from avo.simulators.epem import asymmetry, likeliest_asymmetry
-from avo.space import Interval, Space
+from avo.space import Interval, Positive, Real, Space
 
-OBSERVATIONS = 1000
+OBSERVATIONS, PUBLISHED_OBSERVATIONS = 1000, 20_000
 BUDGETS = (1_000, 10_000, 100_000, 1_000_000)
 INNER = (0.1, 0.9)
 ALLOWED, ALLOWED_FLOORS = 0.05, 4.0
@@ -83,6 +86,9 @@ class Task:
         features: x -> (n, k), whose means stand in for a likelihood where there is none.
         mle_of: x_obs -> maximum-likelihood theta in closed form, where scoring from the truth does not do.
         m: number of observations.
+        label: name of the task, where it is not the problem's.
+        fixed: theta of every seed, where the truth is a published one and not drawn.
+        start: the published start of the proposal, which avo's methods take; None: their own.
 
     Raises:
         ValueError: if a task has neither a log density, under its problem's name, nor features.
@@ -95,18 +101,21 @@ class Task:
     features: Summary | None = None
     mle_of: Callable[[np.ndarray], np.ndarray] | None = None
     m: int = OBSERVATIONS
+    label: str = ""
+    fixed: tuple[float, ...] | None = None
+    start: Gaussian | None = None
 
     def __post_init__(self) -> None:
         if not self.has_likelihood and self.features is None:
             raise ValueError(
-                f"task {self.name} must have a log density, LOG_DENSITY[{self.name!r}] in likelihoods.py, or features= "
+                f"task {self.name} must have a log density, LOG_DENSITY[{self.name!r}] in floors.py, or features= "
                 "whose means stand in for one; got neither."
             )
 
     @property
     def name(self) -> str:
-        """Name of the problem, which is that of the task."""
-        return self.problem.name
+        """Name of the task: its label, or its problem's name."""
+        return self.label or self.problem.name
 
     @property
     def space(self) -> Space:
@@ -116,7 +125,7 @@ class Task:
     @property
     def has_likelihood(self) -> bool:
         """Whether the floor is that of the maximum likelihood."""
-        return self.name in LOG_DENSITY
+        return self.problem.name in LOG_DENSITY
 
     @cached_property
     def _inner(self) -> np.ndarray:
@@ -124,6 +133,8 @@ class Task:
 
     def truth(self, seed: int) -> Float[np.ndarray, " d"]:
         """Draw the truth of a seed: theta, with shape (d,)."""
+        if self.fixed is not None:
+            return np.asarray(self.fixed, np.float32)
         return truth(self.problem, seed, *self._inner)[1]
 
     def observe(self, seed: int) -> Float[np.ndarray, "m *x_shape"]:
@@ -245,6 +256,21 @@ def _epem_mle(x_obs: np.ndarray) -> np.ndarray:
     return np.array([45.0 + 4.5 * np.arctanh(a / 2.9), 1.45])
 
 
+def _asymmetry_itself(theta: np.ndarray) -> np.ndarray:
+    return 4.0 * _asymmetry_position(theta) - 2.0
+
+
+def _published(problem: Problem, space: Space, start: tuple[float, float], judge: Summary, **options: Any) -> Task:
+    """Make a task of Louppe, Hermans and Cranmer: their truth, space, start and number of observations.
+
+    Errors are in the unit of what is judged, and no positions.
+    """
+    return Task(
+        replace(problem, space=space), judge=judge, m=PUBLISHED_OBSERVATIONS, label=f"{problem.name}-published",
+        start=Gaussian.start(space.dim, *start, full=False), **options,
+    )  # fmt: skip
+
+
 def _linear5() -> Problem:
     # Published on the whole real line; rivals need bounds
     return replace(simulators.linear5(), space=Space(alpha=Interval(-5.0, 5.0), beta=Interval(-5.0, 5.0)))
@@ -275,6 +301,33 @@ TASKS: dict[str, Callable[[], Task]] = {
     "detector": lambda: Task(simulators.detector(), _multipoles, features=_with_products(_multipoles)),
 }
 
+# Run where they are named: more free parameters, no bounds, more observations, and the tasks as published
+VARIANTS: dict[str, Callable[[], Task]] = {
+    "ecg15": lambda: Task(simulators.ecg(free=FIFTEEN), _blocks(40), label="ecg15"),
+    "linear5-unbounded": lambda: Task(simulators.linear5(), label="linear5-unbounded"),
+    "poisson-20000": lambda: Task(
+        simulators.poisson(), m=PUBLISHED_OBSERVATIONS, label="poisson-20000", fixed=(7.0,), judge=np.asarray
+    ),
+    "linear5-20000": lambda: Task(
+        simulators.linear5(), m=PUBLISHED_OBSERVATIONS, label="linear5-20000", fixed=(1.0, -1.0), judge=np.asarray
+    ),
+    "poisson-published": lambda: _published(
+        simulators.poisson(), Space(rate=Positive(1.0)), (float(np.log(5.0)), 0.1), np.log, fixed=(7.0,)
+    ),
+    "linear5-published": lambda: _published(
+        simulators.linear5(), simulators.linear5().space, (0.0, 1.0), np.asarray, fixed=(1.0, -1.0)
+    ),
+    "epem-published": lambda: _published(
+        simulators.epem(), Space(energy=Real(40.0, 10.0), coupling=Real(0.5, 1.0)), (0.5, 0.1), _asymmetry_itself,
+        fixed=(42.0, 1.1), mle_of=_epem_mle,
+    ),
+}  # fmt: skip
+
+
+def task_names() -> list[str]:
+    """Name the tasks of the study, then the variants."""
+    return [*TASKS, *VARIANTS]
+
 
 @cache
 def get(name: str) -> Task:
@@ -289,4 +342,4 @@ def get(name: str) -> Task:
         >>> x_obs.shape, [round(float(v), 4) for v in task.floor(seed=3)]
         ((1000,), [0.0026])
     """
-    return TASKS[one_of("task", name, TASKS)]()
+    return (TASKS | VARIANTS)[one_of("task", name, task_names())]()

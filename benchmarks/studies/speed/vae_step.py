@@ -1,9 +1,5 @@
 """How fast a beta-VAE is trained: seconds for the MLP of the talk, and the same in PyTorch.
 
-    pip install torch
-    python -m avo.benchmarks.studies.vae_step train
-    python -m avo.benchmarks.studies.vae_step report
-
 A training is 50 epochs over 5,000 curves of 187 points in batches of 64: an MLP of 2 x 256 SiLU units on either side
 of 10 latents, Gaussian likelihood, beta = 4, Adam at 5e-4, in single precision. `cold` is the first in a process,
 compilation included, `warm` the next, with another seed; on one core and on two. For the ratio, trainings of 10 epochs
@@ -15,7 +11,6 @@ to as many. Wall times and CPU times (of all threads) are both kept, since other
 
 import multiprocessing
 import os
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -25,8 +20,7 @@ from typing import Any
 import numpy as np
 
 from avo import latents
-from avo.benchmarks.studies import study
-from avo.benchmarks.studies.study import Study
+from avo.benchmarks.studies.speed import race
 from avo.latents import BetaVAE
 
 CURVES, POINTS, LATENTS, WIDTH, NOISE = 5000, 187, 10, 256, 0.1
@@ -98,33 +92,17 @@ def theirs(x: np.ndarray, fused: bool) -> Callable[[int, int], float]:
     return run
 
 
-def timed(run: Callable[..., float], epochs: int, seed: int) -> tuple[float, float, float]:
-    """Do a training: wall seconds, CPU seconds, loss."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    loss = run(epochs, seed)
-    return time.perf_counter() - wall, time.process_time() - cpu, loss
-
-
 def _measure(cores: int, seed: int) -> dict[str, Any]:
     x = curves(seed)
     run = ours(x)
-    row: dict[str, Any] = {}
-    for name, own in (("cold", seed), ("warm", seed + 1)):
-        row[f"{name}_s"], row[f"{name}_cpu_s"], _ = timed(run, EPOCHS, own)
+    start = {name: race.seconds(lambda s=own: run(EPOCHS, s)) for name, own in (("cold", seed), ("warm", seed + 1))}
     if cores > 1:
-        return row
-    runs = {"avo": run, "torch": theirs(x, fused=False), "fused": theirs(x, fused=True)}
-    times: dict[str, list[tuple[float, float, float]]] = {name: [] for name in runs}
-    for turn in range(TURNS):
-        for name, r in runs.items():
-            times[name].append(timed(r, TURN, seed + turn))
-    t = {name: np.array(rows) for name, rows in times.items()}
-    for name, rows in t.items():
-        wall, cpu, loss = np.median(rows, axis=0).tolist()
-        row |= {f"{name}_s": wall, f"{name}_cpu_s": cpu, f"{name}_loss": loss}
-    for name in ("torch", "fused"):
-        row[f"{name}_over_avo"], row[f"{name}_over_avo_cpu"] = np.median(t[name] / t["avo"], axis=0).tolist()[:2]
-    return row
+        return {"start": start}
+    runs = {"avo": run, "torch": theirs(x, fused=False), "torch, fused Adam": theirs(x, fused=True)}
+    losses = {name: f"last epoch's loss {r(TURN, seed):.1f}" for name, r in runs.items()}
+    ways = {name: race.Way(lambda s, r=r: r(TURN, s), note=losses[name]) for name, r in runs.items()}
+    ratios = [(name, "avo") for name in runs if name != "avo"]
+    return {"start": start} | race.measure(ways, ratios, TURNS, seed)
 
 
 def _bound(count: int, seed: int) -> dict[str, Any]:
@@ -140,26 +118,3 @@ def measure(task: str, seed: int) -> dict[str, Any]:
     """Time the training on so many cores, on one of them beside PyTorch."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_bound, int(task), seed).result()
-
-
-def report(rows: list[dict[str, Any]]) -> str:
-    """Render the finished cells as Markdown; CPU seconds in brackets."""
-    lines = ["| cores | 50 epochs, cold, s | 50 epochs, warm, s |", "|---|---|---|"]
-    for r in rows:
-        lines.append(f"| {r['task']} | {_seconds(r, 'cold', 1)} | {_seconds(r, 'warm', 1)} |")
-    lines += ["", "| 10 epochs on one thread | s | over avo | last epoch's loss |", "|---|---|---|---|"]
-    for r in (r for r in rows if "avo_s" in r):
-        for name, words in (("avo", "avo"), ("torch", "PyTorch"), ("fused", "PyTorch, fused Adam")):
-            over = f"{r[f'{name}_over_avo']:.2f} ({r[f'{name}_over_avo_cpu']:.2f})" if name != "avo" else ""
-            lines.append(f"| {words} | {_seconds(r, name, 2)} | {over} | {r[f'{name}_loss']:.1f} |")
-    return "\n".join(lines)
-
-
-def _seconds(row: dict[str, Any], name: str, digits: int) -> str:
-    return f"{row[f'{name}_s']:.{digits}f} ({row[f'{name}_cpu_s']:.{digits}f})"
-
-
-STUDIES = {"train": Study(measure, ["1", "2"], (0, 1))}
-
-if __name__ == "__main__":
-    study.main("vae_step", __doc__, STUDIES, report)

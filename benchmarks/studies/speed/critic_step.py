@@ -1,18 +1,12 @@
 """How fast a critic's update is: against PyTorch's double backward, and against its own matrix products done bare.
 
-    pip install torch
-    python -m avo.benchmarks.studies.critic_step step
-    python -m avo.benchmarks.studies.critic_step report
-
 A step is one update of an MLP critic, 2 x 128 SiLU units with a linear part, by Adam on the one-sided WGAN-GP loss with
-batches of 256 observations and 256 simulations, in 1, 64 and 256 dimensions, in single precision, on one thread. Times
-are CPU seconds of the process; all are measured in turns, and each ratio is the median over the turns. The bare
-products are those that XLA's compiled step contains, with the same shapes and layouts, on random numbers, done by XLA
-and, to see how good those are, by NumPy's BLAS.
+batches of 256 observations and 256 simulations, in 1, 64 and 256 dimensions, in single precision, on one thread. The
+bare products are those that XLA's compiled step contains, with the same shapes and layouts, on random numbers, done by
+XLA and, to see how good those are, by NumPy's BLAS. PyTorch is installed by `pip install torch`.
 """
 
 import re
-import time
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -24,8 +18,7 @@ import numpy as np
 
 from avo import critics
 from avo.adversarial import critic as training
-from avo.benchmarks.studies import study
-from avo.benchmarks.studies.study import Study
+from avo.benchmarks.studies.speed import race
 
 BATCH, WIDTH, WEIGHT, RATE = 256, 128, 10.0, 1e-3
 STEPS, TURNS = 100, 9
@@ -119,47 +112,12 @@ def theirs(x: np.ndarray, y: np.ndarray) -> Callable[[], Any]:
 
 
 def measure(task: str, seed: int) -> dict[str, Any]:
-    """Time the three in turns, in one dimension d."""
+    """Race the steps of one dimension d: PyTorch against ours, ours against its bare products."""
     d, rng = int(task), np.random.default_rng(seed)
     x, y = (rng.normal(shift, 1.0, (BATCH, d)).astype(np.float32) for shift in (0.3, 0.0))
     run, text = ours(x, y)
     products, blas, shapes = bare(text)
-    runs = {"avo": run, "bare": products, "blas": blas, "torch": theirs(x, y)}
-    for r in runs.values():
-        r()
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(TURNS):
-        for name, r in runs.items():
-            start = time.process_time()
-            r()
-            times[name].append((time.process_time() - start) / STEPS * 1e3)
-    t = {name: np.array(values) for name, values in times.items()}
-    return {
-        **{f"{name}_ms": float(np.median(values)) for name, values in t.items()},
-        "torch_over_avo": float(np.median(t["torch"] / t["avo"])),
-        "avo_over_bare": float(np.median(t["avo"] / t["bare"])),
-        "avo_over_blas": float(np.median(t["avo"] / t["blas"])),
-        "products": len(shapes),
-        "shapes": shapes,
-    }
-
-
-def report(rows: list[dict[str, Any]]) -> str:
-    """Render the finished cells as Markdown."""
-    lines = [
-        "| d | avo, ms | torch, ms | torch / avo | bare products, ms | avo / bare | avo / BLAS |",
-        "|---" * 7 + "|",
-    ]
-    for r in rows:
-        lines.append(
-            f"| {r['task']} | {r['avo_ms']:.2f} | {r['torch_ms']:.2f} | {r['torch_over_avo']:.2f} | "
-            f"{r['bare_ms']:.2f} ({r['products']}) | {r['avo_over_bare']:.2f} | {r['avo_over_blas']:.2f} |"
-        )
-    mean = float(np.exp(np.mean(np.log([r["torch_over_avo"] for r in rows]))))
-    return "\n".join([*lines, "", f"Geometric mean of torch / avo: {mean:.2f}."])
-
-
-STUDIES = {"step": Study(measure, ["1", "64", "256"], (0, 1))}
-
-if __name__ == "__main__":
-    study.main("critic_step", __doc__, STUDIES, report)
+    runs = {"avo": run, "torch": theirs(x, y), "bare products": products, "BLAS": blas}
+    ways = {name: race.Way(lambda _, r=r: r(), STEPS) for name, r in runs.items()}
+    ratios = [("torch", "avo"), ("avo", "bare products"), ("avo", "BLAS")]
+    return race.measure(ways, ratios, TURNS, seed) | {"shapes": shapes}

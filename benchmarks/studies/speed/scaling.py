@@ -1,16 +1,12 @@
 """How the cost of a fit grows: seconds against batch, observations, data dimension, parameters and steps.
 
-    python -m avo.benchmarks.studies.scaling curve
-    python -m avo.benchmarks.studies.scaling report      # prints the table and draws scaling.png beside this module
-
 One quantity grows, the others stay at the values of `BASE`. The simulator costs next to nothing, so that what is
 measured is avo's own: x = A theta + noise, A a fixed matrix (n, d). `avo alone` is the adversarial fit of so many
-steps, `whole fit` one of 100,000 calls with default settings, learned scores included. Programs are compiled before,
-one core is used, the least of three runs counts. The exponent e of seconds = c quantity^e is fitted to the upper half
-of each curve by least squares in logarithms, since small fits cost what their parts cost that do not grow.
+steps, `whole fit` one of 100,000 calls with default settings, learned scores included. One core is used, and wall time
+counts. The exponent e of seconds = c quantity^e is fitted to the upper half of each curve by least squares in
+logarithms, since small fits cost what their parts cost that do not grow.
 """
 
-import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -23,9 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 import avo
-from avo.benchmarks.studies import study
-from avo.benchmarks.studies.study import Study
+from avo.benchmarks.studies.speed import race
+from avo.benchmarks.studies.speed.race import Way
 from avo.space import Interval, Space
+from avo.tables import markdown
 
 PICTURE = Path("scaling.png")
 BASE = {"batch": 64, "observations": 1000, "dimension": 20, "parameters": 4, "steps": 500}
@@ -38,7 +35,7 @@ CURVES = {
 }
 TASKS = [f"{name}/{value}" for name, values in CURVES.items() for value in values]
 WHOLE = ("observations", "dimension", "parameters")
-COSTS = {"avo_s": "avo alone", "whole_s": "whole fit"}
+COSTS = {"avo alone": "#1f6fb4", "whole fit": "#d95f02"}  # and their colours
 BUDGET = 100_000  # calls of the whole fit
 REPEATS = 3
 
@@ -65,21 +62,11 @@ def measure(task: str, seed: int) -> dict[str, Any]:
     settings = avo.Settings(batch=n["batch"], pairs=max(n["batch"] // 2, 2))
     alone = {"budget": n["steps"] * settings.calls, "settings": settings, "refine": False}
 
-    def seconds(**keywords: Any) -> float:
-        return _least(lambda k: avo.fit(simulate, x_obs, space, seed=k, progress=False, **keywords))
+    def run(**options: Any) -> Way:
+        return Way(lambda seed: avo.fit(simulate, x_obs, space, seed=seed, progress=False, **options))
 
-    found = {"avo_s": seconds(**alone)}
-    return found | ({"whole_s": seconds(budget=BUDGET)} if name in WHOLE else {})
-
-
-def _least(run: Callable[[int], Any]) -> float:
-    """Run once to compile, then take the least of some repetitions."""
-    took = []
-    for k in range(REPEATS + 1):
-        began = time.perf_counter()
-        run(k)
-        took.append(time.perf_counter() - began)
-    return min(took[1:])
+    ways = {"avo alone": run(**alone)} | ({"whole fit": run(budget=BUDGET)} if name in WHOLE else {})
+    return race.measure(ways, turns=REPEATS, first=seed)
 
 
 def exponent(values: list[float], seconds: list[float]) -> float:
@@ -95,39 +82,38 @@ def exponent(values: list[float], seconds: list[float]) -> float:
 
 def _curves(rows: list[dict[str, Any]]) -> dict[tuple[str, str], tuple[list[float], list[float]]]:
     """Collect (quantity, cost) -> values and seconds."""
-    found = {}
-    for name in CURVES:
-        for cost in ("avo_s", "whole_s"):
-            some = {
-                int(r["task"].split("/")[1]): r[cost] for r in rows if r["task"].startswith(name + "/") and cost in r
-            }
-            if some:
-                found[name, cost] = sorted(some), [some[v] for v in sorted(some)]
-    return found
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    for row in rows:
+        name, value = row["task"].split("/")
+        for cost, seconds in row["wall"]["each"].items():
+            found.setdefault((name, cost), {})[int(value)] = seconds
+    order = [(name, cost) for name in CURVES for cost in COSTS if (name, cost) in found]
+    return {key: tuple(map(list, zip(*sorted(found[key].items()), strict=True))) for key in order}  # pyright: ignore
 
 
 def report(rows: list[dict[str, Any]]) -> str:
-    """Write the curves as a table, with their exponents."""
-    lines = ["| quantity | cost | seconds at each value | exponent |", "|---|---|---|---|"]
+    """Write the curves as a table, with their exponents, and draw them."""
+    lines = []
     for (name, cost), (values, seconds) in _curves(rows).items():
         each = ", ".join(f"{v:,}: {s:.3g}" for v, s in zip(values, seconds, strict=True))
-        e = f"{exponent(values, seconds):.2f}" if len(values) > 3 else "-"
-        lines.append(f"| {name} | {COSTS[cost]} | {each} | {e} |")
+        lines.append([name, cost, each, f"{exponent(values, seconds):.2f}" if len(values) > 3 else "-"])
     picture(rows).savefig(PICTURE, dpi=110)
     others = ", ".join(f"{name} {value:,}" for name, value in BASE.items())
-    return "\n".join([*lines, "", f"The others stay at {others}."])
+    table = markdown(["quantity", "cost", "seconds at each value", "exponent"], lines)
+    return "\n".join([*table, "", f"The others stay at {others}. Drawn in {PICTURE}."])
 
 
 def picture(rows: list[dict[str, Any]]) -> Figure:
     """Draw seconds against each quantity, with lines of exponent 1."""
-    figure = Figure(figsize=(3.0 * len(CURVES), 3.2), layout="constrained")
-    panels = figure.subplots(1, len(CURVES), sharey=True)
     curves = _curves(rows)
-    for axes, name in zip(panels, CURVES, strict=True):
-        for cost, colour in zip(COSTS, ("#1f6fb4", "#d95f02"), strict=True):
+    names = [name for name in CURVES if any(n == name for n, _ in curves)]
+    figure = Figure(figsize=(3.0 * len(names), 3.2), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, names, strict=True):
+        for cost, colour in COSTS.items():
             if (name, cost) in curves:
                 values, seconds = curves[name, cost]
-                words = f"{COSTS[cost]}: exponent {exponent(values, seconds):.2f}" if len(values) > 3 else COSTS[cost]
+                words = f"{cost}: exponent {exponent(values, seconds):.2f}" if len(values) > 3 else cost
                 axes.plot(values, seconds, "o-", color=colour, label=words)
         low, high = min(CURVES[name]) / 1.5, max(CURVES[name])
         top = max(s[-1] for (n, _), (_, s) in curves.items() if n == name)
@@ -137,7 +123,3 @@ def picture(rows: list[dict[str, Any]]) -> Figure:
         axes.legend(frameon=False, fontsize=7)
     panels[0].set_ylabel("seconds of a fit, compiled before")
     return figure
-
-
-if __name__ == "__main__":
-    study.main("scaling", __doc__, {"curve": Study(measure, TASKS, (0, 1))}, report)

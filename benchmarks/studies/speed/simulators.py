@@ -1,10 +1,6 @@
 """How fast simulators are, beside what one would use instead: side by side in one run.
 
-    python -m avo.benchmarks.studies.simulators race
-    python -m avo.benchmarks.studies.simulators report
-
-Each cell is one turn of a race: rows per CPU second of the process, on one thread, of a compiled simulator in batches
-and then of its rival. Compilation is left out. The report's ratio is the median over the turns.
+A compiled simulator in batches, on one thread, and its rival; per row.
 
     brownian, sde       1000 paths of 256 steps; sdeint solves one path at a time, NumPy cumulates the increments of all
                         or steps all paths at once
@@ -18,15 +14,14 @@ and then of its rival. Compilation is left out. The report's ratio is the median
     sir                 ten counts of 10,000 thetas; the same Runge-Kutta steps in NumPy, for one theta at a time or for
                         all at once, or SciPy's `odeint` one at a time, then NumPy's binomials
 
-"Against arrays" is code of `avo.benchmarks.studies.simulators_numpy`, for all rows at once and as fast as we could
+"Against arrays" is code of simulators_numpy.py, for all rows at once and as fast as we could
 write it.
 """
 
 import math
 import time
 from collections.abc import Callable
-from functools import cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -34,42 +29,26 @@ import numpy as np
 from scipy.integrate import odeint, solve_ivp
 
 from avo import simulators
-from avo.benchmarks.studies import simulators_numpy, study
-from avo.benchmarks.studies.study import Study
+from avo.benchmarks.studies.speed import race, simulators_numpy
+from avo.benchmarks.studies.speed.race import Way
 from avo.simulators.pendulum import exact, trajectory
 
 CALLS = 10  # of a compiled simulator in a turn
+FEW = 50  # rows of a rival that makes them one by one
 
 
-class Race(NamedTuple):
-    """Two ways to the same draws; each runs and returns how many rows it made.
-
-    Args:
-        ours: takes a seed.
-        theirs: takes a seed.
-        rival: what the other is.
-        precision: of both, "single" or "double".
-        errors: of both in rad, where they solve an equation.
-    """
-
-    ours: Callable[[int], int]
-    theirs: Callable[[int], int]
-    rival: str
-    precision: tuple[str, str] = ("single", "double")
-    errors: tuple[float, float] | None = None
+Ways = dict[str, Way]
 
 
-def batches(simulate: Callable[..., jax.Array], theta: Any) -> Callable[[int], int]:
-    """Make CALLS batches of a compiled simulator one run, and compile it."""
+def batches(simulate: Callable[..., jax.Array], theta: Any, note: str = "single") -> Way:
+    """Make CALLS batches of a compiled simulator one run."""
     compiled = jax.jit(simulate)
-    compiled(jax.random.key(0), theta).block_until_ready()
 
-    def run(seed: int) -> int:
+    def run(seed: int) -> None:
         for i in range(CALLS):
             compiled(jax.random.key(CALLS * seed + i), theta).block_until_ready()
-        return CALLS * len(theta)
 
-    return run
+    return Way(run, CALLS * len(theta), note)
 
 
 # --- diffusions ------------------------------------------------------------------------------------------------------
@@ -77,7 +56,7 @@ def batches(simulate: Callable[..., jax.Array], theta: Any) -> Callable[[int], i
 PATHS, STEPS, DRIFT, SPREAD = 1000, 256, 0.5, 0.3
 
 
-def diffusion(name: Literal["brownian", "euler", "milstein"], method: str | None = None) -> Race:
+def diffusion(name: Literal["brownian", "euler", "milstein"], method: str | None = None) -> Ways:
     """Brownian motion with drift, or geometric Brownian motion by `sde`, against a method of sdeint or all at once."""
     theta, times = jnp.tile(jnp.array([DRIFT, SPREAD]), (PATHS, 1)), np.linspace(0.0, 1.0, STEPS + 1)
     if name == "brownian":
@@ -89,26 +68,24 @@ def diffusion(name: Literal["brownian", "euler", "milstein"], method: str | None
         )
         drift, noise, start = lambda y, t: DRIFT * y, lambda y, t: SPREAD * y, 1.0
 
-    def theirs(seed: int, paths: int = 50) -> int:
+    def one_by_one(seed: int) -> None:
         import sdeint
 
         rng = np.random.default_rng(seed)
-        for _ in range(paths):
+        for _ in range(FEW):
             getattr(sdeint, str(method))(drift, noise, start, times, generator=rng)
-        return paths
 
-    def arrays(seed: int) -> int:
+    def arrays(seed: int) -> None:
         rng = np.random.default_rng(seed)
         for _ in range(CALLS):
             if name == "brownian":
                 simulators_numpy.brownian(rng, DRIFT, SPREAD, PATHS, STEPS)
             else:
                 simulators_numpy.geometric(rng, DRIFT, SPREAD, PATHS, STEPS, {"euler": 0.5, "milstein": 1.0}[name])
-        return CALLS * PATHS
 
     if method is None:
-        return Race(batches(simulate, theta), arrays, "NumPy, all paths at once", ("single", "single"))
-    return Race(batches(simulate, theta), theirs, f"sdeint.{method}")
+        return {"avo": batches(simulate, theta), "NumPy, all paths at once": Way(arrays, CALLS * PATHS, "single")}
+    return {"avo": batches(simulate, theta), f"sdeint.{method}": Way(one_by_one, FEW, "double")}
 
 
 # --- pendulum --------------------------------------------------------------------------------------------------------
@@ -135,7 +112,7 @@ def as_exact_as(error: float, starts: np.ndarray, truth: np.ndarray) -> tuple[st
     return min(found)[1:]
 
 
-def pendulum(name: Literal["exact", "rk4"], at_once: bool = False) -> Race:
+def pendulum(name: Literal["exact", "rk4"], at_once: bool = False) -> Ways:
     """Undamped pendulums, one in eight or so of which rotates, by closed form or by Runge-Kutta steps."""
     rng = np.random.default_rng(0)
     starts = np.stack([rng.uniform(-2.5, 2.5, PATHS), rng.uniform(-8.0, 8.0, PATHS)], axis=1)
@@ -156,28 +133,28 @@ def pendulum(name: Literal["exact", "rk4"], at_once: bool = False) -> Race:
             method, tolerance, off = as_exact_as(max(error, 1e-9), few, truth)
         compiled = batches(lambda key, rows: jax.vmap(draw)(*rows.T), jnp.asarray(starts))
 
-    def ours(seed: int) -> int:
+    def ours(seed: int) -> None:
         with jax.enable_x64(True):
-            return compiled(seed)
+            compiled.run(seed)
 
-    def theirs(seed: int, count: int = 50) -> int:
-        for start in starts[seed * count % PATHS :][:count]:
+    def one_by_one(seed: int) -> None:
+        for start in starts[seed * FEW % PATHS :][:FEW]:
             solve(method, tolerance, start)
-        return count
 
-    def arrays(seed: int) -> int:
+    def arrays(seed: int) -> None:
         simulators_numpy.pendulum(W0_SQ, starts[:, 0], starts[:, 1], TIMES)
-        return PATHS
 
+    exact_to = "double, off by {:.0e} rad".format
+    ways = {"avo": compiled._replace(run=ours, note=exact_to(error))}
     if at_once:
-        return Race(ours, arrays, "scipy.special, all at once", ("double", "double"), (error, off))
-    return Race(ours, theirs, f"solve_ivp, {method}, tolerance {tolerance:.1e}", ("double", "double"), (error, off))
+        return ways | {"scipy.special, all at once": Way(arrays, PATHS, exact_to(off))}
+    return ways | {f"solve_ivp, {method}, tolerance {tolerance:.1e}": Way(one_by_one, FEW, exact_to(off))}
 
 
 # --- electrocardiogram -----------------------------------------------------------------------------------------------
 
 
-def heart(leads: Literal[1, 12]) -> Race:
+def heart(leads: Literal[1, 12]) -> Ways:
     """Records of one lead or twelve, without noise, against NeuroKit2."""
     import neurokit2
 
@@ -185,11 +162,10 @@ def heart(leads: Literal[1, 12]) -> Race:
     theta = jnp.tile(jnp.asarray(problem.theta_true, jnp.float32), (200, 1))
     method = "ecgsyn" if leads == 1 else "multileads"
 
-    def theirs(seed: int) -> int:
+    def theirs(seed: int) -> None:
         neurokit2.ecg_simulate(duration=10, sampling_rate=500, noise=0, heart_rate=60, method=method, random_state=seed)
-        return 1
 
-    return Race(batches(problem.simulate, theta), theirs, f"neurokit2, {method}")
+    return {"avo": batches(problem.simulate, theta), f"neurokit2, {method}": Way(theirs, 1, "double")}
 
 
 # --- queue -----------------------------------------------------------------------------------------------------------
@@ -212,15 +188,15 @@ def one_by_one(rng: np.random.Generator, theta: np.ndarray, rows: int, points: i
     return y
 
 
-def queue(way: Callable[..., np.ndarray], rows: int, rival: str, precision: str = "double") -> Race:
+def queue(way: Callable[..., np.ndarray], rows: int, rival: str, precision: str = "double") -> Ways:
     """Queues of 50 jobs at the default truth."""
     problem = simulators.mg1(JOBS)
     theta = jnp.tile(jnp.asarray(problem.theta_true, jnp.float32), (ROWS, 1))
 
-    def theirs(seed: int) -> int:
-        return len(way(np.random.default_rng(seed), problem.theta_true, rows, JOBS))
+    def theirs(seed: int) -> None:
+        way(np.random.default_rng(seed), problem.theta_true, rows, JOBS)
 
-    return Race(batches(problem.simulate, theta), theirs, rival, ("single", precision))
+    return {"avo": batches(problem.simulate, theta), rival: Way(theirs, rows, precision)}
 
 
 # --- epidemic --------------------------------------------------------------------------------------------------------
@@ -259,26 +235,25 @@ def infected_at_once(beta: np.ndarray, gamma: np.ndarray) -> np.ndarray:
     return np.clip(simulators_numpy.infected(beta, gamma, STEP, HELD, len(DAYS)), 0.0, 1.0)
 
 
-def epidemic(way: Callable[..., np.ndarray], rival: str, precision: str = "double", rows: int = 20) -> Race:
+def epidemic(way: Callable[..., np.ndarray], rival: str, precision: str = "double", rows: int = 20) -> Ways:
     """Epidemics at medians of the prior, moved by a tenth; those in single precision all at once."""
     theta = np.array([0.4, 0.125]) * np.exp(0.1 * np.random.default_rng(0).normal(size=(ROWS, 2)))
 
-    def theirs(seed: int) -> int:
+    def one_by_one(seed: int) -> None:
         rng = np.random.default_rng(seed)
-        if precision == "single":
-            rng.binomial(1000, way(*theta.T))
-            return ROWS
         for beta, gamma in theta[:rows]:
             rng.binomial(1000, way(beta, gamma))
-        return rows
 
-    ours = batches(simulators.sir().simulate, jnp.asarray(theta, jnp.float32))
-    return Race(ours, theirs, rival, ("single", precision))
+    def arrays(seed: int) -> None:
+        np.random.default_rng(seed).binomial(1000, way(*theta.T))
+
+    theirs = Way(arrays, ROWS, precision) if precision == "single" else Way(one_by_one, rows, precision)
+    return {"avo": batches(simulators.sir().simulate, jnp.asarray(theta, jnp.float32)), rival: theirs}
 
 
 # --- the study -------------------------------------------------------------------------------------------------------
 
-RACES: dict[str, Callable[[], Race]] = {
+RACES: dict[str, Callable[[], Ways]] = {
     "brownian": lambda: diffusion("brownian", "itoEuler"),
     "brownian against arrays": lambda: diffusion("brownian"),
     "sde, Euler-Maruyama": lambda: diffusion("euler", "itoEuler"),
@@ -296,48 +271,10 @@ RACES: dict[str, Callable[[], Race]] = {
     "sir against arrays": lambda: epidemic(infected_at_once, "NumPy, all thetas at once", "single"),
     "sir against odeint": lambda: epidemic(integrated, "scipy.integrate.odeint"),
 }
-start = cache(lambda name: RACES[name]())
 
 
-def rate(run: Callable[[int], int], seed: int) -> float:
-    """Rows per CPU second."""
-    began = time.process_time()
-    rows = run(seed)
-    return rows / (time.process_time() - began)
-
-
-def turn(name: str, seed: int) -> dict[str, Any]:
-    """Let both run once."""
-    race = start(name)
-    row = {"rival": race.rival, "ours": rate(race.ours, seed), "theirs": rate(race.theirs, seed)}
-    row["precision"] = list(race.precision)
-    return row | ({} if race.errors is None else {"errors": list(race.errors)})
-
-
-def report(rows: list[dict[str, Any]]) -> str:
-    """Render the races as Markdown.
-
-    Example:
-        >>> turn = {"rival": "sdeint", "ours": 9e4, "theirs": 300.0, "precision": ["single", "double"]}
-        >>> print(report([{"task": "brownian", **turn}]))
-        | simulator | rows/s | rival | rows/s | ratio, lowest to highest | precision | errors (rad) |
-        |---|---|---|---|---|---|---|
-        | brownian | 90,000 | sdeint | 300.0 | 300 (300 .. 300) | single, double |  |
-    """
-    head = "| simulator | rows/s | rival | rows/s | ratio, lowest to highest | precision | errors (rad) |"
-    lines = [head, "|---" * 7 + "|"]
-    for name in RACES:
-        if found := [r for r in rows if r["task"] == name]:
-            ours, theirs = (np.array([r[side] for r in found]) for side in ("ours", "theirs"))
-            ratio, last = ours / theirs, found[-1]
-            errors = ", ".join(f"{e:.0e}" for e in last.get("errors", ()))
-            times = [f"{r:,.{1 if r < 10 else 0}f}" for r in (np.median(ratio), ratio.min(), ratio.max())]
-            lines.append(
-                f"| {name} | {np.median(ours):,.0f} | {last['rival']} | {np.median(theirs):,.1f} "
-                f"| {times[0]} ({times[1]} .. {times[2]}) | {', '.join(last['precision'])} | {errors} |"
-            )
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    study.main("simulators", __doc__, {"race": Study(turn, list(RACES), (0, 5))}, report)
+def measure(name: str, seed: int) -> dict[str, Any]:
+    """Race a simulator against its rival, per row."""
+    ways = RACES[name]()
+    _, rival = ways
+    return race.measure(ways, [(rival, "avo")], first=seed)

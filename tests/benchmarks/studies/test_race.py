@@ -1,0 +1,36 @@
+"""studies/speed/race.py: ways take turns, and ratios are within turns."""
+
+import numpy as np
+import pytest
+
+from avo.benchmarks.studies.speed import race
+from avo.benchmarks.studies.speed.race import Way
+
+
+def test_ways_take_turns_after_one_that_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that the ways themselves advance: b takes three times as long as a, and all grows by the turn."""
+    now, order = [0.0], []
+    monkeypatch.setattr(race, "CLOCKS", {"cpu": lambda: now[0]})
+
+    def way(name: str, takes: float) -> Way:
+        def run(turn: int) -> None:
+            order.append((name, turn))
+            now[0] += takes * 2.0**turn
+
+        return Way(run, units=4, note=f"way {name}")
+
+    found = race.measure({"a": way("a", 1.0), "b": way("b", 3.0)}, [("b", "a")], turns=3, first=5)
+    assert order == [(name, turn) for turn in (5, 5, 6, 7) for name in "ab"]
+    np.testing.assert_allclose(list(found["cpu"]["each"].values()), [16.0, 48.0])  # 2^6 takes / 4 units
+    assert found["cpu"]["ratio"] == {"b/a": [3.0, 3.0, 3.0]} and found["notes"] == {"a": "way a", "b": "way b"}
+
+
+def test_a_ratio_is_the_median_of_those_within_turns() -> None:
+    found = race.summary({"a": [1.0, 10.0, 1.0], "b": [2.0, 10.0, 3.0]}, [("b", "a")])
+    assert found == {"each": {"a": 1.0, "b": 3.0}, "ratio": {"b/a": [2.0, 1.0, 3.0]}}
+
+
+def test_rows_of_one_clock_and_ratios_without_ends_are_written() -> None:
+    row = {"task": "t", "wall": {"each": {"avo": 2.5e-3}, "ratio": {"avo/bare": [1.234]}}}
+    assert race.table([row], "step").splitlines()[-1] == "| t | avo |  | 2.5 ms |  | 1.23 bare |  |"
+    assert [race.duration(v) for v in (59.4, 2.04e-6)] == ["59.4 s", "2.04 us"]
