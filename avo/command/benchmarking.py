@@ -45,7 +45,11 @@ def _bench(
         from avo.benchmarks.suite import command
 
         try:
-            typer.echo(command.run(out, tasks, methods, seeds, budget, jobs, limit, quick, not quiet))
+            text = command.run(
+                out, tasks=tasks, methods=methods, seeds=seeds, budget=budget, jobs=jobs, limit=limit, quick=quick,
+                progress=not quiet,
+            )  # fmt: skip
+            typer.echo(text)
         except KeyboardInterrupt:
             typer.echo(f"stopped; what is finished is in {out}, and the same command continues.", err=True)
             raise

@@ -31,6 +31,7 @@ from avo.benchmarks.studies import study
 from avo.benchmarks.studies.study import Study
 from avo.simulators import brownian
 from avo.space import Space
+from avo.tables import markdown
 
 FITTED = {"vector": 500, "series": 200}
 COLUMNS, POINTS = 5, 64
@@ -57,6 +58,7 @@ class Known:
         x_obs: ArrayLike,
         loc: ArrayLike,
         stderr: ArrayLike,
+        *,
         sd: ArrayLike | None = None,
         inputs: ArrayLike | None = None,
         critic: Any = None,
@@ -210,20 +212,26 @@ def trial(cell: str, seed: int, replicates: int = 99, fitted: int | None = None)
 
 def report(rows: list[dict[str, Any]]) -> str:
     """Render the finished cells as Markdown."""
-    lines = [
-        "Share of checks with p at most 5 %. A share of 5 % from 200 trials has a standard error of 1.5 %.",
-        "",
-        "| data | trials | overall | classifier | gap | any feature (Holm) | feature most often named | s/check |",
-        "|---|---:|---:|---:|---:|---:|---|---:|",
-    ]
+    lines = []
     for cell in dict.fromkeys(r["task"] for r in rows):
         found = [r for r in rows if r["task"] == cell]
         shares = [f"{np.mean([r[k] <= LEVEL for r in found]):.1%}" for k in ("p", "classifier", "gap", "feature")]
         named = [r["named"] for r in found if r["feature"] <= LEVEL]
         often = max(sorted(set(named)), key=named.count) if named else "-"
         seconds = f"{np.median([r['seconds'] for r in found]):.1f}"
-        lines.append("| " + " | ".join([cell, str(len(found)), *shares, often, seconds]) + " |")
-    return "\n".join(lines)
+        lines.append([cell, str(len(found)), *shares, often, seconds])
+    head = [
+        "data",
+        "trials",
+        "overall",
+        "classifier",
+        "gap",
+        "any feature (Holm)",
+        "feature most often named",
+        "s/check",
+    ]
+    text = "Share of checks with p at most 5 %. A share of 5 % from 200 trials has a standard error of 1.5 %."
+    return "\n".join([text, "", *markdown(head, lines)])
 
 
 SIZES = [f"{task}/none/{times}" for task in NOISES for times in (1, 20)]

@@ -49,6 +49,7 @@ from avo.benchmarks.studies import study
 from avo.benchmarks.studies.study import Study
 from avo.critics import lipschitz, mlp, train_critic, wasserstein
 from avo.critics.losses import Penalty, gradient_norm, interpolate
+from avo.tables import markdown
 
 BOX, DEGREE, BIAS = 2.5, 8, 0.1
 ROWS, FRESH = 200_000, 50_000
@@ -175,10 +176,7 @@ def measure(name: str, seed: int) -> dict[str, Any]:
 
 def report(rows: list[dict[str, Any]]) -> str:
     """Render the finished cells as Markdown, one value per seed."""
-    lines = [
-        "| d, N | critic | W1 | gap | published | divided | solved | reduced | cosine | published | s |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = []
     for (dim, count), (truth, published) in PUBLISHED.items():
         for name, kind in KINDS.items():
             found = [r for r in rows if r["task"] == f"{dim}-{count}-{name}"]
@@ -194,7 +192,7 @@ def report(rows: list[dict[str, Any]]) -> str:
                 " / ".join(f"{100 * (value / r['w1'] - 1):+.0f} %" for value, r in zip(values, found, strict=True))
                 for values in estimates
             ]
-            entries = [
+            lines.append([
                 f"{dim}, {count}",
                 name,
                 " / ".join(f"{r['w1']:.3f}" for r in found),
@@ -204,9 +202,9 @@ def report(rows: list[dict[str, Any]]) -> str:
                 " / ".join(f"{r['cosine']:.2f}" for r in found),
                 f"{cosine:.2f}",
                 f"{np.mean([r['seconds'] for r in found]):.0f}",
-            ]
-            lines.append(f"| {' | '.join(entries)} |")
-    return "\n".join(lines)
+            ])  # fmt: skip
+    estimates_of = ["gap", "published", "divided", "solved", "reduced"]
+    return "\n".join(markdown(["d, N", "critic", "W1", *estimates_of, "cosine", "published", "s"], lines))
 
 
 STUDIES = {"measure": Study(measure, [f"{d}-{n}-{kind}" for d, n in PUBLISHED for kind in KINDS], (0, 2))}

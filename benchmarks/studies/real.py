@@ -62,6 +62,7 @@ from avo.simulators.brownian import brownian
 from avo.simulators.ecg import ecg
 from avo.simulators.pendulum import pendulum
 from avo.space import Interval, LogInterval, Space
+from avo.tables import markdown
 
 Row = dict[str, Any]
 
@@ -336,18 +337,17 @@ def table(results: list[Row]) -> str:
         >>> print(table([{"recording": "swing", "skipped": "no recordings"}]).splitlines()[-1])
         | swing | skipped: no recordings | | | | | | |
     """
-    lines = [
-        "| recording | fitted | beside it | asked for | met | observations | calls | s |",
-        "|---|---|---|---|---|---:|---:|---:|",
-    ]
+    lines = []
     for row in results:
         if "skipped" in row:
-            lines.append(f"| {row['recording']} | skipped: {row['skipped']} | | | | | | |")
+            lines.append([row["recording"], f"skipped: {row['skipped']}", *[""] * 6])
         else:
-            cells = [row["recording"], row["fitted"], row["beside"], row["asked"], "yes" if row["met"] else "**no**"]
-            cells += [f"{row['observations']:,}", f"{row['calls']:,}", f"{row['seconds']:.0f}"]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            lines.append([
+                row["recording"], row["fitted"], row["beside"], row["asked"], "yes" if row["met"] else "**no**",
+                f"{row['observations']:,}", f"{row['calls']:,}", f"{row['seconds']:.0f}",
+            ])  # fmt: skip
+    head = ["recording", "fitted", "beside it", "asked for", "met", "observations", "calls", "s"]
+    return "\n".join(markdown(head, lines, right=5))
 
 
 def main() -> None:

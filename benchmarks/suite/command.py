@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from avo.benchmarks.suite import pictures, tables
+from avo.benchmarks.suite import pictures, summary, tables
 from avo.benchmarks.suite import run as suite
 from avo.benchmarks.suite.methods import METHODS, VARIANTS
 from avo.benchmarks.suite.tasks import BUDGETS, SIX, TASKS, get
@@ -115,8 +115,9 @@ def studies(
 
 
 def run(
-    out: Path, tasks: str | None, methods: str | None, seeds: str | None, budget: str | None, jobs: int | None,
-    limit: float, quick: bool, progress: bool,
+    out: Path, *, tasks: str | None = None, methods: str | None = None, seeds: str | None = None,
+    budget: str | None = None, jobs: int | None = None, limit: float = suite.LIMIT, quick: bool = False,
+    progress: bool = True,
 ) -> str:  # fmt: skip
     """Run what is missing, and report: the words of `avo bench`.
 
@@ -155,7 +156,7 @@ def report(out: Path, readme: Path | None = None) -> str:
     rows = suite.stored(out / suite.CELLS)
     if not rows:
         raise FileNotFoundError(f"{out} holds no finished cells ({suite.CELLS}); run avo bench --out {out} first.")
-    found, text = tables.lines(rows), tables.markdown(rows)
+    found, text = summary.lines(rows), tables.markdown(rows)
     machine = read_json(out / suite.MACHINE) if (out / suite.MACHINE).exists() else {}
     text += "\n\n" + _machine(machine) if machine else ""
     write_bytes(out / "table.md", (text + "\n").encode())

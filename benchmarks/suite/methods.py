@@ -168,10 +168,13 @@ def _scores(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, s
 
 
 def _recipe(name: str, changed: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Callable[..., Answer]:
-    """Fit by a published recipe, with what its authors changed for a task."""
+    """Fit by a published recipe, from the task's start where it has one, with what its authors changed for a task."""
 
     def fit(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
-        options = changed(recipes.get(name))
+        options = recipes.get(name)
+        if simulate.start is not None:
+            options["proposal"] = simulate.start
+        options = changed(options)
         options["budget"] = min(budget, options["budget"])  # more steps than its authors' make it worse
         return _fitted(simulate, x_obs, space, seed, options)._replace(stderr=None)
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from avo.benchmarks.suite.methods import method_names, method_of
-from avo.benchmarks.suite.tables import REFERENCE, Line
+from avo.benchmarks.suite.summary import REFERENCE, Line
 from avo.benchmarks.suite.tasks import get, task_names
 
 _PALETTE = (*(f"C{i}" for i in range(10)), "gold", "navy", "black", "lime")

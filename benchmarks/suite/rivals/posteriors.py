@@ -209,7 +209,7 @@ def _variances(z: np.ndarray, totals: np.ndarray) -> np.ndarray:
 
 
 def _products(
-    simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int, make: Callable[[Any, int], Any],
+    simulate: Simulator, x_obs: np.ndarray, space: Space, seed: int, *, make: Callable[[Any, int], Any],
     term: Callable[[Any, Any, Any], Any], counts: bool, largest: int,
 ) -> Answer:  # fmt: skip
     """Learn a term of one observation in two rounds, and maximise the sum of the terms of all."""
@@ -257,8 +257,8 @@ def nle(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed:
         return NLE(density_estimator=network, **_options(prior))
 
     return _products(
-        simulate, x_obs, space, budget, seed, make,
-        lambda flow, p, z: flow.log_prob(z[:, None], p[None])[:, 0], simulate.discrete, BATCH,
+        simulate, x_obs, space, seed, make=make, counts=simulate.discrete, largest=BATCH,
+        term=lambda flow, p, z: flow.log_prob(z[:, None], p[None])[:, 0],
     )  # fmt: skip
 
 
@@ -279,6 +279,6 @@ def nre(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed:
             return self._neural_net(thetas, x.repeat_interleave(num_atoms, 0))
 
     return _products(
-        simulate, x_obs, space, budget, seed, lambda prior, _: Shifted(**_options(prior)),
-        lambda classifier, p, z: classifier(p.expand(len(z), -1), z), False, NRE_BATCH,
+        simulate, x_obs, space, seed, make=lambda prior, _: Shifted(**_options(prior)), counts=False,
+        largest=NRE_BATCH, term=lambda classifier, p, z: classifier(p.expand(len(z), -1), z),
     )  # fmt: skip

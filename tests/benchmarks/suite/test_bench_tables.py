@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 
 from avo.benchmarks.suite import cells, command
 from avo.benchmarks.suite import run as suite
+from avo.benchmarks.suite.claims import calls_to, race, reach
 from avo.benchmarks.suite.methods import METHODS
 from avo.benchmarks.suite.pictures import curves, heat_map
-from avo.benchmarks.suite.tables import bootstrap, calls_to, line, markdown, race, reach
+from avo.benchmarks.suite.summary import bootstrap, line
+from avo.benchmarks.suite.tables import markdown
 from avo.benchmarks.suite.tasks import TASKS
 from avo.command import app
 

@@ -17,7 +17,7 @@ import pytest
 
 import avo
 from avo.adversarial import trainer
-from avo.benchmarks.suite import cells, tables, tasks
+from avo.benchmarks.suite import cells, summary, tasks
 from avo.benchmarks.suite import run as suite
 from avo.benchmarks.suite.methods import METHODS, Answer, Method, Spent, _avo
 from avo.benchmarks.suite.run import Group, judge, measure, plan
@@ -189,11 +189,11 @@ def single_precision() -> Iterator[None]:
 PLAIN = replace(avo.Settings.for_budget(30_000, target="population"), gradient="plain")
 
 
-def verdict(monkeypatch: pytest.MonkeyPatch, **options: Any) -> tables.Line:
+def verdict(monkeypatch: pytest.MonkeyPatch, **options: Any) -> summary.Line:
     """Fit poisson with 30,000 calls, adversarial only, since learned scores would mend much of what is broken."""
     put(monkeypatch, _avo(refine=False, **options))
     group = Group("poisson", "avo", 30_000, (0, 1, 2))
-    return tables.line([group.cell(seed) | measure(*group[:3], seed) for seed in group.seeds])
+    return summary.line([group.cell(seed) | measure(*group[:3], seed) for seed in group.seeds])
 
 
 @pytest.mark.usefixtures("single_precision")
