@@ -9,7 +9,7 @@ import pytest
 
 import avo
 from avo.adversarial import recipes
-from avo.benchmarks.studies import published
+from avo.benchmarks.suite import tasks
 
 ADAM5 = ("adam", 0.5, 0.5)
 
@@ -98,17 +98,19 @@ def test_critics_start_near_zero_and_have_no_linear_part() -> None:
 
 def test_a_recipe_fits_at_its_published_level() -> None:
     # Restated code of the authors: median error .008, worst of eight .088, at these calls; the start is .34 away
-    row = published.measure("poisson/r1-2018", 0)
-    assert row["calls"] == 24_000
-    assert row["error"] < 0.088
-    assert 0.05 < row["sd"] < 0.12  # from .1: the entropy term has narrowed it a little
+    task = tasks.get("poisson-published")
+    options = recipes.get("r1-2018") | {"proposal": task.start}
+    found = avo.fit(task.problem.simulate, task.observe(0), task.space, seed=0, progress=False, **options)
+    assert found.calls == 24_000
+    assert abs(np.log(found.theta[0] / 7.0)) < 0.088
+    assert 0.05 < float(found.proposal.sd()[0]) < 0.12  # from .1: the entropy term has narrowed it a little
 
 
 def test_a_run_by_a_recipe_is_saved_and_read_without_like(tmp_path: Any) -> None:
-    simulate, space, start, truth = published.task("linear5")
-    x_obs = np.asarray(simulate(jax.random.key(0), jnp.tile(jnp.asarray(truth), (300, 1))))
+    task = tasks.get("linear5-published")
     recipe = recipes.get("bce-2018") | {"budget": 64 * 40}
-    result = avo.fit(simulate, x_obs, space, progress=False, out=tmp_path / "run", **recipe)
+    x_obs = task.observe(0)[:300]
+    result = avo.fit(task.problem.simulate, x_obs, task.space, progress=False, out=tmp_path / "run", **recipe)
     back = avo.load(tmp_path / "run")
     np.testing.assert_array_equal(back.theta, result.theta)
     assert back.critic.recipe == result.critic.recipe

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
 
-from avo.benchmarks.studies import simulators as rivals
-from avo.benchmarks.studies import simulators_numpy as arrays
+from avo.benchmarks.studies.speed import simulators as rivals
+from avo.benchmarks.studies.speed import simulators_numpy as arrays
 from avo.simulators import detector, epem2, g_and_k, ma2, mg1, ricker, sir
 from avo.simulators.detector import _directions, _smoothing, density, hits
 from avo.simulators.epem import asymmetry, likeliest_asymmetry, quantile
@@ -380,14 +380,6 @@ def test_rivals_of_the_speed_benchmark_draw_from_the_same_law() -> None:
     p = rivals.infected(0.4, 0.125)
     # The mean of 4000 counts of 1000 has standard deviation sqrt(1000 p (1 - p) / 4000)
     assert np.all(np.abs(counts.mean(0) - 1000 * p) < 5 * np.sqrt(1000 * p * (1 - p) / 4000) + 1e-3)
-
-
-def test_report_of_the_speed_benchmark_takes_medians_of_turns() -> None:
-    turns = [{"task": "sir against loops", "rival": "NumPy", "ours": 10.0 * r, "theirs": 2.0} for r in (1, 9, 2)]
-    turns = [turn | {"precision": ["single", "double"]} for turn in turns]
-    line = "| sir against loops | 20 | NumPy | 2.0 | 10 (5.0 .. 45) | single, double |  |"
-    assert rivals.report(turns).splitlines()[2:] == [line]
-    assert set(rivals.RACES) >= {"brownian", "ecgsyn, 1 lead", "pendulum, exact", "mg1 against arrays"}
 
 
 # --- g_and_k ------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avo.benchmarks.studies.speed import race
+from avo.benchmarks.studies.speed import race, simulators
 from avo.benchmarks.studies.speed.race import Way
 
 
@@ -34,3 +34,11 @@ def test_rows_of_one_clock_and_ratios_without_ends_are_written() -> None:
     row = {"task": "t", "wall": {"each": {"avo": 2.5e-3}, "ratio": {"avo/bare": [1.234]}}}
     assert race.table([row], "step").splitlines()[-1] == "| t | avo |  | 2.5 ms |  | 1.23 bare |  |"
     assert [race.duration(v) for v in (59.4, 2.04e-6)] == ["59.4 s", "2.04 us"]
+
+
+def test_a_simulator_races_its_rival_on_the_same_law() -> None:
+    """Ours comes first and the rival is named; of 10 x 1000 paths each, by CPU seconds of a path."""
+    assert set(simulators.RACES) >= {"brownian", "ecgsyn, 1 lead", "pendulum, exact", "mg1 against arrays"}
+    ours, rival = simulators.RACES["brownian against arrays"]().items()
+    assert ours[0] == "avo" and rival[0] == "NumPy, all paths at once"
+    assert ours[1].units == rival[1].units == 10_000 and ours[1].note == rival[1].note == "single"
