@@ -3,7 +3,6 @@
 import gc
 import hashlib
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,8 @@ import jax
 import matplotlib
 import pytest
 
+from avo.command import programs
+
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Dtype promotion stays standard: Optax's Adam raises a Python float to an int32 step count, which "strict" forbids.
@@ -29,7 +30,6 @@ matplotlib.use("Agg")
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT_PROGRAMS = ROOT / ".pytest_cache" / "programs"
-KEPT_BYTES = 1_000_000_000
 QUICKLY_COMPILED = (
     "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
 )
@@ -39,26 +39,16 @@ def _keep_programs(folder: Path) -> Path | None:
     """Let JAX look for compiled programs in `folder`, and leave them there: for the other files, workers and runs.
 
     AVO_TEST_CACHE=0 turns it off. Programs made for another processor could not run here, hence a folder for each kind.
-    What was written longest ago goes when the folder has grown beyond KEPT_BYTES.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:  # set outside, or by the process that started this one
         return Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
     if os.environ.get("AVO_TEST_CACHE") == "0":
         return None
-    cpu = Path("/proc/cpuinfo")
-    features = [line for line in cpu.read_text().splitlines() if line.startswith("flags")][:1] if cpu.exists() else []
-    machine = " ".join((platform.machine(), platform.processor(), *features))
-    names = (version("jax"), version("jaxlib"), hashlib.sha256(machine.encode()).hexdigest()[:8])
-    folder = folder / "-".join(names)
+    folder = folder / f"{version('jax')}-{version('jaxlib')}-{programs.processor()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "writable").touch()
-        written = sorted(((entry.stat(), entry) for entry in folder.iterdir()), key=lambda pair: -pair[0].st_mtime)
-        size = 0
-        for status, entry in written:
-            size += status.st_size
-            if size > KEPT_BYTES:
-                entry.unlink(missing_ok=True)
+        programs.make_room(folder, programs.MOST)
     except OSError:  # a checkout that may only be read, or another run that removes the same files
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
@@ -89,6 +79,7 @@ def _compile_quickly(kept: Path | None) -> None:
     os.environ["XLA_FLAGS"] = QUICKLY_COMPILED
 
 
+os.environ.setdefault("AVO_CACHE", "0")  # commands that tests start leave nothing in the user's folder
 _compile_quickly(_keep_programs(KEPT_PROGRAMS))
 
 

@@ -31,7 +31,7 @@ def keep_programs() -> Path | None:
     if os.environ.get("AVO_CACHE") == "0" or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return None
     try:
-        folder = _home() / "avo" / f"{avo.__version__}-jax-{importlib.metadata.version('jax')}-{_processor()}"
+        folder = _home() / "avo" / f"{avo.__version__}-jax-{importlib.metadata.version('jax')}-{processor()}"
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f"writable-{os.getpid()}"
         probe.touch()
@@ -72,7 +72,7 @@ def _home() -> Path:
     return Path.home() / ".cache"
 
 
-def _processor() -> str:
+def processor() -> str:
     """Name the kind of processor, by what it can do where the system tells, in eight letters."""
     told = Path("/proc/cpuinfo")
     lines = told.read_text().splitlines() if told.exists() else []

@@ -14,8 +14,8 @@ HEAVY = ("jax", "matplotlib", "equinox", "scipy", "optax", "PIL")
 
 
 def command(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run `avo` in a process of its own, without JAX's own cache."""
-    there = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    """Run `avo` in a process of its own, without the caches of these tests."""
+    there = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "AVO_"))}
     code = "import sys; from avo.command import main; sys.argv[0] = 'avo'; main()"
     called = [sys.executable, "-c", code, *words]
     return subprocess.run(called, env=there | env, capture_output=True, text=True, check=True)
