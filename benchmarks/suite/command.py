@@ -10,7 +10,6 @@ OUT holds cells.jsonl (a line per finished cell), machine.json, and after a run 
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from avo.benchmarks.suite import run as suite
 from avo.benchmarks.suite.methods import METHODS, VARIANTS
 from avo.benchmarks.suite.tasks import BUDGETS, SIX, TASKS, get
 from avo.benchmarks.suite.tasks import VARIANTS as TASK_VARIANTS
+from avo.checks import some_of
 from avo.folder import read_json, write_bytes
 
 DEFAULT = ("mle", "avo")
@@ -39,12 +39,7 @@ def names(text: str | None, known: Sequence[str], option: str, more: Sequence[st
     """
     if text is None:
         return tuple(known)
-    found = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
-    for word in found:
-        if word not in (*known, *more):
-            near = get_close_matches(word, [*known, *more], n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{option} must name {', '.join((*known, *more))}; got {word!r}.{hint}")
+    found = some_of(option, dict.fromkeys(word.strip() for word in text.split(",") if word.strip()), [*known, *more])
     if not found:
         raise ValueError(f"{option} must name at least one of {', '.join(known)}; got {text!r}.")
     return found

@@ -223,7 +223,7 @@ def test_nothing_written_in_a_picture_lies_outside_it() -> None:
 @pytest.mark.parametrize(
     "words, sentence",
     [
-        (["--tasks", "poison"], "--tasks must name poisson, .* got 'poison'. Did you mean 'poisson'"),
+        (["--tasks", "poison"], "--tasks must name some of poisson, .* got 'poison'. Did you mean 'poisson'"),
         (["--methods", ","], "--methods must name at least one of mle, "),
         (["--seeds", "5:5"], "--seeds must be a number above 0, or FIRST:END .* got '5:5'"),
         (["--budget", "1e4,x"], "--budget must be whole numbers of calls above 0, .* got '1e4,x'"),
