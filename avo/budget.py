@@ -1,20 +1,47 @@
-"""How the calls of a fit are divided: steps of the adversarial fit, refining, and what each needs at least."""
+"""How the calls of a fit are divided, in one place; all numbers are calls of the simulator unless said otherwise.
 
-from dataclasses import replace
-from typing import Any
+    who gets them                          how many                       why
 
-from avo.adversarial.settings import Settings, Target
-from avo.checks import whole
+a fit without budget                   1,300,000 JAX, 100,000 host    a point ends at its statistical floor on all
+                                                                      but the hardest tasks, in minutes; code outside
+                                                                      JAX takes some 1000 times as long a call
+steps of the adversarial fit           what refining leaves           it finds the region; it needs steps, not calls
+  of those at least                    20 steps                       fewer tell nothing
+  one step                             `step_numbers`                 progress needs steps more than large batches
+  one compiled program                 at most 50 steps, a 20th       progress, checkpoints and stopping in between,
+                                       of all; host: one step         none of which takes as long as the steps
+  its last simulations, kept           at most 20,000                 the scores are learned from them too, for free
+refining                               at most three quarters         the rest must find the region
+  of a point                           at most 70,000, or 20 for      simulations widen an error by sqrt(1 + m / M):
+                                       each observation               2.5 % where M = 20 m
+  of a population                      at most 300,000, or 150 for    its slopes come from the same simulations, whose
+                                       each observation; for more     noise grows with the unknowns: 5 of two
+                                       than 5 unknowns in proportion  parameters, d + d (d + 1) / 2 of d
+  at least                             500 a point, 40 for each       below, a slope is noise, and the adversarial
+                                       parameter; 4000 a population   estimate stands alone, without an error
+of a point's refining                  `POINT_SHARES`
+of a population's                      `POPULATION_SHARES`
+"""
 
-BUDGET = 1_300_000  # calls of a JAX simulator
-HOST_BUDGET = 100_000  # calls of any other
-CHUNK = 50  # steps between two looks at the clock, at most
+from typing import Any, NamedTuple
+
+BUDGET = 1_300_000  # of a JAX simulator
+HOST_BUDGET = 100_000  # of any other
+
 LEAST_STEPS = 20
-SHARE = 0.75  # of the calls, at most, to refining; less where the adversarial fit can use them better
-ENOUGH = {"point": (70_000, 20), "population": (300_000, 150)}  # calls: at most so many, or so many per observation
-PAIR = 5  # unknowns of a population of two parameters, for which that is enough; more unknowns take more calls
-LEAST_REFINE = {"point": 500, "population": 4000}  # calls
+CHUNK = 50  # steps between two looks at the clock, at most
+REUSE = 20_000  # last simulations of the adversarial fit, at most, from which the scores are learned too
+
+FULL_STEPS = 9000  # of the default size; where the budget has fewer, they have half the pairs
+SOME_STEPS = 3000  # of those; where the budget has fewer, steps are small
+FEW_CALLS = 1000  # below, a point's steps are smaller still
+
+SHARE = 0.75  # of all calls, at most, to refining; less where the adversarial fit can use them better
+ENOUGH = {"point": (70_000, 20), "population": (300_000, 150)}  # at most so many, or so many for each observation
+UNKNOWNS = 5  # of a population of two parameters, for which that is enough; more unknowns take more calls
+LEAST_REFINE = {"point": 500, "population": 4000}
 LEAST_EACH = 40  # and of a point for each parameter, whose slopes take pairs
+
 # Of the calls that refine a point; what is left, some two thirds, goes to simulations at the estimate itself, which the
 # error needs, and nothing else. t and E[theta | x] are regressions, good enough from a few thousand rows; a slope is
 # precise from few pairs, since these share their random numbers
@@ -23,34 +50,103 @@ POINT_SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}
 # simulations at the answer that encoded observations are held against; what is left, at least half, goes to the last
 # comparison
 POPULATION_SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}
-REUSE = 20_000  # last simulations of the adversarial fit, at most, from which the scores are learned too
 
 
-def plan(
-    budget: int | None, settings: Settings | None, target: Target | None, host: bool, m: int, d: int, refine: bool
-) -> tuple[Settings, int, int, int]:
-    """Split a budget: settings, number of steps, steps per chunk, and calls left to refining."""
-    if budget is None:
-        budget = HOST_BUDGET if host else BUDGET
-    budget = whole("budget", budget)
-    if not (settings is None or isinstance(settings, Settings)):
-        raise ValueError(f"settings must be avo.Settings(...); got {settings!r}.")
-    changes: dict[str, Any] = {} if target is None else {"target": target}
-    rest = 0
-    if refine:
-        kind = "population" if (target or getattr(settings, "target", None)) == "population" else "point"
-        most, each = ENOUGH[kind]
-        times = max((d + d * (d + 1) // 2) / PAIR, 1.0) if kind == "population" else 1.0
-        least = LEAST_STEPS * (settings or Settings.for_budget(0, target=kind)).calls
-        rest = int(min(SHARE * budget, max(most, each * m) * times, budget - least))
-        rest *= rest >= max(LEAST_REFINE[kind], LEAST_EACH * d)
-    steps_budget = budget - rest
-    settings = Settings.for_budget(steps_budget, **changes) if settings is None else replace(settings, **changes)
-    steps = steps_budget // settings.calls
+class Plan(NamedTuple):
+    """How the calls of a fit are divided.
+
+    Args:
+        steps: steps of the adversarial fit.
+        chunk: steps of one compiled program.
+        reuse: last steps whose simulations refining learns from too.
+        refine: calls left to refining; 0: none.
+    """
+
+    steps: int
+    chunk: int
+    reuse: int
+    refine: int
+
+
+def step_numbers(budget: int, target: str) -> dict[str, Any]:
+    """Choose the numbers of one step of the adversarial fit, by the settings' names.
+
+    Progress needs steps more than it needs large batches. Below 9000 steps of the default size they have half the
+    pairs; below 3000 of those, 8 pairs and a critic's batch of 16. A point's steps are then longer by
+    sqrt(9000 / steps), up to twice, and the critic is trained on each step's simulations 8 times, since few steps
+    would leave it behind: with 10,000 calls, three quarters of them for refining, 6 of 16 fits of a pendulum failed
+    after one pass, and none after 8. Below 1000 calls a point's steps have half of all that, and 16 passes.
+
+    Args:
+        budget: calls of the adversarial fit.
+        target: "point" or "population".
+
+    Example:
+        >>> step_numbers(300_000, "point"), step_numbers(100_000, "population")
+        ({'pairs': 16}, {'pairs': 8, 'batch': 16})
+    """
+    full, half, small = 128, 96, 32  # calls of the steps above
+    if budget >= SOME_STEPS * half:
+        return {"pairs": 32 if budget >= FULL_STEPS * full else 16}
+    if target == "population":
+        return {"pairs": 8, "batch": 16}
+    longer = min(max(FULL_STEPS * small / max(budget, 1), 1.0), 4.0) ** 0.5
+    size = {"pairs": 4, "batch": 8, "passes": 16} if budget < FEW_CALLS else {"pairs": 8, "batch": 16, "passes": 8}
+    return size | {"rate": (0.1 * longer,) * 2}
+
+
+def for_refining(budget: int, target: str, step: int, observations: int, parameters: int) -> int:
+    """Divide a budget between the adversarial fit and refining: the calls of the latter, 0 where they are too few.
+
+    Args:
+        budget: calls in all.
+        target: "point" or "population".
+        step: calls of the smallest step.
+        observations: how many there are.
+        parameters: how many there are.
+
+    Example:
+        >>> for_refining(1_300_000, "point", 16, 500, 2), for_refining(10_000, "point", 16, 500, 2)
+        (70000, 7500)
+    """
+    most, each = ENOUGH[target]
+    unknowns = parameters + parameters * (parameters + 1) // 2
+    times = max(unknowns / UNKNOWNS, 1.0) if target == "population" else 1.0
+    calls = int(min(SHARE * budget, max(most, each * observations) * times, budget - LEAST_STEPS * step))
+    return calls if calls >= max(LEAST_REFINE[target], LEAST_EACH * parameters) else 0
+
+
+def chunk_of(steps: int) -> int:
+    """Choose the steps between two looks at a fit: enough to judge a simulator by, few enough to stop it soon.
+
+    Example:
+        >>> chunk_of(300), chunk_of(10_000)
+        (15, 50)
+    """
+    return min(steps // LEAST_STEPS, CHUNK)
+
+
+def plan(budget: int, refine: int, step: int, host: bool) -> Plan:
+    """Plan a fit: whole chunks of steps, and how many of the last ones are kept for refining.
+
+    Args:
+        budget: calls in all.
+        refine: those of refining.
+        step: calls of one step.
+        host: whether the simulator runs outside of compiled programs, where each step is its own chunk.
+
+    Raises:
+        ValueError: if the budget is too small for `LEAST_STEPS` steps.
+
+    Example:
+        >>> plan(100_000, refine=70_000, step=32, host=False)
+        Plan(steps=926, chunk=46, reuse=625, refine=70000)
+    """
+    steps = (budget - refine) // step
     if steps < LEAST_STEPS:
         raise ValueError(
-            f"budget={budget} is too small: a step takes {settings.calls} simulator calls, and a fit needs at least "
-            f"{LEAST_STEPS} steps, {LEAST_STEPS * settings.calls} calls; thousands of steps are usual."
+            f"budget={budget} is too small: a step takes {step} simulator calls, and a fit needs at least "
+            f"{LEAST_STEPS} steps, {LEAST_STEPS * step} calls; thousands of steps are usual."
         )
-    chunk = 1 if host else min(steps // LEAST_STEPS, CHUNK)
-    return settings, steps - steps % chunk, chunk, rest
+    chunk = 1 if host else chunk_of(steps)
+    return Plan(steps - steps % chunk, chunk, min(REUSE, refine) // step, refine)

@@ -1,7 +1,11 @@
 """The run's folder: claimed once, continued to the same bits, and its files never half-written.
 
+    fit.json          what the run is: seed, settings, space, hash of the data; a run that is continued must be the same
+    checkpoint.npz    how far it has come; draws-N.npz: finished draws of a host simulator. Gone when it is done
+    result.json       the result in words; arrays.npz: its arrays
+
 Arrays are in `.npz`, words in JSON; there is no pickle. Everything is written to a temporary name beside its place and
-renamed, which either happens or does not.
+renamed, which either happens or does not. Words carry a number of their format and the version of avo that wrote them.
 """
 
 import hashlib
@@ -18,6 +22,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from avo import __version__
+
+FORMAT = 1  # of all files that avo reads again; a change that an older version would misread makes it the next
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -66,6 +74,27 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(archive)
     except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise (error if isinstance(error, FileNotFoundError) else damaged(path)) from error
+
+
+def stamped(values: dict[str, Any]) -> dict[str, Any]:
+    """Put the format, and the version that writes it, before the words of a file that avo reads again."""
+    return {"format": FORMAT, "avo": __version__, **values}
+
+
+def read_stamped(path: Path, again: str = "fit again") -> dict[str, Any]:
+    """Read words that `stamped` marked; `again` is what else to do about those of another format.
+
+    Raises:
+        ValueError: if they are damaged, or have a format that this version does not know.
+    """
+    words = read_json(path)
+    if words.get("format") != FORMAT:
+        written = f"format {words['format']} by avo {words.get('avo')}" if "format" in words else "no format number"
+        raise ValueError(
+            f"{path} has {written}; avo {__version__} reads format {FORMAT}. Read it by the version that wrote it, or "
+            f"{again}."
+        )
+    return words
 
 
 def refuse_others(folder: Path, name: str) -> None:
@@ -126,7 +155,7 @@ class Folder:
         except OSError as error:
             raise ValueError(f"out={str(out)!r} cannot be made ({error.strerror}); choose another folder.") from error
         if known.exists():
-            before = read_json(known)
+            before = read_stamped(known)
             changed = [name for name in plan if before.get(name) != json.loads(json.dumps(plan[name]))]
             if changed:
                 raise ValueError(
@@ -136,10 +165,15 @@ class Folder:
     def save(self, arrays: Callable[[], dict[str, Any]], force: bool = False) -> None:
         """Write a checkpoint, of what `arrays()` gives, unless one was written a moment ago."""
         if not (self.path / "fit.json").exists():
-            write_json(self.path / "fit.json", self.plan)
+            write_json(self.path / "fit.json", stamped(self.plan))
         if force or time.monotonic() - self.last > CHECKPOINT_SECONDS:
             write_arrays(self.checkpoint, arrays())
             self.last = time.monotonic()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the folder holds the run's result."""
+        return (self.path / "result.json").exists()
 
     def restore(self) -> dict[str, np.ndarray] | None:
         """Read the last checkpoint; None where there is none."""

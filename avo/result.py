@@ -8,15 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+from scipy import stats
 
 from avo.adversarial.critic import describe
 from avo.adversarial.proposals import Gaussian
 from avo.checks import between, shaped
-from avo.folder import fill, leaves, read_arrays, read_json, refuse_others, write_arrays, write_json
+from avo.folder import fill, leaves, read_arrays, read_stamped, refuse_others, stamped, write_arrays, write_json
 from avo.observations import show, validate_observations
 from avo.refine.estimate import DISAGREE, Estimate, Identifiability, Population
 from avo.refine.statistic import apply
 from avo.space import Space
+from avo.tables import aligned
 from avo.types import Frame
 
 AT_BOUND = 3.0  # |u| of a parameter with two bounds that lies within 5 % of one
@@ -38,8 +40,10 @@ class Result:
         history: name -> array over steps: calls, gap, failed; theta, u and sd with one column per parameter.
         x_shape: shape of one observation.
         settings: the numbers of the algorithm, by name.
-        frame: the units in which the critic sees x; None in files of version 0.1.0.
+        frame: the units in which the critic sees x.
         estimate: what refining found, in u (avo/refine/estimate.py); None without it.
+        seed: of the fit.
+        data: hash of the observations, their conditions and clusters (`avo.folder.digest`).
     """
 
     space: Space
@@ -54,6 +58,8 @@ class Result:
     settings: Mapping[str, Any]
     frame: Frame | None = None
     estimate: Estimate | None = None
+    seed: int | None = None
+    data: str | None = None
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(self.names, self.theta, strict=True))
@@ -137,8 +143,7 @@ class Result:
 
     def view(self, x: np.ndarray, inputs: np.ndarray | None = None) -> np.ndarray:
         """Show x, and its known conditions, as the critic sees them."""
-        if self.frame is None:
-            raise ValueError("this result was saved by version 0.1.0, which kept no units; fit again.")
+        assert self.frame is not None
         return show(self.frame, x, inputs)
 
     def _refined(self, name: str) -> Estimate:
@@ -170,12 +175,10 @@ class Result:
         for i, (name, unit) in enumerate(zip(self.names, self.space.units, strict=True)):
             cells = [values[i] for values in columns.values()]
             rows.append([name, *(cell if isinstance(cell, str) else f"{cell:.5g}" for cell in cells), unit])
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        table = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         failures = "".join(f", {n:,} {kind}" for kind, n in self.failures.items() if n)
         words = [*self._correlations(), *(f"warning: {warning}" for warning in self._warnings())]
         return "\n".join(
-            [*table, "", *words, f"{self.status}: {self.message}", f"{self.calls:,} simulator calls{failures}"]
+            [*aligned(rows), "", *words, f"{self.status}: {self.message}", f"{self.calls:,} simulator calls{failures}"]
         )
 
     def _correlations(self) -> list[str]:
@@ -217,9 +220,8 @@ class Result:
                 low, high = self.interval(0.9).T
                 columns |= {"stderr": self.stderr, "5 %": low, "95 %": high}
             return columns
-        # 0.994458 standard deviations above its mean lies the 84 % point of a normal
-        ends = self.proposal.loc - 0.994458 * self.proposal.sd(), self.proposal.loc + 0.994458 * self.proposal.sd()
-        low, high = (np.asarray(self.space.constrain(end)) for end in ends)
+        reach = float(stats.norm.ppf(0.84)) * self.proposal.sd()
+        low, high = (np.asarray(self.space.constrain(self.proposal.loc + end)) for end in (-reach, reach))
         columns = {"median": self.theta, "16 %": low, "84 %": high}
         if self.population is not None:
             found = self.population.theta
@@ -251,19 +253,23 @@ class Result:
         # Written last: a folder with result.json is a whole result
         write_json(
             folder / "result.json",
-            {
-                "theta": dict(zip(self.names, self.theta.tolist(), strict=True)),
-                "status": self.status,
-                "message": self.message,
-                "calls": self.calls,
-                "failures": dict(self.failures),
-                "space": self.space.to_json(),
-                "x_shape": list(self.x_shape),
-                "settings": dict(self.settings),
-                "proposal": _describe_proposal(self.proposal),
-                "critic": describe(self.critic),
-                "estimate": words,
-            },
+            stamped(
+                {
+                    "theta": dict(zip(self.names, self.theta.tolist(), strict=True)),
+                    "status": self.status,
+                    "message": self.message,
+                    "calls": self.calls,
+                    "failures": dict(self.failures),
+                    "space": self.space.to_json(),
+                    "x_shape": list(self.x_shape),
+                    "settings": dict(self.settings),
+                    "proposal": _describe_proposal(self.proposal),
+                    "critic": describe(self.critic),
+                    "seed": self.seed,
+                    "data": self.data,
+                    "estimate": words,
+                }
+            ),
         )
         return folder
 
@@ -275,8 +281,7 @@ def _describe_proposal(proposal: Any) -> dict[str, Any] | None:
 def _read_frame(arrays: dict[str, np.ndarray]) -> Frame | None:
     if "frame.shift" not in arrays:
         return None
-    c = arrays.get("frame.c_shift"), arrays.get("frame.c_scale")
-    return Frame(arrays["frame.shift"], arrays["frame.scale"], *c, arrays.get("frame.far", np.array(np.inf)))
+    return Frame(*(arrays.get(f"frame.{name}") for name in Frame._fields))  # pyright: ignore[reportArgumentType]
 
 
 def load(path: str | Path, like: Any = None) -> Result:
@@ -292,7 +297,8 @@ def load(path: str | Path, like: Any = None) -> Result:
 
     Raises:
         FileNotFoundError: if the folder holds no result.
-        ValueError: if a custom module was used and `like` does not fit it.
+        ValueError: if a custom module was used and `like` does not fit it, or another version of avo wrote a format
+            that this one does not know.
 
     Example:
         >>> import jax, tempfile, avo
@@ -311,18 +317,14 @@ def load(path: str | Path, like: Any = None) -> Result:
         raise FileNotFoundError(
             f"{folder} holds no finished result (no result.json); avo.fit(out=...) writes one there."
         )
-    words = read_json(folder / "result.json")
+    words = read_stamped(folder / "result.json")
     arrays = read_arrays(folder / "arrays.npz")
     space = Space.from_json(words["space"])
     given = list(like) if isinstance(like, tuple) else [like, like]
     if words["proposal"] is not None:
         given[0] = Gaussian.start(space.dim, full=words["proposal"]["full"])
     if words["critic"] is not None:
-        known = words["critic"]
-        if "size" in known:  # as version 0.1.0 wrote them: MLPs only
-            options = {name: known[name] for name in ("width", "depth")}
-            known = {"name": "mlp", "x_shape": (known["size"],), "options": options}
-        given[1] = rebuild(**known)
+        given[1] = rebuild(**words["critic"])
     for name, module in zip(("proposal", "critic"), given, strict=True):
         if module is None:
             raise ValueError(f"this fit used a custom {name}; pass like=, a {name} of the same structure, to fill.")
@@ -333,7 +335,7 @@ def load(path: str | Path, like: Any = None) -> Result:
         history={name.removeprefix("history."): a for name, a in arrays.items() if name.startswith("history.")},
         x_shape=tuple(words["x_shape"]),
         frame=_read_frame(arrays),
-        estimate=Estimate.from_files(arrays, words["estimate"]) if words.get("estimate") else None,
+        estimate=Estimate.from_files(arrays, words["estimate"]) if words["estimate"] else None,
         settings={k: tuple(v) if isinstance(v, list) else v for k, v in words["settings"].items()},
-        **{k: words[k] for k in ("calls", "failures", "status", "message")},
+        **{k: words[k] for k in ("calls", "failures", "status", "message", "seed", "data")},
     )

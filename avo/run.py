@@ -7,27 +7,28 @@ The adversarial fit finds the region (avo/adversarial), learned scores finish th
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike
+from jaxtyping import ArrayLike, PRNGKeyArray
 from tqdm import tqdm
 
 from avo.adversarial.critic import describe
 from avo.adversarial.loop import Progress, block_size, run_steps
 from avo.adversarial.settings import Settings, Target
-from avo.adversarial.trainer import make_trainer
-from avo.budget import REUSE, plan
-from avo.checks import whole
+from avo.adversarial.trainer import Trainer, make_trainer
+from avo.budget import BUDGET, HOST_BUDGET, Plan, for_refining, plan
+from avo.checks import flag, whole
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.host import HostSimulator
+from avo.execution.programs import JaxSimulator
 from avo.execution.simulator import check_simulator
 from avo.folder import Folder, digest, leaves
 from avo.observations import Observed, make_frame, validate_clusters, validate_data
-from avo.refine.estimate import floored
+from avo.refine.estimate import Estimate, floored
 from avo.refine.point import STILL, solve_point
 from avo.refine.population import solve_population
 from avo.result import Result, load
@@ -111,78 +112,120 @@ def fit(
     from avo import critics
 
     x, c = validate_data(x_obs, inputs, space)
-    if resume and out is None:
+    if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
-    seed = whole("seed", seed, least=0)
-    host = isinstance(simulate, HostSimulator)
-    labels = validate_clusters(groups, len(x), space.dim)
-    settings, steps, chunk, rest = plan(budget, settings, target, host, len(x), space.dim, bool(refine))
-    name = getattr(simulate.fn if host else simulate, "__qualname__", type(simulate).__name__)
-    simulate = check_simulator(simulate, space, x, c, block_size(settings))
+    observed, seed = Observed(x, c, validate_clusters(groups, len(x), space.dim)), whole("seed", seed, least=0)
+    name, host = _name(simulate), isinstance(simulate, HostSimulator)
+    settings, plan = planned(budget, settings, target, host=host, m=len(x), d=space.dim, refine=flag("refine", refine))
+    task = Task(check_simulator(simulate, space, x, c, block_size(settings)), space, observed, settings, plan, seed)
     loss = loss or critics.wasserstein()
     trainer = make_trainer(
-        space, x, steps=steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
+        space, x, steps=plan.steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
     )  # fmt: skip
 
     key_init, key_run = jax.random.split(jax.random.key(seed))
-    state, stored = trainer.init(key_init), None
-    folder = None
+    state, folder = trainer.init(key_init), None
     if out is not None:
-        words = {"seed": seed, "budget, in steps": steps, "settings": asdict(settings), "space": space.to_json()}
-        words |= {
-            "data": digest(x, c, labels),
-            "refine, in calls": rest,
-            "simulator": name,
-            "loss": getattr(loss, "name", "custom"),
-        }
-        like = trainer.init(jax.random.key(0))  # of one key, for a run with another seed has the same critic
-        words |= {"critic and proposal": digest(*leaves("start", (like.critic, like.proposal)).values())}
-        words |= {"kind of critic": describe(like.critic)}
-        folder = Folder(out, resume, words)
-        if (folder.path / "result.json").exists():
+        folder = Folder(out, resume, _identity(task, trainer, name, getattr(loss, "name", "custom")))
+        if folder.finished:
             return load(folder.path, like=(state.proposal, state.critic))
-        stored = folder.restore()
-    reuse = min(REUSE, rest) // settings.calls  # last steps
+    before = Progress.from_arrays(state, None if folder is None else folder.restore())
     done, result = run_steps(
-        simulate, trainer, settings, space, Progress.from_arrays(state, stored), key_run,
-        chunk=chunk, reuse=reuse, folder=folder, progress=progress,
+        task.simulate, trainer, settings, space, before, key_run,
+        chunk=plan.chunk, reuse=plan.reuse, folder=folder, progress=progress,
     )  # fmt: skip
-    result = replace(result, frame=make_frame(x, c, settings.standardize))
-    if rest and result.status not in ("stopped", "failed"):
-        draws = Draws(
-            simulate, space, jax.random.fold_in(key_run, REFINE), block_size(settings), x.shape[1:], c,
-            folder=None if folder is None else folder.path,
-        )  # fmt: skip
-        result = _refine(result, draws, Observed(x, c, labels), rest, seed, done.late, progress)
+    result = replace(result, frame=make_frame(x, c, settings.standardize), seed=seed, data=digest(*observed))
+    if plan.refine and result.status not in ("stopped", "failed"):
+        result = _refine(task, jax.random.fold_in(key_run, REFINE), result, done.late, folder, progress)
     if folder is not None and result.status != "stopped":
         result.save(folder.path)
         folder.clear()
     return result
 
 
+class Task(NamedTuple):
+    """What is to be fitted, and by which numbers."""
+
+    simulate: HostSimulator | JaxSimulator
+    space: Space
+    observed: Observed
+    settings: Settings
+    plan: Plan
+    seed: int
+
+
+def _name(simulate: Any) -> str:
+    """Name a simulator: with the hash of the data and the rest of the identity, a run that is continued needs it."""
+    fn = simulate.fn if isinstance(simulate, HostSimulator) else simulate
+    return getattr(fn, "__qualname__", type(simulate).__name__)
+
+
+def planned(
+    budget: int | None, settings: Settings | None, target: Target | None, *, host: bool, m: int, d: int, refine: bool
+) -> tuple[Settings, Plan]:
+    """Divide the budget of a fit of m observations by d parameters, and choose settings where none are given."""
+    budget = (HOST_BUDGET if host else BUDGET) if budget is None else whole("budget", budget)
+    if not (settings is None or isinstance(settings, Settings)):
+        raise ValueError(f"settings must be avo.Settings(...); got {settings!r}.")
+    target = target or (settings.target if settings else "point")
+    rest = 0
+    if refine:
+        smallest = settings or Settings.for_budget(0, target=target)
+        rest = for_refining(budget, target, smallest.calls, m, d)
+    settings = replace(settings, target=target) if settings else Settings.for_budget(budget - rest, target=target)
+    return settings, plan(budget, rest, settings.calls, host)
+
+
+def _identity(task: Task, trainer: Trainer, name: str, loss: str) -> dict[str, Any]:
+    """Say what a run is, by the names that a refusal to continue another one tells."""
+    start = trainer.init(jax.random.key(0))  # of one key, for a run with another seed has the same critic
+    return {
+        "seed": task.seed,
+        "budget, in steps": task.plan.steps,
+        "settings": asdict(task.settings),
+        "space": task.space.to_json(),
+        "data": digest(*task.observed),
+        "refine, in calls": task.plan.refine,
+        "simulator": name,
+        "loss": loss,
+        "critic and proposal": digest(*leaves("start", (start.critic, start.proposal)).values()),
+        "kind of critic": describe(start.critic),
+    }
+
+
 def _refine(
-    result: Result, draws: Draws, observed: Observed, budget: int, seed: int, late: list[Drawn], progress: bool
+    task: Task, key: PRNGKeyArray, result: Result, late: list[Drawn], folder: Folder | None, progress: bool
 ) -> Result:
     """Let learned scores finish what the adversarial fit began; keep its estimate where they find no answer."""
-    q, target = result.proposal, result.settings["target"]
-    solve = solve_population if target == "population" else solve_point
+    x, c, _ = task.observed
+    q, budget, kept = result.proposal, task.plan.refine, None if folder is None else folder.path
+    draws = Draws(task.simulate, task.space, key, block_size(task.settings), x.shape[1:], c, folder=kept)
+    solve = solve_population if task.settings.target == "population" else solve_point
+    start = np.asarray(q.loc, float), np.asarray(q.factor(), float)
     with tqdm(total=budget, desc="refine", unit=" calls", disable=None if progress else True, leave=False) as bar:
         draws.tick = bar.update
         try:
-            found = solve(draws, observed, np.asarray(q.loc, float), np.asarray(q.factor(), float), budget, seed, late)
+            found = solve(draws, task.observed, *start, budget, task.seed, late)
         except KeyboardInterrupt:
             words = f"stopped by the user while refining; {result.message}"
             return replace(result, calls=result.calls + draws.calls, status="stopped", message=words)
-    calls, failures = result.calls + draws.calls, {"non-finite": result.failures["non-finite"] + draws.failed}
-    result = replace(result, calls=calls, failures=failures)
+    failures = {"non-finite": result.failures["non-finite"] + draws.failed}
+    return _refined(replace(result, calls=result.calls + draws.calls, failures=failures), found)
+
+
+def _refined(result: Result, found: Estimate) -> Result:
+    """Put an estimate in the place of the adversarial fit's, unless its last step says that it is none."""
     if not np.isfinite(found.moved):
         words = "refining found no solution near the adversarial fit, which therefore stands, without errors"
         return replace(result, status="budget", message=f"{words}; a larger budget may help.")
-    covariance = found.population_covariance
-    factor = result.proposal.factor() if covariance is None else floored(covariance, 1e-3)
-    moved = eqx.tree_at(lambda q: q.loc, q, jnp.asarray(found.loc, q.loc.dtype))
+    q, covariance = result.proposal, found.population_covariance
+    factor = q.factor() if covariance is None else floored(covariance, 1e-3)
+    q = eqx.tree_at(lambda q: q.loc, q, jnp.asarray(found.loc, q.loc.dtype))
     words = f"the last step was {found.moved:.1f} standard errors long; simulations widen the errors by a factor "
     return replace(
-        result, proposal=moved.with_factor(jnp.asarray(factor, q.loc.dtype)), estimate=found,
-        status="converged" if found.moved <= STILL else "budget", message=f"{words}{found.simulation_noise:.2f}.",
-    )  # fmt: skip
+        result,
+        proposal=q.with_factor(jnp.asarray(factor, q.loc.dtype)),
+        estimate=found,
+        status="converged" if found.moved <= STILL else "budget",
+        message=f"{words}{found.simulation_noise:.2f}.",
+    )

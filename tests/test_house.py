@@ -97,9 +97,7 @@ def reached(name: str) -> set[str]:
 PACKAGES = {name_of(path) for path in SOURCES if path.stem == "__init__"} & set(MODULES)
 IMPORTS = {name: imports(name) for name in MODULES}
 
-LATE = {
-    "avo.execution.simulator -> avo.checks",
-}
+LATE: set[str] = set()
 SAME = {
     "avo.adversarial.reinforce",
     "avo.diagnostics.features",

@@ -9,56 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fits import LOSS, SPACE, TINY, TINY_BUDGET, TRUTH, X_OBS, equal, fit, row, rows, simulate
 
 import avo
 import avo.execution.blocks
-from avo.budget import plan as divide
-from avo.critics import mlp, wasserstein
-
-# Quick enough for tests of the machinery: 16 calls a step
-TINY = avo.Settings(batch=8, pairs=4)
-TINY_BUDGET = 20 * TINY.calls
-# One object for all fits, so that equal ones share their compiled program
-LOSS = wasserstein()
-SPACE = avo.Space(mean=avo.Interval(-10, 10), sd=avo.LogInterval(0.1, 10))
-TRUTH = np.array([2.5, 0.7])
-X_OBS = np.random.default_rng(0).normal(*TRUTH, (500, 10))
-
-
-def small_critic(key: Any, x_shape: tuple[int, ...]) -> Any:
-    return mlp(key, x_shape, width=16, depth=2)
-
-
-def simulate(key: Any, theta: Any) -> Any:
-    """Ten draws from N(mean, sd^2) for each theta."""
-    return theta[:, :1] + theta[:, 1:] * jax.random.normal(key, (theta.shape[0], 10))
-
-
-def row(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
-    return rng.normal(theta[0], theta[1], 10)
-
-
-def rows(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
-    return rng.normal(theta[:, :1], theta[:, 1:], (len(theta), 10))
-
-
-def fit(simulator: Any, x: Any = X_OBS, space: Any = SPACE, **options: Any) -> avo.Result:
-    """A fit of 20 small steps without refining, unless said otherwise."""
-    defaults: dict[str, Any] = dict(
-        budget=TINY_BUDGET, settings=TINY, critic=small_critic, loss=LOSS, refine=False, progress=False
-    )
-    return avo.fit(simulator, x, space, **(defaults | options))
-
-
-def equal(a: avo.Result, b: avo.Result) -> bool:
-    leaves = lambda r: jax.tree.leaves(eqx.filter((r.proposal, r.critic), eqx.is_array))  # noqa: E731
-    return (
-        all(np.array_equal(p, q) for p, q in zip(leaves(a), leaves(b), strict=True))
-        and a.history.keys() == b.history.keys()
-        and all(np.array_equal(a.history[name], b.history[name]) for name in a.history)
-        and (a.calls, a.status, a.message, a.failures) == (b.calls, b.status, b.message, b.failures)
-    )
-
+from avo.critics import wasserstein
 
 # --- estimates -------------------------------------------------------------------------------------------------------
 
@@ -256,13 +211,6 @@ def test_a_fit_works_beside_a_region_that_fails() -> None:
     assert abs(np.log(result.theta[1] / TRUTH[1])) < 0.05
 
 
-def test_a_simulator_of_no_use_leaves_its_folder_free(tmp_path: Path) -> None:
-    nan = avo.from_numpy(lambda rng, theta: np.full(10, np.nan))
-    with pytest.raises(ValueError, match=r"in all of its first 48 draws"):  # 3 of 60 steps
-        fit(nan, budget=60 * TINY.calls, out=tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_few_steps_are_not_called_converged() -> None:
     result = fit(
         avo.from_numpy(row), budget=100 * TINY.calls, settings=avo.Settings(batch=8, pairs=4, rate=(1e-9, 1e-9))
@@ -306,12 +254,6 @@ def test_single_precision_is_not_asked_for_too_much() -> None:
                 fit(avo.from_numpy(row), X_OBS + 1e6, budget=1)
 
 
-def test_target_alone_decides_the_default_rate() -> None:
-    for settings, target in ((avo.Settings(), "population"), (avo.Settings(target="population"), "point")):
-        plan = divide(10**6, settings, target, host=False, m=500, d=2, refine=False)[0]
-        assert plan.proposal_rate == ((0.05, 0.002) if target == "population" else (0.1, 0.1))
-
-
 def test_nan_everywhere() -> None:
     simulator = avo.from_numpy(lambda rng, theta: np.full(10, np.nan))
     with pytest.raises(
@@ -339,153 +281,6 @@ def test_an_error_of_the_users_function_is_passed_on() -> None:
 
     with pytest.raises(RuntimeError, match=r"failed at theta = \[.*\] with OverflowError: too stiff.*default_rng"):
         fit(avo.from_numpy(broken))
-
-
-# --- stopping and resuming -------------------------------------------------------------------------------------------
-
-
-class Interrupted:
-    """The NumPy simulator `row`, stopped by Ctrl-C after some calls."""
-
-    def __init__(self, after: int) -> None:
-        self.left, self.__qualname__ = after, row.__qualname__
-
-    def __call__(self, rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
-        self.left -= 1
-        if self.left < 0:
-            raise KeyboardInterrupt
-        return row(rng, theta)
-
-
-LONG = 60 * TINY.calls
-
-
-def test_a_stopped_fit_says_so_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
-    whole = fit(avo.from_numpy(row), budget=LONG)
-    stopped = fit(avo.from_numpy(Interrupted(31 * TINY.calls + 5)), budget=LONG, out=tmp_path)
-    assert stopped.status == "stopped" and stopped.message == "stopped by the user after 31 of 60 steps."
-    assert stopped.calls == 32 * TINY.calls  # the five calls of the step that was cut short count as a whole step's
-    np.testing.assert_array_equal(stopped.history["u"], whole.history["u"][:31])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.npz", "fit.json"]
-    again = fit(avo.from_numpy(Interrupted(20 * TINY.calls)), budget=LONG, out=tmp_path, resume=True)
-    assert again.status == "stopped" and again.calls == 52 * TINY.calls
-    resumed = fit(avo.from_numpy(row), budget=LONG, out=tmp_path, resume=True)
-    assert equal(resumed, whole)
-    assert equal(avo.load(tmp_path), whole)
-    assert not (tmp_path / "checkpoint.npz").exists()
-
-
-def test_a_finished_run_is_loaded_without_a_call(tmp_path: Path) -> None:
-    done = fit(avo.from_numpy(row), out=tmp_path)
-    assert equal(fit(avo.from_numpy(Interrupted(0)), out=tmp_path, resume=True), done)
-
-
-def test_a_resumed_run_judges_failures_by_the_latest_steps(tmp_path: Path) -> None:
-    # One draw in eight fails; 300 steps at once in the history of the resumed run are not 300 * 16 failures of one step
-    def flaky(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
-        calls[0] += 1
-        if calls[0] == stop:
-            raise KeyboardInterrupt
-        return row(rng, theta) * (np.nan if rng.random() < 0.125 else 1.0)
-
-    calls, stop, budget = [0], 300 * TINY.calls + 3, 400 * TINY.calls
-    known: Any = {"budget": budget, "refine": False}
-    assert fit(avo.from_numpy(flaky), out=tmp_path, **known).status == "stopped"
-    resumed = fit(avo.from_numpy(flaky), out=tmp_path, resume=True, **known)
-    calls, stop = [0], -1
-    assert equal(resumed, fit(avo.from_numpy(flaky), **known))
-    assert resumed.status != "failed" and 600 < resumed.failures["non-finite"] < 1000
-
-
-def test_a_result_without_a_run_is_never_taken_for_the_fit(tmp_path: Path) -> None:
-    fit(avo.from_numpy(row)).save(tmp_path)
-    for resume in (False, True):
-        with pytest.raises(FileExistsError, match=r"already holds a run; choose another folder\.$"):
-            fit(avo.from_numpy(row), out=tmp_path, resume=resume)
-
-
-def test_arrays_of_something_else_are_never_written_over(tmp_path: Path) -> None:
-    np.savez(tmp_path / "arrays.npz", own=np.arange(3))
-    for resume in (False, True):
-        with pytest.raises(FileExistsError, match=r"already holds another arrays\.npz; choose another folder\.$"):
-            fit(avo.from_numpy(row), out=tmp_path, resume=resume)
-    np.testing.assert_array_equal(np.load(tmp_path / "arrays.npz")["own"], np.arange(3))
-
-
-@pytest.mark.parametrize("name", ["checkpoint.npz", "fit.json"])
-def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
-    fit(avo.from_numpy(Interrupted(4 * TINY.calls)), budget=LONG, out=tmp_path)
-    whole = (tmp_path / name).read_bytes()
-    for damaged in (whole[: len(whole) // 2], b"no such thing"):
-        (tmp_path / name).write_bytes(damaged)
-        with pytest.raises(ValueError, match=rf"{name} is damaged; delete it"):
-            fit(avo.from_numpy(row), budget=LONG, out=tmp_path, resume=True)
-
-
-def test_an_impossible_folder_is_refused_before_the_first_call(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"is a file; choose a folder"):
-        fit(avo.from_numpy(Interrupted(0)), out=tmp_path / "file")
-    with pytest.raises(ValueError, match=r"cannot be made \(Not a directory\)"):
-        fit(avo.from_numpy(Interrupted(0)), out=tmp_path / "file" / "run")
-
-
-def test_a_finished_run_with_own_modules_is_loaded(tmp_path: Path) -> None:
-    own: dict[str, Any] = {
-        "critic": lambda key, shape: eqx.nn.Linear(shape[0], "scalar", key=key),
-        "proposal": lambda dim: avo.Gaussian.start(dim, loc=0.3, full=False),
-    }
-    done = fit(avo.from_numpy(row), out=tmp_path, **own)
-    assert equal(fit(avo.from_numpy(Interrupted(0)), out=tmp_path, resume=True, **own), done)
-
-
-def test_resume_without_a_run_starts_one(tmp_path: Path) -> None:
-    assert equal(fit(avo.from_numpy(row), out=tmp_path / "new", resume=True), fit(avo.from_numpy(row)))
-
-
-def test_a_stop_before_the_first_step_is_passed_on(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        fit(avo.from_numpy(Interrupted(3)))
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"seed": 8}, r"holds a run with other seed; resume needs the same"),
-        ({"budget": LONG + 3 * TINY.calls}, r"holds a run with other budget, in steps"),
-        ({"settings": avo.Settings(batch=8, pairs=4, rate=(0.2, 0.02))}, r"holds a run with other settings"),
-        ({"x": X_OBS + 1.0}, r"holds a run with other data"),
-        ({"space": avo.Space(mean=avo.Interval(-9, 10), sd=avo.LogInterval(0.1, 10))}, r"with other space"),
-        ({"loss": wasserstein(weight=9.0)}, r"with other loss"),
-        ({"critic": mlp}, r"with other critic and proposal"),
-        ({"proposal": avo.Gaussian.start(2, loc=0.1)}, r"with other critic and proposal"),
-    ],
-    ids=["seed", "budget", "settings", "data", "space", "loss", "critic", "proposal"],
-)
-def test_resume_needs_the_same_fit(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
-    options: dict[str, Any] = dict(budget=LONG, out=tmp_path)
-    fit(avo.from_numpy(Interrupted(4 * TINY.calls)), **options)
-    with pytest.raises(ValueError, match=words):
-        fit(avo.from_numpy(row), **(options | changed), resume=True)
-
-
-def test_numpy_numbers_are_written_as_plain_ones(tmp_path: Path) -> None:
-    space = avo.Space(mean=avo.Interval(np.float32(-10), np.int64(10)), sd=avo.LogInterval(np.float64(0.1), 10))
-    assert equal(fit(avo.from_numpy(row), space=space, seed=np.int64(0), out=tmp_path), fit(avo.from_numpy(row)))
-    assert avo.load(tmp_path).space == SPACE
-
-
-def test_a_folder_that_holds_a_run_is_refused(tmp_path: Path) -> None:
-    fit(avo.from_numpy(row), out=tmp_path)
-    with pytest.raises(
-        FileExistsError, match=r"already holds a run; choose another folder, or continue it: resume=True"
-    ):
-        fit(avo.from_numpy(row), out=tmp_path)
-
-
-def test_resume_needs_a_folder() -> None:
-    with pytest.raises(ValueError, match=r"resume=True needs out="):
-        fit(avo.from_numpy(row), resume=True)
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
@@ -567,15 +362,6 @@ def test_few_observations_are_warned_of() -> None:
 def test_refusals(simulator: Any, options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         fit(simulator, **options)
-
-
-def test_resume_notices_another_critic_with_the_same_arrays(tmp_path: Path) -> None:
-    problem = avo.simulators.get("poisson")
-    x_obs = np.asarray(problem.simulate(jax.random.key(0), jnp.full((100, 1), 7.0)))
-    known = {"budget": 32 * 40, "out": tmp_path, "progress": False, "settings": avo.Settings(pairs=8, batch=16)}
-    avo.fit(problem.simulate, x_obs, problem.space, critic=avo.critics.packed(4), **known)
-    with pytest.raises(ValueError, match=r"holds a run with other kind of critic; resume needs the same"):
-        avo.fit(problem.simulate, x_obs, problem.space, critic=avo.critics.packed(2), resume=True, **known)
 
 
 # --- refining --------------------------------------------------------------------------------------------------------
@@ -682,21 +468,6 @@ def test_without_refining_there_is_no_error() -> None:
             with pytest.raises(ValueError, match=rf"^{name} needs a fit with refine=True that found a solution"):
                 ask(result)
         assert result.population is None
-
-
-def test_all_of_a_budget_is_steps_without_refining() -> None:
-    settings, steps, _, rest = divide(REFINE_BUDGET, TINY, None, host=True, m=300, d=2, refine=False)
-    assert (rest, steps) == (0, REFINE_BUDGET // settings.calls)
-    assert divide(REFINE_BUDGET, TINY, None, host=True, m=300, d=2, refine=True)[3] == 12_000
-    # Few calls: twenty steps first, and no refining where fewer than 500 calls would be left to it
-    assert divide(1000, TINY, None, host=True, m=300, d=2, refine=True)[:4:3] == (TINY, 1000 - 20 * TINY.calls)
-    assert divide(20 * TINY.calls + 499, TINY, None, host=True, m=300, d=2, refine=True)[3] == 0
-    assert divide(5000, TINY, "population", host=True, m=300, d=2, refine=True)[3] == 0
-    assert divide(1_300_000, TINY, None, host=False, m=300, d=2, refine=True)[3] == 70_000
-    assert divide(1_300_000, TINY, None, host=False, m=10_000, d=2, refine=True)[3] == 200_000
-    assert divide(1_300_000, TINY, "population", host=False, m=300, d=2, refine=True)[3] == 300_000
-    assert divide(1_300_000, TINY, "population", host=False, m=300, d=3, refine=True)[3] == 540_000
-    assert divide(1_300_000, TINY, "population", host=False, m=300, d=7, refine=True)[3] == 975_000
 
 
 @pytest.mark.parametrize(("d", "budget"), [(4, 820), (4, 1000), (9, 1000), (20, 1000), (20, 1400)])

@@ -18,7 +18,7 @@ from avo.adversarial.ending import Cut, cut_short, result_of
 from avo.adversarial.settings import Settings
 from avo.adversarial.targets import sampling_of
 from avo.adversarial.trainer import Trainer
-from avo.budget import CHUNK, LEAST_STEPS
+from avo.budget import chunk_of
 from avo.execution.blocks import Drawn, simulate_host, simulate_jax
 from avo.execution.host import HostSimulator
 from avo.folder import Folder, fill, leaves
@@ -56,56 +56,50 @@ def _step(
     return state, (info, asked)
 
 
-@eqx.filter_jit
-def _compiled_chunk(
-    simulate: Callable,
-    ask: Callable,
-    tell: Callable,
-    settings: Settings,
-    key: PRNGKeyArray,
-    state: State,
-    *,
-    steps: int,
-) -> tuple[State, Told]:
+Chunk = Callable[[PRNGKeyArray, State], tuple[State, Told]]  # takes some steps
+
+
+def _compiled_chunk(simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int) -> Chunk:
+    """Make the program of so many steps, for a simulator written in JAX."""
+
     def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
         return simulate_jax(simulate, block_keys(key_x, settings), block_size(settings), theta, inputs)
 
-    dynamic, static = eqx.partition(state, eqx.is_array)
+    def chunk(key: PRNGKeyArray, state: State) -> tuple[State, Told]:
+        dynamic, static = eqx.partition(state, eqx.is_array)
 
-    def body(dynamic: Any, _: None) -> tuple[Any, Told]:
-        state, told = _step(rows, ask, tell, key, eqx.combine(dynamic, static))
-        return eqx.filter(state, eqx.is_array), told
+        def body(dynamic: Any, _: None) -> tuple[Any, Told]:
+            state, told = _step(rows, ask, tell, key, eqx.combine(dynamic, static))
+            return eqx.filter(state, eqx.is_array), told
 
-    dynamic, told = jax.lax.scan(body, dynamic, None, length=steps)
-    return eqx.combine(dynamic, static), told
+        dynamic, told = jax.lax.scan(body, dynamic, None, length=steps)
+        return eqx.combine(dynamic, static), told
+
+    return chunk
 
 
-def _host_chunk(
-    simulate: Callable,
-    ask: Callable,
-    tell: Callable,
-    settings: Settings,
-    key: PRNGKeyArray,
-    state: State,
-    *,
-    steps: int,
-) -> tuple[State, Told]:
-    x_shape = state.data.shift.shape
+def _host_chunk(simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int) -> Chunk:
+    """Make the same for any other simulator, which runs between `ask` and `tell`."""
 
-    def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
-        x = simulate_host(simulate, block_keys(key_x, settings), block_size(settings), theta, inputs)
-        if x.shape[1:] != x_shape:
-            raise ValueError(
-                f"the simulator must return x shaped like a row of x_obs: expected {x_shape} for each theta, "
-                f"got {x.shape[1:]}."
-            )
-        return jnp.asarray(x)
+    def chunk(key: PRNGKeyArray, state: State) -> tuple[State, Told]:
+        x_shape = state.data.shift.shape
 
-    told = []
-    for _ in range(steps):
-        state, each = _step(rows, ask, tell, key, state)
-        told.append(each)
-    return state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *told)
+        def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
+            x = simulate_host(simulate, block_keys(key_x, settings), block_size(settings), theta, inputs)
+            if x.shape[1:] != x_shape:
+                raise ValueError(
+                    f"the simulator must return x shaped like a row of x_obs: expected {x_shape} for each theta, "
+                    f"got {x.shape[1:]}."
+                )
+            return jnp.asarray(x)
+
+        told = []
+        for _ in range(steps):
+            state, each = _step(rows, ask, tell, key, state)
+            told.append(each)
+        return state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *told)
+
+    return chunk
 
 
 class Progress(NamedTuple):
@@ -175,15 +169,16 @@ def run_steps(
         progress: show a bar, on a terminal.
     """
     host, steps = isinstance(simulate, HostSimulator), int(before.state.horizon)
-    run_chunk = _host_chunk if host else _compiled_chunk
-    window = min(steps // LEAST_STEPS, CHUNK)  # so many steps decide whether a simulator is of use
+    arguments = trainer.ask, trainer.tell, settings, chunk
+    run_chunk = _host_chunk(simulate, *arguments) if host else simulate.program(_compiled_chunk, *arguments)
+    window = chunk_of(steps)  # so many steps decide whether a simulator is of use
     cut: Cut = ""
     now, lost = before, 0
     try:
         with _bar(before.state, progress) as bar:
             while not cut and int(now.state.step) < steps:
-                told = run_chunk(simulate, trainer.ask, trainer.tell, settings, key, now.state, steps=chunk)
-                now = now.after(*told, reuse)
+                state, told = run_chunk(key, now.state)
+                now = now.after(state, told, reuse)
                 cut = cut_short(now.history, settings, space, window)
                 if cut == "not finite":
                     break

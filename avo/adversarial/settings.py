@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 
 from avo.adversarial.critic import ADAM, Optimiser, optimiser
 from avo.adversarial.reinforce import Baseline
+from avo.budget import step_numbers
 from avo.checks import between, finite, one_of, pair, positive, whole
 
 Target = Literal["point", "population"]
@@ -102,29 +103,17 @@ class Settings:
 
     @staticmethod
     def for_budget(budget: int, **changes: Any) -> "Settings":
-        """Choose batch and step sizes for a budget of simulator calls.
-
-        Progress needs steps more than it needs large batches. Below 9000 steps of the default size they have half the
-        pairs; below 3000 of those, 8 pairs and a critic's batch of 16. A point's steps are then longer by
-        sqrt(9000 / steps), up to twice, and the critic is trained on each step's simulations 8 times, since few steps
-        would leave it behind: with 10,000 calls, three quarters of them for refining, 6 of 16 fits of a pendulum
-        failed after one pass, and none after 8. Below 1000 calls a point's steps have half of all that, and 16 passes.
+        """Choose batch and step sizes for a budget of simulator calls, as avo/budget.py says and why.
 
         Args:
-            budget: simulator calls in all.
+            budget: simulator calls of the adversarial fit.
             **changes: settings to have instead.
 
         Example:
             >>> Settings.for_budget(1_200_000) == Settings(), Settings.for_budget(100_000).calls
             (True, 32)
         """
-        known: dict[str, Any] = {"pairs": 32 if budget >= 9000 * 128 else 16}
-        if budget < 3000 * 96:
-            known = {"pairs": 8, "batch": 16}
-            if changes.get("target") != "population":
-                known = {"pairs": 4, "batch": 8, "passes": 16} if budget < 1000 else known | {"passes": 8}
-                known["rate"] = (0.1 * min(max(9000 * 32 / max(budget, 1), 1.0), 4.0) ** 0.5,) * 2
-        return Settings(**(known | changes))
+        return Settings(**(step_numbers(budget, changes.get("target", "point")) | changes))
 
     @property
     def proposal_rate(self) -> tuple[float, float]:

@@ -25,7 +25,7 @@ population.
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -42,6 +42,7 @@ from avo.adversarial.reinforce import reinforce_gradient
 from avo.adversarial.settings import Settings
 from avo.adversarial.targets import Point, Population, geometric, target_of
 from avo.checks import takes
+from avo.execution.programs import compiled
 from avo.observations import make_frame, show, show_rows
 from avo.space import Space
 from avo.types import Critic, Data, Info, Loss, MakeCritic, MakeProposal, Pending, Proposal, State
@@ -181,11 +182,11 @@ def _averaged(s: Settings, state: State, proposal: Proposal) -> Proposal:
     return jax.tree.map(lambda a, p: a + (p - a) / count, state.average, proposal)
 
 
-@cache
+@lru_cache(maxsize=16)
 def _functions(space: Space, loss: Loss, settings: Settings) -> tuple[Callable, Callable]:
     """Compile ask and tell. They close over hashable values only, so that equal fits share one compiled program."""
     target = target_of(space, settings)
-    return eqx.filter_jit(partial(_ask, space, target)), eqx.filter_jit(partial(_tell, loss, target))
+    return compiled(partial(_ask, space, target)), compiled(partial(_tell, loss, target))
 
 
 def _check_parts(loss: object, critic: object, proposal: object) -> None:

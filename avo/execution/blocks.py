@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo.execution.host import HostSimulator
+from avo.execution.programs import JaxSimulator, compile_simulator
 from avo.folder import read_arrays, write_arrays
 from avo.space import Space
 
@@ -39,24 +39,49 @@ def simulate_host(
     return np.concatenate([simulate(k, *block) for k, *block in zip(keys, *rows, strict=True)])
 
 
-@eqx.filter_jit
-def _fill(
-    simulate: Callable,
-    space: Space,
-    key: PRNGKeyArray,
-    names: Array,
-    u: Array,
-    inputs: Array | None,
-    count: Array,
-    shape: tuple[int, ...],
-) -> Array:
-    """Simulate the first `count` blocks; that number is data, so that one program serves any number of rows."""
+def _fill(simulate: Callable, space: Space, shape: tuple[int, ...]) -> Callable:
+    """Make the program that fills a buffer of blocks."""
 
-    def body(i: Array, x: Array) -> Array:
-        rows = (space.constrain(u[i]),) if inputs is None else (space.constrain(u[i]), inputs[i])
-        return x.at[i].set(simulate(jax.random.fold_in(key, names[i]), *rows))
+    def fill(key: PRNGKeyArray, names: Array, u: Array, inputs: Array | None, count: Array) -> Array:
+        """Simulate the first `count` blocks; that number is data, so that one program serves any number of rows."""
 
-    return jax.lax.fori_loop(0, count, body, jnp.zeros(u.shape[:2] + shape, u.dtype))
+        def body(i: Array, x: Array) -> Array:
+            rows = (space.constrain(u[i]),) if inputs is None else (space.constrain(u[i]), inputs[i])
+            return x.at[i].set(simulate(jax.random.fold_in(key, names[i]), *rows))
+
+        return jax.lax.fori_loop(0, count, body, jnp.zeros(u.shape[:2] + shape, u.dtype))
+
+    return fill
+
+
+def batched(fn: Callable[..., ArrayLike], *arrays: np.ndarray | None, rows: int) -> np.ndarray:
+    """Apply a function to many rows, so many at a time: the last part is filled up, so that all have one shape.
+
+    Args:
+        fn: of as many arrays as are given, one row of its result for each of theirs.
+        *arrays: with shape (n, ...); None is passed on.
+        rows: how many at a time.
+
+    Returns:
+        The results, behind one another, with shape (n, ...).
+
+    Example:
+        >>> sizes = []
+        >>> batched(lambda x, c: (sizes.append(len(x)), x**2)[1], np.arange(5), None, rows=3).tolist(), sizes
+        ([0, 1, 4, 9, 16], [3, 3])
+    """
+    n = next(len(a) for a in arrays if a is not None)
+    parts = []
+    for first in range(0, n, rows):
+        some = [None if a is None else a[first : first + rows] for a in arrays]
+        found = fn(*(None if a is None else filled(a, rows) for a in some))
+        parts.append(np.asarray(found)[: n - first])
+    return np.concatenate(parts)
+
+
+def filled(a: np.ndarray, rows: int) -> np.ndarray:
+    """Fill an array up to so many rows by its first one, at which any function is defined that is at the others."""
+    return np.concatenate([a, np.repeat(a[:1], rows - len(a), axis=0)])
 
 
 class Drawn(NamedTuple):
@@ -90,7 +115,7 @@ class Draws:
     """Simulations at given u, counted: the same u in the same order give the same x.
 
     Args:
-        simulate: the simulator, compiled or `HostSimulator`.
+        simulate: the simulator, `HostSimulator` or any in JAX.
         space: the parameters.
         key: randomness of all draws.
         size: rows per block; every number of rows is a multiple of it.
@@ -108,10 +133,12 @@ class Draws:
         size: int,
         x_shape: Sequence[int],
         inputs: np.ndarray | None = None,
+        *,
         tick: Callable[[int], Any] = lambda rows: None,
         folder: Path | None = None,
     ) -> None:
-        self.simulate, self.space, self.key, self.size = simulate, space, key, size
+        self.simulate = simulate if isinstance(simulate, HostSimulator) else compile_simulator(simulate)
+        self.space, self.key, self.size = space, key, size
         self.x_shape, self.inputs, self.tick, self.folder = tuple(x_shape), inputs, tick, folder
         self.calls, self.failed, self.stage = 0, 0, 0
         self.order = np.random.default_rng(1).permutation(0 if inputs is None else len(inputs))
@@ -140,22 +167,20 @@ class Draws:
         return result
 
     def _compiled(self, key: PRNGKeyArray, names: np.ndarray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:
+        assert isinstance(self.simulate, JaxSimulator)
         dtype, wide = jnp.result_type(float), max(BUFFER // self.size, 1)
-        parts = []
+        fill, first = self.simulate.program(_fill, self.space, self.x_shape), 0
 
-        def filled(a: np.ndarray) -> Array:
-            return jnp.asarray(np.concatenate([a, np.repeat(a[:1], wide - len(a), 0)]))
-
-        def blocks(a: np.ndarray, first: int) -> Array:
-            return filled(np.asarray(a, dtype).reshape((-1, self.size) + a.shape[1:])[first : first + wide])
-
-        for first in range(0, len(names), wide):
+        def buffer(*blocks: np.ndarray | None) -> np.ndarray:
+            nonlocal first
             count = min(wide, len(names) - first)
-            some, given = filled(names[first : first + wide]), None if c is None else blocks(c, first)
-            x = _fill(self.simulate, self.space, key, some, blocks(u, first), given, jnp.asarray(count), self.x_shape)
-            parts.append(np.asarray(x)[:count].reshape((count * self.size, *self.x_shape)))
+            x = np.asarray(fill(key, *(None if a is None else jnp.asarray(a) for a in blocks), jnp.asarray(count)))
             self.tick(count * self.size)
-        return np.concatenate(parts)
+            first += count
+            return x
+
+        rows = (None if a is None else np.asarray(a, dtype).reshape((-1, self.size) + a.shape[1:]) for a in (u, c))
+        return batched(buffer, names, *rows, rows=wide).reshape((len(u), *self.x_shape))
 
     def _host(self, key: PRNGKeyArray, names: np.ndarray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:
         kept = None if self.folder is None else self.folder / f"draws-{self.stage}.npz"

@@ -1,49 +1,44 @@
-"""What a user hands over as a simulator: looked at once before a fit, and compiled once where it is written in JAX."""
+"""What a user hands over as a simulator, looked at once before a fit."""
 
 import inspect
-from collections.abc import Callable, Hashable
-from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avo.checks import takes
+from avo.checks import ArgumentError, takes
 from avo.execution.host import HostSimulator
+from avo.execution.programs import JaxSimulator, compile_simulator
 from avo.space import Space
 
 
-def check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndarray | None, n: int) -> Any:
+def check_simulator(
+    simulate: Any, space: Space, x: np.ndarray, inputs: np.ndarray | None, n: int
+) -> HostSimulator | JaxSimulator:
     """Make sure that `simulate` can be called and returns one row of x per theta; costs no call of a JAX simulator.
 
-    n is the number of rows of a block: the compiled loop calls `simulate` with the same shapes.
+    Args:
+        simulate: what the user gave.
+        space: the parameters.
+        x: the observations, with shape (m, *x_shape).
+        inputs: their known conditions, with shape (m, *c_shape), where there are any.
+        n: number of rows of a block: compiled programs call `simulate` with the same shapes.
+
+    Returns:
+        The simulator, compiled if it is written in JAX.
+
+    Raises:
+        ValueError: if it cannot be called so, is not written in JAX, or returns another shape.
     """
-    arguments = "(key, theta)" if inputs is None else "(key, theta, inputs)"
-    if not callable(simulate):
-        came = f"a {type(simulate).__name__}, pass its .simulate" if hasattr(simulate, "simulate") else repr(simulate)
-        raise ValueError(f"simulate must be a function simulate{arguments} -> x; got {came}.")
-    host = isinstance(simulate, HostSimulator)
-    fn = simulate.fn if host else simulate
-    if not takes(fn, 2 if inputs is None else 3):
-        wanted = arguments.replace("key", "rng") if host else arguments
-        raise ValueError(
-            f"simulate must be callable as {getattr(fn, '__name__', 'simulate')}{wanted}"
-            + (" since inputs were given" if inputs is not None else "")
-            + f"; got {getattr(fn, '__name__', 'simulate')}{inspect.signature(fn)}."
-            + (" Known conditions need avo.fit(..., inputs=)." if inputs is None and takes(fn, 3) else "")
-        )
-    if host:
+    _check_call(simulate, inputs is not None)
+    if isinstance(simulate, HostSimulator):
         return simulate
-    # jit keeps this trace: the compiled loop calls `simulate` with the same shapes and does not trace it again
-    compiled = _jit(simulate)
-    dtype = jnp.result_type(float)
+    compiled, dtype = compile_simulator(simulate), jnp.result_type(float)
     rows = [jax.ShapeDtypeStruct((n, space.dim), dtype)]
     rows += [] if inputs is None else [jax.ShapeDtypeStruct((n, *inputs.shape[1:]), dtype)]
-    from avo.checks import ArgumentError
-
     try:
-        shape = jax.eval_shape(compiled, jax.random.key(0), *rows)
+        shape = jax.eval_shape(compiled.fn, jax.random.key(0), *rows)
     except ArgumentError as error:  # of a simulator of the library, or by its means
         given = f"theta of space ({', '.join(space.names)}){'' if inputs is None else ' and inputs'}"
         raise ValueError(f"simulate does not suit {given}: {error}") from error
@@ -67,11 +62,20 @@ def check_simulator(simulate: Any, space: Space, x: np.ndarray, inputs: np.ndarr
     return compiled
 
 
-@lru_cache(maxsize=64)
-def _shared_jit(simulate: Callable) -> Callable:
-    return jax.jit(simulate)
-
-
-def _jit(simulate: Callable) -> Callable:
-    """Compile a simulator once, so that fits of the same one share their program."""
-    return _shared_jit(simulate) if isinstance(simulate, Hashable) else jax.jit(simulate)
+def _check_call(simulate: Any, conditions: bool) -> None:
+    """Make sure that a simulator can be called with key and theta, and with known conditions where there are any."""
+    arguments = "(key, theta, inputs)" if conditions else "(key, theta)"
+    if not callable(simulate):
+        came = f"a {type(simulate).__name__}, pass its .simulate" if hasattr(simulate, "simulate") else repr(simulate)
+        raise ValueError(f"simulate must be a function simulate{arguments} -> x; got {came}.")
+    host = isinstance(simulate, HostSimulator)
+    fn = simulate.fn if host else simulate
+    if takes(fn, 3 if conditions else 2):
+        return
+    name, wanted = getattr(fn, "__name__", "simulate"), arguments.replace("key", "rng") if host else arguments
+    raise ValueError(
+        f"simulate must be callable as {name}{wanted}"
+        + (" since inputs were given" if conditions else "")
+        + f"; got {name}{inspect.signature(fn)}."
+        + (" Known conditions need avo.fit(..., inputs=)." if not conditions and takes(fn, 3) else "")
+    )

@@ -9,6 +9,7 @@ simulator that is not the case's own, as real ones do.
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -17,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo.checks import one_of
+from avo.execution.blocks import batched
 from avo.space import Interval, LogInterval, Space
 
 if TYPE_CHECKING:
@@ -78,12 +80,8 @@ def simulate(problem: "Problem", key: PRNGKeyArray, theta: ArrayLike) -> Float[n
 
 def _in_blocks(fn: Callable[[int, np.ndarray], Array], rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n *out"]:
     """Apply fn(i, block) to blocks of rows, the last one filled up: any number of them takes one compiled program."""
-    parts = []
-    for i, first in enumerate(range(0, len(rows), BLOCK)):
-        block = rows[first : first + BLOCK]
-        filled = np.concatenate([block, np.repeat(block[:1], BLOCK - len(block), 0)])
-        parts.append(np.asarray(fn(i, filled), np.float64)[: len(block)])
-    return np.concatenate(parts)
+    number = count()
+    return np.asarray(batched(lambda block: fn(next(number), block), rows, rows=BLOCK), np.float64)
 
 
 @cache

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, get_args
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from avo.checks import one_of, whole
 from avo.execution.host import HostSimulator
+from avo.execution.programs import compile_simulator
 from avo.latents.scikit import sklearn_module
 from avo.observations import validate_observations
 
@@ -133,7 +133,7 @@ def misfit(
     theta, draws = validate_observations(theta, "theta"), whole("draws", draws, least=LEAST_DRAWS)
     if theta.ndim != 2 or len(theta) < LEAST_REFERENCE:
         raise ValueError(f"theta must have shape (m, d) with m of at least {LEAST_REFERENCE}; got {theta.shape}.")
-    run = simulate if isinstance(simulate, HostSimulator) else eqx.filter_jit(simulate)
+    run = simulate if isinstance(simulate, HostSimulator) else compile_simulator(simulate)
     key_x, key_z = jax.random.split(key)
     x = np.asarray(run(key_x, theta), np.float64)
     good = np.isfinite(x.reshape(len(x), -1)).all(axis=1)

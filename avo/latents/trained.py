@@ -13,12 +13,20 @@ from typing import Any
 import jax
 import numpy as np
 
-import avo
-from avo.folder import damaged, fill, leaves, read_arrays, read_json, refuse_others, write_arrays, write_json
+from avo.folder import (
+    damaged,
+    fill,
+    leaves,
+    read_arrays,
+    read_stamped,
+    refuse_others,
+    stamped,
+    write_arrays,
+    write_json,
+)
 from avo.latents.models import BetaVAE
 from avo.latents.objectives import Objective
 
-FORMAT = 1  # of trained.json and arrays.npz; another number where what stands in them changes
 UNITS = ("shift", "scale", "noise")
 
 
@@ -62,15 +70,13 @@ class Trained:
         # Written last: a folder with trained.json is a whole model
         recipe = self.model.recipe
         words = {
-            "format": FORMAT,
-            "version": avo.__version__,
             "epoch": self.epoch,
             "objective": self.objective._asdict(),
             "settings": dict(self.settings),
             "model": None if recipe is None else dict(recipe),
             "units": {name: list(getattr(self.model, name).shape) for name in UNITS},
         }
-        write_json(folder / "trained.json", words)
+        write_json(folder / "trained.json", stamped(words))
         return folder
 
 
@@ -102,12 +108,7 @@ def load(path: str | Path, like: BetaVAE | None = None) -> Trained:
     folder = Path(path)
     if not (folder / "trained.json").is_file():
         raise FileNotFoundError(f"{folder} holds no trained model (no trained.json); Trained.save writes one.")
-    words, arrays = read_json(folder / "trained.json"), read_arrays(folder / "arrays.npz")
-    if words.get("format") != FORMAT:
-        raise ValueError(
-            f"{folder / 'trained.json'} has format {words.get('format')}, of version {words.get('version')}; version "
-            f"{avo.__version__} reads format {FORMAT}. Load it by the version that wrote it, or train again."
-        )
+    words, arrays = read_stamped(folder / "trained.json", "train again"), read_arrays(folder / "arrays.npz")
     try:
         options, objective = words["model"], Objective(**words["objective"])
         epoch, settings = words["epoch"], words["settings"]

@@ -19,6 +19,7 @@ for what that leaves, stopped where pairs held out gain no more.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -29,7 +30,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from scipy import sparse
 
-from avo.execution.blocks import Drawn, Draws
+from avo.execution.blocks import Drawn, Draws, batched
 from avo.folder import fill, leaves
 from avo.observations import Observed
 from avo.refine.features import CLIP, Features, make_features
@@ -90,13 +91,9 @@ def _apply_chunk(fn: Any, x: Array, c: Array | None) -> Array:
 
 def apply(fn: Any, x: np.ndarray, c: np.ndarray | None = None, chunk: int = CHUNK) -> Float[np.ndarray, "n *out"]:
     """Apply a module of one observation to many, in chunks of one compiled program."""
-    dtype, parts = jnp.result_type(float), []
-    for first in range(0, len(x), chunk):
-        some = [None if a is None else np.asarray(a[first : first + chunk], dtype) for a in (x, c)]
-        n = min(chunk, len(x) - first)
-        padded: Any = [None if a is None else np.concatenate([a, np.repeat(a[:1], chunk - n, 0)]) for a in some]
-        parts.append(np.asarray(_apply_chunk(fn, *padded), np.float64)[:n])
-    return np.concatenate(parts)
+    dtype = jnp.result_type(float)
+    rows = (None if a is None else np.asarray(a, dtype) for a in (x, c))
+    return np.asarray(batched(partial(_apply_chunk, fn), *rows, rows=chunk), np.float64)
 
 
 def ridge(

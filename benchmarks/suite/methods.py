@@ -16,12 +16,13 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 from scipy.special import logit
 
 import avo
@@ -29,7 +30,7 @@ from avo import critics
 from avo.adversarial import recipes
 from avo.benchmarks.suite.floors import jitted
 from avo.benchmarks.suite.tasks import Task
-from avo.execution.blocks import Draws
+from avo.execution.blocks import Draws, batched
 from avo.refine import point as fisher
 from avo.space import Space
 
@@ -98,13 +99,12 @@ class Simulator:
             stream, self._fresh = -1 - self._fresh, self._fresh + 1
         key = jax.random.fold_in(self._key, stream % 2**32)
         size = next((b for b in BLOCKS if b >= len(theta)), BLOCKS[-1])
-        parts = []
-        for i, first in enumerate(range(0, len(theta), size)):
-            rows = np.asarray(theta[first : first + size], np.float32)
-            filled = np.concatenate([rows, np.repeat(rows[:1], size - len(rows), 0)])
-            x = jitted(self.jax)(jax.random.fold_in(key, i), jnp.asarray(filled))
-            parts.append(np.asarray(x)[: len(rows)])
-        return np.concatenate(parts)
+        number = count()
+
+        def block(rows: np.ndarray) -> Array:
+            return jitted(self.jax)(jax.random.fold_in(key, next(number)), jnp.asarray(rows))
+
+        return batched(block, np.asarray(theta, np.float32), rows=size)
 
     def at(
         self, position: Float[np.ndarray, "n d"] | Float[np.ndarray, " d"], rows: int = 1, stream: int | None = None

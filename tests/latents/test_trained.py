@@ -13,7 +13,8 @@ from latents.plane import MAKE, D, X, train
 
 import avo
 from avo import latents
-from avo.latents import BetaVAE, Trained, beta, trained
+from avo.folder import FORMAT
+from avo.latents import BetaVAE, Trained, beta
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_saved_and_loaded_to_the_bit(few: Trained, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"holds no trained model"):
         latents.load(tmp_path)
     words = (tmp_path / "vae" / "trained.json").read_text()
-    assert (json.loads(words)["format"], json.loads(words)["version"]) == (trained.FORMAT, avo.__version__)
+    assert (json.loads(words)["format"], json.loads(words)["avo"]) == (FORMAT, avo.__version__)
     for broken in (
         '{"format": 1}',
         "[1]",
@@ -54,7 +55,7 @@ def test_saved_and_loaded_to_the_bit(few: Trained, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"trained.json is damaged"):
             latents.load(tmp_path / "vae")
     (tmp_path / "vae" / "trained.json").write_text(words.replace('"format": 1', '"format": 77'))
-    with pytest.raises(ValueError, match=r"has format 77, of version .*; version .* reads format 1"):
+    with pytest.raises(ValueError, match=r"has format 77 by avo .*; avo .* reads format 1.*or train again"):
         latents.load(tmp_path / "vae")
 
 

@@ -509,7 +509,7 @@ def test_increments_that_do_not_fit() -> None:
 @pytest.mark.parametrize(
     ("factory", "options", "message"),
     [
-        (sde, {"method": "itoint"}, "method must be one of euler, milstein (sdeint"),
+        (sde, {"method": "itoint"}, r"method must be one of euler, milstein \(sdeint's are in sde_from_numpy\); got"),
         (
             sde_from_numpy,
             {"method": "euler"},

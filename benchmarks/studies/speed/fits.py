@@ -22,7 +22,7 @@ from avo.benchmarks.studies.calibration import problem_of
 from avo.benchmarks.studies.speed.race import Way, measure, seconds
 from avo.benchmarks.suite.floors import jitted
 from avo.benchmarks.suite.tasks import OBSERVATIONS, observe
-from avo.budget import plan
+from avo.run import planned
 from avo.simulators import Problem
 
 STEPS, HOST_CALLS = 1000, 20_000
@@ -96,10 +96,10 @@ def refining(name: str, seed: int) -> dict[str, Any]:
     problem = problem_of(name)
     simulate, space = jitted(problem.simulate), problem.space
     x_obs = observe(problem, problem.theta_true, OBSERVATIONS, 0)
-    settings, steps, *_ = plan(None, None, None, False, len(x_obs), space.dim, True)
+    settings, plan = planned(None, None, None, host=False, m=len(x_obs), d=space.dim, refine=True)
 
     def run(**options: Any) -> Callable[[int], Any]:
         return lambda seed: avo.fit(simulate, x_obs, space, seed=seed, progress=False, **options)
 
-    ways = {"AVO alone": Way(run(refine=False, budget=steps * settings.calls)), "AVO and refining": Way(run())}
+    ways = {"AVO alone": Way(run(refine=False, budget=plan.steps * settings.calls)), "AVO and refining": Way(run())}
     return measure(ways, [("AVO and refining", "AVO alone")], turns=3, first=seed)

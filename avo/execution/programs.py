@@ -1,0 +1,85 @@
+"""Compiled programs that go when nobody needs them any more.
+
+`eqx.filter_jit` keeps the programs of all functions of one name together, and with them every function that was ever an
+argument. A study that fits hundreds of closures would hold all their programs, each of which takes memory maps of the
+process until Linux gives no more and the process ends. Here each compiled function has its own programs, and a bounded
+number of simulators have theirs.
+"""
+
+from collections.abc import Callable, Hashable
+from functools import lru_cache, partial, wraps
+from typing import Any
+
+import equinox as eqx
+import jax
+
+SIMULATORS = 8  # whose programs are kept, the last ones
+PROGRAMS = 16  # of one simulator, for fits with different settings
+
+
+def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function of any arguments, arrays or not, as `eqx.filter_jit` does; its programs are dropped with it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> power = compiled(lambda x, n, words: (x**n, words))
+        >>> power(jnp.array([2, 3]), 3, "cubes")
+        (Array([ 8, 27], dtype=int32), 'cubes')
+    """
+
+    @partial(jax.jit, static_argnums=1)
+    def run(arrays: Any, rest: tuple[tuple[Any, ...], Any]) -> tuple[Any, "_Static"]:
+        leaves, structure = rest
+        out = fn(*eqx.combine(arrays, jax.tree.unflatten(structure, leaves)))
+        arrays, others = eqx.partition(out, eqx.is_array)
+        return arrays, _Static(*_hashable(others))
+
+    @wraps(fn)
+    def call(*arguments: Any) -> Any:
+        arrays, others = eqx.partition(arguments, eqx.is_array)
+        found, rest = run(arrays, _hashable(others))
+        return eqx.combine(found, jax.tree.unflatten(rest.structure, rest.leaves))
+
+    return call
+
+
+class _Static(eqx.Module):
+    """What a program gives back beside arrays."""
+
+    leaves: tuple[Any, ...] = eqx.field(static=True)
+    structure: Any = eqx.field(static=True)
+
+
+def _hashable(tree: Any) -> tuple[tuple[Any, ...], Any]:
+    leaves, structure = jax.tree.flatten(tree)
+    return tuple(leaves), structure
+
+
+class JaxSimulator:
+    """A simulator written in JAX, compiled once, with the programs of the fits that call it."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        # jit keeps its trace: programs call it with blocks of one size and do not trace it again
+        self.fn = jax.jit(fn)
+        self.program = lru_cache(maxsize=PROGRAMS)(partial(_program, self.fn))
+
+    def __call__(self, key: Any, theta: Any, *inputs: Any) -> Any:
+        """Draw one x per row of theta."""
+        return self.fn(key, theta, *inputs)
+
+
+def _program(simulate: Callable[..., Any], make: Callable[..., Callable[..., Any]], *arguments: Hashable) -> Callable:
+    """Compile the function `make(simulate, *arguments)`."""
+    return compiled(make(simulate, *arguments))
+
+
+@lru_cache(maxsize=SIMULATORS)
+def _shared(fn: Callable[..., Any]) -> JaxSimulator:
+    return JaxSimulator(fn)
+
+
+def compile_simulator(simulate: Callable[..., Any]) -> JaxSimulator:
+    """Compile a simulator; fits of the same one share their programs, as long as it is among the last eight."""
+    if isinstance(simulate, JaxSimulator):
+        return simulate
+    return _shared(simulate) if isinstance(simulate, Hashable) else JaxSimulator(simulate)
