@@ -73,4 +73,6 @@ def main(name: str, doc: str | None, studies: dict[str, Study], report: Callable
         return
     out = arguments.out or RESULTS / f"{name}.jsonl"
     rows = cells.read(out)
-    print(report(rows) if rows else f"{out} holds no finished cells; run a study first, or name its file by --out.")
+    if not rows:
+        raise SystemExit(f"{out} holds no finished cells; run a study first, or name its file by --out.")
+    print(report(rows))

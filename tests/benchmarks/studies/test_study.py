@@ -49,8 +49,8 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         monkeypatch.setattr(sys, "argv", ["x", *words])
         studies.main("x", "What it is.\n\nMore.", {"s": study(calls)}, lambda rows: f"{len(rows)} rows")
 
-    command()
-    assert f"{stored / 'x.jsonl'} holds no finished cells; run a study first" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="checkout/x.jsonl holds no finished cells; run a study first"):
+        command()
     with pytest.raises(SystemExit) as stopped:
         command("s", "--tasks", "a", "c")
     assert stopped.value.code == 2 and calls == []
