@@ -10,6 +10,7 @@ avo compiles the simulator into its own loop, where nothing can count: it calls 
 to `simulate.spend`, which holds it to the budget. A test compares that count with rows counted one by one.
 
 A new method is one entry of `METHODS`: such a function, a line on what it does, and the packages that it needs.
+`VARIANTS` are methods that run only where they are named.
 """
 
 import importlib.util
@@ -31,7 +32,8 @@ from avo.adversarial import recipes
 from avo.benchmarks.suite.floors import jitted
 from avo.benchmarks.suite.tasks import Task
 from avo.execution.blocks import Draws, batched
-from avo.refine import point as fisher
+from avo.observations import Observed
+from avo.refine import point
 from avo.space import Space
 
 BLOCKS = (64, 512, 4096)  # rows of one compiled program, the least that holds what is asked for
@@ -149,20 +151,13 @@ def _avo(**options: Any) -> Callable[..., Answer]:
     return fit
 
 
-def scores_alone(
-    simulate: Callable, x_obs: np.ndarray, space: Space, budget: int, seed: int
-) -> tuple[fisher.Estimate, int]:
-    """Fit by learned scores from the wide start, without the adversary: the estimate, in u, and its calls."""
-    draws = Draws(jitted(simulate), space, jax.random.key(seed), 16, x_obs.shape[1:])
-    d = space.dim
-    found = fisher.solve_point(draws, fisher.Observed(x_obs), np.zeros(d), 1.5 * np.eye(d), budget, seed)
-    return found, draws.calls
-
-
 def _scores(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
-    found, calls = scores_alone(simulate.jax, x_obs, space, budget, seed)
-    simulate.spend(calls)
-    if not found.moved <= fisher.STILL:
+    """Fit by learned scores from the wide start, without the adversary."""
+    draws = Draws(jitted(simulate.jax), space, jax.random.key(seed), 16, x_obs.shape[1:])
+    wide = 1.5 * np.eye(space.dim)
+    found = point.solve_point(draws, Observed(x_obs), np.zeros(space.dim), wide, budget, seed)
+    simulate.spend(draws.calls)
+    if not found.moved <= point.STILL:
         raise RuntimeError("the learned scores found no solution")
     return Answer(np.asarray(space.constrain(jnp.asarray(found.loc)), float), found.stderr(space))
 
