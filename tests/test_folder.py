@@ -148,7 +148,8 @@ def test_resume_needs_a_folder() -> None:
 def test_resume_notices_another_critic_with_the_same_arrays(tmp_path: Path) -> None:
     problem = avo.simulators.get("poisson")
     x_obs = np.asarray(problem.simulate(jax.random.key(0), jnp.full((100, 1), 7.0)))
-    known = {"budget": 32 * 40, "out": tmp_path, "progress": False, "settings": avo.Settings(pairs=8, batch=16)}
+    settings = avo.Settings(pairs=8, batch=16)
+    known: Any = {"budget": 20 * 32, "out": tmp_path, "refine": False, "progress": False, "settings": settings}
     avo.fit(problem.simulate, x_obs, problem.space, critic=avo.critics.packed(4), **known)
     with pytest.raises(ValueError, match=r"holds a run with other kind of critic; resume needs the same"):
         avo.fit(problem.simulate, x_obs, problem.space, critic=avo.critics.packed(2), resume=True, **known)
