@@ -8,6 +8,8 @@ Limits: the start X_0 = 0 is known, the time steps are equal, and there is no me
 Source: Karatzas and Shreve, Brownian Motion and Stochastic Calculus (1991), chapters 2 and 5.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -66,6 +68,10 @@ def brownian(points: int = 64, duration: float = 1.0) -> Problem:
         mu = increments.mean() / dt
         return jnp.array([mu, jnp.sqrt(jnp.mean((increments - mu * dt) ** 2) / dt)])
 
+    def log_prob(theta: Float[Array, "2"], x: Float[Array, "points"]) -> Float[Array, ""]:
+        increments = jnp.diff(x, prepend=0.0)
+        return jnp.sum(jax.scipy.stats.norm.logpdf(increments, theta[0] * dt, theta[1] * math.sqrt(dt)))
+
     return Problem(
         name="brownian",
         summary=HEADER.summary,
@@ -77,5 +83,6 @@ def brownian(points: int = 64, duration: float = 1.0) -> Problem:
         quantity="X",
         mle=mle,
         mean=mean,
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

@@ -32,6 +32,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avo.checks import grid, positive
+from avo.simulators.bessel import log_bessel
 from avo.simulators.ornstein_uhlenbeck import average
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
@@ -44,6 +45,8 @@ HEADER = Header(
     parameters="rate (1/yr), mean, sigma (1/sqrt(yr))",
     x="X along time (yr)",
 )
+
+LEAST = 1e-30  # of x: single precision may round to zero, where a density may be infinite
 
 
 def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> Problem:
@@ -92,6 +95,19 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         first = jax.random.gamma(keys[0], df / 2.0) * sigma**2 / (2.0 * rate)
         return jnp.concatenate([first[None], jax.lax.scan(advance, first, keys[1:])[1]])
 
+    def log_prob(theta: Float[Array, "3"], x: Float[Array, "points"]) -> Float[Array, ""]:
+        rate, mean, sigma = theta
+        c = -jnp.expm1(-rate * dt) * sigma**2 / (4.0 * rate)
+        df = 4.0 * rate * mean / sigma**2
+        x = jnp.maximum(x, LEAST)
+        before = x[:-1] if start is None else jnp.concatenate([jnp.full(1, start), x[:-1]])
+        y, nc, order = x[-before.size :] / c, before * jnp.exp(-rate * dt) / c, df / 2.0 - 1.0
+        moves = log_bessel(order, jnp.sqrt(y * nc)) - (jnp.sqrt(y) - jnp.sqrt(nc)) ** 2 / 2.0
+        moves = moves + order / 2.0 * jnp.log(y / nc) - jnp.log(2.0 * c)
+        if start is not None:
+            return jnp.sum(moves)
+        return jnp.sum(moves) + jax.scipy.stats.gamma.logpdf(x[0], df / 2.0, scale=sigma**2 / (2.0 * rate))
+
     return Problem(
         name="cir",
         summary=HEADER.summary,
@@ -106,5 +122,6 @@ def cir(points: int = 64, duration: float = 6.4, start: float | None = None) -> 
         axes=(Axis("time", "yr", times),),
         quantity="X",
         mean=average(times, start),
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

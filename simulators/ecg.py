@@ -286,6 +286,11 @@ def ecg(
         beat, named = parts(theta)
         return beat + named["offset"] + added.draw(key, beat, named)
 
+    def log_prob(theta: Float[ArrayLike, "d"], x: Float[Array, "points"]) -> Float[Array, ""]:
+        beat, named = parts(theta)
+        sd = jnp.sqrt(jnp.mean(beat**2)) * 10.0 ** (-named["snr"] / 20.0)
+        return jnp.sum(jax.scipy.stats.norm.logpdf(x, beat + named["offset"], sd))
+
     return Problem(
         name="ecg",
         summary=HEADER.summary,
@@ -297,5 +302,6 @@ def ecg(
         quantity="voltage",
         unit="mV",
         mean=mean,
+        log_prob=log_prob if set(added.known) == {"snr"} else None,
         tags=HEADER.tags,
     )

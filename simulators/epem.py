@@ -81,6 +81,26 @@ def quantile(u: Float[ArrayLike, "*n"], a: Float[ArrayLike, "*n"]) -> Float[Arra
     return jnp.clip(root - b, -1.0, 1.0)
 
 
+def log_density(x: Float[ArrayLike, "*n"], a: Float[ArrayLike, "*n"]) -> Float[Array, "*n"]:
+    """Log density of x = cos A for asymmetry a: log(3/8 (1 + x^2 + a x)) for -1 <= x <= 1.
+
+    Args:
+        x: cosines.
+        a: asymmetry in [-2, 2], same shape or a scalar.
+
+    Returns:
+        log p(x), with the arguments' shape.
+
+    Example:
+        >>> round(float(jnp.exp(log_density(0.5, 1.2))), 5)
+        0.69375
+    """
+    x = jnp.asarray(x, dtype=float)
+    density = 3.0 / 8.0 * (1.0 + x**2 + a * x)
+    inside = (jnp.abs(x) <= 1.0) & (density > 0.0)
+    return jnp.where(inside, jnp.log(jnp.where(inside, density, 1.0)), -jnp.inf)
+
+
 def likeliest_asymmetry(x: Float[ArrayLike, "m"]) -> Float[Array, ""]:
     """Maximum-likelihood asymmetry of a sample, by bisection: the root in [-2, 2] of sum x / (1 + x^2 + a x).
 
@@ -121,6 +141,9 @@ def epem() -> Problem:
     def mean(theta: Float[Array, "2"]) -> Float[Array, ""]:
         return asymmetry(theta) / 4.0
 
+    def log_prob(theta: Float[Array, "2"], x: Float[Array, ""]) -> Float[Array, ""]:
+        return log_density(x, asymmetry(theta))
+
     return Problem(
         name="epem",
         summary=HEADER.summary,
@@ -130,5 +153,6 @@ def epem() -> Problem:
         x_shape=(),
         quantity="cos A",
         mean=mean,
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from avo.checks import positive
-from avo.simulators.epem import asymmetry, likeliest_asymmetry, quantile
+from avo.simulators.epem import asymmetry, likeliest_asymmetry, log_density, quantile
 from avo.simulators.problem import Axis, Problem, vectorize
 from avo.simulators.register import Header
 from avo.space import Interval, Space
@@ -78,6 +78,9 @@ def epem2(step: float = 10.0) -> Problem:
         theta = jnp.stack([45.0 + 4.5 * jnp.arctanh(jnp.clip(t, -0.999, 0.999)), coupling])
         return jnp.clip(theta, *jnp.array([p.support for p in space]).T)
 
+    def log_prob(theta: Float[Array, "2"], x: Float[Array, "2"]) -> Float[Array, ""]:
+        return jnp.sum(log_density(x, both(theta)))
+
     return Problem(
         name="epem2",
         summary=HEADER.summary,
@@ -89,5 +92,6 @@ def epem2(step: float = 10.0) -> Problem:
         quantity="cos A",
         mle=mle,
         mean=mean,
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

@@ -74,7 +74,10 @@ def normal_score(x: Float[ArrayLike, "*n"], theta: Float[ArrayLike, "4"]) -> Flo
     """
     x = jnp.asarray(x, dtype=float)
     far = jnp.full_like(x, _FARTHEST)
-    return bisect(lambda z: quantile(z, theta) < x, -far, far)
+    z = jax.lax.stop_gradient(bisect(lambda z: quantile(z, theta) < x, -far, far))
+    # Adds nothing but its derivative, by the implicit function theorem: bisection has none
+    newton = (x - quantile(z, theta)) / _slope(z, theta)
+    return z + newton - jax.lax.stop_gradient(newton)
 
 
 def log_density(x: Float[ArrayLike, "*n"], theta: Float[ArrayLike, "4"]) -> Float[Array, "*n"]:
@@ -92,8 +95,12 @@ def log_density(x: Float[ArrayLike, "*n"], theta: Float[ArrayLike, "4"]) -> Floa
         -2.0
     """
     z = normal_score(x, theta)
-    slope = jnp.vectorize(jax.grad(lambda z: quantile(z, theta)))(z)
-    return jax.scipy.stats.norm.logpdf(z) - jnp.log(slope)
+    return jax.scipy.stats.norm.logpdf(z) - jnp.log(_slope(z, theta))
+
+
+def _slope(z: Float[Array, "*n"], theta: Float[ArrayLike, "4"]) -> Float[Array, "*n"]:
+    """Differentiate the quantile function by z."""
+    return jnp.vectorize(jax.grad(lambda z: quantile(z, theta)))(z)
 
 
 def robust_summaries(x: Float[ArrayLike, "draws"]) -> Float[Array, "4"]:
@@ -156,6 +163,10 @@ def g_and_k(draws: int | None = None, summaries: bool = False) -> Problem:
         axes = (Axis("summary", "", np.arange(4)),)
     elif draws is not None:
         axes = (Axis("draw", "", np.arange(1, draws + 1)),)
+
+    def log_prob(theta: Float[Array, "4"], x: Float[Array, "..."]) -> Float[Array, ""]:
+        return jnp.sum(log_density(x, theta))
+
     return Problem(
         name="g_and_k",
         summary=HEADER.summary,
@@ -164,5 +175,6 @@ def g_and_k(draws: int | None = None, summaries: bool = False) -> Problem:
         theta_true=np.array([3.0, 1.0, 2.0, 0.5]),
         x_shape=tuple(len(axis.values) for axis in axes),
         axes=axes,
+        log_prob=None if summaries else log_prob,
         tags=HEADER.tags if draws is None else ("vector", *HEADER.tags[1:]),
     )

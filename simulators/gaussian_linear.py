@@ -60,6 +60,10 @@ def gaussian_linear() -> Problem:
     # Of sbibm's observation 1.
     truth = [0.27184236, 0.6762953, 0.17189318, -0.04218617, -0.82151634]
     truth += [0.024290232, -0.24255924, -0.16438946, -0.13595216, 0.26958188]
+
+    def log_prob(theta: Float[Array, "10"], x: Float[Array, "10"]) -> Float[Array, ""]:
+        return jnp.sum(jax.scipy.stats.norm.logpdf(x, theta, math.sqrt(0.1)))
+
     return Problem(
         name="gaussian_linear",
         summary=HEADER.summary,
@@ -70,5 +74,6 @@ def gaussian_linear() -> Problem:
         axes=(Axis("coordinate", "", np.arange(10)),),
         mle=mle,
         mean=mean,
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

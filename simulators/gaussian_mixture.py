@@ -14,6 +14,8 @@ Sisson, Fan, Tanaka (PNAS 2007). Its code draws the component once per call, for
 own.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,6 +57,10 @@ def gaussian_mixture() -> Problem:
     def mean(theta: Float[Array, "2"]) -> Float[Array, "2"]:
         return jnp.asarray(theta, dtype=float)
 
+    def log_prob(theta: Float[Array, "2"], x: Float[Array, "2"]) -> Float[Array, ""]:
+        wide, narrow = (jnp.sum(jax.scipy.stats.norm.logpdf(x, theta, sd)) for sd in (1.0, 0.1))
+        return jnp.logaddexp(wide, narrow) - math.log(2.0)
+
     return Problem(
         name="gaussian_mixture",
         summary=HEADER.summary,
@@ -64,5 +70,6 @@ def gaussian_mixture() -> Problem:
         x_shape=(2,),
         axes=(Axis("coordinate", "", np.arange(2)),),
         mean=mean,
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

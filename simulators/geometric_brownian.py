@@ -75,6 +75,13 @@ def geometric_brownian(points: int = 252, duration: float = 1.0, start: float = 
         variance = jnp.var(returns) / dt
         return jnp.array([returns.mean() / dt + variance / 2.0, jnp.sqrt(variance)])
 
+    def log_prob(theta: Float[Array, "2"], x: Float[Array, "points"]) -> Float[Array, ""]:
+        mu, sigma = theta
+        log_x = jnp.log(x)
+        returns = jnp.diff(log_x, prepend=math.log(start))
+        law = jax.scipy.stats.norm.logpdf(returns, (mu - sigma**2 / 2.0) * dt, sigma * math.sqrt(dt))
+        return jnp.sum(law - log_x)  # of prices: d log x = dx / x
+
     return Problem(
         name="geometric_brownian",
         summary=HEADER.summary,
@@ -86,5 +93,6 @@ def geometric_brownian(points: int = 252, duration: float = 1.0, start: float = 
         quantity="price",
         mle=mle,
         mean=mean,
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

@@ -1,7 +1,7 @@
 """Five mixed random variables, of which two carry a parameter: the five-dimensional task published for AVO.
 
     z0 ~ N(alpha, 1),  z1 ~ N(beta, 3^2),  z2 ~ 1/2 N(-2, 1) + 1/2 N(2, 0.5^2),  z3 ~ Exp(rate 3),  z4 ~ Exp(rate 0.5)
-    x = R z
+    x = R z,    log p(x | theta) = sum_j log p_j(z_j | theta) - log |det R|,  z = R^-1 x
 
 Identified: alpha by z0 and beta by z1, the first two numbers of R^-1 x. They have errors of 1 and 3 for one
 observation.
@@ -11,6 +11,8 @@ Limits: the other three variables of z say nothing about theta; R is known.
 Source: Louppe, Hermans, Cranmer, arXiv:1707.07113. The text calls R positive semi-definite; the matrix of the
 published code, used here, is not symmetric (R[0, 3] and R[3, 0] differ in sign) and has full rank.
 """
+
+import math
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +41,8 @@ R = np.array(
     ]
 )
 
+ROUNDING = 1e-4  # of R^-1 x in single precision
+
 
 def linear5() -> Problem:
     """Five mixed random variables with two location parameters: x = R z.
@@ -55,7 +59,7 @@ def linear5() -> Problem:
         >>> bool(jnp.all(jnp.abs(problem.mle(x) - jnp.array([1.0, -1.0])) < jnp.array([0.15, 0.4])))
         True
     """
-    inverse = np.linalg.inv(R)
+    inverse, log_volume = np.linalg.inv(R), float(np.linalg.slogdet(R)[1])
 
     def draw(key: Array, theta: Float[Array, "2"]) -> Float[Array, "5"]:
         normal_key, side_key, exponential_key = jax.random.split(key, 3)
@@ -72,6 +76,16 @@ def linear5() -> Problem:
         z = jnp.concatenate([jnp.asarray(theta, dtype=float), jnp.array([0.0, 1.0 / 3.0, 2.0])])
         return jnp.asarray(R, dtype=float) @ z
 
+    def log_prob(theta: Float[Array, "2"], x: Float[Array, "5"]) -> Float[Array, ""]:
+        z = jnp.asarray(inverse, dtype=float) @ x
+        locations = jnp.stack([theta[0], theta[1], -2.0, 2.0])
+        normal = jax.scipy.stats.norm.logpdf(z[jnp.array([0, 1, 2, 2])], locations, jnp.array([1.0, 3.0, 1.0, 0.5]))
+        rates = jnp.array([3.0, 0.5])
+        # Rounding takes z3 and z4 below zero, where their density ends
+        waiting = jnp.where(z[3:] > -ROUNDING, jnp.log(rates) - rates * jnp.maximum(z[3:], 0.0), -jnp.inf)
+        two_humps = jnp.logaddexp(normal[2], normal[3]) - math.log(2.0)
+        return normal[0] + normal[1] + two_humps + jnp.sum(waiting) - log_volume
+
     return Problem(
         name="linear5",
         summary=HEADER.summary,
@@ -82,5 +96,6 @@ def linear5() -> Problem:
         axes=(Axis("coordinate", "", np.arange(5)),),
         mle=mle,
         mean=mean,
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

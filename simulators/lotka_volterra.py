@@ -97,6 +97,11 @@ def lotka_volterra() -> Problem:
 
     labels = tuple(f"{who}, {INTERVAL * i:.3g}" for who in ("prey", "predators") for i in range(POINTS))
     rate, contact = (LogInterval(math.exp(mid - 1.5), math.exp(mid + 1.5)) for mid in (-0.125, -3.0))
+
+    def log_prob(theta: Float[Array, "4"], x: Float[Array, "20"]) -> Float[Array, ""]:
+        log_x = jnp.log(x)
+        return jnp.sum(jax.scipy.stats.norm.logpdf(log_x, log_populations(theta), NOISE) - log_x)  # d log x = dx / x
+
     return Problem(
         name="lotka_volterra",
         summary=HEADER.summary,
@@ -107,5 +112,6 @@ def lotka_volterra() -> Problem:
         axes=(Axis("species and time", "", np.arange(2 * POINTS), labels),),
         quantity="population",
         mean=mean,
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

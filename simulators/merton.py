@@ -22,10 +22,13 @@ Limits: drift, volatility and the rate of jumps are constant, and the time steps
 Source: Merton (Journal of Financial Economics 3, 1976).
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from scipy import stats
 
 from avo.checks import grid, positive
 from avo.simulators.problem import Axis, Problem, vectorize
@@ -39,6 +42,16 @@ HEADER = Header(
     parameters="mu (1/yr), sigma (1/sqrt(yr)), rate (1/yr), jump_mean, jump_sd",
     x="price along time (yr)",
 )
+
+RATE = LogInterval(0.5, 20.0, unit="1/yr")
+SPACE = Space(
+    mu=Interval(-1.0, 1.0, unit="1/yr"),
+    sigma=LogInterval(0.05, 1.0, unit="1/sqrt(yr)"),
+    rate=RATE,
+    jump_mean=Interval(-0.2, 0.2),
+    jump_sd=LogInterval(0.01, 0.2),
+)
+RARE = 1e-12  # probability of more jumps in one step than the density counts
 
 
 def merton(points: int = 252, duration: float = 1.0, start: float = 1.0) -> Problem:
@@ -67,6 +80,7 @@ def merton(points: int = 252, duration: float = 1.0, start: float = 1.0) -> Prob
     positive("start", start)
     dt = duration / points
     times = dt * np.arange(1, points + 1)
+    jumps = int(stats.poisson.isf(RARE, RATE.high * dt)) + 1  # at most, in one step
 
     def draw(key: Array, theta: Float[Array, "5"]) -> Float[Array, "points"]:
         mu, sigma, rate, jump_mean, jump_sd = theta
@@ -81,21 +95,25 @@ def merton(points: int = 252, duration: float = 1.0, start: float = 1.0) -> Prob
         growth = mu + rate * jnp.expm1(jump_mean + jump_sd**2 / 2.0)
         return start * jnp.exp(growth * jnp.asarray(times, dtype=float))
 
+    def log_prob(theta: Float[Array, "5"], x: Float[Array, "points"]) -> Float[Array, ""]:
+        mu, sigma, rate, jump_mean, jump_sd = theta
+        log_x, n = jnp.log(x), jnp.arange(jumps + 1, dtype=float)
+        returns = jnp.diff(log_x, prepend=math.log(start))
+        means, sds = (mu - sigma**2 / 2.0) * dt + jump_mean * n, jnp.sqrt(sigma**2 * dt + jump_sd**2 * n)
+        law = jax.scipy.stats.norm.logpdf(returns[:, None], means[None], sds[None])
+        law = jax.scipy.special.logsumexp(law + jax.scipy.stats.poisson.logpmf(n, rate * dt)[None], axis=1)
+        return jnp.sum(law - log_x)  # of prices: d log x = dx / x
+
     return Problem(
         name="merton",
         summary=HEADER.summary,
         simulate=vectorize(draw),
-        space=Space(
-            mu=Interval(-1.0, 1.0, unit="1/yr"),
-            sigma=LogInterval(0.05, 1.0, unit="1/sqrt(yr)"),
-            rate=LogInterval(0.5, 20.0, unit="1/yr"),
-            jump_mean=Interval(-0.2, 0.2),
-            jump_sd=LogInterval(0.01, 0.2),
-        ),
+        space=SPACE,
         theta_true=np.array([0.15, 0.2, 6.0, -0.05, 0.08]),
         x_shape=(points,),
         axes=(Axis("time", "yr", times),),
         quantity="price",
         mean=mean,
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

@@ -119,6 +119,15 @@ def ornstein_uhlenbeck(points: int = 64, duration: float = 6.4, start: float | N
         sigma = jnp.sqrt(2.0 * rate * jnp.mean(residual**2) / (1.0 - a**2))
         return jnp.array([rate, (after.mean() - a * before.mean()) / (1.0 - a), sigma])
 
+    def log_prob(theta: Float[Array, "3"], x: Float[Array, "points"]) -> Float[Array, ""]:
+        rate, mean, sigma = theta
+        sd = sigma / jnp.sqrt(2.0 * rate)  # of the stationary law
+        step_sd = sd * jnp.sqrt(-jnp.expm1(-2.0 * rate * dt))
+        before = jnp.concatenate([jnp.full(1, 0.0 if start is None else start), x[:-1]]) - mean
+        moves = jax.scipy.stats.norm.logpdf(x - mean, jnp.exp(-rate * dt) * before, step_sd)
+        first = jax.scipy.stats.norm.logpdf(x[0], mean, sd) if start is None else moves[0]
+        return first + jnp.sum(moves[1:])
+
     return Problem(
         name="ornstein_uhlenbeck",
         summary=HEADER.summary,
@@ -134,5 +143,6 @@ def ornstein_uhlenbeck(points: int = 64, duration: float = 6.4, start: float | N
         quantity="X",
         mle=mle,
         mean=average(times, start),
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

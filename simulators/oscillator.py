@@ -58,6 +58,9 @@ def oscillator(points: int = 64, duration: float = 10.0, noise: float = 0.05) ->
     def draw(key: Array, theta: Float[Array, "4"]) -> Float[Array, "points"]:
         return mean(theta) + noise * jax.random.normal(key, (points,))
 
+    def log_prob(theta: Float[Array, "4"], x: Float[Array, "points"]) -> Float[Array, ""]:
+        return jnp.sum(jax.scipy.stats.norm.logpdf(x, mean(theta), noise))
+
     return Problem(
         name="oscillator",
         summary=HEADER.summary,
@@ -73,5 +76,6 @@ def oscillator(points: int = 64, duration: float = 10.0, noise: float = 0.05) ->
         axes=(Axis("time", "s", times),),
         quantity="displacement",
         mean=mean,
+        log_prob=log_prob if noise > 0 else None,
         tags=HEADER.tags,
     )

@@ -351,6 +351,9 @@ def pendulum(
     def draw(key: Array, theta: Float[Array, "d"], *inputs: Float[Array, "2"]) -> Float[Array, "points"]:
         return mean(theta, *inputs) + noise * jax.random.normal(key, (points,))
 
+    def log_prob(theta: Float[Array, "d"], x: Float[Array, "points"], *inputs: Float[Array, "2"]) -> Float[Array, ""]:
+        return jnp.sum(jax.scipy.stats.norm.logpdf(x, mean(theta, *inputs), noise))
+
     return Problem(
         name="pendulum",
         summary=HEADER.summary if lossy else "pendulum without losses, angles measured with noise",
@@ -362,6 +365,7 @@ def pendulum(
         quantity="angle",
         unit="rad",
         mean=mean,
+        log_prob=log_prob if noise > 0 else None,
         tags=HEADER.tags,
         inputs=Inputs("known_start=True", ("angle", "angular velocity")) if known_start else None,
     )

@@ -144,6 +144,9 @@ def pendulum_driven(
     def draw(key: Array, theta: Float[Array, "d"]) -> Float[Array, "points"]:
         return mean(theta) + noise * jax.random.normal(key, (points,))
 
+    def log_prob(theta: Float[Array, "d"], x: Float[Array, "points"]) -> Float[Array, ""]:
+        return jnp.sum(jax.scipy.stats.norm.logpdf(x, mean(theta), noise))
+
     return Problem(
         name="pendulum_driven",
         summary=HEADER.summary,
@@ -155,5 +158,6 @@ def pendulum_driven(
         quantity="angle",
         unit="rad",
         mean=mean,
+        log_prob=log_prob if noise > 0 else None,
         tags=HEADER.tags,
     )

@@ -50,6 +50,9 @@ def poisson() -> Problem:
     def mean(theta: Float[Array, "1"]) -> Float[Array, ""]:
         return jnp.asarray(theta, dtype=float)[0]
 
+    def log_prob(theta: Float[Array, "1"], x: Float[Array, ""]) -> Float[Array, ""]:
+        return jax.scipy.stats.poisson.logpmf(x, theta[0])
+
     return Problem(
         name="poisson",
         summary=HEADER.summary,
@@ -60,5 +63,6 @@ def poisson() -> Problem:
         quantity="count",
         mle=mle,
         mean=mean,
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

@@ -161,12 +161,14 @@ class Problem:
             it: unless its simulator says so the estimate may lie outside, and it is nan where x_obs determines none.
         mean: theta (d,) -> E[x | theta] (*x_shape), where known without simulating, else None. A problem with inputs
             has `mean(theta, inputs)` of one row. Use `jax.vmap` for many.
+        log_prob: theta (d,) and x (m, *x_shape) -> log p(x_i | theta) of each observation (m,), where known, else None;
+            of counts the logarithm of their probability. A simulator writes it for one x.
         tags: words to search by.
         inputs: the columns of known conditions, of a problem that has them: `simulate(key, theta, inputs)`, (n, k).
 
     Raises:
-        ValueError: from `simulate`, `mean` and `mle`, if an array does not have the shape described here; under jit,
-            once, when it is traced.
+        ValueError: from `simulate`, `mean`, `mle` and `log_prob`, if an array does not have the shape described here;
+            under jit, once, when it is traced.
     """
 
     name: str
@@ -180,11 +182,12 @@ class Problem:
     unit: str = ""
     mle: Callable[[Array], Array | None] = no_mle
     mean: Callable[..., Array] | None = None
+    log_prob: Callable[..., Array] | None = None
     tags: tuple[str, ...] = ()
     inputs: Inputs | None = None
 
     def __post_init__(self) -> None:
-        for name in ("simulate", "mean", "mle"):
+        for name in ("simulate", "mean", "mle", "log_prob"):
             fn = getattr(self, name)
             plain = getattr(fn, "unchecked", fn)  # `dataclasses.replace` comes with a checked one, of other parameters
             if fn is not None and fn is not no_mle and not isinstance(fn, HostSimulator):
@@ -211,13 +214,25 @@ class Problem:
         return mean
 
     def _checked_mle(self, plain: Callable[[Array], Array | None]) -> Any:
-        shape = "(m,)" if self.x_shape == () else f"({', '.join(map(str, ('m', *self.x_shape)))})"
-        words = f"{shape}, an observation of {self.name} in each row"
-
         def mle(x: Float[Array, "m ..."]) -> Array | None:
-            return plain(_shaped("x", x, (None, *self.x_shape), words))
+            return plain(self._observations(x))
 
         return mle
+
+    def _checked_log_prob(self, plain: Callable[..., Array]) -> Any:
+        d, names = self.space.dim, ", ".join(self.space.names)
+
+        def log_prob(theta: Float[Array, "d"], x: Float[Array, "m ..."], *inputs: Array) -> Float[Array, "m"]:
+            theta, x = _shaped("theta", theta, (d,), f"({d},), {names}"), self._observations(x)
+            conditions = self._conditions(inputs, (x.shape[0],))
+            return jax.vmap(functools.partial(plain, theta))(x, *conditions)
+
+        return log_prob
+
+    def _observations(self, x: Any) -> Array:
+        """Check observations, one in each row."""
+        shape = "(m,)" if self.x_shape == () else f"({', '.join(map(str, ('m', *self.x_shape)))})"
+        return _shaped("x", x, (None, *self.x_shape), f"{shape}, an observation of {self.name} in each row")
 
     def _conditions(self, inputs: tuple[Any, ...], rows: tuple[int, ...]) -> tuple[Array, ...]:
         """Check the known conditions of as many rows; () for one."""

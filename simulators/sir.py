@@ -88,6 +88,9 @@ def sir() -> Problem:
     def mean(theta: Float[Array, "2"]) -> Float[Array, "10"]:
         return TESTED * infected(jnp.asarray(theta, dtype=float))
 
+    def log_prob(theta: Float[Array, "2"], x: Float[Array, "10"]) -> Float[Array, ""]:
+        return jnp.sum(jax.scipy.stats.binom.logpmf(x, TESTED, jnp.clip(infected(theta), 1e-12, 1.0)))
+
     return Problem(
         name="sir",
         summary=HEADER.summary,
@@ -102,5 +105,6 @@ def sir() -> Problem:
         axes=(Axis("time", "day", DAYS_APART * np.arange(POINTS)),),
         quantity="positive tests",
         mean=mean,
+        log_prob=log_prob,
         tags=HEADER.tags,
     )

@@ -1,4 +1,4 @@
-"""What the data allow: log densities, Fisher information and maximum-likelihood estimates of the benchmark's tasks.
+"""What the data allow: Fisher information and maximum-likelihood estimates of the benchmark's tasks.
 
 With the information F(theta) = E[score score^T] of one observation, the maximum-likelihood estimate over m of them has
 covariance (m F)^-1; its standard deviations are the *floor* that the suite divides errors by. F is
@@ -25,11 +25,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
-from scipy import special, stats
 
 from avo.simulators.epem import asymmetry
-from avo.simulators.g_and_k import log_density as g_and_k_density
-from avo.simulators.linear5 import R
 from avo.simulators.lotka_volterra import NOISE, log_populations
 from avo.simulators.problem import Problem
 from avo.simulators.sir import TESTED, infected
@@ -38,10 +35,7 @@ from avo.space import Space
 SIMULATIONS = 5000  # for the score's covariance
 MOMENTS = 20_000  # for the means and the covariance of features
 STEP, FEATURE_STEP = 1e-4, 0.05  # of central differences, in u
-JUMPS = 8  # of Merton's model in one time step; more have a probability below 1e-9
 CLOSE = 1e-3  # standard deviations from the maximum, at which it counts as found
-
-LogDensity = Callable[[Problem, np.ndarray, np.ndarray], np.ndarray]
 
 
 def constrain(space: Space, u: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
@@ -56,9 +50,6 @@ def unconstrain(space: Space, theta: Float[np.ndarray, "*n d"]) -> Float[np.ndar
         return np.asarray(space.unconstrain(jnp.asarray(theta, float)))
 
 
-# --- log densities of one observation, (n,) for x (n, *x_shape) ------------------------------------------------------
-
-
 @cache
 def _double(function: Callable) -> Callable[..., np.ndarray]:
     """Compile a JAX function for double precision."""
@@ -71,104 +62,18 @@ def _double(function: Callable) -> Callable[..., np.ndarray]:
     return call
 
 
+def log_density(problem: Problem, theta: Float[np.ndarray, " d"], x: Float[np.ndarray, "n *x_shape"]) -> np.ndarray:
+    """Compute a problem's `log_prob` in double precision, with shape (n,)."""
+    assert problem.log_prob is not None
+    return _double(problem.log_prob)(theta, x)
+
+
+# --- information of one observation about theta ----------------------------------------------------------------------
+
+
 def _step(problem: Problem) -> tuple[int, float]:
     points = problem.x_shape[0]
     return points, float(problem.axes[0].values[-1]) / points
-
-
-def _returns(x: np.ndarray) -> np.ndarray:
-    """Take the logarithmic returns of prices that start at 1."""
-    return np.diff(np.log(np.asarray(x, float)), axis=1, prepend=0.0)
-
-
-def _poisson(_: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return stats.poisson.logpmf(np.asarray(x), theta[0])
-
-
-def _linear5(_: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    z = np.asarray(x, float) @ np.linalg.inv(R).T
-    return stats.norm.logpdf(z[:, 0], theta[0], 1.0) + stats.norm.logpdf(z[:, 1], theta[1], 3.0)  # and a constant
-
-
-def _epem(_: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    x = np.asarray(x, float)
-    return np.log(3.0 / 8.0 * np.maximum(1.0 + x**2 + _double(asymmetry)(theta) * x, 1e-300))
-
-
-def _epem2(problem: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return _epem(problem, theta, x[:, 0]) + _epem(problem, theta + np.array([10.0, 0.0]), x[:, 1])
-
-
-def _brownian(problem: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    _, dt = _step(problem)
-    increments = np.diff(np.asarray(x, float), axis=1, prepend=0.0)
-    return stats.norm.logpdf(increments, theta[0] * dt, theta[1] * np.sqrt(dt)).sum(1)
-
-
-def _geometric_brownian(problem: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    _, dt = _step(problem)
-    drift = (theta[0] - theta[1] ** 2 / 2.0) * dt
-    return stats.norm.logpdf(_returns(x), drift, theta[1] * np.sqrt(dt)).sum(1)
-
-
-def _ornstein_uhlenbeck(problem: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    _, dt = _step(problem)
-    rate, mean, sigma = theta
-    y, a, sd = np.asarray(x, float) - mean, np.exp(-rate * dt), sigma / np.sqrt(2.0 * rate)
-    moves = stats.norm.logpdf(y[:, 1:], a * y[:, :-1], sd * np.sqrt(1.0 - a**2))
-    return stats.norm.logpdf(y[:, 0], 0.0, sd) + moves.sum(1)
-
-
-def _merton(problem: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    _, dt = _step(problem)
-    mu, sigma, rate, jump_mean, jump_sd = theta
-    returns, density = _returns(x), 0.0
-    for n in range(JUMPS + 1):
-        drift = (mu - sigma**2 / 2.0) * dt + n * jump_mean
-        sd = np.sqrt(sigma**2 * dt + n * jump_sd**2)
-        density = density + stats.poisson.pmf(n, rate * dt) * np.exp(-(((returns - drift) / sd) ** 2) / 2) / sd
-    return np.log(density / np.sqrt(2.0 * np.pi)).sum(1)
-
-
-def _cir(problem: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    _, dt = _step(problem)
-    rate, mean, sigma = theta
-    x = np.maximum(np.asarray(x, float), 1e-30)  # single precision may round to zero
-    c, df = -np.expm1(-rate * dt) * sigma**2 / (4.0 * rate), 4.0 * rate * mean / sigma**2
-    # Noncentral chi-square of y = x' / c with nc = x exp(-rate dt) / c
-    y, nc, order = x[:, 1:] / c, x[:, :-1] * np.exp(-rate * dt) / c, df / 2.0 - 1.0
-    moves = -((np.sqrt(y) - np.sqrt(nc)) ** 2) / 2.0 + order / 2.0 * np.log(y / nc) - np.log(2.0 * c)
-    first = stats.gamma.logpdf(x[:, 0], df / 2.0, scale=sigma**2 / (2.0 * rate))
-    return first + (moves + log_bessel(order, np.sqrt(y * nc))).sum(1)
-
-
-def log_bessel(order: float, z: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """Compute log(I_order(z) exp(-z)), also where it is below the least double: there by its first term.
-
-        I_v(z) = (z / 2)^v / Gamma(v + 1) (1 + z^2 / (4 (v + 1)) + ...)    for z much below v
-
-    For large orders the uniform expansion in 1 / order takes over (NIST DLMF 10.41.3, three terms).
-
-    Example:
-        >>> bool(abs(log_bessel(0.5, np.array(2.0)) - np.log(np.sqrt(1 / np.pi) * np.sinh(2.0) * np.exp(-2.0))) < 1e-12)
-        True
-    """
-    if order > 50.0:
-        root = np.hypot(order, z)
-        p = order / root
-        eta = root + order * np.log(z / (order + root))
-        u1 = (3 * p - 5 * p**3) / 24
-        u2 = (81 * p**2 - 462 * p**4 + 385 * p**6) / 1152
-        u3 = (30375 * p**3 - 369603 * p**5 + 765765 * p**7 - 425425 * p**9) / 414720
-        return eta - z - np.log(2 * np.pi * root) / 2 + np.log1p(u1 / order + u2 / order**2 + u3 / order**3)
-    with np.errstate(divide="ignore"):
-        known = np.log(special.ive(order, z))
-    first = order * np.log(z / 2) - special.gammaln(order + 1) - z + z**2 / (4 * (order + 1))
-    return np.where(np.isfinite(known), known, first)
-
-
-def _g_and_k(_: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    return _double(g_and_k_density)(x, theta)
 
 
 def _normal_errors(problem: Problem) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -191,39 +96,6 @@ def _normal_parts(problem: Problem) -> tuple[Callable[..., np.ndarray], Callable
         return jnp.concatenate([mean(theta).ravel(), jnp.log(sd(theta))[None]])
 
     return _double(both), _double(jax.jacobian(both))
-
-
-def _normal(problem: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    *mean, log_sd = _normal_parts(problem)[0](theta)
-    x = np.asarray(x, float)
-    values = np.log(x) if problem.name == "lotka_volterra" else x
-    return stats.norm.logpdf(values.reshape(len(x), -1), np.array(mean), np.exp(log_sd)).sum(1)
-
-
-def _sir(_: Problem, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
-    p = _double(infected)(theta)
-    return stats.binom.logpmf(np.asarray(x), TESTED, np.clip(p, 1e-12, 1.0)).sum(1)
-
-
-LOG_DENSITY: dict[str, LogDensity] = {
-    "poisson": _poisson,
-    "linear5": _linear5,
-    "epem": _epem,
-    "epem2": _epem2,
-    "brownian": _brownian,
-    "geometric_brownian": _geometric_brownian,
-    "ornstein_uhlenbeck": _ornstein_uhlenbeck,
-    "merton": _merton,
-    "cir": _cir,
-    "pendulum": _normal,
-    "ecg": _normal,
-    "g_and_k": _g_and_k,
-    "lotka_volterra": _normal,
-    "sir": _sir,
-}
-
-
-# --- information of one observation about theta ----------------------------------------------------------------------
 
 
 def _by_formula(problem: Problem, theta: np.ndarray) -> np.ndarray | None:
@@ -283,10 +155,9 @@ def scores(
     problem: Problem, u: Float[np.ndarray, " d"], x: Float[np.ndarray, "n *x_shape"]
 ) -> Float[np.ndarray, "n d"]:
     """Compute the derivatives of each observation's log density with respect to u, by central differences."""
-    density = LOG_DENSITY[problem.name]
     columns = []
     for step in STEP * np.eye(len(u)):
-        high, low = (density(problem, constrain(problem.space, end), x) for end in (u + step, u - step))
+        high, low = (log_density(problem, constrain(problem.space, end), x) for end in (u + step, u - step))
         columns.append((high - low) / (2 * STEP))
     return np.stack(columns, 1)
 
@@ -322,7 +193,7 @@ def information(
     if known is not None:
         slope = slopes(problem.space, u)
         return known * np.outer(slope, slope)
-    if problem.name in LOG_DENSITY:
+    if problem.log_prob is not None:
         return by_simulation(problem, u)
     assert features is not None
     return by_features(problem, u, features)
@@ -360,11 +231,11 @@ def maximise(
     Raises:
         RuntimeError: if the maximum is not reached.
     """
-    density, m = LOG_DENSITY[problem.name], len(x_obs)
+    m = len(x_obs)
     spread = covariance(information(problem, start), m)
 
     def likelihood(u: np.ndarray) -> float:
-        return float(density(problem, constrain(problem.space, u), x_obs).sum())
+        return float(log_density(problem, constrain(problem.space, u), x_obs).sum())
 
     u, now = start, likelihood(start)
     for _ in range(most):

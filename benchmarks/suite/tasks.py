@@ -32,7 +32,6 @@ from scipy.special import expit, logit
 from avo import simulators
 from avo.adversarial.proposals import Gaussian
 from avo.benchmarks.suite.floors import (
-    LOG_DENSITY,
     constrain,
     covariance,
     information,
@@ -91,7 +90,7 @@ class Task:
         start: the published start of the proposal, which avo's methods take; None: their own.
 
     Raises:
-        ValueError: if a task has neither a log density, under its problem's name, nor features.
+        ValueError: if a task has neither a problem with `log_prob` nor features.
     """
 
     problem: Problem
@@ -108,8 +107,8 @@ class Task:
     def __post_init__(self) -> None:
         if not self.has_likelihood and self.features is None:
             raise ValueError(
-                f"task {self.name} must have a log density, LOG_DENSITY[{self.name!r}] in floors.py, or features= "
-                "whose means stand in for one; got neither."
+                f"task {self.name} must have a problem with log_prob, or features= whose means stand in for a "
+                "likelihood; got neither."
             )
 
     @property
@@ -125,7 +124,7 @@ class Task:
     @property
     def has_likelihood(self) -> bool:
         """Whether the floor is that of the maximum likelihood."""
-        return self.problem.name in LOG_DENSITY
+        return self.problem.log_prob is not None
 
     @cached_property
     def _inner(self) -> np.ndarray:

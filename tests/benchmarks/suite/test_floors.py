@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from scipy import integrate, special, stats
+from scipy import integrate
 
 from avo.benchmarks.suite import floors as likelihoods
 from avo.benchmarks.suite import tasks
@@ -11,7 +11,6 @@ from avo.benchmarks.suite.floors import (
     by_simulation,
     covariance,
     information,
-    log_bessel,
     maximise,
     scores,
     unconstrain,
@@ -64,34 +63,6 @@ def test_scores_average_to_zero_at_the_truth(name: str) -> None:
     x = likelihoods.simulate(task.problem, task.truth(3), 4000, jax.random.key(11))
     score = scores(task.problem, u, x)
     assert (np.abs(score.mean(0)) < 4.5 * score.std(0) / np.sqrt(4000)).all()
-
-
-def test_the_density_of_cir_is_scipys_noncentral_chi_square() -> None:
-    """Also where Feller's condition fails, df < 2."""
-    problem, x = tasks.get("cir").problem, np.array([[0.7, 0.9, 0.62]])
-    for theta in (np.array([1.5, 0.7, 0.5]), np.array([0.4, 0.5, 1.3])):
-        rate, mean, sigma = theta
-        c, df = -np.expm1(-rate * 0.1) * sigma**2 / (4 * rate), 4 * rate * mean / sigma**2
-        first = stats.gamma.logpdf(0.7, df / 2, scale=sigma**2 / (2 * rate))
-        pairs = ((0.7, 0.9), (0.9, 0.62))
-        moves = [stats.ncx2.logpdf(b / c, df, a * np.exp(-rate * 0.1) / c) - np.log(c) for a, b in pairs]
-        assert likelihoods.LOG_DENSITY["cir"](problem, theta, x)[0] == pytest.approx(first + sum(moves), abs=1e-8)
-
-
-def test_the_bessel_function_in_its_three_regimes() -> None:
-    z = np.array([3.0, 40.0, 700.0])
-    np.testing.assert_allclose(log_bessel(12.3, z), np.log(special.ive(12.3, z)), rtol=1e-12)
-    np.testing.assert_allclose(log_bessel(61.7, z[1:]), np.log(special.ive(61.7, z[1:])), atol=1e-8)
-    # Below the least double: the series' first terms, (z/2)^v / Gamma(v + 1) (1 + z^2 / 4 (v + 1))
-    tiny = 45.0 * np.log(5e-9) - special.gammaln(46.0)
-    assert special.ive(45.0, 1e-8) == 0.0 and log_bessel(45.0, np.array(1e-8)) == pytest.approx(tiny, rel=1e-9)
-
-
-def test_merton_without_jumps_is_geometric_brownian_motion() -> None:
-    merton, plain = tasks.get("merton").problem, tasks.get("geometric_brownian").problem
-    x = likelihoods.simulate(plain, np.array([0.2, 0.3]), 5, jax.random.key(2))
-    ours = likelihoods.LOG_DENSITY["merton"](merton, np.array([0.2, 0.3, 1e-12, 0.1, 0.1]), x)
-    np.testing.assert_allclose(ours, likelihoods.LOG_DENSITY["geometric_brownian"](plain, np.array([0.2, 0.3]), x))
 
 
 def test_the_maximum_of_the_likelihood_is_the_known_one() -> None:
