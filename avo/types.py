@@ -8,7 +8,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from avo.adversarial.metric import Metric
 
 
 class Simulator(Protocol):
@@ -129,15 +132,18 @@ class Pending(NamedTuple):
 
 
 class State(NamedTuple):
-    """All that the next step needs."""
+    """All that the next step needs: a `Proposal`, a `Critic`, the average of late proposals, and what moves them.
+
+    Which ones the user decides, and jax's transformations of trees forget: they are not typed here.
+    """
 
     step: Int[Array, ""]
     horizon: Int[Array, ""]
     proposal: Any
     critic: Any
-    proposal_moments: Any
-    critic_moments: Any
-    metric: Any
+    proposal_moments: optax.OptState
+    critic_moments: optax.OptState
+    metric: Metric
     average: Any
     data: Data
     pending: Pending | None

@@ -21,13 +21,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, DTypeLike, Float, PRNGKeyArray
 
 from avo.adversarial.critic import describe, make_critic, train_critic
 from avo.checks import positive, whole
 from avo.critics import losses
 from avo.critics.networks import lipschitz, mlp
 from avo.observations import validate_observations
+from avo.types import Critic, MakeCritic
 
 LEAST_ROWS = 20
 
@@ -53,7 +54,7 @@ def distance(
     y: Float[ArrayLike, "m *x_shape"],
     *,
     bound: bool = False,
-    critic: Any = None,
+    critic: MakeCritic | None = None,
     weight: float = 200.0,
     steps: int = 1500,
     batch: int = 256,
@@ -110,7 +111,7 @@ def distance(
     key_init, key_run = jax.random.split(jax.random.key(seed))
     critics = _critics(critic or (lipschitz if bound else _wide), key_init, a.shape[1:], dtype, bound)
     level = None if bound else jnp.asarray(weight, dtype)
-    judged = _judge(key_run, critics, level, steps, batch, real, fake)
+    judged = _judge(key_run, critics, level, real, fake, steps=steps, batch=batch)
     gap, error = (np.asarray(a, np.float64) for a in judged)
     gaps = gap.reshape(2, 2).mean(1)
     slope = 1.0 if bound else (1 + np.sqrt(np.maximum(1 + 2 * gaps / weight, 0))) / 2
@@ -119,15 +120,15 @@ def distance(
     return Distance(value, float(stderr), null)
 
 
-def _wide(key: Array, x_shape: tuple[int, ...]) -> Any:
+def _wide(key: PRNGKeyArray, x_shape: tuple[int, ...]) -> Critic:
     return mlp(key, x_shape, width=128)
 
 
-def _critics(make: Any, key: PRNGKeyArray, x_shape: tuple[int, ...], dtype: Any, bound: bool) -> Any:
+def _critics(make: MakeCritic, key: PRNGKeyArray, x_shape: tuple[int, ...], dtype: DTypeLike, bound: bool) -> Any:
     """Make four untrained critics, one tree with a leading axis."""
     first = make_critic(make, key, x_shape, dtype)
-    if getattr(first, "pack", 1) != 1:
-        raise ValueError(f"critic takes {first.pack} observations at once; distance compares single rows.")
+    if (pack := getattr(first, "pack", 1)) != 1:
+        raise ValueError(f"critic takes {pack} observations at once; distance compares single rows.")
     known = describe(first)
     if bound and known and known["name"] != "lipschitz":
         raise ValueError(f"bound=True needs a 1-Lipschitz critic, avo.critics.lipschitz; got {known['name']}.")
@@ -150,7 +151,7 @@ def _halves(rows: np.ndarray) -> np.ndarray:
 
 @eqx.filter_jit
 def _judge(
-    key: PRNGKeyArray, critics: Any, weight: Array | None, steps: int, batch: int, real: Array, fake: Array
+    key: PRNGKeyArray, critics: Any, weight: Array | None, real: Array, fake: Array, *, steps: int, batch: int
 ) -> tuple[Array, Array]:
     """Train a critic on each row's first half and judge it on the second, side by side: gaps and standard errors."""
     penalty = ("none", 0.0) if weight is None else ("one-sided", weight)
@@ -158,7 +159,7 @@ def _judge(
     dynamic, static = eqx.partition(critics, eqx.is_array)
 
     def one(key: PRNGKeyArray, dynamic: Any, real: Array, fake: Array) -> tuple[Array, Array]:
-        critic, _ = train_critic(key, eqx.combine(dynamic, static), loss, real[0], fake[0], steps, batch)
+        critic, _ = train_critic(key, eqx.combine(dynamic, static), loss, real[0], fake[0], steps=steps, batch=batch)
         d_real, d_fake = jax.vmap(critic)(real[1]), jax.vmap(critic)(fake[1])
         error = jnp.sqrt(d_real.var() / len(d_real) + d_fake.var() / len(d_fake))
         return d_real.mean() - d_fake.mean(), error

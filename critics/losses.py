@@ -18,16 +18,16 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from avo.checks import nonnegative, one_of
+from avo.types import Critic
 
 Penalty = Literal["one-sided", "two-sided", "r1", "none"]
-Critic = Callable[[Array], Float[Array, ""]]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def make(
     gap: Callable[[Array, Array, Array], Array],
     cost: Callable[[Array], Array],
     penalty: Penalty,
-    weight: Any,
+    weight: float | Array,
     noise: float = 0.0,
 ) -> Loss:
     """Make a loss from its gap(d_real, d_fake, w); the weight may be traced."""

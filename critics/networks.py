@@ -23,6 +23,7 @@ from jaxtyping import Array, PRNGKeyArray
 from avo.checks import whole
 from avo.critics.modules import Constant, Critic, DeepSets, Flat, Lipschitz, Logistic, Recurrent, convolutions
 from avo.observations import kind_of
+from avo.types import MakeCritic
 
 
 def _critic(
@@ -296,7 +297,7 @@ class packed:  # noqa: N801, a factory like the functions above, which a fit ask
     """
 
     size: int
-    make: Callable[..., Any] = deep_sets
+    make: MakeCritic = deep_sets
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", whole("packed: size", self.size))

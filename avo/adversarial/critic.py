@@ -1,16 +1,18 @@
 """The critic's update, and a loop of it: what the trainer and `avo.critics.distance` share."""
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, DTypeLike, Float, PRNGKeyArray
 
 from avo.checks import takes, whole
+from avo.types import Critic, Loss, MakeCritic
 
+C = TypeVar("C", bound=Critic)
 Optimiser = tuple[str, *tuple[float, ...]]
 
 # Little momentum: the critic chases a moving target (Gulrajani et al. 2017 take b1 = 0)
@@ -47,21 +49,22 @@ class Training(NamedTuple):
     """A critic in training: the module and its optimiser's moments."""
 
     critic: Any
-    moments: Any
+    moments: optax.OptState
 
 
-def begin(critic: Any, by: Optimiser = ADAM) -> Training:
+def begin(critic: Critic, by: Optimiser = ADAM) -> Training:
     """Put an untrained critic beside the moments of its optimiser."""
     return Training(critic, optimiser(by).init(eqx.filter(critic, eqx.is_inexact_array)))
 
 
 def update(
-    loss: Any,
+    loss: Loss,
     state: Training,
-    rate: Any,
+    rate: float | Float[Array, ""],
     x_real: Float[Array, "n *x_shape"],
     x_fake: Float[Array, "n *x_shape"],
     w: Float[Array, " n"],
+    *,
     key: PRNGKeyArray,
     by: Optimiser = ADAM,
 ) -> tuple[Training, Float[Array, ""]]:
@@ -71,7 +74,7 @@ def update(
         loss: such as `wasserstein()`.
         state: of `begin`, or the last update.
         rate: step size.
-        x_real: observations.
+        x_real: observations, as the critic takes them.
         x_fake: simulations.
         w: 0 for simulations to leave out, 1 for the others.
         key: randomness of interpolates and instance noise.
@@ -87,7 +90,7 @@ def update(
     return Training(eqx.combine(jax.tree.map(lambda p, g: p - rate * g, phi, move), static), moments), gap
 
 
-def describe(critic: Any) -> dict[str, Any] | None:
+def describe(critic: object) -> dict[str, Any] | None:
     """Describe a critic of avo's so that it can be made again, in words that JSON can hold; None for any other.
 
     Example:
@@ -97,11 +100,12 @@ def describe(critic: Any) -> dict[str, Any] | None:
     """
     if getattr(critic, "recipe", None) is None:
         return None
-    name, x_shape, options = critic.recipe
-    return {"name": name, "x_shape": list(x_shape), "options": dict(options), "pack": critic.pack}
+    made: Any = critic
+    name, x_shape, options = made.recipe
+    return {"name": name, "x_shape": list(x_shape), "options": dict(options), "pack": made.pack}
 
 
-def make_critic(critic: Any, key: PRNGKeyArray, x_shape: tuple[int, ...], dtype: Any) -> Any:
+def make_critic(critic: Critic | MakeCritic, key: PRNGKeyArray, x_shape: tuple[int, ...], dtype: DTypeLike) -> Critic:
     """Take a critic, or make one by its factory, and check that it maps one observation to a scalar.
 
     Args:
@@ -118,14 +122,15 @@ def make_critic(critic: Any, key: PRNGKeyArray, x_shape: tuple[int, ...], dtype:
         >>> make_critic(mlp, jax.random.key(0), (5,), float)(jnp.ones(5)).shape
         ()
     """
+    make: Any = critic
     if not isinstance(critic, eqx.Module):
         if not (callable(critic) and takes(critic, 2)):
             raise ValueError(
                 "critic must be an Equinox module from one observation to a scalar, or a factory "
                 f"critic(key, x_shape) that makes one, such as avo.critics.mlp; got {critic!r}."
             )
-        critic = critic(key, x_shape)
-    made: Any = critic
+        make = make(key, x_shape)
+    made: Any = make
     pack = getattr(made, "pack", 1)
     shape = x_shape if pack == 1 else (pack, *x_shape)
     try:
@@ -142,14 +147,15 @@ def make_critic(critic: Any, key: PRNGKeyArray, x_shape: tuple[int, ...], dtype:
 
 def train_critic(
     key: PRNGKeyArray,
-    critic: Any,
-    loss: Any,
+    critic: C,
+    loss: Loss,
     x_real: Float[Array, "n *x_shape"],
     x_fake: Float[Array, "m *x_shape"],
+    *,
     steps: int = 1500,
     batch: int = 256,
     rate: float = 2e-3,
-) -> tuple[Any, Float[Array, " steps"]]:
+) -> tuple[C, Float[Array, " steps"]]:
     """Train a critic on two samples in one compiled loop, batches drawn with replacement, the rate falling to zero.
 
         rate_t = rate (1 + cos(pi t / steps)) / 2
@@ -179,15 +185,16 @@ def train_critic(
         True
     """
     x_real, x_fake = jnp.asarray(x_real), jnp.asarray(x_fake)
-    if getattr(critic, "pack", 1) != 1:
-        raise ValueError(f"critic takes {critic.pack} observations at once; train_critic takes critics of one.")
-    return _train(key, critic, loss, x_real, x_fake, whole("steps", steps), whole("batch", batch), rate)
+    if (pack := getattr(critic, "pack", 1)) != 1:
+        raise ValueError(f"critic takes {pack} observations at once; train_critic takes critics of one.")
+    steps, batch = whole("steps", steps), whole("batch", batch)
+    return _train(key, critic, loss, x_real, x_fake, steps=steps, batch=batch, rate=rate)
 
 
 @eqx.filter_jit
 def _train(
-    key: PRNGKeyArray, critic: Any, loss: Any, x_real: Array, x_fake: Array, steps: int, batch: int, rate: float
-) -> tuple[Any, Float[Array, " steps"]]:
+    key: PRNGKeyArray, critic: C, loss: Loss, x_real: Array, x_fake: Array, *, steps: int, batch: int, rate: float
+) -> tuple[C, Float[Array, " steps"]]:
     make_critic(critic, key, x_real.shape[1:], x_real.dtype)  # once per shape, where the program is made
     dynamic, static = eqx.partition(begin(critic), eqx.is_array)
     rates = optax.cosine_decay_schedule(rate, steps)
@@ -196,7 +203,9 @@ def _train(
         key_real, key_fake, key_loss = jax.random.split(jax.random.fold_in(key, i), 3)
         real = x_real[jax.random.randint(key_real, (batch,), 0, x_real.shape[0])]
         fake = x_fake[jax.random.randint(key_fake, (batch,), 0, x_fake.shape[0])]
-        state, gap = update(loss, eqx.combine(dynamic, static), rates(i), real, fake, jnp.ones(batch), key_loss)
+        state, gap = update(
+            loss, eqx.combine(dynamic, static), jnp.asarray(rates(i)), real, fake, jnp.ones(batch), key=key_loss
+        )
         return eqx.filter(state, eqx.is_array), gap
 
     dynamic, gaps = jax.lax.scan(step, dynamic, jnp.arange(steps))

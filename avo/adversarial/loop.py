@@ -24,7 +24,7 @@ from avo.execution.host import HostSimulator
 from avo.folder import Folder, fill, leaves
 from avo.result import Result
 from avo.space import Space
-from avo.types import Info, State
+from avo.types import Info, Simulator, State
 
 
 def block_size(settings: Settings) -> int:
@@ -142,7 +142,7 @@ class Progress(NamedTuple):
 
 
 def run_steps(
-    simulate: Any,
+    simulate: Simulator,
     trainer: Trainer,
     settings: Settings,
     space: Space,

@@ -1,13 +1,12 @@
 """Critics that take k observations at once (PacGAN; Lin et al. 2018, arXiv:1712.04086): how their packs are made up."""
 
-from typing import Any
-
 from jaxtyping import Array, Int
 
 from avo.adversarial.settings import Settings
+from avo.types import Critic
 
 
-def pack_size(critic: Any) -> int:
+def pack_size(critic: object) -> int:
     """Tell how many observations a critic takes at once."""
     return getattr(critic, "pack", 1)
 
@@ -34,7 +33,7 @@ def met(place: Int[Array, " n"], k: int, m: int) -> Int[Array, " n"]:
     return (pack + member * (widest - pack // m % widest)) % m
 
 
-def check_packs(critic: Any, s: Settings, observations: int) -> None:
+def check_packs(critic: Critic, s: Settings, observations: int) -> None:
     """Check that batch, pairs and observations make up packs.
 
     Raises:

@@ -69,11 +69,13 @@ class Point:
         z *= jnp.minimum(1.0, s.watch / jnp.max(q.sd()))
         return jnp.repeat(z, k, axis=0)
 
-    def gradient(self, estimate: Callable[[Array], Array], q: Proposal, score: Any, k: int) -> Any:
+    def gradient(self, estimate: Callable[[Array], Array], q: Proposal, score: Proposal, k: int) -> Any:
         """Estimate a tree like psi, nothing but the part for loc."""
         return _with_loc(jax.tree.map(jnp.zeros_like, q), self.sampling.gradient(q, estimate(score.loc)))
 
-    def move(self, state: State, step: Any, z: Float[Array, "rows *z"], ok: Bool[Array, " rows"]) -> tuple[Any, Metric]:
+    def move(
+        self, state: State, step: Any, z: Float[Array, "rows *z"], ok: Bool[Array, " rows"]
+    ) -> tuple[Proposal, Metric]:
         """Move the centre by the optimiser's step, and let the spread follow annealing and metric."""
         s, q = self.settings, state.proposal
         reach, done = _reach(self.space, s, state), _annealed(s, state)
@@ -106,7 +108,7 @@ class Population:
         """Draw z of the critic's rows, from q as it is."""
         return jax.random.normal(key, (self.settings.critic_steps * self.settings.batch, self.space.dim))
 
-    def gradient(self, estimate: Callable[[Array], Array], q: Proposal, score: Any, k: int) -> Any:
+    def gradient(self, estimate: Callable[[Array], Array], q: Proposal, score: Proposal, k: int) -> Any:
         """Estimate a tree like psi, and add what the entropy weighs."""
 
         def of_pack(leaf: Array) -> Array:
@@ -120,7 +122,9 @@ class Population:
             g = jax.tree.map(lambda g, h: g + gamma * h, g, jax.grad(lambda q: q.entropy())(q))
         return g
 
-    def move(self, state: State, step: Any, z: Float[Array, "rows *z"], ok: Bool[Array, " rows"]) -> tuple[Any, Metric]:
+    def move(
+        self, state: State, step: Any, z: Float[Array, "rows *z"], ok: Bool[Array, " rows"]
+    ) -> tuple[Proposal, Metric]:
         """Move all of psi by the optimiser's step; the metric is of no use here."""
         q, reach = state.proposal, _reach(self.space, self.settings, state)
         rate = geometric(self.settings.proposal_rate, state.step / state.horizon)

@@ -32,6 +32,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from avo.adversarial.critic import Training, begin, describe, make_critic, optimiser, update
@@ -113,7 +114,7 @@ def _shown(state: State, x: Float[Array, "n *x_shape"]) -> tuple[Float[Array, "n
 
 def _train_critic(
     loss: Loss, s: Settings, state: State, z: Float[Array, "n *z_shape"], ok: Bool[Array, " n"]
-) -> tuple[Any, Any, Float[Array, ""]]:
+) -> tuple[Critic, optax.OptState, Float[Array, ""]]:
     """Update the critic `passes` times per batch of simulations: the critic, its moments, the mean gap."""
     assert state.pending is not None
     observed, rate = state.data.z, geometric(s.critic_rate, state.step / state.horizon)
@@ -125,7 +126,7 @@ def _train_critic(
         z_real = observed[met(first + jnp.arange(s.batch), k, observed.shape[0])]
         real, fake, ok = (packed_rows(a, k) for a in (z_real, z_fake, ok))
         w = jnp.all(ok.reshape(len(ok), -1), axis=1).astype(z.dtype)
-        now, gap = update(loss, eqx.combine(dynamic, static), rate, real, fake, w, key, s.critic_optimiser)
+        now, gap = update(loss, eqx.combine(dynamic, static), rate, real, fake, w, key=key, by=s.critic_optimiser)
         return eqx.filter(now, eqx.is_array), gap
 
     updates = s.passes * s.critic_steps

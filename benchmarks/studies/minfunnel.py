@@ -161,7 +161,7 @@ def measure(name: str, seed: int) -> dict[str, Any]:
     key_init, key_train, key_judge = jax.random.split(jax.random.key(seed), 3)
     loss = wasserstein(penalty, weight)
     start = time.perf_counter()
-    critic, gaps = train_critic(key_train, make(key_init, (int(dim),)), loss, x, y, steps, BATCH, RATE)
+    critic, gaps = train_critic(key_train, make(key_init, (int(dim),)), loss, x, y, steps=steps, batch=BATCH, rate=RATE)
     gaps.block_until_ready()
     seconds = time.perf_counter() - start
     x, y, uphill = sample(funnels, FRESH, rng)

@@ -60,7 +60,7 @@ def test_plain_gradient_and_move_by_hand() -> None:
     )
     state = trainer.init(KEY)
     push = avo.Gaussian(jnp.array([0.2]), jnp.array([-0.7]))
-    moved, _ = target_of(avo.Space(a=avo.Real()), settings).move(state, push, x, x)
+    moved: Any = target_of(avo.Space(a=avo.Real()), settings).move(state, push, x, x)[0]
     # In psi itself: the spread 0.5 does not shorten the step
     np.testing.assert_allclose([moved.loc[0], moved.log_scale[0]], [0.4 - 0.3 * 0.2, np.log(0.5) + 0.3 * 0.7])
 

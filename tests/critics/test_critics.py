@@ -301,7 +301,8 @@ def test_slope_of_two_shifted_normals(penalty: Any) -> None:
     start = mlp(jax.random.key(3), (1,), width=16, depth=1)
     start = eqx.tree_at(lambda c: c.skip.weight, start, jnp.ones((1, 1)))
     for w1 in (1.0, 5.0, 20.0):
-        critic, _ = train_critic(key_run, start, wasserstein(penalty, weight), w1 + real, fake, 600, 128, 5e-3)
+        loss = wasserstein(penalty, weight)
+        critic, _ = train_critic(key_run, start, loss, w1 + real, fake, steps=600, batch=128, rate=5e-3)
         slope = float(jnp.mean(gradient_norm(critic, interpolate(key_eps, w1 + real, fake))))
         gap = float(jnp.mean(jax.vmap(critic)(w1 + real)) - jnp.mean(jax.vmap(critic)(fake)))
         assert abs(slope / (1 + w1 / (2 * weight)) - 1) < 0.03
@@ -326,7 +327,7 @@ def test_gradient_points_where_mass_must_move(d: int) -> None:
     if d == 16:
         cases.append((2.0 * noise[0], noise[0], 0.9))
     for real, way, least in cases:
-        critic, _ = train_critic(KEY, start, wasserstein(), real, noise[1], 600, 128, 4e-3)
+        critic, _ = train_critic(KEY, start, wasserstein(), real, noise[1], steps=600, batch=128, rate=4e-3)
         slopes = jax.vmap(jax.grad(critic))(real[:2000])
         assert cosine(slopes, way[:2000]) > least
 
@@ -336,7 +337,7 @@ def whole(critic: Any, loss: Any, real: Any, fake: Any, steps: int, rate: float)
     dynamic, static = eqx.partition(begin(critic), eqx.is_array)
 
     def step(dynamic: Any, rate: Any) -> tuple[Any, None]:
-        state, _ = update(loss, eqx.combine(dynamic, static), rate, real, fake, jnp.ones(len(fake)), KEY)
+        state, _ = update(loss, eqx.combine(dynamic, static), rate, real, fake, jnp.ones(len(fake)), key=KEY)
         return eqx.filter(state, eqx.is_array), None
 
     run = jax.jit(lambda dynamic: jax.lax.scan(step, dynamic, rate * jnp.geomspace(1.0, 1e-3, steps))[0])
@@ -379,7 +380,7 @@ def test_linear_jensen_shannon_is_fishers_discriminant() -> None:
 
 def test_logistic_gap_is_twice_the_accuracy_less_one() -> None:
     real, fake = map(jnp.asarray, two_normals(20_000, 7))
-    critic, _ = train_critic(KEY, logistic(KEY, (3,)), wasserstein("none"), real, fake, 1000, 256, 0.1)
+    critic, _ = train_critic(KEY, logistic(KEY, (3,)), wasserstein("none"), real, fake, steps=1000, batch=256, rate=0.1)
     gap = float(jnp.mean(jax.vmap(critic)(real)) - jnp.mean(jax.vmap(critic)(fake)))
     squared = SHIFT @ np.linalg.solve(MIX @ MIX.T, SHIFT)
     exact = 2 * normal.cdf(math.sqrt(squared) / 2) - 1
@@ -414,7 +415,7 @@ def test_scan_is_a_loop_of_updates_and_is_compiled_once() -> None:
         np.testing.assert_array_equal(a, b)
     assert np.all(np.asarray(other.inner.skip.weight) != scanned.inner.skip.weight)
 
-    step = eqx.filter_jit(lambda *args: update(loss, *args))
+    step = eqx.filter_jit(lambda *args, key: update(loss, *args, key=key))
     state, by_hand = begin(start), []
     for i in range(steps):
         key_real, key_fake, key_loss = jax.random.split(jax.random.fold_in(KEY, i), 3)
@@ -422,7 +423,7 @@ def test_scan_is_a_loop_of_updates_and_is_compiled_once() -> None:
             jax.random.randint(k, (batch,), 0, len(x)) for k, x in ((key_real, real), (key_fake, fake))
         )
         now = jnp.asarray(rate * (1 + math.cos(math.pi * i / steps)) / 2)
-        state, gap = step(state, now, real[rows_real], fake[rows_fake], jnp.ones(batch), key_loss)
+        state, gap = step(state, now, real[rows_real], fake[rows_fake], jnp.ones(batch), key=key_loss)
         by_hand.append(float(gap))
     np.testing.assert_allclose(gaps, by_hand, rtol=0, atol=1e-6)
     ends = [ravel_pytree(eqx.filter(critic, eqx.is_inexact_array))[0] for critic in (scanned.inner, state.critic)]
@@ -432,7 +433,7 @@ def test_scan_is_a_loop_of_updates_and_is_compiled_once() -> None:
 def test_one_update_by_hand() -> None:
     """Adam's first step is the rate along the sign of the gradient: down the loss, whatever its size."""
     d = linear(2.0)
-    state, gap = update(wasserstein(), begin(d), 0.03, X_REAL, X_FAKE, ONES, KEY)
+    state, gap = update(wasserstein(), begin(d), 0.03, X_REAL, X_FAKE, ONES, key=KEY)
     (loss, before), gradient = jax.value_and_grad(
         lambda d: wasserstein().critic(d, X_REAL, X_FAKE, ONES, KEY), has_aux=True
     )(d)

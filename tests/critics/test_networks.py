@@ -304,7 +304,9 @@ def bounded() -> dict[str, Any]:
     rng = np.random.default_rng(6)
     real, fake = rng.normal(size=(4000, 3)) * [3.0, 1.0, 0.5], rng.normal(size=(3000, 3)) + [0.4, -0.8, 0.0]
     random = lipschitz(KEY, (3,), width=7, depth=3)
-    trained, gaps = train_critic(KEY, random, wasserstein("none"), jnp.asarray(real), jnp.asarray(fake), 400, 64, 2e-2)
+    trained, gaps = train_critic(
+        KEY, random, wasserstein("none"), jnp.asarray(real), jnp.asarray(fake), steps=400, batch=64, rate=2e-2
+    )
     assert gaps[-50:].mean() > gaps[:50].mean() + 0.3  # it has learnt something
     wide = lipschitz(KEY, (3, 4), width=5, depth=2)
     return {"random": random, "trained": trained, "enlarged": _enlarge(random, 30.0), "wide": _enlarge(wide, 0.05)}

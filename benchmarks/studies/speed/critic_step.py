@@ -35,7 +35,7 @@ def ours(x: np.ndarray, y: np.ndarray) -> tuple[Callable[[], Any], str]:
     dynamic, static = eqx.partition(training.begin(critic), eqx.is_array)
 
     def step(dynamic: Any, key: Any) -> tuple[Any, Any]:
-        state, gap = training.update(loss, eqx.combine(dynamic, static), RATE, real, fake, w, key)
+        state, gap = training.update(loss, eqx.combine(dynamic, static), RATE, real, fake, w, key=key)
         return eqx.filter(state, eqx.is_array), gap
 
     run = jax.jit(lambda dynamic, keys: jax.lax.scan(step, dynamic, keys))

@@ -201,14 +201,14 @@ def test_a_flipped_baseline_shows_red(monkeypatch: pytest.MonkeyPatch) -> None:
     """With plain REINFORCE, and a cost that is far from zero: mirrored pairs cancel the baseline."""
     options = {"settings": PLAIN, "loss": avo.critics.jensen_shannon("saturating")}
     assert not verdict(monkeypatch, **options).red
-    right = trainer.reinforce
+    right = trainer.reinforce_gradient
 
     def flipped(cost: Any, score: Any, baseline: Any) -> Any:  # (f + b) score
         return 2 * right(cost, score, "none") - right(cost, score, baseline)
 
     trainer._functions.cache_clear()
     jax.clear_caches()
-    monkeypatch.setattr(trainer, "reinforce", flipped)
+    monkeypatch.setattr(trainer, "reinforce_gradient", flipped)
     assert verdict(monkeypatch, **options).red
 
 
