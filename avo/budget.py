@@ -140,7 +140,7 @@ def plan(budget: int, refine: int, step: int, host: bool) -> Plan:
 
     Example:
         >>> plan(100_000, refine=70_000, step=32, host=False)
-        Plan(steps=926, chunk=46, reuse=625, refine=70000)
+        Plan(steps=920, chunk=46, reuse=625, refine=70000)
     """
     steps = (budget - refine) // step
     if steps < LEAST_STEPS:

@@ -24,8 +24,7 @@ BUFFER = 4096  # rows of one compiled program, as many of them simulated as are 
 
 def simulate_jax(simulate: Callable, keys: PRNGKeyArray, size: int, theta: Array, inputs: Array | None = None) -> Array:
     """Simulate blocks of `size` rows, one key each, inside a compiled program; `simulate` is traced once."""
-    split = lambda a: a.reshape((len(keys), size) + a.shape[1:])  # noqa: E731
-    rows = (split(theta),) if inputs is None else (split(theta), split(inputs))
+    rows = (a.reshape((len(keys), size) + a.shape[1:]) for a in (theta, inputs) if a is not None)
     x = jax.lax.map(lambda block: simulate(*block), (keys, *rows))
     return x.reshape((len(keys) * size,) + x.shape[2:])
 
@@ -34,8 +33,7 @@ def simulate_host(
     simulate: Callable, keys: PRNGKeyArray, size: int, theta: Array, inputs: Array | None = None
 ) -> np.ndarray:
     """Simulate blocks of `size` rows by calls of `simulate`, with the keys of `simulate_jax`."""
-    split = lambda a: np.asarray(a).reshape((len(keys), size) + a.shape[1:])  # noqa: E731
-    rows = (split(theta),) if inputs is None else (split(theta), split(inputs))
+    rows = (np.asarray(a).reshape((len(keys), size) + a.shape[1:]) for a in (theta, inputs) if a is not None)
     return np.concatenate([simulate(k, *block) for k, *block in zip(keys, *rows, strict=True)])
 
 

@@ -23,20 +23,22 @@ def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     Example:
         >>> import jax.numpy as jnp
         >>> power = compiled(lambda x, n, words: (x**n, words))
-        >>> power(jnp.array([2, 3]), 3, "cubes")
-        (Array([ 8, 27], dtype=int32), 'cubes')
+        >>> x, words = power(jnp.array([2, 3]), 3, "cubes")
+        >>> x.tolist(), words
+        ([8, 27], 'cubes')
     """
 
     @partial(jax.jit, static_argnums=1)
     def run(arrays: Any, rest: tuple[tuple[Any, ...], Any]) -> tuple[Any, "_Static"]:
         leaves, structure = rest
-        out = fn(*eqx.combine(arrays, jax.tree.unflatten(structure, leaves)))
+        arguments, named = eqx.combine(arrays, jax.tree.unflatten(structure, leaves))
+        out = fn(*arguments, **named)
         arrays, others = eqx.partition(out, eqx.is_array)
         return arrays, _Static(*_hashable(others))
 
     @wraps(fn)
-    def call(*arguments: Any) -> Any:
-        arrays, others = eqx.partition(arguments, eqx.is_array)
+    def call(*arguments: Any, **named: Any) -> Any:
+        arrays, others = eqx.partition((arguments, named), eqx.is_array)
         found, rest = run(arrays, _hashable(others))
         return eqx.combine(found, jax.tree.unflatten(rest.structure, rest.leaves))
 

@@ -98,6 +98,19 @@ def test_blocks_have_the_numbers_of_a_fit() -> None:
     np.testing.assert_array_equal(rows.simulate_host(host, keys, SIZE, theta), draws(host)(u).x)
 
 
+@pytest.mark.parametrize("rows_at_a_time", [1, 3, 7, 20])
+def test_rows_in_parts_are_those_of_all_at_once(rows_at_a_time: int) -> None:
+    a, c, sizes = RNG(3).normal(size=(7, 2)), np.arange(7), []
+
+    def fn(a: np.ndarray, none: None, c: np.ndarray) -> np.ndarray:
+        assert none is None
+        sizes.append((len(a), len(c)))
+        return a[:, 1:] * c[:, None]
+
+    np.testing.assert_array_equal(rows.batched(fn, a, None, c, rows=rows_at_a_time), a[:, 1:] * c[:, None])
+    assert sizes == [(rows_at_a_time,) * 2] * -(-7 // rows_at_a_time)  # all of one size
+
+
 # --- counts ----------------------------------------------------------------------------------------------------------
 
 

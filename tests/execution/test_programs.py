@@ -36,7 +36,8 @@ def test_arrays_and_all_else_go_in_and_come_out() -> None:
         line, y, told, none = run(Line(jnp.array(slope), jnp.sin), x, words, None)
         np.testing.assert_allclose(y, np.sin(slope * x), rtol=1e-12)
         assert line.bend is jnp.cos and float(line.slope) == slope + 1.0 and told == words and none is None
-    assert traces == [("a", 3), ("b", 3)]  # one program for all numbers, one for each of the rest
+        assert float(run(line, x=x, none=None, words=words)[0].slope) == slope + 2.0
+    assert traces == [("a", 3)] * 2 + [("b", 3)] * 2  # one program for all numbers, one for each of the rest
 
 
 def test_programs_go_with_their_function() -> None:
