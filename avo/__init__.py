@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__;
     from avo.diagnostics.goodness import check as check
     from avo.execution.host import from_numpy as from_numpy
     from avo.plots import gallery as gallery
+    from avo.refine.custom import Only as Only
     from avo.result import Result as Result
     from avo.result import load as load
     from avo.run import fit as fit
@@ -37,6 +38,7 @@ _HOMES = {
     "Gaussian": "adversarial.proposals",
     "Interval": "space",
     "LogInterval": "space",
+    "Only": "refine.custom",
     "Positive": "space",
     "Real": "space",
     "Result": "result",

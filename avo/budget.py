@@ -47,8 +47,8 @@ LEAST_EACH = 40  # and of a point for each parameter, whose slopes take pairs
 # precise from few pairs, since these share their random numbers
 POINT_SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}
 # Of a population's: t anew in each of three phases, short rounds that find the place, larger ones that settle it, and
-# simulations at the answer that encoded observations are held against; what is left, at least half, goes to the last
-# comparison
+# simulations at the answer that encoded observations are held against; what is left, half where the
+# rounds are few, goes to the last comparison
 POPULATION_SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}
 
 

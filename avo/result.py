@@ -15,11 +15,12 @@ from avo.adversarial.proposals import Gaussian
 from avo.checks import between, shaped
 from avo.folder import fill, leaves, read_arrays, read_stamped, refuse_others, stamped, write_arrays, write_json
 from avo.observations import show, validate_observations
+from avo.refine.custom import Only
 from avo.refine.estimate import DISAGREE, Estimate, Identifiability, Population
 from avo.refine.statistic import apply
 from avo.space import Space
 from avo.tables import aligned
-from avo.types import Frame
+from avo.types import Frame, Statistic
 
 AT_BOUND = 3.0  # |u| of a parameter with two bounds that lies within 5 % of one
 Status = Literal["converged", "budget", "stopped", "failed"]
@@ -117,7 +118,8 @@ class Result:
             inputs: their known conditions, where the fit had any.
 
         Raises:
-            ValueError: if the fit was not refined, or x has another shape or values that are not finite.
+            ValueError: if the fit was not refined, x has another shape or values that are not finite, or the fit used a
+                statistic of its own and the result was loaded without it.
         """
         encoder = self._refined("encode").encoder
         x = validate_observations(x, "x", 1)
@@ -284,21 +286,22 @@ def _read_frame(arrays: dict[str, np.ndarray]) -> Frame | None:
     return Frame(*(arrays.get(f"frame.{name}") for name in Frame._fields))  # pyright: ignore[reportArgumentType]
 
 
-def load(path: str | Path, like: Any = None) -> Result:
+def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None = None) -> Result:
     """Read a result that `Result.save`, or a fit with `out=`, wrote.
 
     Args:
         path: the folder, or `result.json` in it.
         like: where the fit used a custom critic or proposal: a module of the same structure to fill, or a pair
             (proposal, critic) of such.
+        statistic: where the fit used a statistic of the user's own: the same, as only `encode` needs.
 
     Returns:
         The `Result`, equal to the saved one to the bit.
 
     Raises:
         FileNotFoundError: if the folder holds no result.
-        ValueError: if a custom module was used and `like` does not fit it, or another version of avo wrote a format
-            that this one does not know.
+        ValueError: if a custom module was used and `like` does not fit it, `statistic` is not the fit's own, or another
+            version of avo wrote a format that this one does not know.
 
     Example:
         >>> import jax, tempfile, avo
@@ -335,7 +338,7 @@ def load(path: str | Path, like: Any = None) -> Result:
         history={name.removeprefix("history."): a for name, a in arrays.items() if name.startswith("history.")},
         x_shape=tuple(words["x_shape"]),
         frame=_read_frame(arrays),
-        estimate=Estimate.from_files(arrays, words["estimate"]) if words["estimate"] else None,
+        estimate=Estimate.from_files(arrays, words["estimate"], statistic) if words["estimate"] else None,
         settings={k: tuple(v) if isinstance(v, list) else v for k, v in words["settings"].items()},
         **{k: words[k] for k in ("calls", "failures", "status", "message", "seed", "data")},
     )

@@ -28,11 +28,14 @@ from avo.execution.programs import JaxSimulator
 from avo.execution.simulator import check_simulator
 from avo.folder import Folder, digest, leaves
 from avo.observations import Observed, make_frame, validate_clusters, validate_data
+from avo.refine.custom import CustomStatistic, Only, custom_statistic
 from avo.refine.estimate import Estimate, floored
 from avo.refine.point import STILL, solve_point
 from avo.refine.population import solve_population
+from avo.refine.scores import Normal
 from avo.result import Result, load
 from avo.space import Space
+from avo.types import Statistic
 
 REFINE = 2**31 - 1  # names the key of refining; steps have the numbers below
 
@@ -51,6 +54,7 @@ def fit(
     critic: Any = None,
     loss: Any = None,
     proposal: Any = None,
+    statistic: Statistic | Only | None = None,
     settings: Settings | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -86,6 +90,9 @@ def fit(
             vector (c, x).
         loss: None: `avo.critics.wasserstein()`, one-sided; "two-sided" is the published WGAN-GP.
         proposal: where to start and how wide, a proposal or a factory `proposal(dim)`; None: N(0, 1.5^2 I) in u.
+        statistic: what else of x the final precision may rest on: a JAX function of one observation, `statistic(x)`,
+            with inputs `statistic(x, c)`, to real numbers that join the features which avo chooses by the shape of x
+            (avo/refine/features.py); `avo.Only(statistic)`: in place of them. Any is right; a sufficient one is best.
         settings: the numbers of the algorithm, `avo.Settings`; None: `Settings.for_budget(budget)`.
         out: folder for the run: checkpoints, then the result. None: nothing is written.
         resume: continue the run in `out` where it was stopped, to the same bits.
@@ -117,7 +124,11 @@ def fit(
     observed, seed = Observed(x, c, validate_clusters(groups, len(x), space.dim)), whole("seed", seed, least=0)
     name, host = _name(simulate), isinstance(simulate, HostSimulator)
     settings, plan = planned(budget, settings, target, host=host, m=len(x), d=space.dim, refine=flag("refine", refine))
-    task = Task(check_simulator(simulate, space, x, c, block_size(settings)), space, observed, settings, plan, seed)
+    custom = custom_statistic(statistic, x, c)
+    if custom is not None and not refine:
+        raise ValueError("statistic= acts where the estimate is refined, and refine=False; leave one of them out.")
+    simulate = check_simulator(simulate, space, x, c, block_size(settings))
+    task = Task(simulate, space, observed, settings, plan, seed, custom)
     loss = loss or critics.wasserstein()
     trainer = make_trainer(
         space, x, steps=plan.steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
@@ -128,7 +139,7 @@ def fit(
     if out is not None:
         folder = Folder(out, resume, _identity(task, trainer, name, getattr(loss, "name", "custom")))
         if folder.finished:
-            return load(folder.path, like=(state.proposal, state.critic))
+            return load(folder.path, like=(state.proposal, state.critic), statistic=statistic)
     before = Progress.from_arrays(state, None if folder is None else folder.restore())
     done, result = run_steps(
         task.simulate, trainer, settings, space, before, key_run,
@@ -152,6 +163,7 @@ class Task(NamedTuple):
     settings: Settings
     plan: Plan
     seed: int
+    custom: CustomStatistic | None = None
 
 
 def _name(simulate: Any) -> str:
@@ -188,6 +200,7 @@ def _identity(task: Task, trainer: Trainer, name: str, loss: str) -> dict[str, A
         "refine, in calls": task.plan.refine,
         "simulator": name,
         "loss": loss,
+        "statistic": None if task.custom is None else task.custom.describe(),
         "critic and proposal": digest(*leaves("start", (start.critic, start.proposal)).values()),
         "kind of critic": describe(start.critic),
     }
@@ -201,11 +214,11 @@ def _refine(
     q, budget, kept = result.proposal, task.plan.refine, None if folder is None else folder.path
     draws = Draws(task.simulate, task.space, key, block_size(task.settings), x.shape[1:], c, folder=kept)
     solve = solve_population if task.settings.target == "population" else solve_point
-    start = np.asarray(q.loc, float), np.asarray(q.factor(), float)
+    start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
     with tqdm(total=budget, desc="refine", unit=" calls", disable=None if progress else True, leave=False) as bar:
         draws.tick = bar.update
         try:
-            found = solve(draws, task.observed, *start, budget, task.seed, late)
+            found = solve(draws, task.observed, start, budget=budget, seed=task.seed, pool=late, custom=task.custom)
         except KeyboardInterrupt:
             words = f"stopped by the user while refining; {result.message}"
             return replace(result, calls=result.calls + draws.calls, status="stopped", message=words)

@@ -87,9 +87,9 @@ class Loss(Protocol):
 
 
 class Statistic(Protocol):
-    """A function of one observation, (*x_shape) -> (k,), whose values the learned scores may use."""
+    """Say what matters of one observation: x (*x_shape), with inputs its condition too, to real numbers, by JAX."""
 
-    def __call__(self, x: Any, /) -> Array: ...
+    def __call__(self, x: Any, *inputs: Any) -> Any: ...
 
 
 MakeCritic = Callable[..., Critic]  # critic(key, x_shape)

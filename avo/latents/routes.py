@@ -21,7 +21,8 @@ from jaxtyping import Bool, Float, PRNGKeyArray
 
 from avo.latents.cases import simulate
 from avo.latents.trained import Trained
-from avo.refine.statistic import apply, learn_statistic
+from avo.observations import Observed
+from avo.refine.statistic import Pairs, apply, learn_statistic
 from avo.run import fit
 
 if TYPE_CHECKING:
@@ -135,15 +136,15 @@ def by_labels(problem: "Problem", theta: Array2, x: np.ndarray, seed: int, x_obs
     """
     middle, size = theta.mean(0), theta.std(0)
     z = (theta - middle) / size
-    key, units = jax.random.key(seed), x if x_obs is None else x_obs
-    t: Any = learn_statistic(key, units, None, z, x, None, z)
+    key, units = jax.random.key(seed), Observed(x if x_obs is None else x_obs)
+    t: Any = learn_statistic(key, units, Pairs(z, x, y=z))
 
     def errors() -> np.ndarray:
         if len(theta) >= FEW_LABELS:
             return size * (z - apply(t, x))
         # Residuals on its own labels are too small: another regression learns without a fifth of them
         n = len(theta) // 5
-        return size * (z[:n] - apply(learn_statistic(key, units, None, z[n:], x[n:], None, z[n:]), x[:n]))
+        return size * (z[:n] - apply(learn_statistic(key, units, Pairs(z[n:], x[n:], y=z[n:])), x[:n]))
 
     def sample(key: PRNGKeyArray, n: int) -> np.ndarray:
         key_rows, key_x = jax.random.split(key)

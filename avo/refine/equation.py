@@ -1,8 +1,9 @@
 """The estimating equation tbar = m(u), with t frozen: its slope, its residual, and what is identified.
 
-    m(u) = E[t(x) | u],    A = dm / du,    G = A^T V^-1 A,    u <- u + A^+ (tbar - m(u))
+    m(u) = E[t(x) | u],    A = dm / du,    G = A^T V^-1 A,    u <- u + s A^+ (tbar - m(u))
 
-with V the covariance of tbar, the mean of t over the observations.
+with V the covariance of tbar, the mean of t over the observations, and s <= 1 the stride of a damped Newton iteration.
+m and A come from simulations; all linear algebra is in float64.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.estimate import PRIOR, UNIDENTIFIED
 from avo.refine.features import quadratic
-from avo.refine.statistic import LearnedStatistic, apply
+from avo.refine.scores import Normal
+from avo.refine.statistic import apply
 from avo.space import Interval, LogInterval, Space
 
 CHANCE = 1e-3  # level of the test that a direction moves t at all
@@ -23,33 +25,24 @@ NEVER = 1e-6  # level of the test that a residual is chance
 EDGE = 6.0  # largest |u| of a parameter with two bounds; theta is within 1/400 of its range of the bound there
 
 
-def covariance_of_mean(t: Float[np.ndarray, "m k"], clusters: np.ndarray | None = None) -> Float[np.ndarray, "k k"]:
-    """Compute the covariance of the mean of t over observations, independent ones or independent clusters of them.
-
-        sum_g s_g s_g^T / m^2 * g / (g - 1),    s_g = sum over the cluster of (t_i - mean)
-
-    Example:
-        >>> t = np.array([[1.0], [2.0], [6.0]])
-        >>> round(float(covariance_of_mean(t)[0, 0] - np.var(t, ddof=1) / 3), 12)
-        0.0
-    """
-    m, rest = len(t), t - t.mean(0)
-    if clusters is not None:
-        sums = np.zeros((int(clusters.max()) + 1, t.shape[1]))
-        np.add.at(sums, clusters, rest)
-        rest = sums
-    return rest.T @ rest / m**2 * len(rest) / (len(rest) - 1)
+# --- the slope, and what it identifies -------------------------------------------------------------------------------
 
 
 class Noise(NamedTuple):
-    """Sampling error of a slope, dA = sum_n rest_n h_n^T, the terms of which are independent."""
+    """Sampling error of a slope, dA = sum_n e_n w_n^T, whose terms are independent.
 
-    rest: Float[np.ndarray, "n k"]
-    h: Float[np.ndarray, "n d"]
+    Args:
+        residuals: e_n, what the regression leaves of t.
+        weights: w_n, with which each row enters the slope.
+    """
+
+    residuals: Float[np.ndarray, "n k"]
+    weights: Float[np.ndarray, "n d"]
 
     def bias(self, W: Float[np.ndarray, "k k"]) -> Float[np.ndarray, "d d"]:
-        """Compute the mean of dA^T W dA."""
-        return self.h.T @ (np.sum(self.rest @ W * self.rest, axis=1)[:, None] * self.h)
+        """Compute E[dA^T W dA] = sum_n (e_n^T W e_n) w_n w_n^T."""
+        squares = np.sum(self.residuals @ W * self.residuals, axis=1)
+        return self.weights.T @ (squares[:, None] * self.weights)
 
 
 def slope(
@@ -57,10 +50,11 @@ def slope(
 ) -> tuple[Float[np.ndarray, "k d"], Noise]:
     """Regress t on u, from pairs at centre +- du that share their random numbers: (t+ - t-) / 2 = A du + error.
 
-    Shared random numbers cancel, which makes A precise; curvature cancels too.
+    Shared random numbers cancel, which makes A precise; curvature cancels too. Errors may be unequal; the residuals of
+    d slopes fitted to n pairs are too small by the factor (n - d) / n on average, which is made up for.
 
     Returns:
-        A, and its noise, that of unequal errors.
+        A, and its noise.
 
     Example:
         >>> du = np.random.default_rng(0).normal(size=(500, 2))
@@ -71,7 +65,8 @@ def slope(
     n, d = du.shape
     odd, inverse = (plus - minus) / 2, np.linalg.inv(du.T @ du)
     A = (inverse @ du.T @ odd).T
-    return A, Noise((odd - du @ A.T) * np.sqrt(n / max(n - d, 1)), du @ inverse)
+    residuals = (odd - du @ A.T) * np.sqrt(n / max(n - d, 1))
+    return A, Noise(residuals, du @ inverse)
 
 
 class Information(NamedTuple):
@@ -92,19 +87,25 @@ class Information(NamedTuple):
         with np.errstate(divide="ignore"):
             return 1 / np.sqrt(np.maximum(self.values, 0.0))
 
-    def free(self) -> Float[np.ndarray, "d d"]:
-        """Covariance of what is not identified."""
-        loose = self.vectors[:, ~self.identified]
-        return PRIOR**2 * loose @ loose.T
+    def start_covariance(self) -> Float[np.ndarray, "d d"]:
+        """Compute the covariance of what is not identified: that of the usual start."""
+        free = self.vectors[:, ~self.identified]
+        return PRIOR**2 * free @ free.T
 
 
 def information(
-    A: Float[np.ndarray, "k d"], V: Float[np.ndarray, "k k"], noise: Any, limit: float = UNIDENTIFIED
+    A: Float[np.ndarray, "k d"], V: Float[np.ndarray, "k k"], noise: Any, widest: float = UNIDENTIFIED
 ) -> Information:
     """Find what is identified, and the truncated inverse A^+ = K (K^T G K)^-1 K^T A^T V^-1, K what is identified.
 
+    Args:
+        A: the slope.
+        V: covariance of tbar.
+        noise: that of the slope.
+        widest: standard deviation from which a direction counts as not identified.
+
     Example:
-        >>> noise = Noise(rest=np.full((1, 1), 1e-3), h=np.ones((1, 2)))
+        >>> noise = Noise(residuals=np.full((1, 1), 1e-3), weights=np.ones((1, 2)))
         >>> found = information(np.array([[2.0, 0.0]]), np.array([[0.01]]), noise)
         >>> found.identified.tolist(), found.sd.round(3).tolist(), (found.inverse.round(6) + 0.0).tolist()
         ([False, True], [inf, 0.05], [[0.5], [0.0]])
@@ -117,13 +118,34 @@ def information(
     k = np.linalg.matrix_rank(V, tol=1e-10 * np.abs(V).max(), hermitian=True)
     # Where nothing moves t, raw / chance is about chi-square(k) / k in each direction; as these are chosen by what they
     # show, it is held against the sum over all of them
-    identified = (raw > chance * stats.chi2.isf(CHANCE, k * len(G)) / k) & (values > 1 / limit**2)
+    identified = (raw > chance * stats.chi2.isf(CHANCE, k * len(G)) / k) & (values > 1 / widest**2)
     kept = vectors[:, identified]
     return Information(values, vectors, identified, kept @ np.linalg.solve(kept.T @ G @ kept, kept.T @ A.T @ W))
 
 
+# --- the residual ----------------------------------------------------------------------------------------------------
+
+
+def covariance_of_mean(t: Float[np.ndarray, "m k"], clusters: np.ndarray | None = None) -> Float[np.ndarray, "k k"]:
+    """Compute the covariance of the mean of t over observations, independent ones or independent clusters of them.
+
+        sum_g s_g s_g^T / m^2 * g / (g - 1),    s_g = sum over the cluster of (t_i - mean)
+
+    Example:
+        >>> t = np.array([[1.0], [2.0], [6.0]])
+        >>> round(float(covariance_of_mean(t)[0, 0] - np.var(t, ddof=1) / 3), 12)
+        0.0
+    """
+    m, rest = len(t), t - t.mean(0)
+    if clusters is not None:
+        sums = np.zeros((int(clusters.max()) + 1, t.shape[1]))
+        np.add.at(sums, clusters, rest)
+        rest = sums
+    return rest.T @ rest / m**2 * len(rest) / (len(rest) - 1)
+
+
 class Residual(NamedTuple):
-    """tbar - m, the covariance V of tbar were observations independent, that of it as clustered, and that of m."""
+    """r = tbar - m, and covariances: V of tbar were observations independent, V_obs as clustered, V_sim of m."""
 
     r: Float[np.ndarray, " k"]
     V: Float[np.ndarray, "k k"]
@@ -134,12 +156,12 @@ class Residual(NamedTuple):
         """Tell whether more is left of r than chance allows when u makes its best step."""
         left = self.r - A @ (found.inverse @ self.r)
         # Fewer clusters than entries of t leave V_obs without width in some directions; V has one in all
-        clustered = self.V if self.V_obs is self.V else self.V + self.V_obs
-        W = np.linalg.pinv(clustered + self.V_sim, rcond=1e-10, hermitian=True)
+        V_obs = self.V if self.V_obs is self.V else self.V + self.V_obs
+        W = np.linalg.pinv(V_obs + self.V_sim, rcond=1e-10, hermitian=True)
         return bool(left @ W @ left > stats.chi2.isf(NEVER, len(left)))
 
     def step(self, found: Information) -> tuple[np.ndarray, np.ndarray]:
-        """Compute A^+ r and its covariance."""
+        """Compute A^+ r and its covariance, A^+ (V_obs + V_sim) A^+T."""
         return found.inverse @ self.r, found.inverse @ (self.V_obs + self.V_sim) @ found.inverse.T
 
     def length(self, found: Information, move: np.ndarray, before: Any = 0.0) -> float:
@@ -155,9 +177,34 @@ class Residual(NamedTuple):
         return float(np.sqrt(move @ W @ move / max(found.identified.sum(), 1)))
 
 
-def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
-    z = ((c - own.mean(0)) / np.maximum(own.std(0), 1e-12)).reshape(len(c), -1)
-    return np.concatenate([z, quadratic(z) if z.shape[1] <= 10 else z**2], 1)
+# --- the iteration ---------------------------------------------------------------------------------------------------
+
+
+class Damping:
+    """The stride of a Newton iteration: halved where a step turns back on the last one, else doubled up to one.
+
+        s <- s / 2  if step . last < 0,    min(2 s, 1)  else
+
+    Back and forth means too far: near a bound, or where t bends, a full step may jump over the answer again and again.
+
+    Example:
+        >>> damping = Damping()
+        >>> [damping.stride(np.array([step])) for step in (3.0, -2.0, 2.0, 1.0, 0.5)]
+        [1.0, 0.5, 0.25, 0.5, 1.0]
+    """
+
+    def __init__(self) -> None:
+        self.last, self.length = np.zeros(()), 1.0
+
+    def stride(self, step: Float[np.ndarray, " d"]) -> float:
+        """Choose how much of a step to take."""
+        turned = np.sum(step * self.last) < 0
+        self.length = self.length / 2 if turned else min(2 * self.length, 1.0)
+        self.last = step
+        return self.length
+
+
+# --- the equation ----------------------------------------------------------------------------------------------------
 
 
 class Equation:
@@ -166,16 +213,12 @@ class Equation:
     Args:
         draws: where simulations come from.
         observed: the observations.
-        statistic: t.
-        out: how many of its outputs enter.
+        statistic: t, a module of one x and its condition.
     """
 
-    def __init__(self, draws: Draws, observed: Observed, statistic: LearnedStatistic, out: int) -> None:
-        self.draws, self.observed, self.statistic, self.out = draws, observed, statistic, out
-        self.t_obs = self._t(observed.x, observed.inputs)
-
-    def _t(self, x: np.ndarray, c: np.ndarray | None) -> np.ndarray:
-        return apply(self.statistic, x, c)[:, : self.out]
+    def __init__(self, draws: Draws, observed: Observed, statistic: Any) -> None:
+        self.draws, self.observed, self.statistic = draws, observed, statistic
+        self.t_obs = apply(statistic, observed.x, observed.inputs)
 
     def values(self, drawn: Drawn, ok: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute t of simulations and of observations, less what their known conditions explain of it.
@@ -185,35 +228,41 @@ class Equation:
         """
         own = self.observed.inputs
         if drawn.inputs is None or own is None:
-            return self._t(drawn.x[ok], None), self.t_obs
+            return apply(self.statistic, drawn.x[ok]), self.t_obs
         c = drawn.inputs[ok]
-        t = self._t(drawn.x[ok], c)
+        t = apply(self.statistic, drawn.x[ok], c)
         f, f_obs = _conditions(c, own), _conditions(own, own)
         coefficients = np.linalg.lstsq(f - f.mean(0), t - t.mean(0), rcond=None)[0]
         return t - f @ coefficients, self.t_obs - f_obs @ coefficients
 
-    def slope(self, loc: np.ndarray, factor: np.ndarray, zeta: np.ndarray) -> tuple[np.ndarray, Noise, Drawn]:
-        """Simulate mirrored pairs around loc, half as wide as q: the slope of m, its noise, and the simulations."""
-        du = zeta @ factor.T / 2
-        drawn = self.draws(np.concatenate([loc + du, loc - du]), mirrored=True)
+    def slope(self, q: Normal, zeta: Float[np.ndarray, "n d"]) -> tuple[np.ndarray, Noise, Drawn]:
+        """Simulate mirrored pairs around q's centre, half as wide as q: the slope of m, its noise, the simulations."""
+        du = zeta @ q.factor.T / 2
+        drawn = self.draws(np.concatenate([q.loc + du, q.loc - du]), mirrored=True)
         ok = drawn.ok[: len(du)] & drawn.ok[len(du) :]
         t, _ = self.values(drawn, np.concatenate([ok, ok]))
         return *slope(du[ok], t[: ok.sum()], t[ok.sum() :]), drawn
 
-    def centre(self, loc: np.ndarray, rows: int) -> Residual:
+    def centre(self, loc: Float[np.ndarray, " d"], rows: int) -> Residual:
         """Simulate at loc: the residual there."""
         drawn = self.draws(np.tile(loc, (rows, 1)))
         t, t_obs = self.values(drawn, drawn.ok)
         return self.residual(t_obs, t)
 
-    def residual(self, t_obs: np.ndarray, t: np.ndarray) -> Residual:
+    def residual(self, t_obs: Float[np.ndarray, "m k"], t: Float[np.ndarray, "n k"]) -> Residual:
         """Compare the means of observations and simulations."""
         V, clusters = covariance_of_mean(t_obs), self.observed.clusters
         V_obs = V if clusters is None else covariance_of_mean(t_obs, clusters)
         return Residual(t_obs.mean(0) - t.mean(0), V, V_obs, covariance_of_mean(t))
 
 
+def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
+    z = ((c - own.mean(0)) / np.maximum(own.std(0), 1e-12)).reshape(len(c), -1)
+    return np.concatenate([z, quadratic(z) if z.shape[1] <= 10 else z**2], 1)
+
+
 def between_bounds(space: Space) -> np.ndarray:
+    """Tell which parameters have two bounds."""
     return np.array([isinstance(p, (Interval, LogInterval)) for p in space])
 
 

@@ -13,8 +13,10 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy import stats
 
+from avo.refine.custom import Only, restored_statistic
 from avo.refine.statistic import LearnedStatistic
 from avo.space import Space
+from avo.types import Statistic
 
 UNIDENTIFIED = 0.5  # standard deviation in u from which a direction, or a parameter, counts as not identified
 PRIOR = 1.5  # standard deviation in u of what is not identified: that of the usual start
@@ -244,16 +246,24 @@ class Estimate:
         """Describe the estimate as arrays and words, for `from_files`."""
         arrays = {f"estimate.{name}": getattr(self, name) for name in ARRAYS if getattr(self, name) is not None}
         arrays |= {"estimate.reference.loc": self.reference[0], "estimate.reference.factor": self.reference[1]}
-        words = {"simulation_noise": self.simulation_noise, "moved": self.moved, "freedom": self.freedom}
+        custom = self.statistic.features.custom
+        words: dict[str, Any] = {"custom": None if custom is None else custom.describe()}
+        words |= {"simulation_noise": self.simulation_noise, "moved": self.moved, "freedom": self.freedom}
         arrays |= self.statistic.to_arrays("estimate.statistic")
         return arrays | self.encoder.to_arrays("estimate.encoder"), words
 
     @staticmethod
-    def from_files(arrays: dict[str, np.ndarray], words: dict[str, Any]) -> "Estimate":
-        """Read what `to_files` gave."""
+    def from_files(
+        arrays: dict[str, np.ndarray], words: dict[str, Any], statistic: Statistic | Only | None = None
+    ) -> "Estimate":
+        """Read what `to_files` gave; a statistic of the user's own is in no file."""
+        custom = restored_statistic(words.get("custom"), statistic)
+        words = {name: word for name, word in words.items() if name != "custom"}
         known = {name: arrays.get(f"estimate.{name}") for name in ARRAYS}
         reference = arrays["estimate.reference.loc"], arrays["estimate.reference.factor"]
-        learned = {name: LearnedStatistic.from_arrays(f"estimate.{name}", arrays) for name in ("statistic", "encoder")}
+        learned = {
+            name: LearnedStatistic.from_arrays(f"estimate.{name}", arrays, custom) for name in ("statistic", "encoder")
+        }
         return Estimate(**known, **learned, reference=reference, **words)  # pyright: ignore[reportArgumentType]
 
 

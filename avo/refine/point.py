@@ -1,6 +1,6 @@
 """Fisher scoring with learned scores: the estimate, its error, and what is identified.
 
-The statistic is learned in avo/refine/statistic.py, the equation is in avo/refine/equation.py; here are the steps.
+The statistic is learned in avo/refine/scores.py, the equation is in avo/refine/equation.py; here are the steps.
 
     a few rounds      learn t under q = N(loc, L L^T), find the slope and the residual, move loc, fit L to the data:
                       half as wide as what one observation leaves undecided, since a wider q bends the score, and a
@@ -14,18 +14,30 @@ For a population the same is done with psi = (mean, covariance) of u, in avo/ref
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-import jax
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Float
 from scipy import special
 
 from avo.budget import POINT_SHARES
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
-from avo.refine.equation import EDGE, Equation, Information, between_bounds, information, inside
+from avo.refine.custom import CustomStatistic
+from avo.refine.equation import (
+    EDGE,
+    Damping,
+    Equation,
+    Information,
+    Noise,
+    Residual,
+    between_bounds,
+    information,
+    inside,
+)
 from avo.refine.estimate import PRIOR, UNIDENTIFIED, Estimate
-from avo.refine.statistic import REACH, LearnedStatistic, learn_at, learn_encoder
+from avo.refine.scores import REACH, Learner, Normal
+from avo.refine.statistic import LearnedStatistic
 from avo.space import Space
 
 ROUNDS = 4  # at most, that look for place and width
@@ -39,25 +51,180 @@ TRIES = 5  # steps at most before the last
 STILL = 3.0  # longest last step, in standard errors per direction, of an estimate that is believed
 
 
-def _start(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
-    """Widen a proposal's spread, keeping its axes."""
+def solve_point(
+    draws: Draws, observed: Observed, q: Normal, *, budget: int, seed: int, pool: Sequence[Drawn] = (),
+    custom: CustomStatistic | None = None,
+) -> Estimate:  # fmt: skip
+    """Solve tbar = m(u) from a start near the answer, within a budget of calls.
+
+    Args:
+        draws: where simulations come from.
+        observed: the observations.
+        q: the proposal that found the start, its centre; its axes and relative widths are used.
+        budget: simulator calls, at most.
+        seed: randomness of everything but the simulations.
+        pool: simulations at hand, from anywhere in u; t is learned from those that lie near.
+        custom: the user's own statistic, or None.
+    """
+    d, last = len(q.loc), draws.calls + budget
+    learner = Learner.start(draws, observed, seed, custom)
+    rows = {name: draws.whole(share * budget, mirrored=True) for name, share in POINT_SHARES.items()}
+    simulations = Drawn.joined(pool).blocks(BLOCK) if pool else []
+    q, each = _locate(learner, Normal(q.loc, _narrowed(q.factor)), rows["round"], simulations)
+    simulations.append(learner.simulate(q, rows["learn"]))
+    statistic = learner.scores(ROUNDS, q, simulations, each)
+    wide = Normal(q.loc, q.factor * np.minimum(OPEN, WIDEST / np.linalg.norm(q.factor, axis=0)))
+    encoder = learner.encoder(ROUNDS + 1, wide, learner.simulate(wide, rows["wide"]))
+    zeta = learner.normal(_enough(draws, rows["slope"], d) // 2)
+    return _settle(Equation(draws, observed, statistic), q, zeta, last, encoder, wide)
+
+
+# --- the rounds ------------------------------------------------------------------------------------------------------
+
+
+def _locate(learner: Learner, q: Normal, rows: int, pool: list[Drawn]) -> tuple[Normal, Float[np.ndarray, " d"]]:
+    """Look for the place and the width of the last q, in rounds of so many rows, which the pool keeps.
+
+    Each round learns t under q, solves the equation once, moves q by a damped step, and fits its width to what the data
+    say; the rounds end where q hardly changes. Also returns the information of one observation about each unit of q.
+    """
+    m, d = len(learner.observed.x), len(q.loc)
+    damping, each = Damping(), np.zeros(d)
+    few = _enough(learner.draws, rows / 4, d)
+    for i in range(ROUNDS):
+        pool.append(learner.simulate(q, learner.draws.whole(rows / 2)))
+        equation = Equation(learner.draws, learner.observed, learner.scores(i, q, pool, steps=FEW))
+        A, noise, pairs = equation.slope(q, learner.normal(few // 2))
+        residual = equation.centre(q.loc, few)
+        pool.append(pairs)
+        found = information(A, residual.V, noise)
+        step, _ = residual.step(found)
+        lost = residual.unexplained(found, A)
+        move = _cut(damping.stride(step) * step, q.factor)
+        old, q = q, Normal(inside(learner.draws.space, q.loc + move), _adapt(found, q, m, lost))
+        each = np.linalg.norm(q.factor, axis=0) ** 2 * np.where(found.identified, found.values, 0.0) / m
+        change = np.log(_widths(found, old) / np.linalg.norm(q.factor, axis=0))
+        if np.linalg.norm(np.linalg.solve(old.factor, move)) < 0.5 and np.abs(change).max() < 0.7 and not lost:
+            break
+    return q, each
+
+
+def _narrowed(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+    """Scale a proposal to the first round's width, keeping its axes."""
     axes, size, _ = np.linalg.svd(factor)
     return axes * np.minimum(size * START / size[-1], WIDEST)
 
 
-def _adapt(found: Information, factor: np.ndarray, m: int, lost: bool) -> Float[np.ndarray, "d d"]:
+def _widths(found: Information, q: Normal) -> Float[np.ndarray, " d"]:
+    """Compute the standard deviation of q along each direction."""
+    return np.linalg.norm(found.vectors.T @ q.factor, axis=1)
+
+
+def _adapt(found: Information, q: Normal, m: int, lost: bool) -> Float[np.ndarray, "d d"]:
     """Choose the next q: half as wide as what one observation leaves, at most four times as wide as the last.
 
-    Where the data identify nothing it is `SOFT`; but where t says that the answer is elsewhere, q opens.
+    Where nothing is identified it is `SOFT`; but where t says that the answer is elsewhere, q opens.
     """
     # One observation leaves sqrt(m) times the standard deviation that all of them leave
     wanted = np.where(found.identified, np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST), PRIOR if lost else SOFT)
-    last = np.linalg.norm(found.vectors.T @ factor, axis=1)
+    last = _widths(found, q)
     return found.vectors * np.clip(wanted, last / 8, last * 4)
 
 
 def _cut(step: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Shorten a step to `REACH` standard deviations of q: the trust region."""
     return step * min(1.0, REACH / max(float(np.linalg.norm(np.linalg.solve(factor, step))), 1e-30))
+
+
+def _enough(draws: Draws, rows: float, d: int) -> int:
+    """Round rows of mirrored pairs down to whole blocks of at least d + 1 pairs: fewer leave a slope undecided."""
+    return draws.whole(max(rows, 2 * (d + draws.size)), mirrored=True)
+
+
+# --- the last steps --------------------------------------------------------------------------------------------------
+
+
+class Approach(NamedTuple):
+    """Where the steps before the last lead: from `start`, with residual `here`, by `far` standard errors, to `loc`."""
+
+    start: Float[np.ndarray, " d"]
+    here: Residual
+    rows: int
+    far: float
+    loc: Float[np.ndarray, " d"]
+    A: Float[np.ndarray, "k d"]
+    noise: Noise
+
+
+def _settle(
+    equation: Equation, q: Normal, zeta: Float[np.ndarray, "n d"], last: int, encoder: LearnedStatistic, wide: Normal
+) -> Estimate:
+    """Take the last two steps, with one slope and simulations at loc itself, and state the error.
+
+        loc <- loc + A^+ r,    Cov = A^+ (V_obs + V_sim) A^+T
+
+    where the first of the two was short, r is the mean of both residuals, each weighted by its simulations. A step that
+    is still long, or a residual that no step explains, means that the equation is not solved.
+    """
+    draws, observed = equation.draws, equation.observed
+    near = _approach(equation, q, zeta, last)
+    rows = draws.whole(last - draws.calls)
+    there, A, noise, compared = equation.centre(near.loc, rows), near.A, near.noise, rows
+    if near.far < STILL:
+        there, A, noise = _together(draws.space, near, there, rows)
+        compared += near.rows
+    found = information(A, there.V, noise, PRIOR)
+    move, covariance = there.step(found)
+    moved = there.length(found, move, near.here.V_sim)
+    loc = inside(draws.space, near.loc + _cut(move, q.factor))
+    # At a bound something may be left over, which only a value beyond the bound would explain
+    if moved > STILL or (there.unexplained(found, A) and np.all(np.abs(loc) < EDGE)):
+        moved = np.inf
+    return Estimate(
+        loc=loc,
+        covariance=covariance + found.start_covariance(),
+        values=found.values,
+        vectors=found.vectors,
+        identified=found.identified & (found.sd <= UNIDENTIFIED),
+        statistic=equation.statistic,
+        encoder=encoder,
+        reference=wide,
+        simulation_noise=float(np.sqrt(1 + len(observed.x) / (2 * len(zeta) + compared))),
+        moved=moved,
+        freedom=observed.freedom,
+    )
+
+
+def _approach(equation: Equation, q: Normal, zeta: Float[np.ndarray, "n d"], last: int) -> Approach:
+    """Step with a fifth of the calls that are left, until a step is short, or calls or tries run out."""
+    draws, loc, tries = equation.draws, q.loc, 0
+    while True:
+        A, noise, _ = equation.slope(Normal(loc, q.factor), zeta)
+        rows, tries = draws.whole((last - draws.calls) / 5), tries + 1
+        here = equation.centre(loc, rows)
+        found = information(A, here.V, noise, PRIOR)
+        move, _ = here.step(found)
+        far = here.length(found, move)
+        start, loc = loc, inside(draws.space, loc + _cut(move, q.factor))
+        if far < STILL or tries == TRIES or last - draws.calls < 8 * len(zeta):
+            return Approach(start, here, rows, far, loc, A, noise)
+
+
+def _together(
+    space: Space, near: Approach, there: Residual, rows: int
+) -> tuple[Residual, Float[np.ndarray, "k d"], Noise]:
+    """Join the residuals before and after a short step, over which the slope carries the first, and itself, to here.
+
+        r = a (r_start - A way) + b r_loc,    V_sim = a^2 V_start + b^2 V_loc,
+
+    with a and b the shares of the simulations.
+    """
+    a, b = near.rows / (near.rows + rows), rows / (near.rows + rows)
+    way, turn = _along(space, near.start, near.loc)
+    r = a * (near.here.r - near.A @ way) + b * there.r
+    V_sim = a**2 * near.here.V_sim + b**2 * there.V_sim
+    noise = near.noise._replace(weights=near.noise.weights * turn)
+    return there._replace(r=r, V_sim=V_sim), near.A * turn, noise
 
 
 def _along(space: Space, start: Float[np.ndarray, " d"], end: Float[np.ndarray, " d"]) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +235,7 @@ def _along(space: Space, start: Float[np.ndarray, " d"], end: Float[np.ndarray, 
     where a parameter has two bounds, near which it is v that m follows, and v = u elsewhere.
 
     Example:
+        >>> from avo.space import Interval
         >>> way, turn = _along(Space(a=Interval(0, 1), b=Interval(0, 1)), np.zeros(2), np.array([0.0, np.log(3.0)]))
         >>> (way.round(6) + 0.0).tolist(), turn.round(6).tolist()
         ([0.0, 1.0], [1.0, 0.75])
@@ -75,117 +243,3 @@ def _along(space: Space, start: Float[np.ndarray, " d"], end: Float[np.ndarray, 
     rate = lambda u: special.expit(u) * special.expit(-u)  # noqa: E731
     way, turn = (special.expit(end) - special.expit(start)) / rate(start), rate(end) / rate(start)
     return np.where(between_bounds(space), way, end - start), np.where(between_bounds(space), turn, 1.0)
-
-
-def solve_point(
-    draws: Draws,
-    observed: Observed,
-    loc: Float[np.ndarray, " d"],
-    factor: Float[np.ndarray, "d d"],
-    budget: int,
-    seed: int,
-    known: Sequence[Drawn] = (),
-) -> Estimate:
-    """Solve tbar = m(u) from a start near the answer, within a budget of calls.
-
-    Args:
-        draws: where simulations come from.
-        observed: the observations.
-        loc: the start, in u.
-        factor: of the proposal that found it; its axes and relative widths are used.
-        budget: simulator calls, at most.
-        seed: randomness of everything but the simulations.
-        known: simulations at hand, from anywhere in u; t is learned from those that lie near.
-    """
-    d, last = len(loc), draws.calls + budget
-    rng, key = np.random.default_rng(seed), jax.random.key(seed)
-    pool = Drawn.joined(known).blocks(BLOCK) if known else []
-    rows = {name: draws.whole(share * budget, mirrored=True) for name, share in POINT_SHARES.items()}
-    rows["slope"] = _enough(draws, rows["slope"], d)
-    loc, factor, told = _locate(draws, observed, loc, _start(factor), rows["round"], rng, key, pool)
-    pool.append(draws(loc + rng.normal(size=(rows["learn"], d)) @ factor.T))
-    scores = learn_at(draws, observed, jax.random.fold_in(key, ROUNDS), loc, factor, pool, told)
-    wide = factor * np.minimum(OPEN, WIDEST / np.linalg.norm(factor, axis=0))
-    some = draws(loc + rng.normal(size=(rows["wide"], d)) @ wide.T)
-    encoder = learn_encoder(draws, observed, jax.random.fold_in(key, ROUNDS + 1), (loc, wide), some)
-    equation = Equation(draws, observed, scores, d)
-    return _settle(equation, loc, factor, rng.normal(size=(rows["slope"] // 2, d)), last, encoder, (loc, wide))
-
-
-def _locate(
-    draws: Draws, observed: Observed, loc: np.ndarray, factor: np.ndarray, rows: int, rng: np.random.Generator,
-    key: PRNGKeyArray, pool: list[Drawn],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """Look for the place and the width of the last q, in rounds of so many rows, which the pool keeps.
-
-    Also returns what one observation tells about each unit of q.
-    """
-    d, stride, past, told = len(loc), 1.0, np.zeros(len(loc)), np.zeros(len(loc))
-    for i in range(ROUNDS):
-        pool.append(draws(loc + rng.normal(size=(draws.whole(rows / 2), d)) @ factor.T))
-        scores = learn_at(draws, observed, jax.random.fold_in(key, i), loc, factor, pool, steps=FEW)
-        equation, part = Equation(draws, observed, scores, d), _enough(draws, rows / 4, d)
-        A, noise, pairs = equation.slope(loc, factor, rng.normal(size=(part // 2, d)))
-        residual = equation.centre(loc, part)
-        pool.append(pairs)
-        found = information(A, residual.V, noise)
-        move, lost = residual.step(found)[0], residual.unexplained(found, A)
-        stride = stride / 2 if move @ past < 0 else min(2 * stride, 1.0)  # back and forth: too far
-        move, before, past = _cut(stride * move, factor), factor, move
-        loc, factor = inside(draws.space, loc + move), _adapt(found, factor, len(observed.x), lost)
-        told = np.linalg.norm(factor, axis=0) ** 2 * np.where(found.identified, found.values, 0.0) / len(observed.x)
-        change = np.log(np.linalg.norm(found.vectors.T @ before, axis=1) / np.linalg.norm(factor, axis=0))
-        if np.linalg.norm(np.linalg.solve(before, move)) < 0.5 and np.abs(change).max() < 0.7 and not lost:
-            break
-    return loc, factor, told
-
-
-def _enough(draws: Draws, rows: float, d: int) -> int:
-    """Round rows of mirrored pairs down to whole blocks of at least d + 1 pairs: fewer leave a slope undecided."""
-    return draws.whole(max(rows, 2 * (d + draws.size)), mirrored=True)
-
-
-def _settle(
-    equation: Equation, loc: np.ndarray, factor: np.ndarray, zeta: np.ndarray, last: int, encoder: LearnedStatistic,
-    reference: tuple[np.ndarray, np.ndarray],
-) -> Estimate:  # fmt: skip
-    """Take the last two steps, with one slope and simulations at loc itself, and state the error."""
-    draws, observed, paired = equation.draws, equation.observed, 2 * len(zeta)
-    tries, (A, noise, _) = 0, equation.slope(loc, factor, zeta)
-    while True:
-        first, tries = draws.whole((last - draws.calls) / 5), tries + 1
-        here = equation.centre(loc, first)
-        found = information(A, here.V, noise, PRIOR)
-        move, _ = here.step(found)
-        far = here.length(found, move)
-        before, loc = loc, inside(draws.space, loc + _cut(move, factor))
-        if far < STILL or tries == TRIES or last - draws.calls < 4 * paired:
-            break
-        A, noise, _ = equation.slope(loc, factor, zeta)
-    matched = second = draws.whole(last - draws.calls)
-    there = equation.centre(loc, second)
-    if far < STILL:  # near enough for the slope to carry over: the residual to here, and itself
-        a, b, matched = first / (first + second), second / (first + second), first + second
-        way, turn = _along(draws.space, before, loc)
-        r, V_sim = a * (here.r - A @ way) + b * there.r, a**2 * here.V_sim + b**2 * there.V_sim
-        there, A, noise = there._replace(r=r, V_sim=V_sim), A * turn, noise._replace(h=noise.h * turn)
-    found = information(A, there.V, noise, PRIOR)
-    move, covariance = there.step(found)
-    moved = there.length(found, move, here.V_sim)
-    loc = inside(draws.space, loc + _cut(move, factor))
-    # At a bound something may be left over, which only a value beyond the bound would explain
-    if moved > STILL or (there.unexplained(found, A) and np.all(np.abs(loc) < EDGE)):
-        moved = np.inf
-    return Estimate(
-        loc=loc,
-        covariance=covariance + found.free(),
-        values=found.values,
-        vectors=found.vectors,
-        identified=found.identified & (found.sd <= UNIDENTIFIED),
-        statistic=equation.statistic,
-        encoder=encoder,
-        reference=reference,
-        simulation_noise=float(np.sqrt(1 + len(observed.x) / (paired + matched))),
-        moved=moved,
-        freedom=observed.freedom,
-    )

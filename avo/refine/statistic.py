@@ -1,26 +1,17 @@
-"""From a region to an answer: learned scores.
+"""A statistic of one observation, learned from simulations: the regression t(x) = E[y | x].
 
-Adversarial variational optimization finds the region of the answer. From there on, a statistic t(x) takes over, learned
-from simulations. Fisher's identity, for p(x; psi) = int q(u; psi) p(x | u) du,
+The regression comes in two parts,
 
-    grad_psi log p(x; psi) = E[grad_psi log q(u; psi) | x],
+    t(x) = W f(x) + b + s net(f(x)),
 
-says that the least-squares regression of grad_psi log q on x, over pairs u ~ q, x ~ p(x | u), is the score of the
-marginal likelihood: as q = N(loc, L L^T) narrows, t(x) = E[L^-1 (u - loc) | x] tends to L^T times the score of p(x | u)
-at loc, the best statistic there is. Any other t costs efficiency, not correctness. What is done with t is in
-avo/refine/equation.py; what the errors mean, in docs/errors.md.
-
-Pairs of several proposals q_s = N(mu_s, C_s) near one another serve together: the scores of the marginals at mu_s
-differ by constants, to first order, so that t is learned from C_s^-1 (u - mu_s) with a constant for each s. Pooled as
-if from one q, which is then not Gaussian, t would bend: E[u | x] would tell the proposals apart.
-
-The regression comes in two parts: a ridge regression on summaries of x that are known to matter, and a small network
-for what that leaves, stopped where pairs held out gain no more.
+a ridge regression on summaries f of x that are known to matter (avo/refine/features.py), and a small network for what
+that leaves, stopped where pairs held out gain no more. What y is, so that t is a good statistic, is in
+avo/refine/scores.py; what is done with t in avo/refine/equation.py.
 """
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -30,7 +21,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from scipy import sparse
 
-from avo.execution.blocks import Drawn, Draws, batched
+from avo.execution.blocks import batched
 from avo.folder import fill, leaves
 from avo.observations import Observed
 from avo.refine.features import CLIP, Features, make_features
@@ -63,18 +54,24 @@ class LearnedStatistic(eqx.Module):
 
     def to_arrays(self, name: str) -> dict[str, Any]:
         """Name all arrays, for a file."""
-        parts = {f"{name}.features.{k}": a for k, a in vars(self.features).items() if a is not None}
+        parts = {f"{name}.features.{k}": a for k, a in vars(self.features).items() if a is not None and k != "custom"}
+        custom = self.features.custom
+        if custom is not None:  # the function itself is in no file
+            parts |= {f"{name}.custom.shift": custom.shift, f"{name}.custom.scale": custom.scale}
         parts |= {f"{name}.{k}": a for k, a in vars(self).items() if k not in ("features", "net")}
         return parts | leaves(f"{name}.net", self.net)
 
     @staticmethod
-    def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> "LearnedStatistic":
-        """Make the statistic from what `to_arrays` gave."""
-        known: Any = {k.removeprefix(f"{name}."): jnp.asarray(a) for k, a in arrays.items() if k.startswith(f"{name}.")}
-        features = Features(**{k: known.get(f"features.{k}") for k in Features.__dataclass_fields__})
-        net = fill(f"{name}.net", _network(jax.random.key(0), *known["weights"].shape), arrays)
-        own = {k: known[k] for k in ("middle", "size", "weights", "bias", "net_size")}
-        return LearnedStatistic(features=features, net=net, **own)
+    def from_arrays(name: str, arrays: dict[str, np.ndarray], custom: Any = None) -> "LearnedStatistic":
+        """Make the statistic from what `to_arrays` gave, and the user's own, if there was one."""
+        saved: Any = {k.removeprefix(f"{name}."): jnp.asarray(a) for k, a in arrays.items() if k.startswith(f"{name}.")}
+        if custom is not None:
+            custom = custom.filled(saved["custom.shift"], saved["custom.scale"])
+        kept = {k: saved.get(f"features.{k}") for k in Features.__dataclass_fields__ if k != "custom"}
+        features = Features(**kept, custom=custom)
+        net = fill(f"{name}.net", _network(jax.random.key(0), *saved["weights"].shape), arrays)
+        rest = {k: saved[k] for k in ("middle", "size", "weights", "bias", "net_size")}
+        return LearnedStatistic(features=features, net=net, **rest)
 
 
 def _network(key: PRNGKeyArray, k: int, out: int) -> eqx.nn.MLP:
@@ -123,44 +120,59 @@ def ridge(
         >>> ridge(f, y, np.array([0, 0, 1]))[:, 0].round(2).tolist()
         [1.0, 0.0, -2.0]
     """
-    n, k = f.shape
-    member, found = kinds == np.arange(kinds.max() + 1)[:, None], np.zeros((k, y.shape[1]))
-    part = np.zeros(n, int) if part is None else part
+    part = np.zeros(len(f), int) if part is None else part
     weight = np.ones((1, y.shape[1])) if weight is None else weight
     rows = [f[part == s] for s in range(len(weight))]
     squares = np.stack([some.T @ some for some in rows])
     crosses = np.stack([some.T @ y[part == s] for s, some in enumerate(rows)])
+    member, found = kinds == np.arange(kinds.max() + 1)[:, None], np.zeros((f.shape[1], y.shape[1]))
     for out in range(y.shape[1]):
         square, cross = (np.tensordot(weight[:, out], a, 1) for a in (squares, crosses[..., out]))
-        total = weight[part, out] @ y[:, out] ** 2
-        penalty = np.full(len(member), 1e-3 * n)
-        for _ in range(SWEEPS):
-            own = penalty @ member
-            inverse = np.linalg.inv(square + np.diag(own))
-            w = inverse @ cross
-            known = 1 - own * np.diagonal(inverse)
-            s = max(float(total - 2 * w @ cross + w @ square @ w), 1e-12 * float(total)) / max(n - known.sum(), 1.0)
-            last, penalty = penalty, s * (member @ known) / np.maximum(member @ w**2, 1e-300)
-            penalty = np.clip(penalty, 1e-8 * n, 1e8 * n)
-            if np.abs(np.log(penalty / last)).max() < 0.01:
-                break
-        found[:, out] = w
+        total = float(weight[part, out] @ y[:, out] ** 2)
+        found[:, out] = _ridge_by_evidence(len(f), square, cross, total, member)
     return found
 
 
-@eqx.filter_jit
-def _train(keys: PRNGKeyArray, f: Array, y: Array, weight: Array, held: Array, n: Array, looks: Array) -> eqx.nn.MLP:
-    """Train a network by weighted least squares on rows held .. n; return that of the least error on the rows before.
+def _ridge_by_evidence(n: int, square: np.ndarray, cross: np.ndarray, total: float, member: np.ndarray) -> np.ndarray:
+    """Iterate penalties and coefficients for one output, from f^T W f, f^T W y and y^T W y."""
+    penalty = np.full(len(member), 1e-3 * n)
+    for _ in range(SWEEPS):
+        p = penalty @ member
+        inverse = np.linalg.inv(square + np.diag(p))
+        w = inverse @ cross
+        g = 1 - p * np.diagonal(inverse)
+        s = max(float(total - 2 * w @ cross + w @ square @ w), 1e-12 * total) / max(n - g.sum(), 1.0)
+        last, penalty = penalty, s * (member @ g) / np.maximum(member @ w**2, 1e-300)
+        penalty = np.clip(penalty, 1e-8 * n, 1e8 * n)
+        if np.abs(np.log(penalty / last)).max() < 0.01:
+            break
+    return w
 
-    Rows from n on are padding: sizes are data, so that fits of many sizes share one compiled program. The step size
-    falls by a half cosine over `looks` times `LOOK` steps, and what is looked at is a running average.
+
+class Rows(NamedTuple):
+    """Rows of a regression by least squares: the first `held` are held out, and those from n on are padding."""
+
+    f: Float[Array, "N k"]
+    y: Float[Array, "N out"]
+    weight: Float[Array, "N out"]
+    held: Array
+    n: Array
+
+
+@eqx.filter_jit
+def _train(keys: PRNGKeyArray, rows: Rows, looks: Array) -> eqx.nn.MLP:
+    """Train a network by weighted least squares; return that of the least error on the rows held out.
+
+    Sizes are data, so that fits of many sizes share one compiled program. The step size falls by a half cosine over
+    `looks` times `LOOK` steps, and what is looked at is a running average.
     """
+    f, y, weight, held, n = rows
     key_net, key = keys
     params, static = eqx.partition(_network(key_net, f.shape[1], y.shape[1]), eqx.is_inexact_array)
     optimiser = optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(DECAY))
 
-    def errors(params: Any, rows: Any) -> Array:
-        return jnp.mean(weight[rows] * (jax.vmap(eqx.combine(params, static))(f[rows]) - y[rows]) ** 2, axis=1)
+    def errors(params: Any, some: Any) -> Array:
+        return jnp.mean(weight[some] * (jax.vmap(eqx.combine(params, static))(f[some]) - y[some]) ** 2, axis=1)
 
     def left(params: Any) -> Array:
         seen = slice(0, int(HELD * len(f)) + 1)
@@ -168,8 +180,8 @@ def _train(keys: PRNGKeyArray, f: Array, y: Array, weight: Array, held: Array, n
 
     def step(i: Array, carry: Any) -> Any:
         params, moments, average = carry
-        rows = jax.random.randint(jax.random.fold_in(key, i), (BATCH,), held, n)
-        gradient = jax.grad(lambda p: jnp.mean(errors(p, rows)))(params)
+        some = jax.random.randint(jax.random.fold_in(key, i), (BATCH,), held, n)
+        gradient = jax.grad(lambda p: jnp.mean(errors(p, some)))(params)
         move, moments = optimiser.update(gradient, moments, params)
         rate = RATE * 0.5 * (1 + jnp.cos(jnp.pi * i / (looks * LOOK)))
         params = optax.apply_updates(params, jax.tree.map(lambda m: -rate * m, move))
@@ -193,137 +205,81 @@ def _less_its_mean(a: Float[np.ndarray, "n k"], part: Int[np.ndarray, " n"]) -> 
     return a - (sums / np.maximum(rows, 1)[:, None])[part]
 
 
+class Pairs(NamedTuple):
+    """Simulations to learn E[y | x] from.
+
+    Args:
+        zeta: where the simulations were, in units of their proposal's width.
+        x: simulations, with shape (n, *x_shape).
+        y: what to predict.
+        inputs: their conditions, or None.
+        part: to which part each pair belongs, 0, 1, ...; None for one part.
+        weight: of a part's errors; None for equal ones.
+    """
+
+    zeta: Float[np.ndarray, "n d"]
+    x: np.ndarray
+    y: Float[np.ndarray, "n out"]
+    inputs: np.ndarray | None = None
+    part: Int[np.ndarray, " n"] | None = None
+    weight: Float[np.ndarray, "parts out"] | None = None
+
+    def shuffled(self) -> "Pairs":
+        """Mix pairs, which may come in rounds, so that those held out are of all rounds."""
+        order = np.random.default_rng(0).permutation(len(self.x))
+        zeta, x, y, inputs, part = (None if a is None else a[order] for a in self[:5])
+        return Pairs(zeta, x, y, inputs, part, self.weight)  # pyright: ignore[reportArgumentType]
+
+
 def learn_statistic(
-    key: PRNGKeyArray,
-    x_obs: np.ndarray,
-    c_obs: np.ndarray | None,
-    zeta: Float[np.ndarray, "n d"],
-    x: np.ndarray,
-    c: np.ndarray | None,
-    y: Float[np.ndarray, "n out"],
-    part: Int[np.ndarray, " n"] | None = None,
-    weight: Float[np.ndarray, "parts out"] | None = None,
-    steps: int = STEPS,
+    key: PRNGKeyArray, observed: Observed, pairs: Pairs, *, custom: Any = None, steps: int = STEPS
 ) -> LearnedStatistic:
     """Learn t(x) = E[y | x] from pairs, up to a constant where they come in parts that each have their own.
 
+        t(x) = W f(x) + b + s net(f(x))
+
+    W by ridge regression on the features f, then the network on what that leaves.
+
     Args:
         key: randomness of the network and its batches.
-        x_obs: observations, which give the units of x.
-        c_obs: their known conditions, or None.
-        zeta: where the simulations were, in units of their proposal's spread.
-        x: simulations, with shape (n, *x_shape).
-        c: their conditions, or None.
-        y: what to predict.
-        part: to which part each pair belongs, 0, 1, ...; None for one part.
-        weight: of a part's errors; None for equal ones.
+        observed: observations, which give the units of x.
+        pairs: what to learn from.
+        custom: the user's own statistic, which the regression sees too, or instead.
         steps: of training the network.
 
     Example:
         >>> rng = np.random.default_rng(0)
         >>> u = rng.normal(size=(2000, 1))
         >>> x = u + rng.normal(size=(2000, 1))  # E[u | x] = x / 2
-        >>> t = learn_statistic(jax.random.key(0), x, None, u, x, None, u)
+        >>> t = learn_statistic(jax.random.key(0), Observed(x), Pairs(u, x, y=u))
         >>> bool(abs(float(t(jnp.array([1.0]))[0]) - 0.5) < 0.1)
         True
     """
-    order = np.random.default_rng(0).permutation(len(x))  # pairs may come in rounds; those held out are of all rounds
+    zeta, x, y, c, part, weight = pairs.shuffled()
     part = np.zeros(len(x), int) if part is None else part
     weight = np.ones((int(part.max()) + 1, y.shape[1])) if weight is None else weight
-    x, y, zeta, part = (a[order] for a in (x, y, zeta, part))
-    c = None if c is None else c[order]
-    features = make_features(x_obs, c_obs, zeta, x)
+    features = make_features(observed.x, observed.inputs, zeta, x, custom)
     f = apply(features, x, c)
     middle, size = f.mean(0), f.std(0)
     size = np.where(size > 1e-6 * (np.abs(middle) + 1e-30), size, 1.0)
     f = np.clip((f - middle) / size, -CLIP, CLIP)
-    n, held = len(f), max(int(HELD * len(f)), 1)
     weights = ridge(_less_its_mean(f, part), _less_its_mean(y, part), features.kinds(f.shape[1]), part, weight)
     bias = np.mean(y - f @ weights, axis=0)
     rest = _less_its_mean(y - f @ weights, part)
     net_size = np.maximum(np.sqrt(np.mean(weight[part] * rest**2, axis=0)), 1e-12)
+    net = _train(jax.random.split(key), _padded(f, rest / net_size, weight[part]), jnp.asarray(steps // LOOK))
     dtype = jnp.result_type(float)
-
-    def pad(a: np.ndarray) -> Array:
-        padded = np.zeros((4 ** max(math.ceil(math.log(n, 4)), LEAST_PADDED), a.shape[1]), dtype)
-        padded[:n] = a
-        return jnp.asarray(padded)
-
-    data = pad(f), pad(rest / net_size), pad(weight[part])
-    net = _train(jax.random.split(key), *data, jnp.asarray(held), jnp.asarray(n), jnp.asarray(steps // LOOK))
     middle, size, weights, bias, net_size = (jnp.asarray(a, dtype) for a in (middle, size, weights, bias, net_size))
     return LearnedStatistic(features, middle, size, weights, bias, net=net, net_size=net_size)
 
 
-LEAST = 20  # rows for each parameter of a part of the simulations that t is learned from
-LEAST_SPREAD = 1e-3  # of such a part, in units of q
-REACH = 3.0  # longest step, in standard deviations of the q that gave the slope
+def _padded(f: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Rows:
+    n, dtype = len(f), jnp.result_type(float)
+    full = 4 ** max(math.ceil(math.log(n, 4)), LEAST_PADDED)
 
+    def pad(a: np.ndarray) -> Array:
+        padded = np.zeros((full, a.shape[1]), dtype)
+        padded[:n] = a
+        return jnp.asarray(padded)
 
-def monomials(zeta: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
-    """Compute the score of N(loc + L a, L (I + S) L^T) at a = 0, S = 0, for u = loc + L zeta.
-
-        d log q / da = zeta,    d log q / dS_ii = (zeta_i^2 - 1) / 2,    d log q / dS_ij = zeta_i zeta_j  for i < j
-
-    Example:
-        >>> monomials(np.array([[2.0, -3.0]])).tolist()
-        [[2.0, -3.0, 1.5, -6.0, 4.0]]
-    """
-    i, j = np.triu_indices(zeta.shape[1])
-    return np.concatenate([zeta, (zeta[:, i] * zeta[:, j] - (i == j)) * np.where(i == j, 0.5, 1.0)], 1)
-
-
-def _own_scores(
-    zeta: Float[np.ndarray, "n d"], part: Int[np.ndarray, " n"], known: Float[np.ndarray, " d"]
-) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "parts d"]]:
-    """Compute what each part N(mean, C) teaches about one score in units of q = N(0, 1), and the weight of its errors.
-
-        y = (I + 1)^-1 (I + C^-1) (zeta - mean),    weight = min((I_i + 1) / (I + C^-1)_ii, 1)
-
-    with I what one observation tells, `known` on its diagonal: E[zeta - mean | x] = (I + C^-1)^-1 times the score where
-    the likelihood is Gaussian. A part that is too small or does not spread teaches nothing and has no weight.
-    """
-    y, weight = np.zeros_like(zeta), np.zeros((int(part.max()) + 1, zeta.shape[1]))
-    for s in range(len(weight)):
-        some = zeta[part == s]
-        spread = np.cov(some.T).reshape(2 * some.shape[1:]) if len(some) >= LEAST * zeta.shape[1] else np.zeros((1, 1))
-        if np.linalg.eigvalsh(spread)[0] > LEAST_SPREAD**2:
-            precision = np.diag(known) + np.linalg.inv(spread)
-            y[part == s] = (some - some.mean(0)) @ precision / (known + 1)
-            weight[s] = np.minimum((known + 1) / np.diagonal(precision), 1.0)
-    return y, weight
-
-
-def learn_at(
-    draws: Draws, observed: Observed, key: PRNGKeyArray, loc: np.ndarray, factor: np.ndarray, pool: list[Drawn],
-    known: np.ndarray | None = None, squares: bool = False, steps: int = STEPS,
-) -> LearnedStatistic:  # fmt: skip
-    """Learn t(x) from all simulations of a pool that lie near N(loc, factor factor^T), in units of factor.
-
-    Where it is known how much one observation tells about each of these units, and a part of the pool is large enough,
-    each part has its own score; else all are taken as if from one q.
-    """
-    u, x, inputs, ok = Drawn.joined(pool)
-    zeta = np.linalg.solve(factor, (u - loc).T).T
-    ok = ok & (np.linalg.norm(zeta, axis=1) < REACH + np.sqrt(len(loc)))
-    y, part, weight = monomials(zeta[ok]) if squares else zeta[ok], None, None
-    if known is not None:
-        part = np.repeat(np.arange(len(pool)), [len(drawn.u) for drawn in pool])[ok]
-        own, weight = _own_scores(zeta[ok], part, known)
-        taught = np.any(weight, axis=1)[part]
-        if taught.any():
-            ok[ok], y, part = taught, own[taught], part[taught]
-        else:  # all parts of so few calls are too small
-            part = weight = None
-    c = None if inputs is None else inputs[ok]
-    return learn_statistic(key, observed.x, observed.inputs, zeta[ok], x[ok], c, y, part, weight, steps)
-
-
-def learn_encoder(
-    draws: Draws, observed: Observed, key: PRNGKeyArray, reference: tuple[np.ndarray, np.ndarray], drawn: Drawn
-) -> LearnedStatistic:
-    """Learn E[theta | x] under a reference N(loc, factor factor^T) from simulations of it."""
-    loc, factor = reference
-    u, x, inputs, ok = drawn
-    c, zeta = None if inputs is None else inputs[ok], np.linalg.solve(factor, (u[ok] - loc).T).T
-    return learn_statistic(key, observed.x, observed.inputs, zeta, x[ok], c, apply(draws.space.constrain, u[ok]))
+    return Rows(pad(f), pad(y), pad(weight), jnp.asarray(max(int(HELD * n), 1)), jnp.asarray(n))

@@ -34,6 +34,7 @@ from avo.benchmarks.suite.tasks import Task
 from avo.execution.blocks import Draws, batched
 from avo.observations import Observed
 from avo.refine import point
+from avo.refine.scores import Normal
 from avo.space import Space
 
 BLOCKS = (64, 512, 4096)  # rows of one compiled program, the least that holds what is asked for
@@ -154,8 +155,8 @@ def _avo(**options: Any) -> Callable[..., Answer]:
 def _scores(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
     """Fit by learned scores from the wide start, without the adversary."""
     draws = Draws(jitted(simulate.jax), space, jax.random.key(seed), 16, x_obs.shape[1:])
-    wide = 1.5 * np.eye(space.dim)
-    found = point.solve_point(draws, Observed(x_obs), np.zeros(space.dim), wide, budget, seed)
+    wide = Normal(np.zeros(space.dim), 1.5 * np.eye(space.dim))
+    found = point.solve_point(draws, Observed(x_obs), wide, budget=budget, seed=seed)
     simulate.spend(draws.calls)
     if not found.moved <= point.STILL:
         raise RuntimeError("the learned scores found no solution")

@@ -61,7 +61,7 @@ def test_standard_errors_are_those_of_theta() -> None:
     np.testing.assert_allclose(found.stderr(SPACE), theta.std(0), rtol=0.02)
 
 
-def test_what_is_not_determined_has_no_error_but_its_support() -> None:
+def test_what_is_not_identified_has_no_error_but_its_support() -> None:
     covariance = np.diag([0.01, 1.5**2, 1.5**2])
     found = made(covariance=covariance)
     np.testing.assert_array_equal(found.loose, [False, True, True])
@@ -73,7 +73,7 @@ def test_what_is_not_determined_has_no_error_but_its_support() -> None:
         assert made(covariance=np.eye(3) * sd**2).loose.tolist() == [loose] * 3
 
 
-def test_a_parameter_with_a_share_in_what_is_not_determined_is_loose() -> None:
+def test_a_parameter_with_a_share_in_what_is_not_identified_is_loose() -> None:
     """Error .01 across a ridge and 1.5 along it: the second parameter's .3 is the start's, not the data's."""
     along = np.array([0.98, 0.2, 0.0]) / np.hypot(0.98, 0.2)
     covariance = 1.5**2 * np.outer(along, along) + 1e-4 * np.eye(3)
@@ -122,7 +122,7 @@ def test_replicates_of_a_point_have_its_covariance() -> None:
     np.testing.assert_array_equal(exact, np.tile(LOC, (5, 1)))
 
 
-def test_replicates_do_not_move_what_is_not_determined() -> None:
+def test_replicates_do_not_move_what_is_not_identified() -> None:
     loose = np.array([1.0, -1.0, 0.0]) / np.sqrt(2)
     tight = np.array([1.0, 1.0, 0.0]) / np.sqrt(2)
     covariance = 2.25 * np.outer(loose, loose) + 0.01 * np.outer(tight, tight) + 0.04 * np.diag([0, 0, 1.0])

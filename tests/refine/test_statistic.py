@@ -1,4 +1,4 @@
-"""The statistic: the regression is ridge regression, t is E[u | x] where that is known, features hold what matters.
+"""avo.refine.statistic: the regression is ridge regression, and t is E[y | x] where that is known.
 
 All fits have three values, conditions included, and four outputs, as those of the other tests of refining: they share
 their compiled programs.
@@ -14,10 +14,10 @@ import pytest
 from jaxtyping import ArrayLike
 from sklearn.linear_model import BayesianRidge
 
-from avo.refine import features
-from avo.refine import statistic as scores
-from avo.refine.features import CLIP, Features, make_features, quadratic
-from avo.refine.statistic import LearnedStatistic, apply, learn_statistic, ridge
+from avo.observations import Observed
+from avo.refine import features, statistic
+from avo.refine.features import CLIP, make_features
+from avo.refine.statistic import LearnedStatistic, Pairs, apply, learn_statistic, ridge
 
 RNG = np.random.default_rng
 N = 4000
@@ -60,7 +60,7 @@ def counts(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 @pytest.fixture(scope="module")
 def learned() -> LearnedStatistic:
     u, x, y, _ = linear(N, 0)
-    return learn_statistic(jax.random.key(0), x[:300], None, u, x, None, y)
+    return learn_statistic(jax.random.key(0), Observed(x[:300]), Pairs(u, x, y))
 
 
 # --- regression ------------------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ def test_ridge_without_noise_is_least_squares() -> None:
 
 
 def test_ridge_of_one_kind_is_the_bayesian_ridge_of_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scores, "SWEEPS", 1000)
+    monkeypatch.setattr(statistic, "SWEEPS", 1000)
     f, y = centred(60, 1, noise=6.0)
     flat = {f"{name}_{i}": 1e-300 for name in ("alpha", "lambda") for i in (1, 2)}
     W = ridge(f, y, np.zeros(5, int))
@@ -130,17 +130,6 @@ def test_ridge_of_equal_columns_is_finite_and_shares_the_weight() -> None:
     np.testing.assert_allclose(W, 2.0, rtol=1e-6)
 
 
-def test_kinds_of_features_count_values_products_and_moments() -> None:
-    u, x, _, _ = linear(200, 3)
-    k = x.shape[1]
-    vector = make_features(x, None, u, x)
-    assert vector.kinds(k + k * (k + 1) // 2).tolist() == [0] * k + [1] * (k * (k + 1) // 2)
-    series = RNG(0).normal(size=(200, 40))
-    features = make_features(series, u[:200, :1], u[:200], series)
-    count = features(jnp.asarray(series[0]), jnp.asarray(u[0, :1])).size
-    assert features.kinds(count).tolist() == [0] * 41 + [2] * (count - 41)
-
-
 # --- E[y | x] --------------------------------------------------------------------------------------------------------
 
 
@@ -157,7 +146,7 @@ def test_learned_in_a_linear_gaussian_model(learned: LearnedStatistic) -> None:
 
 def test_learned_from_counts() -> None:
     u, x, y, _ = counts(N, 2)
-    t = learn_statistic(jax.random.key(1), x[:300], None, u, x, None, y)
+    t = learn_statistic(jax.random.key(1), Observed(x[:300]), Pairs(u, x, y))
     _, x, y, exact = counts(4000, 3)
     found = excess(t, x, exact, y)
     assert np.all(found < 0.015)
@@ -176,13 +165,15 @@ def test_parts_each_have_their_own_constant() -> None:
     x = u @ H.T + B + rng.normal(size=(2 * N, 3)) * SD * 4
     y, weight = zeta / spread, np.minimum(spread[[0, N]] ** 2, 1.0)
     part = np.repeat([0, 1], N)
-    t = learn_statistic(jax.random.key(5), x[:300], None, u, x, None, np.tile(y, 2), part, np.tile(weight, 2))
+    t = learn_statistic(
+        jax.random.key(5), Observed(x[:300]), Pairs(u, x, np.tile(y, 2), None, part, np.tile(weight, 2))
+    )
     fresh = RNG(7).normal(size=(N, 3)) * SD * 4 + B
     exact = (fresh - B) @ (H / (4 * SD[:, None]) ** 2)  # the score at u = 0, but for its constant
     found = apply(t, fresh)
     for k in range(2):
         assert np.corrcoef(found[:, k], exact[:, k])[0, 1] > 0.99
-    pooled = learn_statistic(jax.random.key(5), x[:300], None, u, x, None, np.tile(u, 2))
+    pooled = learn_statistic(jax.random.key(5), Observed(x[:300]), Pairs(u, x, np.tile(u, 2)))
     # the narrow one is known by its place, which bends the other regression
     assert np.corrcoef(apply(pooled, fresh)[:, 0], exact[:, 0])[0, 1] < 0.97
 
@@ -193,7 +184,7 @@ def test_conditions_are_used() -> None:
     u, c = rng.normal(size=(2 * N, 2)), rng.normal(size=(2 * N, 1)) * 3 + 0.5
     x = np.concatenate([c * u[:, :1] + rng.normal(size=(2 * N, 1)), u[:, 1:] + rng.normal(size=(2 * N, 1))], 1)
     y = np.concatenate([u, u**2], 1)
-    t = learn_statistic(jax.random.key(2), x[:300], c[:300], u[:N], x[:N], c[:N], y[:N])
+    t = learn_statistic(jax.random.key(2), Observed(x[:300], c[:300]), Pairs(u[:N], x[:N], y[:N], c[:N]))
     exact = np.stack([c[:, 0] * x[:, 0] / (c[:, 0] ** 2 + 1), x[:, 1] / 2], 1)
     error = np.mean((apply(t, x[N:], c[N:])[:, :2] - exact[N:]) ** 2, 0)
     assert error[0] < 0.05 and error[1] < 0.01  # the first is far from linear in what the regression sees
@@ -206,100 +197,9 @@ def test_held_out_pairs_are_shuffled() -> None:
     u, x, y, exact = linear(N, 5)
     eighth = N // 8
     y[:eighth] = y[RNG(6).permutation(eighth)]
-    t = learn_statistic(jax.random.key(3), x[:300], None, u, x, None, y)
+    t = learn_statistic(jax.random.key(3), Observed(x[:300]), Pairs(u, x, y))
     expected = y[:eighth].mean(0) / 8 + exact * 7 / 8
     assert np.all(np.mean((apply(t, x) - expected) ** 2, 0) / y.var(0) < 0.02)
-
-
-# --- features --------------------------------------------------------------------------------------------------------
-
-
-def reproduces(features: Features, x: np.ndarray, wanted: np.ndarray) -> None:
-    """Find each wanted statistic in the span of the features and 1, to rounding."""
-    f = np.column_stack([np.asarray(jax.vmap(features)(jnp.asarray(x))), np.ones(len(x))])
-    scale = np.maximum(np.abs(f).max(0), 1e-300)
-    W = np.linalg.lstsq(f / scale, wanted, rcond=1e-12)[0]
-    assert len(f) > f.shape[1] + 20  # else anything is found
-    np.testing.assert_allclose(f / scale @ W, wanted, atol=1e-8 * np.abs(wanted).max())
-
-
-def brownian(n: int, seed: int, T: int = 41) -> np.ndarray:
-    rng = RNG(seed)
-    drift, sd = rng.normal(size=(n, 1)), rng.uniform(0.5, 2, (n, 1))
-    return 30 + np.cumsum(drift / T + sd * rng.normal(size=(n, T)) / np.sqrt(T), axis=1)
-
-
-def ar(n: int, seed: int, T: int = 41) -> np.ndarray:
-    rng, x = RNG(seed), np.zeros((n, T))
-    phi = rng.uniform(-0.9, 0.9, n)
-    x[:, 0] = rng.normal(size=n)
-    for t in range(1, T):
-        x[:, t] = phi * x[:, t - 1] + rng.normal(size=n)
-    return 5.0 * x - 2.0
-
-
-@pytest.mark.parametrize("make", [brownian, ar])
-@pytest.mark.parametrize("channels", [False, True])
-def test_features_of_a_series_hold_its_sufficient_statistics(make: Any, channels: bool) -> None:
-    if channels:
-        x = np.stack([make(400, 0), 3 * make(400, 1) + make(400, 0)], axis=2)
-        zeta = RNG(2).normal(size=(400, 2))
-        wanted = [
-            *(np.diff(x, axis=1)[:, :, i] * np.diff(x, axis=1)[:, :, j] for i, j in ((0, 0), (0, 1), (1, 1))),
-            *(x[:, 1:, i] * x[:, :-1, i] for i in (0, 1)),
-        ]
-        features = make_features(x[:50], None, zeta, x)
-        return reproduces(features, x, np.stack([a.sum(1) for a in wanted], 1))
-    x, zeta = make(400, 0), RNG(2).normal(size=(400, 2))
-    features = make_features(x[:50] + 1.0, None, zeta, x)  # the observations' own units
-    if make is brownian:  # net change and quadratic variation; for jumps, other powers of increments
-        d = np.diff(x, axis=1)
-        wanted = [x[:, -1] - x[:, 0], x[:, 0], (d**2).sum(1), *((np.abs(d) ** k).sum(1) for k in (0.5, 1, 3, 4))]
-        wanted = np.stack([*wanted, (d[:, 4:] * d[:, :-4]).sum(1)], 1)
-    else:  # x_0^2 and sums of (1, x_t, x_t-1)-products, of deviations from any level
-        past, now = x[:, :-1] + 2.0, x[:, 1:] + 2.0
-        wanted = np.stack([(x[:, 0] + 2) ** 2, (past**2).sum(1), (now * past).sum(1), (now**2).sum(1), now.sum(1)], 1)
-    reproduces(features, x, wanted)
-
-
-def test_features_of_short_vectors_are_values_and_all_products() -> None:
-    x = RNG(0).normal([100.0, -2.0, 0.0], [10.0, 0.1, 1.0], (60, 3))
-    features = make_features(x, None, x[:, :2], x)
-    z = (x - x.mean(0)) / x.std(0)
-    np.testing.assert_allclose(
-        jax.vmap(features)(jnp.asarray(x)), np.concatenate([z, quadratic(z)], 1), rtol=1e-9, atol=1e-12
-    )
-
-
-def test_residual_of_a_series_leaves_out_what_u_moves() -> None:
-    """x = u f + s e has s^2 |e|^2 in its residual, whatever u: the sum of squares over directions that do not move."""
-    rng = RNG(0)
-    shapes = np.stack([np.sin(np.arange(41.0)), np.linspace(-1, 1, 41)])
-    zeta, s = rng.normal(size=(4000, 2)), 0.05
-    x = (zeta @ (20 * shapes) + s * rng.normal(size=(4000, 41)))[:, :, None]
-    features = make_features(x, None, zeta, x)
-    moved = np.asarray(features.moved)
-    np.testing.assert_allclose(moved.T @ moved, np.eye(moved.shape[1]), atol=1e-9)
-    assert moved.shape[1] == 5  # two directions, and three products that are noise
-    # The last two features are the squared ends, before them the residual's mean square and its products at two lags
-    r2 = apply(features, x)[:, -5] * x.std() ** 2 * 41 / s**2
-    # Four standard errors of 4000 chi-squares, less what five directions fitted to 4000 rows take
-    assert abs(r2.mean() / 36 - 1) < 4 * np.sqrt(2 / 36 / 4000) + 2 * 5 / 4000
-    assert np.all(np.abs(np.corrcoef(r2, np.concatenate([zeta, zeta**2], 1).T)[0, 1:]) < 4 / np.sqrt(4000))
-
-
-@pytest.mark.parametrize(("shape", "series"), [((33, 2), True), ((24, 24), False), ((24, 24, 1), False)])
-def test_features_of_all_shapes_are_finite_whatever_is_constant(shape: tuple[int, ...], series: bool) -> None:
-    rng = RNG(1)
-    zeta = rng.normal(size=(300, 2))
-    x = 7.0 + zeta[:, 0].reshape(-1, *[1] * len(shape)) * rng.normal(size=shape) + 0.01 * rng.normal(size=(300, *shape))
-    x[:, :3] = 2.0  # constant in data and simulations
-    for x_obs, sims in ((x[:100], x), (np.full((20, *shape), 3.5), x), (x[:100], np.full_like(x, 3.5))):
-        features = make_features(x_obs, None, zeta, sims)
-        f = apply(features, sims)
-        assert (features.level is not None) == series
-        assert np.isfinite(f).all() and f.ndim == 2
-        assert f.shape[1] < 300 + (0 if series else 36 * 37 // 2)
 
 
 def test_image_shows_how_its_parts_go_together() -> None:
@@ -308,7 +208,7 @@ def test_image_shows_how_its_parts_go_together() -> None:
     x = rng.normal(size=(n, 24, 25))
     x[:, :4, :4] += bright
     x[:, 20:, 21:] += bright * u[:, :, None]  # no pixel alone tells of u, nor all of them by a sum
-    t = learn_statistic(jax.random.key(0), x[:500], None, u[:3000], x[:3000], None, u[:3000], steps=50)
+    t = learn_statistic(jax.random.key(0), Observed(x[:500]), Pairs(u[:3000], x[:3000], u[:3000]), steps=50)
     # The sign is plain from the first part; given it the 16 pixels of the other leave the variance 1/17 of u: R^2 = .94
     assert 1 - np.mean((apply(t, x[3000:]) - u[3000:]) ** 2) / np.mean(u[3000:] ** 2) > 0.7
 
@@ -316,27 +216,27 @@ def test_image_shows_how_its_parts_go_together() -> None:
 def test_constant_columns_are_learned_from() -> None:
     u, x, y, exact = linear(N, 12)
     x[:, 1] = -3.0
-    t = learn_statistic(jax.random.key(4), x[:300], None, u, x, None, y)
+    t = learn_statistic(jax.random.key(4), Observed(x[:300]), Pairs(u, x, y))
     two = [0, 2]
     left = np.linalg.inv(H[two] @ H[two].T + np.diag(SD[two] ** 2))
     mean = (x[:, two] - B[two]) @ (H[two].T @ left).T
     assert np.all(np.mean((apply(t, x)[:, :2] - mean) ** 2, 0) < 0.01)
     still = np.full_like(x, 2.0)
-    nothing = learn_statistic(jax.random.key(4), still, None, u, still, None, y)
+    nothing = learn_statistic(jax.random.key(4), Observed(still), Pairs(u, still, y))
     # Nothing is seen: E[y | x] is the mean of y, here of the 3500 pairs not held out
     np.testing.assert_allclose(apply(nothing, still[:3]), np.tile(y.mean(0), (3, 1)), atol=4 * y.std() / np.sqrt(N))
 
 
 def test_large_x_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     """x = u f + e: E[u | x] = f . x / (1 + |f|^2)."""
-    monkeypatch.setattr(scores, "STEPS", 50)
+    monkeypatch.setattr(statistic, "STEPS", 50)
     rng = RNG(1)
     pattern = rng.normal(size=600)
     pattern *= 2 / np.linalg.norm(pattern)
     u = rng.normal(size=(1500, 1))
     x = u * pattern + rng.normal(size=(1500, 600))
     train, test = slice(0, 1000), slice(1000, None)
-    t = learn_statistic(jax.random.key(4), x[:100], None, u[train], x[train], None, u[train])
+    t = learn_statistic(jax.random.key(4), Observed(x[:100]), Pairs(u[train], x[train], u[train]))
     assert t.features.basis is not None and t.features.basis.shape == (600, features.COMPONENTS + 2)
     exact = x @ pattern / 5
     # |f|^2 / (1 + |f|^2) = .8 of the variance can be explained; some 300 numbers from 875 pairs take a part of that
@@ -374,7 +274,7 @@ def test_round_trip_of_a_series_with_conditions() -> None:
     features = make_features(x, c, u, x)
     k = jax.eval_shape(features, jnp.asarray(x[0]), jnp.asarray(c[0])).shape[0]
     middle, size, weights, bias, net_size = (jnp.asarray(rng.normal(size=s)) for s in (k, k, (k, 3), 3, 3))
-    t = LearnedStatistic(features, middle, size, weights, bias, scores._network(jax.random.key(1), k, 3), net_size)
+    t = LearnedStatistic(features, middle, size, weights, bias, statistic._network(jax.random.key(1), k, 3), net_size)
     back = LearnedStatistic.from_arrays("t", {name: np.asarray(a) for name, a in t.to_arrays("t").items()})
     assert jax.tree.structure(back) == jax.tree.structure(t)
     for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(t), strict=True):
@@ -383,11 +283,11 @@ def test_round_trip_of_a_series_with_conditions() -> None:
 
 
 def test_apply_is_the_same_whatever_the_number(learned: LearnedStatistic) -> None:
-    _, x, _, _ = linear(scores.CHUNK + 3, 9)
+    _, x, _, _ = linear(statistic.CHUNK + 3, 9)
     whole = apply(learned, x)
     np.testing.assert_array_equal(whole[-3:], apply(learned, x[-3:]))
     np.testing.assert_allclose(whole[5], learned(jnp.asarray(x[5])), rtol=1e-9, atol=1e-12)
-    assert whole.dtype == np.float64 and whole.shape == (scores.CHUNK + 3, 4)
+    assert whole.dtype == np.float64 and whole.shape == (statistic.CHUNK + 3, 4)
 
 
 def padded(a: np.ndarray, value: ArrayLike) -> Any:
@@ -399,9 +299,11 @@ def test_padding_never_enters() -> None:
     f = rng.normal(size=(300, 9))
     y = np.sin(f[:, :4])
     keys = jax.random.split(jax.random.key(2))
-    count = jnp.asarray(37), jnp.asarray(300), jnp.asarray(30)
-    trained = [scores._train(keys, padded(f, v), padded(y, w), padded(np.ones_like(y), w), *count)
-               for v, w in ((0.0, 0.0), (100.0, -5.0), (np.nan, np.nan))]  # fmt: skip
+    count, looks = (jnp.asarray(37), jnp.asarray(300)), jnp.asarray(30)
+    trained = []
+    for v, w in ((0.0, 0.0), (100.0, -5.0), (np.nan, np.nan)):
+        rows = statistic.Rows(padded(f, v), padded(y, w), padded(np.ones_like(y), w), *count)
+        trained.append(statistic._train(keys, rows, looks))
     first, *others = [jax.tree.leaves(eqx.filter(t, eqx.is_array)) for t in trained]
     for other in others:
         for a, b in zip(first, other, strict=True):
@@ -413,8 +315,9 @@ def test_the_network_is_that_of_the_least_held_out_error() -> None:
     """Where there is nothing to learn it stays zero, or does hardly worse than zero on new pairs."""
     rng = RNG(11)
     f, y = rng.normal(size=(300, 9)), rng.normal(size=(300, 4))
-    keys, count = jax.random.split(jax.random.key(2)), (jnp.asarray(37), jnp.asarray(300), jnp.asarray(30))
-    t = scores._train(keys, padded(f, 0), padded(y, 0), padded(np.ones_like(y), 0), *count)
+    keys, looks = jax.random.split(jax.random.key(2)), jnp.asarray(30)
+    rows = padded(f, 0), padded(y, 0), padded(np.ones_like(y), 0)
+    t = statistic._train(keys, statistic.Rows(*rows, jnp.asarray(37), jnp.asarray(300)), looks)
     held = np.mean((jax.vmap(t)(jnp.asarray(f[:37])) - y[:37]) ** 2)
     assert held <= np.mean(y[:37] ** 2) + 1e-12
     assert np.mean(np.asarray(jax.vmap(t)(jnp.asarray(rng.normal(size=(2000, 9))))) ** 2) < 0.1
@@ -429,14 +332,14 @@ def test_one_program_for_all_numbers_up_to_a_power_of_four(monkeypatch: pytest.M
         return jax.nn.silu(x)
 
     def network(key: Any, k: int, out: int) -> Any:
-        return eqx.nn.MLP(k, out, scores.WIDTH, scores.DEPTH, activation=counted, key=key)
+        return eqx.nn.MLP(k, out, statistic.WIDTH, statistic.DEPTH, activation=counted, key=key)
 
-    monkeypatch.setattr(scores, "_network", network)
-    monkeypatch.setattr(scores, "STEPS", 50)
+    monkeypatch.setattr(statistic, "_network", network)
+    monkeypatch.setattr(statistic, "STEPS", 50)
     jax.clear_caches()  # of programs with the network as it is
     found = []
     for n in (300, 5000, 16_384, 16_385):
         u, x, y, _ = linear(n, n)
-        learn_statistic(jax.random.key(0), x, None, u, x, None, y)
+        learn_statistic(jax.random.key(0), Observed(x), Pairs(u, x, y))
         found.append(traces)
     assert 0 < found[0] == found[1] == found[2] < found[3]
