@@ -19,6 +19,7 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo.checks import one_of
 from avo.execution.blocks import batched
+from avo.execution.programs import compile_simulator
 from avo.space import Interval, LogInterval, Space
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def draw(problem: "Problem", n: int, between: tuple[float, float], seed: int) ->
 
 def simulate(problem: "Problem", key: PRNGKeyArray, theta: ArrayLike) -> Float[np.ndarray, "n *x_shape"]:
     """Simulate one observation of each theta, block by block."""
-    fn = _jitted(problem.simulate)
+    fn = compile_simulator(problem.simulate)
     rows = np.asarray(theta, jnp.result_type(float))
     return _in_blocks(lambda i, block: fn(jax.random.fold_in(key, i), block), rows)
 
@@ -82,11 +83,6 @@ def _in_blocks(fn: Callable[[int, np.ndarray], Array], rows: Float[np.ndarray, "
     """Apply fn(i, block) to blocks of rows, the last one filled up: any number of them takes one compiled program."""
     number = count()
     return np.asarray(batched(lambda block: fn(next(number), block), rows, rows=BLOCK), np.float64)
-
-
-@cache
-def _jitted(simulate: Callable) -> Callable:
-    return jax.jit(simulate)
 
 
 def get(name: str) -> Case:

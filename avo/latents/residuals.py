@@ -11,7 +11,7 @@ and so does noise that is correlated in time.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import numpy as np
@@ -22,6 +22,7 @@ from avo.execution.host import HostSimulator
 from avo.execution.programs import compile_simulator
 from avo.latents.scikit import sklearn_module
 from avo.observations import validate_observations
+from avo.types import Simulator
 
 FLOOR = 1e-3  # of an entry's standard deviation over all theta: with less at one theta it counts as fixed
 LEAST_REFERENCE = 100
@@ -46,7 +47,7 @@ class Misfit:
         width: their standard deviations.
     """
 
-    simulate: Callable[..., Any]
+    simulate: Simulator
     encode: Callable[[np.ndarray], ArrayLike]
     draws: int
     statistic: Statistic
@@ -72,7 +73,7 @@ class Misfit:
 
 def misfit(
     key: PRNGKeyArray,
-    simulate: Callable[..., Any],
+    simulate: Simulator,
     encode: Callable[[np.ndarray], ArrayLike],
     theta: ArrayLike,
     *,
@@ -208,7 +209,7 @@ class _Noise(NamedTuple):
 
 
 def _residuals(
-    key: PRNGKeyArray, simulate: Callable, encode: Callable, x: np.ndarray, draws: int
+    key: PRNGKeyArray, simulate: Simulator, encode: Callable, x: np.ndarray, draws: int
 ) -> tuple[Float[np.ndarray, "n entries"], Float[np.ndarray, "n entries"]]:
     """Compute x - mean x', and the variance of x', over simulations x' at encode(x)."""
     theta = np.asarray(encode(x), np.float64)

@@ -12,7 +12,7 @@ the parameters on the codes of observations whose parameters are known, the labe
 """
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -71,7 +71,7 @@ def mean_of(problem: "Problem") -> Callable[[Array2], np.ndarray]:
     return lambda theta: apply(curve, np.clip(theta, low, high))
 
 
-@cache
+@lru_cache(maxsize=8)  # so that programs that decode by it are shared
 def _average(simulate: Callable) -> Callable:
     keys = jax.random.split(jax.random.key(0), 64)
     return lambda theta: jax.vmap(simulate, (0, None))(keys, theta[None]).mean((0, 1))
