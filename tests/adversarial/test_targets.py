@@ -62,6 +62,30 @@ def test_first_moves_have_the_length_of_their_rate(late: bool, end: int) -> None
     np.testing.assert_allclose(steps[0], (0.02, 0.007)[end], rtol=1e-3)
 
 
+class Slope(eqx.Module):
+    """d(x) = weight x."""
+
+    weight: Any
+
+    def __call__(self, x: Any) -> Any:
+        return self.weight * x
+
+
+@pytest.mark.parametrize("weight", [0.7, -0.7])
+@pytest.mark.parametrize("target", ["point", "population"])
+def test_the_proposal_moves_to_where_the_critic_is_high(target: Any, weight: float) -> None:
+    """Its cost is -d; without noise, x = theta, each mirrored pair tells the sign of the slope."""
+    settings = avo.Settings(batch=9, pairs=6, target=target, critic_rate=(1e-9, 1e-9))
+    trainer = avo.make_trainer(
+        avo.Space(a=avo.Real(1.3, 2.0)), X_OBS[:, 0], steps=40, settings=settings, loss=LOSS,
+        critic=Slope(jnp.array(weight)),
+    )  # fmt: skip
+    start = trainer.init(KEY)
+    theta, asked = trainer.ask(KEY, start)
+    after, _ = trainer.tell(asked, theta, theta[:, 0])
+    assert weight * float(after.proposal.loc[0] - start.proposal.loc[0]) > 0
+
+
 def test_spread_is_annealed_in_the_stiffest_direction() -> None:
     settings = avo.Settings(batch=9, pairs=6, spread=(1.1, 0.03), anneal=0.6, ceiling=(1.1, 0.4))
     steps = 30
