@@ -1,8 +1,7 @@
 """Proposal distributions q(u; psi) over unconstrained parameters.
 
-A proposal is an Equinox module whose leaves are psi, with its centre `loc` among them. The trainer uses `spread`,
-`score`, `entropy`, `factor`, `with_factor` and `sd`, the result `sample` and `sd`; a module that has these can be
-handed to `avo.fit(proposal=...)`.
+A proposal is an Equinox module whose leaves are psi, with its centre `loc` among them. A module that has what
+`avo.types.Proposal` says can be handed to `avo.fit(proposal=...)`.
 """
 
 import math

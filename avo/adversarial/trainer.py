@@ -19,7 +19,7 @@ far too. The critic watches a narrowed q: under a wide one x spreads more than a
 pay for that by shrinking whichever parameters spread x. For a population (`target="population"`), every leaf of psi is
 learned. Late iterates are averaged. The critic meets the observations in turn, each as often as any other; one that
 takes a pack of several at once is shown simulations of one theta together for a point, each of its own theta for a
-population.
+population. What is learned and how it moves is in avo/adversarial/targets.py, how it is sampled in sampling.py.
 """
 
 import math
