@@ -1,19 +1,18 @@
-"""What `avo.check` looks at in a sample: features with names, and the functions of a row that its classifier weighs.
+"""What `avo.check` looks at in a sample: features with names, and the units in which they are computed.
 
-A *summary* is a number per observation; a *feature* one per sample: mean and spread of a summary over the observations,
-its correlation with a known condition, or, of vectors, something of all columns together. What is no series
-(`avo.observations.kind_of`) is looked at as a vector, an image by some of its pixels. All are computed in standardised
-units, where rounding is harmless, and given in those of x.
+A *summary* is a number per observation; a *feature* one per sample: mean and standard deviation of a summary over the
+observations, its correlation with a known condition, or, of vectors, something of all columns together. What is no
+series (`avo.observations.kind_of`) is looked at as a vector, an image by some of its pixels. All are computed in
+standardised units, where rounding is harmless, and given in those of x.
 """
 
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float
 
 from avo.observations import kind_of
 
@@ -24,9 +23,6 @@ PLACES = 8  # of a series, all channels together, at which its values are featur
 CURVE = 16  # of a series, all channels together, at which its values are shown to the classifier
 INPUTS = 3  # columns of the inputs with which summaries are correlated
 INCREMENT_LAGS = (1, 2, 5)
-PRODUCTS = 10  # summaries of which the classifier sees all products; of more only the squares
-RANDOM = 32  # random functions; twice as many cost more in noise than they find
-BOUND = 5.0  # standard deviations beyond which no function of a row grows
 
 
 class Look(NamedTuple):
@@ -49,8 +45,8 @@ class Look(NamedTuple):
     curve: tuple[int, ...] = ()
 
 
-class Frame(NamedTuple):
-    """The units in which a sample is looked at, taken from reference simulations, and the classifier's randomness.
+class Units(NamedTuple):
+    """The units in which a sample is looked at, taken from reference simulations.
 
     Args:
         shift: location of x, shaped like one observation.
@@ -60,8 +56,6 @@ class Frame(NamedTuple):
         correlations: between the columns of a vector.
         inputs_shift: location of the inputs.
         inputs_scale: their scale.
-        weight: of the random functions, (RANDOM, summaries + inputs).
-        bias: (RANDOM,).
     """
 
     shift: np.ndarray
@@ -71,8 +65,6 @@ class Frame(NamedTuple):
     correlations: Array
     inputs_shift: Array
     inputs_scale: Array
-    weight: Array
-    bias: Array
 
 
 def look_of(x_shape: tuple[int, ...], inputs: int = 0) -> Look:
@@ -104,7 +96,7 @@ def _value_lags(points: int) -> tuple[int, ...]:
 
 # Autocorrelations, by what comes after the word; then the other summaries of a series, by their unit
 def _series_names(points: int) -> list[tuple[str, str]]:
-    sizes = ["net change", "spread within an observation", "spread of increments"]
+    sizes = ["net change", "sd within an observation", "sd of increments"]
     lags = [f"values, lag {lag}" for lag in _value_lags(points)]
     lags += [f"{what}, lag {lag}" for what in ("increments", "|increments|") for lag in INCREMENT_LAGS]
     numbers = [*(f"autocorrelation of {words}" for words in lags), "skewness of increments", "kurtosis of increments"]
@@ -133,11 +125,11 @@ def names(look: Look) -> list[str]:
 
     Example:
         >>> names(look_of((2,)))  # doctest: +NORMALIZE_WHITESPACE
-        ['column 0, mean', 'column 1, mean', 'column 0, spread', 'column 1, spread', 'skewness, mean over columns',
+        ['column 0, mean', 'column 1, mean', 'column 0, sd', 'column 1, sd', 'skewness, mean over columns',
         'kurtosis, mean over columns', 'correlation of column 0 and column 1']
     """
     own = [name for name, _, _ in _summary_names(look)]
-    found = [f"{name}, {what}" for what in ("mean", "spread") for name in own]
+    found = [f"{name}, {what}" for what in ("mean", "sd") for name in own]
     found += [f"{name}, correlation with input {j}" for j in range(min(look.inputs, INPUTS)) for name in own]
     if look.series:
         return found
@@ -148,10 +140,10 @@ def names(look: Look) -> list[str]:
     return [*found, "correlation of columns, mean over pairs", "correlation of columns, distance from expected"]
 
 
-def units(look: Look, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+def in_units_of_x(look: Look, units: Units) -> tuple[np.ndarray, np.ndarray]:
     """Say what takes the features from standardised units to those of x: features * factor + offset."""
     own = _summary_names(look)
-    shift, scale = (np.ravel(a) for a in (frame.shift, frame.scale))
+    shift, scale = (np.ravel(a) for a in (units.shift, units.scale))
     factor = np.array([1.0 if unit == "number" else scale[i] for _, unit, i in own])
     offset = np.array([shift[i] if unit == "value" else 0.0 for _, unit, i in own])
     rest = len(names(look)) - 2 * len(own)
@@ -159,13 +151,15 @@ def units(look: Look, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def positive(look: Look) -> np.ndarray:
-    """Say which features are spreads, kurtoses or distances: above zero, and in few rows skewed, their logarithm not.
+    """Say which features are standard deviations, kurtoses or distances: above zero, and judged by their logarithm.
+
+    In few rows they are skewed, which their logarithms are not.
 
     Example:
         >>> [name for name, above in zip(names(look_of(())), positive(look_of(())), strict=True) if above]
-        ['x, spread', 'kurtosis']
+        ['x, sd', 'kurtosis']
     """
-    words = (", spread", "distance from expected")
+    words = (", sd", "distance from expected")
     above = [name.endswith(words) or name.split(": ")[-1].startswith("kurtosis") for name in names(look)]
     # A kurtosis may be correlated with a condition, and of either sign
     return np.array([a and ", correlation with" not in name for a, name in zip(above, names(look), strict=True)])
@@ -193,8 +187,8 @@ def _moments(y: Float[Array, "m t"], axis: int, weight: Array | float) -> tuple[
 
 def _of_series(y: Float[Array, "m t"]) -> Float[Array, "m summaries"]:
     increments = jnp.diff(y, axis=1)
-    spread, skewness, kurtosis = _moments(increments, 1, 1 / increments.shape[1])
-    columns = [y.mean(1), y[:, -1] - y[:, 0], y.std(1), spread, *_autocorrelations(y, _value_lags(y.shape[1]))]
+    sd, skewness, kurtosis = _moments(increments, 1, 1 / increments.shape[1])
+    columns = [y.mean(1), y[:, -1] - y[:, 0], y.std(1), sd, *_autocorrelations(y, _value_lags(y.shape[1]))]
     columns += [a for part in (increments, jnp.abs(increments)) for a in _autocorrelations(part, INCREMENT_LAGS)]
     return jnp.stack([*columns, skewness, kurtosis], axis=1)
 
@@ -208,9 +202,9 @@ def summaries(look: Look, z: Float[Array, "m *x_shape"]) -> Float[Array, "m summ
     return jnp.concatenate(each, axis=1)
 
 
-def features(
+def sample_features(
     look: Look,
-    frame: Frame,
+    units: Units,
     s: Float[Array, "m summaries"],
     c: Float[Array, "m inputs"] | None,
     ok: Bool[Array, " m"],
@@ -218,20 +212,20 @@ def features(
     """Compute the features of a sample from its summaries, in standardised units and the order of `names`."""
     weight = (ok / ok.sum())[:, None].astype(s.dtype)
     mean = jnp.sum(weight * s, axis=0)
-    spread, skewness, kurtosis = _moments(s, 0, weight)
-    safe = jnp.where(spread == 0, jnp.inf, spread)
-    found = [mean, spread]
+    sd, skewness, kurtosis = _moments(s, 0, weight)
+    found = [mean, sd]
     if c is not None:
         d = c[:, :INPUTS] - jnp.sum(weight * c[:, :INPUTS], axis=0)[None]
-        sd = jnp.sqrt(jnp.sum(weight * d**2, axis=0))
+        sd_c = jnp.sqrt(jnp.sum(weight * d**2, axis=0))
         together = (weight * d).T @ (s - mean[None])
-        found.append((together / jnp.where(sd == 0, jnp.inf, sd)[:, None] / safe[None]).ravel())
+        safe, safe_c = (jnp.where(a == 0, jnp.inf, a) for a in (sd, sd_c))
+        found.append((together / safe_c[:, None] / safe[None]).ravel())
     if look.series:
         return jnp.concatenate(found)
     found.append(jnp.stack([skewness.mean(), kurtosis.mean()]))
     upper = correlations(s, weight)
     if len(look.chosen) > PAIRS:
-        upper = jnp.stack([upper.mean(), jnp.sqrt(jnp.mean((upper - frame.correlations) ** 2))])
+        upper = jnp.stack([upper.mean(), jnp.sqrt(jnp.mean((upper - units.correlations) ** 2))])
     return jnp.concatenate([*found, upper])
 
 
@@ -242,33 +236,3 @@ def correlations(s: Float[Array, "m columns"], weight: Float[Array, "m 1"]) -> F
     sd = jnp.sqrt(jnp.diagonal(covariance))
     sd = jnp.where(sd == 0, jnp.inf, sd)
     return (covariance / sd[:, None] / sd[None])[np.triu_indices(len(sd), 1)]
-
-
-def functions(
-    look: Look, frame: Frame, z: Array, s: Float[Array, "m summaries"], c: Float[Array, "m inputs"] | None
-) -> Float[Array, "m functions"]:
-    """Compute phi of each row, with h its bounded summaries and inputs: h, what bends with it, and tanh(W h + b).
-
-    Of few summaries all products, |h|, cos 2h and sin 2h, which tell two clusters from one; of more the squares.
-    """
-    h = jnp.clip((s - frame.middle[None]) / frame.width[None], -BOUND, BOUND)
-    parts = [h]
-    if look.series:
-        curve = z.reshape(len(z), z.shape[1], -1)[:, :, jnp.array(look.chosen)][:, jnp.array(look.curve)]
-        parts.append(jnp.clip(curve.reshape(len(z), -1), -BOUND, BOUND))
-    if c is not None:
-        known = (c - frame.inputs_shift[None]) / frame.inputs_scale[None]
-        h = jnp.concatenate([h, jnp.clip(known, -BOUND, BOUND)], axis=1)
-    if h.shape[1] <= PRODUCTS:
-        i, j = np.triu_indices(h.shape[1])
-        parts += [h[:, i] * h[:, j], jnp.abs(h), jnp.cos(2 * h), jnp.sin(2 * h)]
-    else:
-        parts += [h**2]
-    return jnp.concatenate([*parts, jnp.tanh(h @ frame.weight.T + frame.bias[None])], axis=1)
-
-
-def random_functions(key: PRNGKeyArray, size: int) -> tuple[Array, Array]:
-    """Draw W and b of the random functions of `size` summaries and inputs."""
-    key_weight, key_bias = jax.random.split(key)
-    weight = jax.random.normal(key_weight, (RANDOM, size)) * (1.5 / math.sqrt(size))
-    return weight, jax.random.uniform(key_bias, (RANDOM,), minval=-2.0, maxval=2.0)

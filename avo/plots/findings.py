@@ -10,26 +10,26 @@ from avo.diagnostics.goodness import Check, Part
 from avo.plots.style import OBSERVED, SIMULATED
 
 
-def check(check: Check, features: int = 20) -> Figure:
+def check(found: Check, features: int = 20) -> Figure:
     """Draw what `avo.check` found: features by how far they stand out, and the two statistics among their replicates.
 
     The orange band holds 95 % of the replicates in each feature; a filled point has a corrected p of at most 5 %.
 
     Args:
-        check: what `avo.check` returned.
+        found: what `avo.check` returned.
         features: drawn at most, those with the largest |z|.
 
     Returns:
         A figure with three panels: features, classifier, critic's gap.
 
     Example:
-        >>> from avo.diagnostics import Row
+        >>> from avo.diagnostics.goodness import Row
         >>> part = Part(2.3, 0.02, np.random.default_rng(0).normal(size=99))
         >>> found = Check(0.03, [Row("level, mean", 1.0, 0.8, 3.1, 0.01)], part, part, 300, 300, 99, 30_900, 0)
         >>> [axes.get_xlabel() for axes in check(found).axes]
         ['z', 'classifier', "critic's gap"]
     """
-    rows = sorted(check.table, key=lambda row: -abs(row.z))[:features][::-1]
+    rows = sorted(found.table, key=lambda row: -abs(row.z))[:features][::-1]
     figure = Figure(figsize=(11, max(4.0, 1.4 + 0.26 * len(rows))), layout="constrained")
     panels = figure.subplot_mosaic([["z", "classifier"], ["z", "gap"]], width_ratios=[3, 2])
     # Far out it matters no more how far, and what is infinite has no place at all
@@ -41,9 +41,9 @@ def check(check: Check, features: int = 20) -> Figure:
         panels["z"].scatter(z[group], np.flatnonzero(group), c=style, edgecolors=OBSERVED, s=30, zorder=3)
     panels["z"].set_yticks(range(len(rows)), [row.name for row in rows], fontsize="small")
     panels["z"].set_xlabel("z" if np.all(np.abs(z) < 20) else "z, drawn at 20 where larger")
-    for name, part, label in (("classifier", check.classifier, "classifier"), ("gap", check.gap, "critic's gap")):
+    for name, part, label in (("classifier", found.classifier, "classifier"), ("gap", found.gap, "critic's gap")):
         _part(panels[name], part, label)
-    figure.suptitle(f"{check.rows:,} new observations: p = {check.p_value:.3g}", fontsize="medium")
+    figure.suptitle(f"{found.rows:,} new observations: p = {found.p_value:.3g}", fontsize="medium")
     handles, names = panels["classifier"].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower right", ncols=2, frameon=False)
     return figure

@@ -47,7 +47,7 @@ def history(result: Result, truth: ArrayLike | None = None) -> Figure:
     figure, panels = grid(1 + len(result.names))
     _gap(panels[0], result)
     for i, (axes, name, parameter) in enumerate(zip(panels[1:], result.names, result.space, strict=True)):
-        axes.fill_between(calls, low[:, i], high[:, i], color=FITTED, alpha=0.2, lw=0, label="proposal's spread")
+        axes.fill_between(calls, low[:, i], high[:, i], color=FITTED, alpha=0.2, lw=0, label="proposal's sd")
         axes.plot(calls, centre[:, i], color=FITTED, lw=1.5, label="proposal's centre")
         if truth is not None:
             axes.axhline(float(np.asarray(truth)[i]), color="k", ls="--", lw=1, label="truth")

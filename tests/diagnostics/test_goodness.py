@@ -1,4 +1,4 @@
-"""avo.diagnostics: exact features, the right size whatever the number of new observations, power, and plain errors."""
+"""avo.check: the right size whatever the number of new observations, power, same numbers, and plain errors."""
 
 from functools import partial
 from typing import Any
@@ -9,15 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
-from scipy import stats
 
 import avo
 from avo import critics, plots
 from avo.benchmarks.studies import check as study
 from avo.benchmarks.studies.check import Known
-from avo.diagnostics import features as summaries
-from avo.diagnostics import goodness as diagnostics
-from avo.diagnostics.goodness import Check, _discriminate, _standing, holm
+from avo.diagnostics import classifier
+from avo.diagnostics.goodness import Check
 
 RNG = np.random.default_rng
 check = partial(avo.check, progress=False)
@@ -35,129 +33,6 @@ PLANE = avo.Space(a=avo.Real(), b=avo.Real())
 def plane(x: np.ndarray) -> Known:
     """The fit of x ~ N(theta, 1)^2 by the mean, whose error is exact."""
     return Known(PLANE, x, x.mean(0), [len(x) ** -0.5] * 2, critic=critics.linear(jax.random.key(3), (2,)))
-
-
-def autocorrelation(y: np.ndarray, lag: int) -> np.ndarray:
-    deviation = y - y.mean(1, keepdims=True)
-    return np.array([np.dot(row[lag:], row[:-lag]) / np.dot(row, row) for row in deviation])
-
-
-def expected_of_series(y: np.ndarray) -> dict[str, np.ndarray]:
-    """The summaries of rows of a series, by NumPy and SciPy."""
-    d = np.diff(y, axis=1)
-    t = y.shape[1]
-    found = {
-        "level": y.mean(1),
-        "net change": y[:, -1] - y[:, 0],
-        "spread within an observation": y.std(1),
-        "spread of increments": d.std(1),
-        "skewness of increments": stats.skew(d, axis=1),
-        "kurtosis of increments": stats.kurtosis(d, axis=1, fisher=False),
-    }
-    for name, values, lags in (("values", y, (1, t // 8, t // 4)), ("increments", d, (1, 2, 5))):
-        found |= {f"autocorrelation of {name}, lag {lag}": autocorrelation(values, lag) for lag in lags}
-    return found | {f"autocorrelation of |increments|, lag {k}": autocorrelation(np.abs(d), k) for k in (1, 2, 5)}
-
-
-@pytest.mark.parametrize("channels", [(), (2,)])
-def test_features_of_series_are_exact(channels: tuple[int, ...]) -> None:
-    x = 70.0 + 3.0 * np.cumsum(RNG(1).gamma(2.0, size=(60, 40, *channels)), axis=1)
-
-    def simulate(key: Any, theta: Any) -> Any:
-        steps = jax.random.gamma(key, 2.0, (len(theta), 40, *channels))
-        return 70.0 + 3.0 * jnp.cumsum(steps, axis=1)
-
-    found = check(Known(avo.Space(a=avo.Real()), x, [0.0], [0.1]), simulate, x, replicates=19)
-    table = {row.name: row.observed for row in found.table}
-    series = [("", x)] if not channels else [(f"channel {c}: ", x[:, :, c]) for c in range(2)]
-    count = 0
-    for prefix, y in series:
-        values = expected_of_series(y)
-        values |= {f"value at point {i}": y[:, i] for i in range(4 + 5 * len(channels), 40, 5 + 5 * len(channels))}
-        for name, value in values.items():
-            np.testing.assert_allclose(table[f"{prefix}{name}, mean"], value.mean(), rtol=1e-9, err_msg=name)
-            np.testing.assert_allclose(table[f"{prefix}{name}, spread"], value.std(), rtol=1e-9, err_msg=name)
-            count += 2
-    assert count == len(table)
-
-
-@pytest.mark.parametrize("columns", [1, 3, 9])
-def test_features_of_vectors_are_exact(columns: int) -> None:
-    rng = RNG(2)
-    mix = np.eye(columns) + 0.4 * rng.normal(size=(columns, columns))
-    draw = lambda n: 50.0 + rng.gamma(2.0, size=(n, columns)) @ mix  # noqa: E731
-    x, simulated = draw(80), jnp.asarray(draw(80))
-    # Each draw is the same sample, in another order: what is expected is then known exactly, too
-    result = Known(avo.Space(a=avo.Real()), x, [0.0], [0.1])
-    found = check(result, lambda key, theta: jax.random.permutation(key, simulated)[: len(theta)], x, replicates=19)
-    upper = np.triu_indices(columns, 1)
-
-    def features(y: np.ndarray) -> dict[str, float]:
-        names = [f"column {i}" for i in range(columns)] if columns > 1 else ["x"]
-        known = {f"{name}, mean": v for name, v in zip(names, y.mean(0), strict=True)}
-        known |= {f"{name}, spread": v for name, v in zip(names, y.std(0), strict=True)}
-        end = ", mean over columns" if columns > 1 else ""
-        known |= {f"skewness{end}": stats.skew(y).mean(), f"kurtosis{end}": stats.kurtosis(y, fisher=False).mean()}
-        r, centre = (np.atleast_2d(np.corrcoef(a.T))[upper] for a in (y, np.asarray(simulated)))
-        if columns == 9:
-            known["correlation of columns, mean over pairs"] = r.mean()
-            known["correlation of columns, distance from expected"] = np.sqrt(np.mean((r - centre) ** 2))
-        elif columns == 3:
-            pairs = zip(*upper, r, strict=True)
-            known |= {f"correlation of column {i} and column {j}": v for i, j, v in pairs}
-        return known
-
-    assert {row.name: row.observed for row in found.table} == pytest.approx(features(x), rel=1e-9)
-    expected = features(np.asarray(simulated))
-    assert {row.name: row.expected for row in found.table} == pytest.approx(expected, rel=1e-9, abs=1e-9)
-
-
-def test_each_set_stands_among_the_others() -> None:
-    t = RNG(3).gamma(2.0, size=(30, 4))
-    t[0, 1] = 1e9  # far out, where a variance by differences would round to nothing
-    t[:, 2] = 5.0
-    t[:, 3] = 5.0
-    t[0, 3] = 4.0
-    z = _standing(t)
-    for i in range(30):
-        others = np.delete(t, i, axis=0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            expected = (t[i] - others.mean(0)) / (others.std(0, ddof=1) * np.sqrt(1 + 1 / 29))
-        np.testing.assert_allclose(z[i, :2], expected[:2], rtol=1e-6)
-    assert np.all(z[:, 2] == 0) and z[0, 3] == -np.inf
-
-
-def test_z_of_a_normal_is_a_student() -> None:
-    t = RNG(4).normal(size=(20, 4000))
-    p = 2 * stats.t.sf(np.abs(_standing(t)[0]), 18)
-    assert stats.kstest(p, "uniform").pvalue > 1e-3
-
-
-def test_holm() -> None:
-    np.testing.assert_allclose(holm([0.2, 0.001, 0.9, 0.02]), [0.4, 0.004, 0.9, 0.06])
-    assert holm([0.5, 0.6]).max() == 1.0
-
-
-def test_the_discriminant_is_fishers() -> None:
-    """Without an excess direction, T is the mean of two t-statistics, of w = Delta_A on the other half."""
-    v = RNG(5).normal(size=(200, 3, 2, 6))
-    direct = np.zeros(200)
-    for splits in np.moveaxis(v, 1, 0):
-        direct += [(a @ b / np.linalg.norm(a) + a @ b / np.linalg.norm(b)) / np.sqrt(2) / 3 for a, b in splits]
-    np.testing.assert_allclose(_discriminate(v), direct)
-    # Judged on its own half it would be the length of Delta, far above zero
-    assert abs(np.mean(direct)) < 4 * np.std(direct) / np.sqrt(200)
-
-
-def test_what_all_sets_vary_by_is_taken_out() -> None:
-    """An error along one direction, 30 times that of chance, hides a difference along another no more."""
-    rng = RNG(6)
-    v = rng.normal(size=(200, 1, 2, 6))
-    v[..., 0] += 30 * rng.normal(size=(200, 1, 1))
-    v[0, ..., 3] += 5.0
-    found = _discriminate(v)
-    assert found[0] > np.sort(found[1:])[-3]
-    assert found[1:].std() < 2
 
 
 def p_values(times: int, trials: int = 60, fitted: int = 40, **changed: Any) -> np.ndarray:
@@ -182,8 +57,8 @@ def test_size(times: int) -> None:
     assert np.all(np.abs(p[:, :3].mean(0) - 0.5125) < 3.5 * 0.037), p.mean(0)
 
 
-def test_rows_that_hang_together_are_no_evidence_against_a_right_simulator() -> None:
-    """Twenty groups of 15 rows whose means scatter by 1: as if independent they would be rejected most of the time."""
+def test_clusters_of_rows_are_no_evidence_against_a_right_simulator() -> None:
+    """Twenty clusters of 15 rows whose means scatter by 1: taken as independent, most would be rejected."""
     plain, grouped, labels = [], [], np.repeat(np.arange(20), 15)
     for seed in range(20):
         rng = RNG([8, seed])
@@ -197,7 +72,7 @@ def test_rows_that_hang_together_are_no_evidence_against_a_right_simulator() -> 
         grouped.append(found.p_value)
     # The mean of 20 uniform p has a standard deviation of 0.065
     assert np.mean(plain) < 0.525 - 3.5 * 0.065 < np.mean(grouped) < 0.525 + 3.5 * 0.065
-    with pytest.raises(ValueError, match="groups must name at least 20 groups; got 10"):
+    with pytest.raises(ValueError, match="groups must name at least 20 clusters; got 10"):
         check(result, normal, x, groups=labels // 2, replicates=19)
     with pytest.raises(ValueError, match="groups must have one label for each observation"):
         check(result, normal, x, groups=labels[:5], replicates=19)
@@ -213,12 +88,12 @@ def test_without_the_estimates_error_a_right_simulator_is_rejected() -> None:
     ("cell", "fitted", "named"),
     [
         ("vector/student-5", 500, "kurtosis"),
-        ("vector/scale-1.05", 3000, "spread"),
+        ("vector/scale-1.05", 3000, ", sd"),
         ("vector/correlation-0.1", 1500, "correlation of"),
         ("series/student-5", 500, "kurtosis of increments, mean"),
         ("series/ar-0.1", 500, "autocorrelation of increments, lag 1, mean"),
         ("series/drift-halves", 500, "value at point 31, mean"),
-        ("series/outliers", 500, "spread of increments, spread"),
+        ("series/outliers", 500, "sd of increments, sd"),
     ],
 )
 def test_power(cell: str, fitted: int, named: str) -> None:
@@ -363,17 +238,9 @@ def test_host_simulators_and_failures() -> None:
     # 35 % of 6900 calls, a standard deviation of 40
     assert abs(found.failed - 2415) < 160
     assert f"{found.calls:,} simulator calls, of which {found.failed:,} not finite" in found.summary()
-    # Rows that failed have no weight: they would halve the spread
+    # Rows that failed have no weight: they would halve the standard deviation
     assert found.p_value > 0.05 and max(abs(row.z) for row in found.table) < 4
     assert np.abs(found.classifier.null).max() < 6 and abs(found.classifier.statistic) < 6
-
-
-def test_halves() -> None:
-    rows, member = (np.asarray(a) for a in diagnostics._halves(45, seed=1))
-    assert sorted(rows) == list(range(45)) and member.shape == (10, 2, 45)
-    # What trains does not judge, all are used, and the splits differ
-    assert np.all(member.sum(1) == 1) and np.all(member[:, 0].sum(1) == 22)
-    assert len(np.unique(member[:, 0], axis=0)) == 10
 
 
 def known_line(c: np.ndarray, x: np.ndarray) -> Known:
@@ -397,7 +264,7 @@ def test_inputs() -> None:
         found = check(known_line(c[:40], x[:40]), line, x[40:], inputs=c[40:], replicates=19, seed=seed)
         p.append([found.p_value, found.classifier.p, found.gap.p])
     assert np.all(np.abs(np.mean(p, axis=0) - 0.525) < 3.5 * 0.29 / np.sqrt(30))
-    # Mean, spread and all the rest are right, but not what belongs to what
+    # Mean, standard deviation and all the rest are right, but not what belongs to what
     c = rng.uniform(-2.0, 2.0, 600)
     x = 0.7 * c + rng.normal(size=600)
     mixed = rng.permutation(x[300:])
@@ -428,8 +295,8 @@ def test_what_the_summary_says(vectors: dict[str, Any]) -> None:
     wrong = check(vectors["result"], normal, 1.5 * vectors["x"], replicates=29)
     text = wrong.summary()
     assert "does not reproduce the 200 new observations: p = 0.0333" in text
-    assert "column 0, spread" in text.splitlines()[5] + text.splitlines()[6]
-    row = next(row for row in wrong.table if row.name == "column 0, spread")
+    assert "column 0, sd" in text.splitlines()[5] + text.splitlines()[6]
+    row = next(row for row in wrong.table if row.name == "column 0, sd")
     assert row.observed == pytest.approx(1.5 * vectors["x"][:, 0].std()) and abs(row.expected - 1) < 0.05 and row.z > 0
     assert repr(wrong) == "Check(p_value=0.0333; 200 observations, 29 replicates)"
 
@@ -447,20 +314,10 @@ def test_picture(vectors: dict[str, Any]) -> None:
 
 
 def test_many_rows_are_classified_by_a_subset(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnostics, "CLASSIFIED", 50)
+    monkeypatch.setattr(classifier, "CLASSIFIED", 50)
     x = RNG(17).normal(size=(190, 2))
     found = check(plane(x[:100]), normal, x[100:], replicates=19)
     assert found.classified == 50 and "on 50 of the observations" in found.summary()
-
-
-def test_how_shapes_are_looked_at() -> None:
-    assert summaries.look_of(()).chosen == (0,)
-    assert not summaries.look_of((15,)).series and summaries.look_of((16,)).series
-    assert summaries.look_of((16, 3)).series and not summaries.look_of((15, 3)).series
-    image = summaries.look_of((20, 20, 3))
-    assert not image.series and len(image.chosen) == 30 and image.chosen[-1] == 1199
-    assert summaries.names(image)[1] == "entry (0, 13, 2), mean"
-    assert len(summaries.look_of((100, 9)).chosen) == 4
 
 
 def test_errors() -> None:

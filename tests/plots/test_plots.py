@@ -66,12 +66,12 @@ def test_history_draws_gap_and_parameters():
         low, high = (np.asarray(SPACE.constrain(u + s * 0.3))[:, i] for s in (-1, 1))
         np.testing.assert_allclose([band.min(), band.max()], [low.min(), high.max()], rtol=1e-6)
         assert f"{result.theta[i]:.4g}" in axes.get_title()
-    assert legend(figure) == ["proposal's spread", "proposal's centre", "truth"]
+    assert legend(figure) == ["proposal's sd", "proposal's centre", "truth"]
     assert {axes.get_xlabel() for axes in figure.axes} == {"", "simulator calls"}
 
 
 def test_history_without_truth_and_with_the_wrong_one():
-    assert legend(plots.history(finished())) == ["proposal's spread", "proposal's centre"]
+    assert legend(plots.history(finished())) == ["proposal's sd", "proposal's centre"]
     with pytest.raises(ValueError, match=r"truth must have one value for each of rate, shift, tilt; got shape \(2,\)"):
         plots.history(finished(), np.ones(2))
 
