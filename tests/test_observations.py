@@ -9,7 +9,17 @@ import pytest
 import avo
 from avo import critics
 from avo.diagnostics import features as diagnostics
-from avo.observations import ALL_PRODUCTS, FAR, bend, kind_of, location_scale, make_frame, show, show_rows
+from avo.observations import (
+    ALL_PRODUCTS,
+    FAR,
+    bend,
+    kind_of,
+    location_scale,
+    make_frame,
+    show,
+    show_rows,
+    validate_observations,
+)
 from avo.refine.features import make_features
 from avo.types import Data
 
@@ -160,3 +170,56 @@ def test_a_fit_finds_home_from_thousands_of_deviations_away() -> None:
     space = avo.Space(a=avo.Interval(-1.0, 1.0))
     result = avo.fit(simulate, x, space, budget=9000, refine=False, progress=False)
     assert abs(result.theta[0] - 0.47) < 0.001
+
+
+def test_valid_observations_become_float64():
+    for x in (
+        [[1, 2], [3, 4]],
+        np.array([True, False]),
+        np.array([1.5, 2.5], np.float32),
+        np.ones((3, 2, 4), np.uint8),
+    ):
+        valid = validate_observations(x)
+        assert valid.dtype == np.float64 and valid.shape == np.shape(x)
+        np.testing.assert_array_equal(valid, x)
+
+
+def test_validation_leaves_the_callers_array_alone():
+    x = np.array([[1.5, -2.25, 3.0], [0.1, 1e-300, -1e300]])
+    before = x.copy()
+    validate_observations(x)[0] = 99.0
+    np.testing.assert_array_equal(x, before)
+
+
+@pytest.mark.parametrize(
+    "at,value,shape,message",
+    [
+        ((3, 5), np.nan, (7, 6), r"x_obs\[3, 5\] is nan \(row 3, column 5; 1 of 7 rows affected\)"),
+        ((4,), -np.inf, (7,), r"x_obs\[4\] is -inf \(row 4; 1 of 7 rows affected\)"),
+        ((2, 1, 3), np.inf, (5, 2, 4), r"x_obs\[2, 1, 3\] is inf \(row 2, column \(1, 3\); 1 of 5 rows affected\)"),
+        ((slice(2, 5),), np.nan, (7, 6), r"x_obs\[2, 0\] is nan \(row 2, column 0; 3 of 7 rows affected\)"),
+    ],
+)
+def test_values_that_are_not_finite(at, value, shape, message):
+    x = np.ones(shape)
+    x[at] = value
+    with pytest.raises(ValueError, match=message):
+        validate_observations(x)
+
+
+@pytest.mark.parametrize(
+    "x,message",
+    [
+        (3.5, r"x_new must be an array with one observation per row; got the single number 3.5"),
+        ([], r"x_new must hold observations, one per row; got an empty array of shape \(0,\)"),
+        (np.ones((4, 0)), r"got an empty array of shape \(4, 0\)"),
+        (np.ones((1, 5)), r"x_new must hold at least 2 observations, one per row; got 1 \(shape \(1, 5\)\)"),
+        ([["1", "2"], ["3", "4"]], r"x_new must be an array of real numbers; got dtype <U1"),
+        (np.array([[1], None], dtype=object), r"got dtype object"),
+        ([1j, 2.0], r"got dtype complex128"),
+        ([[1.0, 2.0], [3.0]], r"x_new must be an array with one observation per row; got rows of different shapes"),
+    ],
+)
+def test_observations_that_are_not_an_array_of_numbers(x, message):
+    with pytest.raises(ValueError, match=message):
+        validate_observations(x, "x_new")

@@ -75,6 +75,7 @@ def read_beats(
     symbols: Sequence[str] = ("N",),
     before: float = 0.3,
     after: float = 0.5,
+    *,
     fs: float | None = None,
     baseline: tuple[float, float] | None = None,
 ) -> Float[np.ndarray, "n points"]:

@@ -1,4 +1,4 @@
-"""Reading files of observations, and checking what was read; rows and columns count from 0, lines of a file from 1."""
+"""Reading files of observations; rows and columns count from 0, lines of a file from 1."""
 
 import csv
 import difflib
