@@ -123,7 +123,7 @@ def leaky(
 
 
 def _convolutional(
-    key: PRNGKeyArray, name: str, dims: int, x_shape: tuple[int, ...], width: int, depth: int, kernel: int
+    key: PRNGKeyArray, name: str, dims: int, x_shape: tuple[int, ...], *, width: int, depth: int, kernel: int
 ) -> Critic:
     if len(x_shape) not in (dims, dims + 1):
         raise ValueError(f"{name} needs x with {dims} axes of time or space, and channels last or none; got {x_shape}.")
@@ -153,7 +153,7 @@ def conv1d(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 16, depth: 
         >>> conv1d(jax.random.key(0), (50, 3))(jnp.ones((50, 3))).shape
         ()
     """
-    return _convolutional(key, "conv1d", 1, x_shape, width, depth, kernel)
+    return _convolutional(key, "conv1d", 1, x_shape, width=width, depth=depth, kernel=kernel)
 
 
 def conv2d(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 16, depth: int = 3, kernel: int = 3) -> Critic:
@@ -173,7 +173,7 @@ def conv2d(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 16, depth: 
         >>> conv2d(jax.random.key(0), (32, 24))(jnp.ones((32, 24))).shape
         ()
     """
-    return _convolutional(key, "conv2d", 2, x_shape, width, depth, kernel)
+    return _convolutional(key, "conv2d", 2, x_shape, width=width, depth=depth, kernel=kernel)
 
 
 def _need_rows(name: str, x_shape: tuple[int, ...]) -> None:
