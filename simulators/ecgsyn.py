@@ -175,6 +175,7 @@ def rr_interval(
     t: ArrayLike,
     phases: Float[Array, "2 lines"],
     offsets: Float[np.ndarray, "lines"],
+    *,
     mean: ArrayLike,
     sd: ArrayLike,
     lf_hf: ArrayLike,
@@ -349,7 +350,7 @@ def ecgsyn(
         mean, sd = 60.0 / v["heart_rate"], 60.0 * v["heart_rate_sd"] / v["heart_rate"] ** 2
 
         def advance(t: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
-            rr = rr_interval(t, phases, offsets, mean, sd, v["lf_hf"], v["resp_freq"])
+            rr = rr_interval(t, phases, offsets, mean=mean, sd=sd, lf_hf=v["lf_hf"], resp_freq=v["resp_freq"])
             rr = jnp.maximum(rr, _SHORTEST)
             return t + rr, (t, rr)
 

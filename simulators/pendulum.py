@@ -153,6 +153,7 @@ def trajectory_with_friction(
     friction: ArrayLike,
     angle: ArrayLike,
     velocity: ArrayLike,
+    *,
     step: float,
     steps: int,
 ) -> Float[Array, "steps 2"]:
@@ -271,6 +272,7 @@ def pendulum(
     noise: float = 0.05,
     free: str | Sequence[str] | None = None,
     values: Mapping[str, float] | None = None,
+    *,
     known_start: bool = False,
     method: Literal["rk4", "leapfrog", "exact"] = "rk4",
 ) -> Problem:
@@ -345,7 +347,7 @@ def pendulum(
             path = trajectory(w0_sq, damping, angle, velocity, step, steps)
         else:
             drag, friction = named["drag"], named["friction"]
-            path = trajectory_with_friction(w0_sq, damping, drag, friction, angle, velocity, step, steps)
+            path = trajectory_with_friction(w0_sq, damping, drag, friction, angle, velocity, step=step, steps=steps)
         return path[substeps - 1 :: substeps, 0]
 
     def draw(key: Array, theta: Float[Array, "d"], *inputs: Float[Array, "2"]) -> Float[Array, "points"]:

@@ -60,6 +60,7 @@ def trajectory(
     frequency: ArrayLike,
     angle: ArrayLike,
     velocity: ArrayLike,
+    *,
     step: ArrayLike,
     steps: int,
 ) -> Float[Array, "steps 2"]:

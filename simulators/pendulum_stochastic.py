@@ -57,6 +57,7 @@ def random_path(
     kick: ArrayLike,
     angle: ArrayLike,
     velocity: ArrayLike,
+    *,
     step: float,
     steps: int,
 ) -> Float[Array, "steps 2"]:
@@ -92,6 +93,7 @@ def pendulum_stochastic(
     noise: float = 0.05,
     angle: float = 0.0,
     velocity: float = 0.0,
+    *,
     free: str | Sequence[str] = tuple(PARAMETERS),
     values: Mapping[str, float] | None = None,
 ) -> Problem:

@@ -48,6 +48,7 @@ def solve(
     start: Float[ArrayLike, "*state"],
     increments: Float[ArrayLike, "steps *wiener"],
     step: float,
+    *,
     method: Literal["euler", "milstein"] = "euler",
 ) -> Float[Array, "steps *state"]:
     """Solve dX = drift dt + diffusion dW along given Wiener increments, in one compiled scan.
@@ -140,6 +141,7 @@ def sde(
     points: int = 64,
     duration: float = 1.0,
     substeps: int = 8,
+    *,
     method: Literal["euler", "milstein"] = "euler",
 ) -> Callable[..., Array]:
     """Make a compiled simulator of dX = drift(X, t, theta) dt + diffusion(X, t, theta) dW from functions of JAX.
@@ -174,7 +176,7 @@ def sde(
         first = jnp.asarray(start(theta) if callable(start) else start, dtype=float)
         _, wiener = _noise(drift, diffusion, theta, first, method)
         increments = np.sqrt(step) * jax.random.normal(key, (steps, *wiener), dtype=theta.dtype)
-        return solve(drift, diffusion, theta, first, increments, step, method)[substeps - 1 :: substeps]
+        return solve(drift, diffusion, theta, first, increments, step, method=method)[substeps - 1 :: substeps]
 
     return vectorize(draw)
 
@@ -186,6 +188,7 @@ def sde_from_numpy(
     points: int = 64,
     duration: float = 1.0,
     substeps: int = 8,
+    *,
     method: str = "itoint",
 ) -> HostSimulator:
     """Make a simulator of dX = drift dt + diffusion dW from plain Python functions, solved by sdeint.

@@ -14,6 +14,7 @@ Out = Annotated[Path, typer.Option(help="Folder of the results; the same command
 @bench.callback()
 def _bench(
     context: typer.Context,
+    *,
     tasks: Annotated[str | None, typer.Option(help="Tasks, e.g. poisson,brownian; left out: all.")] = None,
     methods: Annotated[
         str | None,

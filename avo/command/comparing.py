@@ -15,6 +15,7 @@ from avo.command.programs import keep_programs
 
 def compare(
     case: Annotated[str, typer.Argument(help="ecg, brownian, pendulum or oscillator.")],
+    *,
     data_: Annotated[
         Path | None,
         typer.Option(

@@ -23,6 +23,7 @@ from avo.command.programs import keep_programs
 
 def fit(
     simulator: Annotated[str, typer.Argument(help="A simulator of `avo list`, or your own: path/to/file.py:function.")],
+    *,
     data_: Annotated[
         Path | None,
         typer.Option("--data", help="Observations, a row each: .npy .npz .csv .csv.gz or WFDB; left out: simulated."),

@@ -272,7 +272,7 @@ def strong_errors(method: str, steps: tuple[int, ...], n: int = 2000) -> np.ndar
     errors = []
     for count in steps:
         dw = fine.reshape(n, count, -1).sum(axis=2)
-        ends = jax.vmap(lambda w, h=1 / count: solve(growth, growth_noise, GROWTH, 1.0, w, h, method)[-1])(dw)
+        ends = jax.vmap(lambda w, h=1 / count: solve(growth, growth_noise, GROWTH, 1.0, w, h, method=method)[-1])(dw)
         errors.append(np.abs(ends - exact).mean())
     return np.array(errors)
 
@@ -301,7 +301,7 @@ def test_diagonal_noise_is_scalar_noise_per_coordinate(method: str) -> None:
 
     together = solve(lambda x, t, theta: t - x, noise, GROWTH, jnp.array([0.3, 1.2]), dw, 0.04, method)
     apart = [
-        solve(lambda x, t, theta: t - x, field, GROWTH, start, dw[:, i], 0.04, method)
+        solve(lambda x, t, theta: t - x, field, GROWTH, start, dw[:, i], 0.04, method=method)
         for i, (start, field) in enumerate(
             [(0.3, lambda x, t, theta: theta[0] * x**2), (1.2, lambda x, t, theta: jnp.sin(x) + t)]
         )
@@ -311,7 +311,9 @@ def test_diagonal_noise_is_scalar_noise_per_coordinate(method: str) -> None:
 
 def test_milstein_is_euler_where_the_noise_is_additive() -> None:
     dw = np.random.default_rng(3).normal(0.0, 0.2, 30)
-    paths = [solve(lambda x, t, theta: -x, lambda x, t, theta: 1.0 + t, GROWTH, 0.4, dw, 0.04, m) for m in METHODS]
+    paths = [
+        solve(lambda x, t, theta: -x, lambda x, t, theta: 1.0 + t, GROWTH, 0.4, dw, 0.04, method=m) for m in METHODS
+    ]
     assert np.array_equal(*paths)
 
 
@@ -369,7 +371,9 @@ def test_milstein_follows_sdeint_on_the_same_increments() -> None:
             sdeint.itoSRI2(lambda x, t: 0.6 * x, lambda x, t: 0.9 * x[:, None], np.ones(1), times, dW=a, I=b)[-1, 0]
             for a, b in zip(dw[:, :, None], repeated, strict=True)
         ]
-        ours = jax.vmap(lambda a, h=1 / count: solve(growth, growth_noise, GROWTH, 1.0, a, h, "milstein")[-1])(dw)
+        ours = jax.vmap(lambda a, h=1 / count: solve(growth, growth_noise, GROWTH, 1.0, a, h, method="milstein")[-1])(
+            dw
+        )
         apart.append(np.abs(ours - np.array(theirs)).mean())
     # Both are of strong order 1 on the same path, so they approach each other at order 1.
     assert apart[1] < 0.01 and 3.0 < apart[0] / apart[1] < 5.3
@@ -420,7 +424,7 @@ def test_every_method_of_sdeint_is_called_by_its_name(method: str) -> None:
     pytest.importorskip("sdeint")
     # Without noise a linear equation tells the methods apart: Euler's growth per step is 1 + z, that of the explicit
     # methods of order 2 is 1 + z + z^2 / 2; the implicit one is near the exact growth.
-    simulate = sde_from_numpy(lambda x, t, theta: theta[0] * x, lambda x, t, theta: 0.0, 2.0, 3, 0.6, 2, method)
+    simulate = sde_from_numpy(lambda x, t, theta: theta[0] * x, lambda x, t, theta: 0.0, 2.0, 3, 0.6, 2, method=method)
     z, steps = 0.5 * 0.1, np.array([2, 4, 6])
     x = simulate(KEY, np.array([[0.5]]))[0]
     per_step = {"itoEuler": 1 + z, "stratKP2iS": math.exp(z)}.get(method, 1 + z + z**2 / 2)
@@ -455,7 +459,7 @@ def test_sdeint_takes_vectors_and_matrices() -> None:
     error = np.sqrt((np.outer(np.diag(cov), np.diag(cov)) + cov**2) / n)
     assert np.all(np.abs(x[:, -1].mean(axis=0) - [1.0, -2.0]) < 5 * np.sqrt(np.diag(cov) / n))
     assert np.all(np.abs(np.cov(x[:, -1].T) - cov) < 5 * error)
-    own = sde_from_numpy(lambda x, t, theta: 0 * x, lambda x, t, theta: theta, [0.0, 0.0], 2, 1.3, 1, "itoEuler")
+    own = sde_from_numpy(lambda x, t, theta: 0 * x, lambda x, t, theta: theta, [0.0, 0.0], 2, 1.3, 1, method="itoEuler")
     ends = own(KEY, np.tile([0.5, 2.0], (n, 1)))[:, -1] / (math.sqrt(1.3) * np.array([0.5, 2.0]))
     assert agrees(ends, stats.norm.cdf) and uncorrelated(ends[:, 0], ends[:, 1])
 

@@ -509,7 +509,9 @@ def test_rr_has_its_spectrum_exactly() -> None:
     offsets = line_offsets(10.0)
     phases = 2 * np.pi * np.random.default_rng(3).uniform(size=(2, len(offsets)))
     times, phases = jnp.arange(400.0), jnp.asarray(phases)
-    rr = np.asarray(jax.vmap(lambda t: rr_interval(t, phases, offsets, 0.83, 0.047, 1.7, 0.29))(times))
+    rr = np.asarray(
+        jax.vmap(lambda t: rr_interval(t, phases, offsets, mean=0.83, sd=0.047, lf_hf=1.7, resp_freq=0.29))(times)
+    )
     # All lines are multiples of 1/400 Hz: over 400 s their sum has exactly its mean, variance and spectrum.
     power = 2 * np.abs(np.fft.rfft(rr) / 400) ** 2
     f = np.arange(201) / 400

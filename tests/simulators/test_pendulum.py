@@ -317,7 +317,7 @@ def test_friction_converges_at_order_4() -> None:
 def test_dry_friction_shortens_small_swings_by_the_same_amount() -> None:
     # Small swings about +- friction / w0^2: each is shorter by 2 friction / w0^2, lasts pi / w0, and the last is stuck.
     offset = 0.013e-3
-    path = trajectory_with_friction(W0_SQ, 0.0, 0.0, offset * W0_SQ, 1e-4, 0.0, math.pi / W0 / 100, 600)
+    path = trajectory_with_friction(W0_SQ, 0.0, 0.0, offset * W0_SQ, 1e-4, 0.0, step=math.pi / W0 / 100, steps=600)
     turns = [1e-4 - 2 * offset, 1e-4 - 4 * offset, 1e-4 - 6 * offset, 1e-4 - 8 * offset]
     expected = np.array([-turns[0], turns[1], -turns[2], turns[3], turns[3], turns[3]])
     assert abs(turns[3]) < offset  # it stays there
@@ -328,7 +328,7 @@ def test_dry_friction_shortens_small_swings_by_the_same_amount() -> None:
 def test_dry_friction_holds_what_does_not_swing() -> None:
     angles = jnp.array([0.3, -0.3, math.pi, 0.31, -0.31])
     friction = W0_SQ * math.sin(0.305)
-    run = jax.vmap(lambda angle: trajectory_with_friction(W0_SQ, 0.0, 0.0, friction, angle, 0.0, 0.01, 5))
+    run = jax.vmap(lambda angle: trajectory_with_friction(W0_SQ, 0.0, 0.0, friction, angle, 0.0, step=0.01, steps=5))
     paths = np.asarray(run(angles))
     assert np.array_equal(paths[:3], np.tile(np.stack([angles[:3], np.zeros(3)], 1)[:, None], (1, 5, 1)))
     assert np.all(np.abs(paths[3:, -1, 0]) < 0.31) and np.all(np.sign(paths[3:, -1, 1]) == [-1.0, 1.0])
@@ -337,7 +337,7 @@ def test_dry_friction_holds_what_does_not_swing() -> None:
 @pytest.mark.parametrize("angle", [2.1, -1.4])
 def test_drag_in_the_phase_plane(angle: float) -> None:
     drag = 0.23
-    path = np.asarray(trajectory_with_friction(W0_SQ, 0.0, drag, 0.0, angle, 0.0, 0.002, 180))
+    path = np.asarray(trajectory_with_friction(W0_SQ, 0.0, drag, 0.0, angle, 0.0, step=0.002, steps=180))
     a, way = path[:, 0], -np.sign(angle)  # within the first swing d(v^2)/da + 2 way drag v^2 = -2 w0^2 sin(a): linear
 
     def homogeneous(a: np.ndarray) -> np.ndarray:
@@ -348,7 +348,7 @@ def test_drag_in_the_phase_plane(angle: float) -> None:
 
 
 def test_without_friction_it_is_the_damped_pendulum() -> None:
-    path = trajectory_with_friction(W0_SQ, 0.3, 0.0, 0.0, 1.3, 0.4, 0.01, 400)
+    path = trajectory_with_friction(W0_SQ, 0.3, 0.0, 0.0, 1.3, 0.4, step=0.01, steps=400)
     assert np.abs(path - solve_pendulum(W0_SQ, 0.3, 1.3, 0.4, 0.01 * np.arange(1, 401))).max() < 5e-6
 
 
@@ -521,7 +521,7 @@ def test_random_pushes_have_weak_order_2() -> None:
 def test_small_random_swings_have_the_exact_law() -> None:
     n, scale, step, steps = 20_000, 1e-4, 0.01, 110
     draw = jax.jit(
-        jax.vmap(lambda key: random_path(key, W0_SQ, DAMPING, KICK * scale, 0.1e-3, 0.7e-3, step, steps)[-1])
+        jax.vmap(lambda key: random_path(key, W0_SQ, DAMPING, KICK * scale, 0.1e-3, 0.7e-3, step=step, steps=steps)[-1])
     )
     ends = np.asarray(draw(jax.random.split(KEY, n))) / scale
     cov = exact_covariance(step * steps)
@@ -535,7 +535,7 @@ def test_small_random_swings_have_the_exact_law() -> None:
 
 def test_random_pushes_reach_the_stationary_law() -> None:
     n, kick, damping = 4000, 6.3, 1.7
-    draw = jax.jit(jax.vmap(lambda key: random_path(key, W0_SQ, damping, kick, 2.0, 0.0, 0.02, 500)[-1]))
+    draw = jax.jit(jax.vmap(lambda key: random_path(key, W0_SQ, damping, kick, 2.0, 0.0, step=0.02, steps=500)[-1]))
     angle, velocity = np.asarray(draw(jax.random.split(KEY, n))).T
     temperature = kick**2 / (2.0 * damping)  # 11.7: many go over the top, and the start is forgotten after 17 / damping
     assert stats.kstest(velocity, stats.norm(0.0, math.sqrt(temperature)).cdf).pvalue > 1e-3
