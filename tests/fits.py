@@ -7,7 +7,6 @@ import jax
 import numpy as np
 
 import avo
-import avo.execution.blocks
 from avo.critics import mlp, wasserstein
 
 # Quick enough for tests of the machinery: 16 calls a step

@@ -12,7 +12,6 @@ import pytest
 from fits import LONG, SPACE, TINY, X_OBS, Interrupted, equal, fit, row
 
 import avo
-import avo.execution.blocks
 from avo.critics import mlp, wasserstein
 from avo.folder import FORMAT, digest
 

@@ -127,7 +127,7 @@ def run(
     if not groups:
         lack = ", ".join(name for name in TASKS if not get(name).has_likelihood)
         raise ValueError(f"--methods mle needs tasks with a likelihood, which {lack} lack; name others.")
-    suite.run(out, groups, jobs or (2 if quick else 1), limit, progress)
+    suite.run_groups(out, groups, jobs or (2 if quick else 1), limit, progress)
     return report(out)
 
 

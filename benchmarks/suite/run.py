@@ -344,7 +344,7 @@ def _ended_like_ctrl_c() -> Any:
     return signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def run(out: Path, groups: Sequence[Group], jobs: int = 1, limit: float = LIMIT, progress: bool = True) -> int:
+def run_groups(out: Path, groups: Sequence[Group], jobs: int = 1, limit: float = LIMIT, progress: bool = True) -> int:
     """Measure the cells that OUT/cells.jsonl does not hold yet.
 
     Args:

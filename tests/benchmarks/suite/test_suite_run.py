@@ -119,12 +119,12 @@ def test_processes_measure_what_is_missing_and_survive_a_death(tmp_path: Path, m
     monkeypatch.setattr(suite, "_WORK", _CHILD)
     group = Group("poisson", "moments", 50, (0, 1, 2, 3, 4, 5))
     cells.append(tmp_path / suite.CELLS, group.cell(1) | {"ended": "done", "over": 7.0})
-    assert suite.run(tmp_path, [group], jobs=2, limit=6.0, progress=False) == 5
+    assert suite.run_groups(tmp_path, [group], jobs=2, limit=6.0, progress=False) == 5
     rows = {row["seed"]: row for row in cells.read(tmp_path / suite.CELLS)}
     assert sorted(rows) == [0, 1, 2, 3, 4, 5] and rows[1]["over"] == 7.0
     assert [rows[s]["ended"] for s in (0, 2, 3, 4, 5)] == ["done", "failed", "done", "failed", "done"]
     assert rows[2]["why"] == "its process ended by 3: no memory" and rows[4]["why"] == "took more than 6 s"
-    assert suite.run(tmp_path, [group], jobs=1, progress=False) == 0
+    assert suite.run_groups(tmp_path, [group], jobs=1, progress=False) == 0
 
 
 def test_sigterm_ends_the_processes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_sigterm_ends_the_processes_too(tmp_path: Path, monkeypatch: pytest.Monk
     real = suite._clock
     monkeypatch.setattr(suite, "_clock", remember)
     with pytest.raises(KeyboardInterrupt):
-        suite.run(tmp_path, [Group("poisson", "moments", 50, (0,))], progress=False)
+        suite.run_groups(tmp_path, [Group("poisson", "moments", 50, (0,))], progress=False)
     (child,) = children
     assert child.returncode == -signal.SIGKILL and cells.read(tmp_path / suite.CELLS) == []
     assert signal.getsignal(signal.SIGTERM) is before
@@ -168,7 +168,7 @@ def test_a_process_ends_with_its_suite() -> None:
 
 
 def test_a_real_process_measures_like_this_one(tmp_path: Path) -> None:
-    suite.run(tmp_path, plan(("linear5",), ("moments",), (2000,), (3,)), progress=False)
+    suite.run_groups(tmp_path, plan(("linear5",), ("moments",), (2000,), (3,)), progress=False)
     (row,) = cells.read(tmp_path / suite.CELLS)
     assert row["ended"] == "done" and row["calls"] <= 2000 and 50 < row["peak_mb"] < 5000
     assert json.loads((tmp_path / suite.MACHINE).read_text())["avo"] == avo.__version__
