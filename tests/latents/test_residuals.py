@@ -60,6 +60,22 @@ def test_misfit_ranks_as_the_exact_residual(scores):
     np.testing.assert_array_equal(scores["both"](jax.random.key(21), x), np.maximum(distance, tails))
 
 
+def test_misfit_is_standardised_by_rows_that_did_not_whiten_it():
+    """Of 160 reference rows 80 whiten 40 entries: they themselves come out shorter than fresh rows, by about one SD."""
+    mix = np.linalg.cholesky(0.9 ** np.abs(np.subtract.outer(np.arange(T), np.arange(T))))
+
+    @jax.jit
+    def correlated(key, theta):
+        return LOC + SD * jax.random.normal(key, (theta.shape[0], T)) @ mix.T + 0.0 * theta
+
+    def level(x):
+        return np.zeros((len(x), 1))
+
+    score = misfit(jax.random.key(0), correlated, level, np.zeros((160, 1)), draws=16, statistic="distance")
+    fresh = score(jax.random.key(9), np.asarray(correlated(jax.random.key(100), np.zeros((1000, 1)))))
+    assert abs(fresh.mean()) < 4 * np.sqrt(1 / 80 + 1 / 1000)
+
+
 def test_misfit_takes_a_poor_encoder_as_it_is():
     """Its errors are far larger than the noise, along DESIGN and unequal over entries: whitened they count as one."""
 
