@@ -288,7 +288,9 @@ def test_strong_order(method: str, order: float) -> None:
 
 def test_milstein_by_hand() -> None:
     # One step of dX = X^2 dW from 3 with dw = 0.2, h = 0.1: 3 + 9 * 0.2 + 9 * 6 (0.04 - 0.1) / 2.
-    x = solve(lambda x, t, theta: 0.0 * x, lambda x, t, theta: x**2, GROWTH, 3.0, jnp.array([0.2]), 0.1, "milstein")
+    x = solve(
+        lambda x, t, theta: 0.0 * x, lambda x, t, theta: x**2, GROWTH, 3.0, jnp.array([0.2]), 0.1, method="milstein"
+    )
     assert math.isclose(x[0], 3 + 1.8 - 1.62, rel_tol=1e-14)
 
 
