@@ -301,7 +301,7 @@ def test_diagonal_noise_is_scalar_noise_per_coordinate(method: str) -> None:
     def noise(x, t, theta):
         return jnp.stack([theta[0] * x[0] ** 2, jnp.sin(x[1]) + t])
 
-    together = solve(lambda x, t, theta: t - x, noise, GROWTH, jnp.array([0.3, 1.2]), dw, 0.04, method)
+    together = solve(lambda x, t, theta: t - x, noise, GROWTH, jnp.array([0.3, 1.2]), dw, 0.04, method=method)
     apart = [
         solve(lambda x, t, theta: t - x, field, GROWTH, start, dw[:, i], 0.04, method=method)
         for i, (start, field) in enumerate(
@@ -438,7 +438,7 @@ def test_sdeint_by_ito_and_by_stratonovich(method: str, drift: float) -> None:
     pytest.importorskip("sdeint")
     n, duration = 300, 1.5
     simulate = sde_from_numpy(
-        lambda x, t, theta: theta[0] * x, lambda x, t, theta: theta[1] * x, 1.7, 2, duration, 10, method
+        lambda x, t, theta: theta[0] * x, lambda x, t, theta: theta[1] * x, 1.7, 2, duration, 10, method=method
     )
     x = simulate(KEY, np.tile([0.3, 0.8], (n, 1)))
     assert x.shape == (n, 2)
@@ -453,7 +453,7 @@ def test_sdeint_takes_vectors_and_matrices() -> None:
     mix = np.array([[0.3, -1.1, 0.4], [0.9, 0.2, -0.7]])
     n, start = 400, lambda theta: np.array([1.0, theta[1]])
     simulate = sde_from_numpy(
-        lambda x, t, theta: 0 * x, lambda x, t, theta: theta[0] * mix, start, 3, 0.6, 1, "itoEuler"
+        lambda x, t, theta: 0 * x, lambda x, t, theta: theta[0] * mix, start, 3, 0.6, 1, method="itoEuler"
     )
     x = simulate(KEY, np.tile([1.4, -2.0], (n, 1)))
     assert x.shape == (n, 3, 2)
@@ -509,7 +509,7 @@ def test_increments_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match=r"increments must have shape \(steps, 2\) .*; got \(7, 1\)"):
         solve(field, field, GROWTH, [0.0, 1.0], jnp.ones((7, 1)), 0.1)
     with pytest.raises(ValueError, match="method must be"):
-        solve(field, field, GROWTH, [0.0, 1.0], jnp.ones((7, 2)), 0.1, "heun")
+        solve(field, field, GROWTH, [0.0, 1.0], jnp.ones((7, 2)), 0.1, method="heun")
 
 
 @pytest.mark.parametrize(
