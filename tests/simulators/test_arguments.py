@@ -24,7 +24,7 @@ NAN, INF = math.nan, math.inf
 def refused(call: Callable[[], Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(message)}") as found:
         call()
-    assert type(found.value).__module__ in ("builtins", "avo.simulators.problem")
+    assert type(found.value).__module__ in ("builtins", "avo.checks")
 
 
 def grows(x: Any, t: Any, theta: Any) -> Any:
