@@ -21,10 +21,11 @@ from avo.adversarial.trainer import Trainer
 from avo.budget import chunk_of
 from avo.execution.blocks import Drawn, simulate_host, simulate_jax
 from avo.execution.host import HostSimulator
+from avo.execution.programs import JaxSimulator
 from avo.folder import Folder, fill, leaves
 from avo.result import Result
 from avo.space import Space
-from avo.types import Info, Simulator, State
+from avo.types import Info, State
 
 
 def block_size(settings: Settings) -> int:
@@ -142,7 +143,7 @@ class Progress(NamedTuple):
 
 
 def run_steps(
-    simulate: Simulator,
+    simulate: HostSimulator | JaxSimulator,
     trainer: Trainer,
     settings: Settings,
     space: Space,
@@ -157,7 +158,7 @@ def run_steps(
     """Take the steps that are left, in chunks between which progress, checkpoints and stopping happen.
 
     Args:
-        simulate: the simulator, compiled or `HostSimulator`.
+        simulate: the simulator, as `check_simulator` gave it.
         trainer: `ask` and `tell`.
         settings: the numbers of the algorithm.
         space: the parameters.
@@ -168,9 +169,12 @@ def run_steps(
         folder: where checkpoints go; None: nowhere.
         progress: show a bar, on a terminal.
     """
-    host, steps = isinstance(simulate, HostSimulator), int(before.state.horizon)
+    steps = int(before.state.horizon)
     arguments = trainer.ask, trainer.tell, settings, chunk
-    run_chunk = _host_chunk(simulate, *arguments) if host else simulate.program(_compiled_chunk, *arguments)
+    if host := isinstance(simulate, HostSimulator):
+        run_chunk = _host_chunk(simulate, *arguments)
+    else:
+        run_chunk = simulate.program(_compiled_chunk, *arguments)
     window = chunk_of(steps)  # so many steps decide whether a simulator is of use
     cut: Cut = ""
     now, lost = before, 0
