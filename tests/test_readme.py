@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import avo
-import avo.budget
+import avo.run
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(avo.budget, "BUDGET", 60_000)
-    monkeypatch.setattr(avo.budget, "HOST_BUDGET", 2_560)
+    monkeypatch.setattr(avo.run, "BUDGET", 60_000)
+    monkeypatch.setattr(avo.run, "HOST_BUDGET", 2_560)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(blocks) == 6
     namespace, results = {}, []

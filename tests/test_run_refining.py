@@ -198,7 +198,7 @@ def test_the_adversarial_fit_stands_where_refining_finds_nothing(
     plain = refined(shift, refine=False, budget=4000)
     for moved in (np.inf, np.nan):
         found = replace(done.estimate, moved=moved)
-        monkeypatch.setattr("avo.run.point", lambda *a, found=found: found)
+        monkeypatch.setattr("avo.run.solve_point", lambda *a, found=found, **k: found)
         result = refined(shift)
         assert result.status == "budget" and result.stderr is None
         assert result.message.startswith("refining found no solution near the adversarial fit, which therefore stands")
@@ -210,7 +210,7 @@ def test_a_last_step_that_counts_as_an_error_is_not_called_converged(
 ) -> None:
     for moved, status in ((2.9, "converged"), (4.5, "budget")):
         found = replace(done.estimate, moved=moved)
-        monkeypatch.setattr("avo.run.point", lambda *a, found=found: found)
+        monkeypatch.setattr("avo.run.solve_point", lambda *a, found=found, **k: found)
         result = refined(shift)
         assert result.status == status and f"the last step was {moved} standard errors long" in result.message
         np.testing.assert_array_equal(result.stderr, done.stderr)
