@@ -460,7 +460,7 @@ def solve_driven(theta: tuple[float, ...], start: tuple[float, float], times: np
 def test_driven_converges_at_order_4() -> None:
     theta, start = (31.0, 0.9, 13.0, 4.1), (0.3, -0.7)
     end = solve_driven(theta, start, np.array([3.0]))[0]
-    errors = [np.abs(driven(*theta, *start, 3.0 / n, n)[-1] - end) for n in (300, 600, 1200)]
+    errors = [np.abs(driven(*theta, *start, step=3.0 / n, steps=n)[-1] - end) for n in (300, 600, 1200)]
     assert np.allclose([errors[0] / errors[1], errors[1] / errors[2]], 16, rtol=0.1)
 
 
@@ -473,7 +473,7 @@ def test_driven_simulator_solves_its_equation() -> None:
 
 def test_driven_small_swings() -> None:
     w0_sq, damping, drive, w, h = 24.5, 0.8, 1e-5, 3.7, 0.004
-    path = driven(w0_sq, damping, drive, w, 0.0, 0.0, h, 1000)
+    path = driven(w0_sq, damping, drive, w, 0.0, 0.0, step=h, steps=1000)
     times, free = h * np.arange(1, 1001), math.sqrt(w0_sq - damping**2 / 4.0)
     scale = (w0_sq - w**2) ** 2 + (damping * w) ** 2
     cos, sin = drive * (w0_sq - w**2) / scale, drive * damping * w / scale  # the lasting part
@@ -488,7 +488,9 @@ def test_driven_periods_are_the_published_ones() -> None:
     # Baker and Gollub, Chaotic Dynamics, damping 1/2, frequency 2/3, w0 = 1: periods 1, 2, chaos, 1, 2, 4, chaos.
     drives, period, per = np.array([0.9, 1.07, 1.15, 1.35, 1.45, 1.47, 1.5]), 3.0 * math.pi, 150
     run = jax.vmap(
-        lambda drive: driven(1.0, 0.5, drive, 2.0 / 3.0, 0.2, 0.0, period / per, 160 * per)[per - 1 :: per, 1]
+        lambda drive: driven(1.0, 0.5, drive, 2.0 / 3.0, 0.2, 0.0, step=period / per, steps=160 * per)[
+            per - 1 :: per, 1
+        ]
     )
     strobed = np.asarray(jax.jit(run)(drives))[:, -60:]
     assert [len(np.unique(row.round(4))) for row in strobed[[0, 1, 3, 4, 5]]] == [1, 2, 1, 2, 4]
