@@ -13,7 +13,7 @@ The scales make u of order one, so that one start, N(0, 1.5^2 I), suits every pr
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import jax
 import jax.core
@@ -25,7 +25,13 @@ from avo.checks import finite, positive
 
 
 class Parameter(Protocol):
-    """One parameter: a support, a unit and an increasing map from the real line onto the support."""
+    """One parameter: a support, a unit and an increasing map from the real line onto the support.
+
+    `bounded` says whether both ends of the support are finite, `logarithmic` whether it is log theta that counts.
+    """
+
+    bounded: ClassVar[bool]
+    logarithmic: ClassVar[bool]
 
     @property
     def unit(self) -> str: ...
@@ -60,6 +66,9 @@ class Interval:
         >>> float(Interval(-3, 5).constrain(jnp.array(0.0)))
         1.0
     """
+
+    bounded: ClassVar[bool] = True
+    logarithmic: ClassVar[bool] = False
 
     low: float
     high: float
@@ -97,6 +106,9 @@ class LogInterval:
         >>> round(float(LogInterval(0.1, 10.0).constrain(jnp.array(0.0))), 6)
         1.0
     """
+
+    bounded: ClassVar[bool] = True
+    logarithmic: ClassVar[bool] = True
 
     low: float
     high: float
@@ -138,6 +150,9 @@ class Positive:
         2.5
     """
 
+    bounded: ClassVar[bool] = False
+    logarithmic: ClassVar[bool] = True
+
     scale: float = 1.0
     unit: str = ""
 
@@ -172,6 +187,9 @@ class Real:
         >>> float(Real(2.0, 0.5).constrain(jnp.array(3.0)))
         3.5
     """
+
+    bounded: ClassVar[bool] = False
+    logarithmic: ClassVar[bool] = False
 
     loc: float = 0.0
     scale: float = 1.0
@@ -238,6 +256,11 @@ class Space:
     def units(self) -> tuple[str, ...]:
         """Units of the parameters; "" where none was given."""
         return tuple(p.unit for p in self)
+
+    @property
+    def bounded(self) -> np.ndarray:
+        """Which parameters have two bounds, with shape (d,)."""
+        return np.array([p.bounded for p in self])
 
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self._parameters.values())

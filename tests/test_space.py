@@ -68,6 +68,14 @@ def test_supports() -> None:
     assert supports == [(-3.0, 5.0), (0.05, 3.0), (0.0, math.inf), (-math.inf, math.inf)]
 
 
+def test_kinds_say_whether_they_have_two_bounds_and_a_logarithmic_scale() -> None:
+    space = Space(**KINDS)
+    assert space.bounded.tolist() == [all(map(math.isfinite, p.support)) for p in space] == [True, True, False, False]
+    middles = [float(p.constrain(jnp.array(0.0))) for p in list(space)[:2]]  # of a range, by its own scale
+    assert [p.logarithmic for p in space] == [False, True, True, False]
+    np.testing.assert_allclose(middles, [(-3.0 + 5.0) / 2, math.sqrt(0.05 * 3.0)], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [

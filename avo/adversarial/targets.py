@@ -20,13 +20,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from avo.adversarial.metric import Metric
 from avo.adversarial.sampling import Paired, Plain, Sampling
 from avo.adversarial.settings import Settings
-from avo.space import Interval, LogInterval, Space
+from avo.space import Space
 from avo.types import Proposal, State
 
 
@@ -37,8 +36,7 @@ def geometric(ends: tuple[float, float], fraction: Array | float) -> Array:
 
 
 def _reach(space: Space, s: Settings, state: State) -> Float[Array, " d"]:
-    bounded = np.array([isinstance(p, (Interval, LogInterval)) for p in space])
-    return jnp.where(bounded, geometric(s.reach, _annealed(s, state)), jnp.inf)
+    return jnp.where(space.bounded, geometric(s.reach, _annealed(s, state)), jnp.inf)
 
 
 def _annealed(s: Settings, state: State) -> Array:

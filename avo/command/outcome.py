@@ -13,7 +13,7 @@ from avo.command.sources import PREDICTED, Task, stream
 from avo.execution.host import HostSimulator
 from avo.folder import write_json
 from avo.result import Result
-from avo.space import Interval, LogInterval
+from avo.space import Parameter
 
 PICTURE_ROWS = {True: 200, False: 1000}  # draws for predictive.png, of a host simulator or not
 
@@ -52,8 +52,9 @@ def report(result: Result, task: Task) -> str:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(result.names, np.asarray(mle), strict=True))
         lines.append(f"closed-form maximum likelihood on the same observations: {values}")
     for name, p, value in zip(result.names, result.space, result.theta, strict=True):
-        if isinstance(p, (Interval, LogInterval)) and at_edge(p, value):
-            edge = f"{name} ends near the edge of its range, {p.low:g} to {p.high:g}"
+        if p.bounded and at_edge(p, value):
+            low, high = p.support
+            edge = f"{name} ends near the edge of its range, {low:g} to {high:g}"
             lines.append(f"{edge}; if that may be too narrow, widen it by --range {name}=LOW,HIGH.")
     return "\n".join(lines)
 
@@ -71,8 +72,8 @@ def increments(paths: np.ndarray) -> str:
     )
 
 
-def at_edge(parameter: Interval | LogInterval, value: float) -> bool:
+def at_edge(parameter: Parameter, value: float) -> bool:
     """Say whether a value lies in the outer 5 % of its range, in the parameter's own scale."""
-    scale = np.log if isinstance(parameter, LogInterval) else np.asarray
-    low, high, at = scale(parameter.low), scale(parameter.high), scale(value)
+    scale = np.log if parameter.logarithmic else np.asarray
+    low, high, at = *(scale(end) for end in parameter.support), scale(value)
     return not 0.05 <= float((at - low) / (high - low)) <= 0.95

@@ -25,7 +25,7 @@ import avo
 from avo import data
 from avo.checks import did_you_mean, takes
 from avo.execution.host import HostSimulator
-from avo.space import Interval, LogInterval, Space
+from avo.space import Space
 
 if TYPE_CHECKING:
     from avo.simulators import Problem
@@ -335,7 +335,7 @@ def ranged(space: Space, words: list[str] | None) -> Space:
     for name, value in _pairs(words, "--range").items():
         _known(name, space.names, "--range")
         low, high = _numbers(value, 2, f"--range {name}")
-        if not isinstance(parameters[name], (Interval, LogInterval)):
+        if not parameters[name].bounded:
             raise ValueError(f"--range: {name} has no bounds to replace, it is a {type(parameters[name]).__name__}.")
         try:
             parameters[name] = replace(parameters[name], low=low, high=high)

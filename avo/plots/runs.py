@@ -8,7 +8,6 @@ from matplotlib.ticker import EngFormatter
 
 from avo.plots.style import FITTED, POINTS, grid, lowest, with_unit
 from avo.result import Result
-from avo.space import LogInterval, Positive
 
 
 def history(result: Result, truth: ArrayLike | None = None) -> Figure:
@@ -51,7 +50,7 @@ def history(result: Result, truth: ArrayLike | None = None) -> Figure:
         axes.plot(calls, centre[:, i], color=FITTED, lw=1.5, label="proposal's centre")
         if truth is not None:
             axes.axhline(float(np.asarray(truth)[i]), color="k", ls="--", lw=1, label="truth")
-        if isinstance(parameter, (LogInterval, Positive)):
+        if parameter.logarithmic:
             axes.set_yscale("log")
         axes.set_ylabel(with_unit(name, parameter.unit))
         axes.set_title(f"estimate {result.theta[i]:.4g}", fontsize="medium")

@@ -18,7 +18,7 @@ from avo.refine.estimate import PRIOR, UNIDENTIFIED
 from avo.refine.features import quadratic
 from avo.refine.scores import Normal
 from avo.refine.statistic import apply
-from avo.space import Interval, LogInterval, Space
+from avo.space import Space
 
 CHANCE = 1e-3  # level of the test that a direction moves t at all
 NEVER = 1e-6  # level of the test that a residual is chance
@@ -261,11 +261,6 @@ def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
     return np.concatenate([z, quadratic(z) if z.shape[1] <= 10 else z**2], 1)
 
 
-def between_bounds(space: Space) -> np.ndarray:
-    """Tell which parameters have two bounds."""
-    return np.array([isinstance(p, (Interval, LogInterval)) for p in space])
-
-
 def inside(space: Space, loc: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
     """Keep loc where theta still moves with u: beyond, a solution at a bound would be chased for ever."""
-    return np.where(between_bounds(space), np.clip(loc, -EDGE, EDGE), loc)
+    return np.where(space.bounded, np.clip(loc, -EDGE, EDGE), loc)

@@ -31,7 +31,6 @@ from avo.refine.equation import (
     Information,
     Noise,
     Residual,
-    between_bounds,
     information,
     inside,
 )
@@ -242,4 +241,4 @@ def _along(space: Space, start: Float[np.ndarray, " d"], end: Float[np.ndarray, 
     """
     rate = lambda u: special.expit(u) * special.expit(-u)  # noqa: E731
     way, turn = (special.expit(end) - special.expit(start)) / rate(start), rate(end) / rate(start)
-    return np.where(between_bounds(space), way, end - start), np.where(between_bounds(space), turn, 1.0)
+    return np.where(space.bounded, way, end - start), np.where(space.bounded, turn, 1.0)
