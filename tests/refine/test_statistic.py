@@ -4,6 +4,8 @@ All fits have three values, conditions included, and four outputs, as those of t
 their compiled programs.
 """
 
+import gc
+import weakref
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +19,7 @@ from sklearn.linear_model import BayesianRidge
 from avo.observations import Observed
 from avo.refine import features, statistic
 from avo.refine.features import CLIP, make_features
-from avo.refine.statistic import LearnedStatistic, Pairs, apply, learn_statistic, ridge
+from avo.refine.statistic import FUNCTIONS, LearnedStatistic, Pairs, apply, learn_statistic, ridge
 
 RNG = np.random.default_rng
 N = 4000
@@ -292,6 +294,20 @@ def test_apply_is_the_same_whatever_the_number(learned: LearnedStatistic) -> Non
 
 def padded(a: np.ndarray, value: ArrayLike) -> Any:
     return jnp.asarray(np.concatenate([a, np.full((512 - len(a), a.shape[1]), value)]))
+
+
+def test_programs_of_a_users_functions_go_with_them() -> None:
+    def user() -> Any:
+        return lambda x: 2.5 * x
+
+    fn, x = user(), np.arange(6.0).reshape(3, 2)
+    np.testing.assert_allclose(apply(fn, x), 2.5 * x, rtol=1e-12)
+    gone = weakref.ref(fn)
+    del fn
+    for _ in range(FUNCTIONS):
+        apply(user(), x)
+    gc.collect()
+    assert gone() is None
 
 
 def test_padding_never_enters() -> None:
