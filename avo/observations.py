@@ -222,10 +222,11 @@ def bend(z: Any, far: Any = FAR) -> Any:
 
 
 def location_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the location and scale of observations: per column for vectors, per channel (last axis) for series.
+    """Compute the location and scale of observations: per column of a vector, per channel of a series or image.
 
     Args:
-        x: with shape (m,), (m, p) for vectors, (m, ..., channels) for series and images, pooled over all axes between.
+        x: with shape (m,), (m, p) for vectors, (m, ..., channels) for series and images, pooled over all axes between;
+            an image of two axes, (m, height, width), has one channel.
 
     Returns:
         shift and scale, each with shape x.shape[1:]; a zero scale is replaced by 1.
@@ -234,8 +235,11 @@ def location_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> shift, scale = location_scale(np.array([[1.0, 5.0], [3.0, 5.0]]))
         >>> shift.tolist(), scale.tolist()
         ([2.0, 5.0], [1.0, 1.0])
+        >>> [a.shape for a in location_scale(np.random.default_rng(0).normal(size=(9, 32, 32)))]
+        [(32, 32), (32, 32)]
     """
-    axes = tuple(range(x.ndim - 1)) if x.ndim > 2 else 0
+    one_channel = x.ndim == 3 and kind_of(x.shape[1:]) == "image"
+    axes = None if one_channel else tuple(range(x.ndim - 1)) if x.ndim > 2 else 0
     shift, scale = x.mean(axes), x.std(axes)
     flat = scale <= 4 * jnp.finfo(jnp.result_type(float)).eps * np.abs(shift)  # rounding error of a constant column
     scale = np.where(flat, 1.0, scale)

@@ -98,6 +98,13 @@ def test_standardize_series_by_channel() -> None:
         np.testing.assert_allclose(scale[:, channel], x[..., channel].std(), rtol=1e-12)
 
 
+def test_standardize_images_of_one_channel_by_all_their_pixels() -> None:
+    x = np.random.default_rng(2).normal(1.3, 2.0, (5, 18, 21)) + np.arange(21.0)
+    shift, scale = location_scale(x)
+    np.testing.assert_allclose(shift, np.full((18, 21), x.mean()), rtol=1e-12)
+    np.testing.assert_allclose(scale, np.full((18, 21), x.std()), rtol=1e-12)
+
+
 def test_standardize_scalars() -> None:
     shift, scale = location_scale(np.array([1.0, 3.0, 8.0]))
     assert shift.shape == scale.shape == ()
