@@ -87,9 +87,14 @@ class Information(NamedTuple):
         with np.errstate(divide="ignore"):
             return 1 / np.sqrt(np.maximum(self.values, 0.0))
 
-    def start_covariance(self) -> Float[np.ndarray, "d d"]:
-        """Compute the covariance of what is not identified: that of the usual start."""
-        free = self.vectors[:, ~self.identified]
+    def start_covariance(self, units: Float[np.ndarray, "p d"]) -> Float[np.ndarray, "p p"]:
+        """Compute the covariance of what is not identified: that of the usual start, 1.5 along each such direction.
+
+        Args:
+            units: leads from the coordinates of the slope to u, in which the usual start has that width.
+        """
+        free = units @ self.vectors[:, ~self.identified]
+        free = free / np.linalg.norm(free, axis=0)
         return PRIOR**2 * free @ free.T
 
 

@@ -181,7 +181,7 @@ def _settle(
         moved = np.inf
     return Estimate(
         loc=loc,
-        covariance=covariance + found.start_covariance(),
+        covariance=covariance + found.start_covariance(np.eye(len(loc))),
         values=found.values,
         vectors=found.vectors,
         identified=found.identified & (found.sd <= UNIDENTIFIED),

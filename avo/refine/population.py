@@ -254,7 +254,7 @@ class Linearized(NamedTuple):
         Only what moves nothing is left out of the information: the units are those of q itself.
         """
         found, chain = information(self.A, self.residual.V, self.noise, np.inf), _chain(self.q.factor)
-        return chain @ (self.residual.step(found)[1] + found.start_covariance()) @ chain.T
+        return chain @ self.residual.step(found)[1] @ chain.T + found.start_covariance(chain)
 
 
 class Solution(NamedTuple):
@@ -268,7 +268,8 @@ class Solution(NamedTuple):
     def covariance(self, beside: Float[np.ndarray, "p p"]) -> Float[np.ndarray, "p p"]:
         """Compute the covariance of all entries; those that are zero have that of a solution which leaves them free."""
         _, some = self.residual.step(self.information)
-        some = (some + self.information.start_covariance()) * np.outer(self.unit[self.free], self.unit[self.free])
+        units = np.diag(self.unit[self.free])
+        some = units @ some @ units + self.information.start_covariance(units)
         both = np.where(np.outer(~self.free, ~self.free), beside, 0.0)
         both[np.ix_(self.free, self.free)] = some
         return both

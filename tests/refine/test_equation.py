@@ -97,7 +97,7 @@ def test_information_is_exact() -> None:
     np.testing.assert_allclose(found.sd, found.values**-0.5, rtol=1e-12)
     assert found.identified.all()
     np.testing.assert_allclose(found.inverse @ A3, np.eye(2), atol=1e-12)
-    np.testing.assert_allclose(found.start_covariance(), 0.0)
+    np.testing.assert_allclose(found.start_covariance(np.eye(2)), 0.0)
     # The weighted least-squares inverse: its error is that of G
     np.testing.assert_allclose(
         found.inverse @ V3 @ found.inverse.T, np.linalg.inv(A3.T @ np.linalg.inv(V3) @ A3), rtol=1e-9
@@ -114,7 +114,11 @@ def test_truncated_inverse_is_a_projector() -> None:
     np.testing.assert_allclose(P @ P, P, atol=1e-10)
     np.testing.assert_allclose(P, np.outer(along, along), atol=1e-7)
     across = np.array([2.0, 1.0]) / np.sqrt(5)
-    np.testing.assert_allclose(found.start_covariance(), 1.5**2 * np.outer(across, across), atol=1e-6)
+    np.testing.assert_allclose(found.start_covariance(np.eye(2)), 1.5**2 * np.outer(across, across), atol=1e-6)
+    # In u = L v it is as wide, along the direction that L leads to: (.5, 0) and (.2, .7) give .5 * 2 + .2, .7
+    leads = np.array([1.2, 0.7]) / np.sqrt(1.2**2 + 0.7**2)
+    L = np.array([[0.5, 0.2], [0.0, 0.7]])
+    np.testing.assert_allclose(found.start_covariance(L), 1.5**2 * np.outer(leads, leads), atol=1e-6)
     assert np.isinf(found.sd[0]) or found.sd[0] > 1e3
 
 

@@ -169,6 +169,7 @@ def test_a_variance_that_would_be_negative_is_zero_and_the_rest_solved_anew() ->
     loc, factor = np.array([0.3, -1.0]), np.array([[0.5, 0.0], [0.2, 0.7]])
     A = rng.normal(size=(5, 5)) + 3 * np.eye(5)
     V = np.diag([1.0, 2.0, 0.5, 1.5, 1.0]) * 1e-6
+    kept = A[:, 0].copy()
     still = Noise(np.zeros((1, 5)), np.zeros((1, 5)))
     chain = population._chain(factor)
 
@@ -185,6 +186,15 @@ def test_a_variance_that_would_be_negative_is_zero_and_the_rest_solved_anew() ->
     np.testing.assert_allclose(
         found.covariance(np.zeros((5, 5))), chain @ np.linalg.inv(A.T @ np.linalg.inv(V) @ A) @ chain.T, rtol=1e-6
     )
+
+    # A direction that moves nothing is as wide in u as the usual start, however narrow q is
+    A[:, 0] = 0.0
+    _, blind = solved(mean, C)
+    there = population.Linearized(Normal(loc, factor), A, still, Residual(A @ np.ones(5), V, V, 0 * V))
+    for covariance in (blind.covariance(np.zeros((5, 5))), there.free_covariance()):
+        first = np.linalg.solve(chain, np.linalg.solve(chain, covariance).T)[0, 0]  # in units of q's first column
+        np.testing.assert_allclose(first, 1.5**2 / (factor[:, 0] @ factor[:, 0]), rtol=1e-3)
+    A[:, 0] = kept
 
     answer, found = solved(mean, np.array([[0.3, 0.1], [0.1, -0.4]]))
     assert found.free.tolist() == [True, True, True, False, False]
