@@ -117,8 +117,11 @@ class Settings:
 
     @property
     def proposal_rate(self) -> tuple[float, float]:
-        """First and last step size of the proposal's Adam: `rate`, or the target's default."""
-        return self.rate or {"point": (0.1, 0.1), "population": (0.05, 0.002)}[self.target]
+        """First and last step size of the proposal's Adam: `rate`, or the target's default; a point keeps the first."""
+        if self.target == "population":
+            return self.rate or (0.05, 0.002)
+        first = self.rate[0] if self.rate else 0.1
+        return first, first
 
     @property
     def calls(self) -> int:

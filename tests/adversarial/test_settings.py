@@ -33,6 +33,11 @@ def test_sizes_for_a_budget(budget: int, pairs: int, batch: int, passes: int, ra
     assert avo.Settings.for_budget(budget, target="population").proposal_rate == (0.05, 0.002)
 
 
+def test_a_points_step_size_does_not_change() -> None:
+    assert avo.Settings(rate=(0.2, 0.003)).proposal_rate == (0.2, 0.2)
+    assert avo.Settings(rate=(0.2, 0.003), target="population").proposal_rate == (0.2, 0.003)
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [
