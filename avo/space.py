@@ -220,7 +220,7 @@ class Space:
         **parameters: name -> `Interval`, `LogInterval`, `Positive` or `Real`, in the order of theta's columns.
 
     Raises:
-        ValueError: if there is no parameter, or one is not of the four kinds.
+        ValueError: if there is no parameter, or one is not of a known kind.
 
     Example:
         >>> space = Space(mu=Interval(-3, 3), sigma=LogInterval(0.05, 3.0, unit="V"))

@@ -14,8 +14,8 @@ is 1 in the root mean square for the maximum likelihood, and no less than sqrt(1
 m observations with M simulations. A fit succeeds if each judged error is at most 5 % of the range, or 4 floors where
 the data do not allow that.
 
-A new task is one entry of `TASKS`: a problem whose parameters all have two bounds, and a density in floors.py or
-`features` that stand in for one. `summary` is what the rivals see of an observation; avo sees x as it is.
+A new task is one entry of `TASKS`: a problem whose parameters all have two bounds, with a `log_prob` or `features` that
+stand in for one. `summary` is what the rivals see of an observation; avo sees x as it is.
 """
 
 from collections.abc import Callable, Mapping
