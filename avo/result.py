@@ -95,6 +95,12 @@ class Result:
         """
         return self._refined("interval").interval(self.space, between("level", level, 0, 1, "()"))
 
+    @property
+    def at_bound(self) -> tuple[str, ...]:
+        """Names of the parameters whose estimate is within 5 % of an end of its range, in the parameter's own scale."""
+        found = zip(self.names, self.space.bounded, np.asarray(self.proposal.loc), strict=True)
+        return tuple(name for name, bounded, u in found if bounded and abs(u) > AT_BOUND)
+
     @cached_property
     def population(self) -> Population | None:
         """Moments of a population in physical units and in u, with standard errors; None for a point."""
@@ -200,9 +206,10 @@ class Result:
         found = []
         if self.estimate is not None:
             found += [str(direction) for direction in self.identifiability() if not direction.identified]
-        for name, value, parameter in zip(self.names, self.theta, self.space, strict=True):
-            (low, high), u = parameter.support, float(np.asarray(parameter.unconstrain(value)))
-            if np.isfinite(high - low) and abs(u) > AT_BOUND:
+        loc = np.asarray(self.proposal.loc)
+        for name, u, value, parameter in zip(self.names, loc, self.theta, self.space, strict=True):
+            if name in self.at_bound:
+                low, high = parameter.support
                 end, bound = ("upper", high) if u > 0 else ("lower", low)
                 words = "widen the range, or check the units of x_obs"
                 found.append(f"{name} lies at the {end} end of its range, {value:.4g} of {bound:g}; {words}")

@@ -13,7 +13,6 @@ from avo.command.sources import PREDICTED, Task, stream
 from avo.execution.host import HostSimulator
 from avo.folder import write_json
 from avo.result import Result
-from avo.space import Parameter
 
 PICTURE_ROWS = {True: 200, False: 1000}  # draws for predictive.png, of a host simulator or not
 
@@ -44,18 +43,16 @@ def draw(out: Path, result: Result, task: Task, seed: int) -> list[Path]:
 
 
 def report(result: Result, task: Task) -> str:
-    """Write the estimates as a table, beside what is known of them, and say which end near an edge of their range."""
+    """Write the estimates as a table, beside what is known of them, and how to widen a range that may be too narrow."""
     source, observed = task.source, task.observed
     lines = [f"\n{source.name}, {len(observed)} observations\n\n{result.summary(task.truth)}"]
     mle = None if source.problem is None else source.problem.mle(jnp.asarray(observed))
     if mle is not None:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(result.names, np.asarray(mle), strict=True))
         lines.append(f"closed-form maximum likelihood on the same observations: {values}")
-    for name, p, value in zip(result.names, result.space, result.theta, strict=True):
-        if p.bounded and at_edge(p, value):
-            low, high = p.support
-            edge = f"{name} ends near the edge of its range, {low:g} to {high:g}"
-            lines.append(f"{edge}; if that may be too narrow, widen it by --range {name}=LOW,HIGH.")
+    if result.at_bound:
+        words = " ".join(f"--range {name}=LOW,HIGH" for name in result.at_bound)
+        lines.append(f"to widen the range of what lies at its end: {words}")
     return "\n".join(lines)
 
 
@@ -70,10 +67,3 @@ def increments(paths: np.ndarray) -> str:
         f"log price per step, in closed form: {scales}\n"
         f"drift {mean:.1e} with standard error {error:.1e}: it {shown} identified by these windows"
     )
-
-
-def at_edge(parameter: Parameter, value: float) -> bool:
-    """Say whether a value lies in the outer 5 % of its range, in the parameter's own scale."""
-    scale = np.log if parameter.logarithmic else np.asarray
-    low, high, at = *(scale(end) for end in parameter.support), scale(value)
-    return not 0.05 <= float((at - low) / (high - low)) <= 0.95

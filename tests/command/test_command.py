@@ -3,6 +3,8 @@
 import hashlib
 import json
 from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -239,19 +241,13 @@ def test_given_duration_keeps_the_unit(avo_command, tmp_path):
     assert "brownian with points=8\n" in printed and "1/sqrt(s)" in printed
 
 
-@pytest.mark.parametrize(
-    "parameter, value, edge",
-    [
-        (avo.Interval(-3.0, 5.0), -2.59, False),
-        (avo.Interval(-3.0, 5.0), -2.61, True),
-        (avo.Interval(-3.0, 5.0), 4.61, True),
-        (avo.LogInterval(0.1, 10.0), 0.124, True),
-        (avo.LogInterval(0.1, 10.0), 0.127, False),
-        (avo.LogInterval(0.1, 10.0), 8.1, True),
-    ],
-)
-def test_the_edge_is_the_outer_twentieth_in_own_scale(parameter, value, edge):
-    assert outcome.at_edge(parameter, value) is edge
+def test_a_report_says_how_to_widen_the_range_of_what_lies_at_its_end():
+    task: Any = SimpleNamespace(source=SimpleNamespace(name="mine", problem=None), observed=np.zeros(7), truth=None)
+    result: Any = SimpleNamespace(at_bound=("mu", "tau"), summary=lambda truth: "a table")
+    words = "--range mu=LOW,HIGH --range tau=LOW,HIGH"
+    assert outcome.report(result, task).endswith(f"a table\nto widen the range of what lies at its end: {words}")
+    result.at_bound = ()
+    assert outcome.report(result, task).endswith("a table")
 
 
 def test_unexpected_errors_keep_their_traceback(avo_command, monkeypatch):
