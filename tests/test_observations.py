@@ -73,7 +73,7 @@ def test_critic_scores_and_check_take_x_for_the_same_thing(shape: tuple[int, ...
     recipe = eqx.filter_eval_shape(critics.for_shape, jax.random.key(0), shape).recipe
     filters = {("series", 2): "conv1d", ("image", 2): "conv2d", ("image", 3): "conv2d"}
     assert recipe[0] == filters.get((kind, len(shape)), "mlp")
-    assert diagnostics.look_of(shape).series == (kind == "series")
+    assert diagnostics.look_of(shape).kind == kind
     rng, size = np.random.default_rng(3), int(np.prod(shape))
     seen = make_features(rng.normal(size=(40, *shape)), None, rng.normal(size=(60, 2)), rng.normal(size=(60, *shape)))
     series, products = kind == "series" and size > ALL_PRODUCTS, seen.kinds(seen(jnp.ones(shape)).size)

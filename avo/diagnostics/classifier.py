@@ -81,7 +81,7 @@ def functions(
     z, s, c = z[rows], s[rows], None if c is None else c[rows]
     h = jnp.clip((s - units.middle[None]) / units.width[None], -BOUND, BOUND)
     parts = [h]
-    if look.series:
+    if look.kind == "series":
         curve = z.reshape(len(z), z.shape[1], -1)[:, :, jnp.array(look.chosen)][:, jnp.array(look.curve)]
         parts.append(jnp.clip(curve.reshape(len(z), -1), -BOUND, BOUND))
     if c is not None:

@@ -1,22 +1,25 @@
 """What `avo.check` looks at in a sample: features with names, and the units in which they are computed.
 
 A *summary* is a number per observation; a *feature* one per sample: mean and standard deviation of a summary over the
-observations, its correlation with a known condition, or, of vectors, something of all columns together. What is no
-series (`avo.observations.kind_of`) is looked at as a vector, an image by some of its pixels. All are computed in
-standardised units, where rounding is harmless, and given in those of x.
+observations, its correlation with a known condition, or, of vectors and images, something of all columns or blocks
+together. `avo.observations.kind_of` tells what x is: a vector is looked at by its columns, an image, as by the learned
+scores, by the means of 6 x 6 blocks. All are computed in standardised units, where rounding is harmless, and given in
+those of x.
 """
 
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from avo.observations import kind_of
+from avo.observations import Kind, kind_of
+from avo.refine.features import BLOCKS, block_means
 
-CHANNELS = 4  # of a series that are looked at, evenly chosen where there are more
+CHANNELS = 4  # of a series or image that are looked at, evenly chosen where there are more
 COLUMNS = 30  # of a vector that are looked at, evenly chosen where there are more
 PAIRS = 6  # columns up to which each pair's correlation is a feature of its own
 PLACES = 8  # of a series, all channels together, at which its values are features
@@ -31,15 +34,15 @@ class Look(NamedTuple):
     Args:
         x_shape: of one observation.
         inputs: columns of the flat inputs.
-        series: whether x is looked at as a series.
-        chosen: the columns of the flat x, or channels of the series, that are looked at.
+        kind: what x is looked at as.
+        chosen: the columns of a vector, or channels of a series or image, that are looked at.
         places: the points of the series at which its values are features.
         curve: the points at which they are shown to the classifier.
     """
 
     x_shape: tuple[int, ...]
     inputs: int
-    series: bool
+    kind: Kind
     chosen: tuple[int, ...]
     places: tuple[int, ...] = ()
     curve: tuple[int, ...] = ()
@@ -53,7 +56,7 @@ class Units(NamedTuple):
         scale: its scale, likewise.
         middle: location of the summaries.
         width: their scale.
-        correlations: between the columns of a vector.
+        correlations: between the columns of a vector, or the blocks of an image.
         inputs_shift: location of the inputs.
         inputs_scale: their scale.
     """
@@ -71,14 +74,17 @@ def look_of(x_shape: tuple[int, ...], inputs: int = 0) -> Look:
     """Decide how observations of a shape are looked at.
 
     Example:
-        >>> look_of((64,)).series, look_of((28, 28, 1)).series, len(look_of((28, 28, 1)).chosen)
-        (True, False, 30)
+        >>> look_of((64,)).kind, look_of((28, 28, 1)).kind, len(names(look_of((28, 28, 1))))
+        ('series', 'image', 76)
     """
-    if kind_of(x_shape) == "series":
+    kind = kind_of(x_shape)
+    if kind == "series":
         chosen = _even(math.prod(x_shape[1:]), CHANNELS)
         places = tuple(_last(x_shape[0], count // len(chosen)) for count in (PLACES, CURVE))
-        return Look(x_shape, inputs, True, chosen, *places)
-    return Look(x_shape, inputs, False, _even(math.prod(x_shape), COLUMNS))
+        return Look(x_shape, inputs, kind, chosen, *places)
+    if kind == "image":
+        return Look(x_shape, inputs, kind, _even(math.prod(x_shape[2:]), CHANNELS))
+    return Look(x_shape, inputs, kind, _even(math.prod(x_shape), COLUMNS))
 
 
 def _even(size: int, most: int) -> tuple[int, ...]:
@@ -105,11 +111,14 @@ def _series_names(points: int) -> list[tuple[str, str]]:
 
 def _summary_names(look: Look) -> list[tuple[str, str, int]]:
     """Name, unit ("value", "size" or "number") and column of the flat x, whose units it has, of each summary."""
-    if not look.series:
+    if look.kind == "vector":
         return [(_column(look.x_shape, i), "value", i) for i in look.chosen]
-    points, channels = look.x_shape[0], math.prod(look.x_shape[1:])
-    names = [*_series_names(points), *((f"value at point {i}", "value") for i in look.places)]
+    channels = math.prod(look.x_shape[2 if look.kind == "image" else 1 :])
     prefix = "channel {}: " if channels > 1 else ""
+    if look.kind == "image":
+        blocks = np.ndindex(*np.minimum(BLOCKS, look.x_shape[:2]))
+        return [(f"{prefix.format(c)}block ({i}, {j})", "value", c) for i, j in blocks for c in look.chosen]
+    names = [*_series_names(look.x_shape[0]), *((f"value at point {i}", "value") for i in look.places)]
     return [(prefix.format(c) + name, unit, c) for c in look.chosen for name, unit in names]
 
 
@@ -131,13 +140,14 @@ def names(look: Look) -> list[str]:
     own = [name for name, _, _ in _summary_names(look)]
     found = [f"{name}, {what}" for what in ("mean", "sd") for name in own]
     found += [f"{name}, correlation with input {j}" for j in range(min(look.inputs, INPUTS)) for name in own]
-    if look.series:
+    if look.kind == "series":
         return found
-    found += [f"{what}, mean over columns" if len(own) > 1 else what for what in ("skewness", "kurtosis")]
+    parts = "blocks" if look.kind == "image" else "columns"
+    found += [f"{what}, mean over {parts}" if len(own) > 1 else what for what in ("skewness", "kurtosis")]
     if len(own) <= PAIRS:
         pairs = np.triu_indices(len(own), 1)
         return found + [f"correlation of {own[i]} and {own[j]}" for i, j in zip(*pairs, strict=True)]
-    return [*found, "correlation of columns, mean over pairs", "correlation of columns, distance from expected"]
+    return [*found, f"correlation of {parts}, mean over pairs", f"correlation of {parts}, distance from expected"]
 
 
 def in_units_of_x(look: Look, units: Units) -> tuple[np.ndarray, np.ndarray]:
@@ -195,8 +205,11 @@ def _of_series(y: Float[Array, "m t"]) -> Float[Array, "m summaries"]:
 
 def summaries(look: Look, z: Float[Array, "m *x_shape"]) -> Float[Array, "m summaries"]:
     """Compute the summaries of each row of standardised x."""
-    if not look.series:
+    if look.kind == "vector":
         return z.reshape(len(z), -1)[:, jnp.array(look.chosen)]
+    if look.kind == "image":
+        channels = z.reshape(*z.shape[:3], -1)[..., jnp.array(look.chosen)]
+        return jax.vmap(block_means)(channels).reshape(len(z), -1)
     z = z.reshape(len(z), z.shape[1], -1)
     each = [jnp.concatenate([_of_series(z[:, :, c]), z[:, jnp.array(look.places), c]], axis=1) for c in look.chosen]
     return jnp.concatenate(each, axis=1)
@@ -220,11 +233,11 @@ def sample_features(
         together = (weight * d).T @ (s - mean[None])
         safe, safe_c = (jnp.where(a == 0, jnp.inf, a) for a in (sd, sd_c))
         found.append((together / safe_c[:, None] / safe[None]).ravel())
-    if look.series:
+    if look.kind == "series":
         return jnp.concatenate(found)
     found.append(jnp.stack([skewness.mean(), kurtosis.mean()]))
     upper = correlations(s, weight)
-    if len(look.chosen) > PAIRS:
+    if s.shape[1] > PAIRS:
         upper = jnp.stack([upper.mean(), jnp.sqrt(jnp.mean((upper - units.correlations) ** 2))])
     return jnp.concatenate([*found, upper])
 

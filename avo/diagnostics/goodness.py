@@ -169,9 +169,9 @@ def check(
     Args:
         result: a fit with errors, `avo.fit(..., refine=True)`.
         simulate: the simulator of the fit.
-        x_new: held-out observations, with shape (m, *x_shape), at least 20. Vectors of 16 points or more, and (T, C)
-            with T of 16 or more, are looked at as series; others by columns. The classifier sees a random subset of
-            4000 where there are more; features and gap see all.
+        x_new: held-out observations, with shape (m, *x_shape), at least 20. What `avo.observations.kind_of` calls a
+            series is looked at as such, an image by the means of 6 x 6 blocks, a vector by its columns. The classifier
+            sees a random subset of 4000 where there are more; features and gap see all.
         inputs: their known conditions, with shape (m, *c_shape), where the fit had any; simulations have the same.
         groups: label of each row's cluster (beats of one patient, windows of one day); at least 20 clusters, of each of
             which one row, drawn by the seed, stands for all.

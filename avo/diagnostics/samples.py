@@ -57,7 +57,7 @@ def units_of(look: Look, reference: list[Sample]) -> Units:
     dtype = jnp.result_type(float)
     x = np.concatenate([np.asarray(s.x, np.float64)[s.ok] for s in reference])
     # One unit for all points of a series, or increments would mean nothing
-    shift, scale = (a.reshape(look.x_shape) for a in location_scale(x[..., None] if look.series else x))
+    shift, scale = (a.reshape(look.x_shape) for a in location_scale(x[..., None] if look.kind == "series" else x))
     s = _summaries(look, jnp.asarray((x - shift) / scale, dtype))
     middle, width = (jnp.asarray(a, dtype) for a in location_scale(np.asarray(s, np.float64)))
     c = np.asarray(reference[0].inputs if look.inputs else np.zeros((2, 0)), np.float64)
@@ -67,7 +67,9 @@ def units_of(look: Look, reference: list[Sample]) -> Units:
         scale=scale,
         middle=middle,
         width=width,
-        correlations=jnp.zeros(0) if look.series else correlations(s, jnp.full((len(s), 1), 1 / len(s), dtype)),
+        correlations=jnp.zeros(0)
+        if look.kind == "series"
+        else correlations(s, jnp.full((len(s), 1), 1 / len(s), dtype)),
         inputs_shift=inputs_shift,
         inputs_scale=inputs_scale,
     )

@@ -32,12 +32,22 @@ def _moments(h: Float[Array, "T C"]) -> list[Array]:
     return [_mean(h[:, i] * h[:, j], SEGMENTS)] + [_mean(h[lag:] * h[:-lag]) for lag in LAGS]
 
 
-def _block_products(z: Float[Array, "H W *rest"]) -> Array:
-    """Multiply the means of an image's blocks, each with each."""
-    h = jnp.mean(z.reshape(*z.shape[:2], -1), axis=2)
+def block_means(z: Float[Array, "H W *rest"]) -> Float[Array, "rows columns *rest"]:
+    """Average an image over 6 x 6 blocks, fewer along a side of fewer pixels.
+
+    Example:
+        >>> block_means(jnp.arange(14.0).reshape(7, 2)).tolist()[:2]
+        [[1.0, 2.0], [4.0, 5.0]]
+    """
     for axis in (0, 1):
-        parts = np.array_split(np.arange(h.shape[axis]), min(BLOCKS, h.shape[axis]))
-        h = jnp.stack([jnp.mean(jnp.take(h, part, axis), axis) for part in parts], axis)
+        parts = np.array_split(np.arange(z.shape[axis]), min(BLOCKS, z.shape[axis]))
+        z = jnp.stack([jnp.mean(jnp.take(z, part, axis), axis) for part in parts], axis)
+    return z
+
+
+def _block_products(z: Float[Array, "H W *rest"]) -> Array:
+    """Multiply the means of an image's blocks, over all channels, each with each."""
+    h = block_means(jnp.mean(z.reshape(*z.shape[:2], -1), axis=2))
     i, j = np.triu_indices(h.size)
     flat = jnp.ravel(h)
     return flat[i] * flat[j]

@@ -92,11 +92,49 @@ def test_features_of_vectors_are_exact(columns: int) -> None:
     assert {row.name: row.expected for row in found.table} == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.parametrize("channels", [(), (2,)])
+def test_features_of_images_are_exact(channels: tuple[int, ...]) -> None:
+    rng = RNG(3)
+    shape = (13, 32, *channels)
+    units = 1.0 + 9.0 * np.arange(2 if channels else 1).reshape(channels)
+    draw = lambda n: units * (50.0 + rng.gamma(2.0, size=(n, 1, 32, *channels)) + rng.normal(size=(n, *shape)))  # noqa: E731
+    x, simulated = draw(60), jnp.asarray(draw(60))
+    result = Known(avo.Space(a=avo.Real()), x, [0.0], [0.1])
+    found = check(result, lambda key, theta: jax.random.permutation(key, simulated)[: len(theta)], x, replicates=19)
+
+    def features(y: np.ndarray) -> dict[str, float]:
+        blocks: dict[str, np.ndarray] = {}
+        for i, band in enumerate(np.array_split(y, 6, axis=1)):
+            for j, block in enumerate(np.array_split(band, 6, axis=2)):
+                means = block.mean((1, 2))
+                if channels:
+                    blocks |= {f"channel {c}: block ({i}, {j})": means[:, c] for c in range(2)}
+                else:
+                    blocks[f"block ({i}, {j})"] = means
+        of = np.stack(list(blocks.values()), axis=1)
+        r = np.corrcoef(of.T)[np.triu_indices(of.shape[1], 1)]
+        known = {
+            f"{name}, {what}": f(v) for name, v in blocks.items() for what, f in (("mean", np.mean), ("sd", np.std))
+        }
+        known |= {
+            "skewness, mean over blocks": stats.skew(of).mean(),
+            "correlation of blocks, mean over pairs": r.mean(),
+        }
+        known["kurtosis, mean over blocks"] = stats.kurtosis(of, fisher=False).mean()
+        return known
+
+    for values, expected in (
+        ({row.name: row.observed for row in found.table}, features(x)),
+        ({row.name: row.expected for row in found.table}, features(np.asarray(simulated))),
+    ):
+        assert values.pop("correlation of blocks, distance from expected") >= 0
+        assert values == pytest.approx(expected, rel=1e-9)
+
+
 def test_how_shapes_are_looked_at() -> None:
     assert look_of(()).chosen == (0,)
-    assert not look_of((15,)).series and look_of((16,)).series
-    assert look_of((16, 3)).series and not look_of((15, 3)).series
-    image = look_of((20, 20, 3))
-    assert not image.series and len(image.chosen) == 30 and image.chosen[-1] == 1199
-    assert names(image)[1] == "entry (0, 13, 2), mean"
-    assert len(look_of((100, 9)).chosen) == 4
+    assert look_of((15,)).kind == "vector" and look_of((16,)).kind == "series"
+    assert look_of((16, 3)).kind == "series" and look_of((15, 3)).kind == "image"
+    assert look_of((20, 20, 3)).kind == "image" and len(look_of((100, 9)).chosen) == 4
+    assert names(look_of((20, 20, 3)))[1] == "channel 1: block (0, 0), mean"
+    assert len(look_of((20, 20, 7)).chosen) == 4
