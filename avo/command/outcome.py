@@ -11,7 +11,7 @@ import avo
 from avo import data
 from avo.command.sources import PREDICTED, Task, stream
 from avo.execution.host import HostSimulator
-from avo.folder import write_json
+from avo.folder import stamped, write_json
 from avo.result import Result
 
 PICTURE_ROWS = {True: 200, False: 1000}  # draws for predictive.png, of a host simulator or not
@@ -21,7 +21,7 @@ def write_command(out: Path, options: dict[str, Any], task: Task, result: Result
     """Write the words of the command, for `avo check` and `avo report`: command.json."""
     words = {name.rstrip("_"): str(v) if isinstance(v, Path) else v for name, v in options.items()}
     known = None if task.truth is None else dict(zip(result.names, task.truth.tolist(), strict=True))
-    write_json(out / "command.json", {"avo": avo.__version__, "command": "fit", "options": words, "truth": known})
+    write_json(out / "command.json", stamped({"command": "fit", "options": words, "truth": known}))
 
 
 def draw(out: Path, result: Result, task: Task, seed: int) -> list[Path]:

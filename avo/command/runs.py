@@ -62,8 +62,8 @@ def check(
 
 def _finished(run: Path) -> "tuple[Result, dict[str, Any]]":
     """Read a run of `avo fit`: its result, and the words of its command."""
-    from avo.folder import read_json
+    from avo.folder import read_stamped
 
     if not (run / "command.json").is_file():
         raise FileNotFoundError(f"{run} holds no finished run of `avo fit` (no command.json).")
-    return avo.load(run), read_json(run / "command.json")
+    return avo.load(run), read_stamped(run / "command.json")

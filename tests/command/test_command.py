@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import avo
 from avo.command import app, outcome, sources
+from avo.folder import FORMAT
 
 _get = lru_cache(avo.simulators.get)
 
@@ -158,7 +159,7 @@ def test_fit_of_simulated_observations(avo_command, tmp_path):
     assert str(run.relative_to(tmp_path) / "history.png") in printed and "predictive.png" in printed
     assert f"rate={float(np.mean(x_obs)):.5g}" in printed  # the closed-form estimate
     words = json.loads((run / "command.json").read_text())
-    assert words["truth"] == {"rate": 11.5} and words["avo"] == avo.__version__
+    assert words["truth"] == {"rate": 11.5} and words["avo"] == avo.__version__ and words["format"] == FORMAT
     assert words["options"]["simulator"] == "poisson" and words["options"]["budget"] == 2560
 
 
