@@ -115,8 +115,9 @@ class Result:
     def encode(self, x: ArrayLike, inputs: ArrayLike | None = None) -> Float[np.ndarray, "n d"]:
         """Estimate the parameters of single observations, E[theta | x], under a reference N(loc, factor factor^T) in u.
 
-        The reference is `estimate.reference`: for a population the fitted one; for a point one that is twice as
-        wide as what one observation leaves, at most half a unit of u. E[theta | x] shrinks towards its mean, the more
+        The reference is `estimate.reference`: for a population that of the last comparison, the fitted one with its
+        standard deviations kept above a floor of .05 to .5 in u; for a point one that is twice as wide as what one
+        observation leaves, at most half a unit of u. E[theta | x] shrinks towards its mean, the more
         the less x says. What a regression gives beyond the support is the bound.
 
         Args:

@@ -35,7 +35,7 @@ class Proposal(Protocol):
         ...
 
     def factor(self) -> Float[Array, "d d"]:
-        """Compute L."""
+        """Compute L, lower triangular."""
         ...
 
     def with_factor(self, factor: Float[Array, "d d"]) -> "Proposal":

@@ -24,8 +24,8 @@ class Settings:
         pairs: mirrored pairs of simulations per proposal step.
         critic_rate: first and last step size of the critic's Adam.
         rate: first and last step size of the proposal's Adam: in zeta, units of its own spread, for a point, where the
-            first one holds throughout; in psi for a population. None: 0.1 for a point, (0.05, 0.002) for a population,
-            whose spread collapses under longer steps.
+            first one holds throughout; in psi for a population, its centre in zeta too unless `gradient` is "plain".
+            None: 0.1 for a point, (0.05, 0.002) for a population, whose spread collapses under longer steps.
         spread: first and last standard deviation of q in the direction that moves x most, in u; the first is the
             proposal's own where one is given.
         ceiling: first and last limit of q's standard deviation in any direction, in u; the first likewise.

@@ -8,7 +8,7 @@ gradient for it would be,
 and the critic watches q narrowed to `watch`. A population's q is the answer: every leaf is learned, the entropy may be
 weighed, and the critic watches q as it is,
 
-    psi <- psi - rate(t) * step.
+    psi <- psi - rate(t) * step,    the part for loc in the units of avo/adversarial/sampling.py.
 
 Either way loc stays within reach(t) where a parameter has two bounds: sigmoid(u) is flat far out.
 """

@@ -4,7 +4,7 @@ The simulator is the generator of a Wasserstein GAN (Louppe, Hermans, Cranmer 20
 u ~ q(u; psi), theta = constrain(u), x_fake ~ p(x | theta) and L_W = E_fake[d] - E_real[d], a step
 
     1. asks for thetas, `ask(key, state) -> (theta, state)`; you simulate them, anywhere, one x per row;
-    2. is told the x, `tell(state, theta, x) -> (state, info)`: updates the critic d(x; phi) a few times,
+    2. is told the x, `tell(state, theta, x) -> (state, info)`: updates the critic d(x; phi), once or a few times,
 
            phi <- phi - rate * Adam(grad_phi [L_W + lambda * penalty]),
 
@@ -54,8 +54,8 @@ class Trainer(NamedTuple):
 
     Args:
         init: `init(key) -> State`.
-        ask: `ask(key, state) -> (theta, state)` with theta (settings.calls, d): first the critic's rows, then u+,
-            then u-.
+        ask: `ask(key, state) -> (theta, state)` with theta (settings.calls, d): first the critic's rows, then those
+            of the gradient: u+, then u-, or with "plain" independent ones.
         tell: `tell(state, theta, x) -> (state, info)`; rows of x that are not finite count as failed simulations.
     """
 

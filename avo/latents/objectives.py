@@ -5,7 +5,7 @@ With R, K = sum_i K_i as in avo/latents/models.py, both averaged over the observ
     L = R + beta K + gamma |K - C(t)|,    C(t) = C min(1, t / (ramp T)),    T steps in all
 
     beta(b)           L = R + b K                            Higgins et al. 2017; 1 is the plain VAE, L = -ELBO
-    beta(b, True)     the same, with R = T/2 (1 + log(2 pi MSE)), T values of x      Rybkin et al. 2021
+    beta(b, True)     the same, with R = D/2 (1 + log(2 pi MSE)), D values of x      Rybkin et al. 2021
     capacity(g, C)    L = R + g |K - C(t)|                   Burgess et al. 2018, arXiv:1804.03599, equation 8
     autoencoder()     L = R at z = mean(x)                   with "gaussian" and one noise, least squares
     denoising(sd)     the same, the encoder seeing x + sd scale eps       Vincent et al. 2008

@@ -50,8 +50,9 @@ def slope(
 ) -> tuple[Float[np.ndarray, "k d"], Noise]:
     """Regress t on u, from pairs at centre +- du that share their random numbers: (t+ - t-) / 2 = A du + error.
 
-    Shared random numbers cancel, which makes A precise; curvature cancels too. Errors may be unequal; the residuals of
-    d slopes fitted to n pairs are too small by the factor (n - d) / n on average, which is made up for.
+    Shared random numbers cancel, which makes A precise; curvature cancels too. Errors may be unequal; the
+    squared residuals of d slopes fitted to n pairs are too small by the factor (n - d) / n on average, which is made up
+    for.
 
     Returns:
         A, and its noise.

@@ -7,8 +7,8 @@ The statistic is learned in avo/refine/scores.py, the equation is in avo/refine/
                       narrower one teaches nothing;
     the last t        learned from all rounds' simulations and as many again, each with its own proposal's score;
     E[theta | x]      learned under a wider q, for `Result.encode`;
-    slope, centre     mirrored pairs for the slope of m, then simulations at loc itself, half of all calls, for the
-                      residual; the last step is checked against the error: it must be short.
+    slope, centre     mirrored pairs for the slope of m, then simulations at loc itself, with the calls that are left
+                      (avo/budget.py), for the residual; the last step is checked against the error: it must be short.
 
 For a population the same is done with psi = (mean, covariance) of u, in avo/refine/population.py.
 """
