@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from avo.adversarial.critic import ADAM, Optimiser, optimiser
+from avo.adversarial.proposals import START_SD
 from avo.adversarial.reinforce import Baseline
 from avo.budget import step_numbers
 from avo.checks import between, finite, one_of, pair, positive, whole
@@ -60,8 +61,8 @@ class Settings:
     pairs: int = 32
     critic_rate: tuple[float, float] = (4e-3, 1.5e-3)
     rate: tuple[float, float] | None = None
-    spread: tuple[float, float] = (1.5, 0.01)
-    ceiling: tuple[float, float] = (1.5, 0.15)
+    spread: tuple[float, float] = (START_SD, 0.01)
+    ceiling: tuple[float, float] = (START_SD, 0.15)
     watch: float = 0.1
     reach: tuple[float, float] = (3.0, 6.0)
     anneal: float = 0.65

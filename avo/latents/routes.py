@@ -19,6 +19,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, PRNGKeyArray
 
+from avo.adversarial.proposals import START_SD
 from avo.latents.cases import simulate
 from avo.latents.trained import Trained
 from avo.observations import Observed
@@ -28,7 +29,6 @@ from avo.run import fit
 if TYPE_CHECKING:
     from avo.simulators import Problem
 
-REFERENCE = 1.5  # standard deviation in u of the proposal's usual start
 FEW_LABELS = 5000  # below, a regression's residuals on its own labels are too small
 ACTIVE = 0.01  # nats of KL, or variation of an autoencoder's code, above which a latent is active
 EDGE = 0.01  # share of a range by which an estimate keeps away from its bounds
@@ -119,7 +119,7 @@ def _constant_sd(errors: Callable[[], Array2]) -> Callable[[np.ndarray], Array2]
 def by_simulations(problem: "Problem", x: np.ndarray, pairs: int, seed: int) -> Route:
     """Learn E[theta | x] from simulations under the wide start of a fit, N(0, 1.5^2) in u; x gives the units."""
     key_u, key_x = jax.random.split(jax.random.key(seed))
-    theta = problem.space.constrain(REFERENCE * jax.random.normal(key_u, (pairs, problem.space.dim)))
+    theta = problem.space.constrain(START_SD * jax.random.normal(key_u, (pairs, problem.space.dim)))
     route = by_labels(problem, np.asarray(theta, np.float64), simulate(problem, key_x, theta), seed, x)
     return route._replace(name="simulator", words=f"learned under the wide start from {pairs:,} simulations")
 

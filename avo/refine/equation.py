@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from avo.adversarial.proposals import START_SD
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
-from avo.refine.estimate import PRIOR, UNIDENTIFIED
+from avo.refine.estimate import UNIDENTIFIED
 from avo.refine.features import quadratic
 from avo.refine.scores import Normal
 from avo.refine.statistic import apply
@@ -96,7 +97,7 @@ class Information(NamedTuple):
         """
         free = units @ self.vectors[:, ~self.identified]
         free = free / np.linalg.norm(free, axis=0)
-        return PRIOR**2 * free @ free.T
+        return START_SD**2 * free @ free.T
 
 
 def information(

@@ -13,13 +13,13 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from scipy import stats
 
+from avo.adversarial.proposals import START_SD
 from avo.refine.custom import Only, restored_statistic
 from avo.refine.statistic import LearnedStatistic
 from avo.space import Space
 from avo.types import Statistic
 
 UNIDENTIFIED = 0.5  # standard deviation in u from which a direction, or a parameter, counts as not identified
-PRIOR = 1.5  # standard deviation in u of what is not identified: that of the usual start
 POINTS = 2**14  # of a scrambled net, for a population's moments in physical units
 NAMED = 0.05  # weight from which a direction's words name a parameter
 SHARE = 0.25  # of a parameter's variance that may come from directions that are not identified
@@ -63,7 +63,7 @@ class Direction(NamedTuple):
         words = f"direction ({', '.join(parts)})" if len(self.weights) > 1 else self.names[0]
         if self.identified:
             return f"{words} is identified to {self.sd:.2g} in u"
-        if self.sd < PRIOR:
+        if self.sd < START_SD:
             return f"{words} is hardly identified by these data, to {self.sd:.2g} in u"
         return f"{words} is not identified by these data"
 
@@ -167,9 +167,9 @@ class Estimate:
     def replicate(self, key: PRNGKeyArray, n: int, exact: bool = False) -> Float[Array, "n d"]:
         """Draw a plausible truth, and from it u of n observations; `exact`: from the estimate itself."""
         d = len(self.loc)
-        free = self.vectors[:, ~self.identified & (self.values <= 1 / PRIOR**2)]
+        free = self.vectors[:, ~self.identified & (self.values <= 1 / START_SD**2)]
         covariance = self.covariance.copy()
-        covariance[:d, :d] -= PRIOR**2 * free @ free.T  # the fit says nothing there, whatever the value
+        covariance[:d, :d] -= START_SD**2 * free @ free.T  # the fit says nothing there, whatever the value
         key_psi, key_u = jax.random.split(key)
         factor = jnp.asarray(floored(covariance, 0.0), float)
         psi = jnp.zeros(len(factor)) if exact else factor @ jax.random.normal(key_psi, (len(factor),))

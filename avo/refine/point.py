@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import special
 
+from avo.adversarial.proposals import START_SD
 from avo.budget import POINT_SHARES
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
@@ -34,7 +35,7 @@ from avo.refine.equation import (
     information,
     inside,
 )
-from avo.refine.estimate import PRIOR, UNIDENTIFIED, Estimate
+from avo.refine.estimate import UNIDENTIFIED, Estimate
 from avo.refine.scores import REACH, Learner, Normal
 from avo.refine.statistic import LearnedStatistic
 from avo.space import Space
@@ -125,7 +126,7 @@ def _adapt(found: Information, q: Normal, m: int, lost: bool) -> Float[np.ndarra
     Where nothing is identified it is `SOFT`; but where t says that the answer is elsewhere, q opens.
     """
     # One observation leaves sqrt(m) times the standard deviation that all of them leave
-    wanted = np.where(found.identified, np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST), PRIOR if lost else SOFT)
+    wanted = np.where(found.identified, np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST), START_SD if lost else SOFT)
     last = _widths(found, q)
     return found.vectors * np.clip(wanted, last / 8, last * 4)
 
@@ -172,7 +173,7 @@ def _settle(
     if near.far < STILL:
         there, A, noise = _together(draws.space, near, there, rows)
         compared += near.rows
-    found = information(A, there.V, noise, PRIOR)
+    found = information(A, there.V, noise, START_SD)
     move, covariance = there.step(found)
     moved = there.length(found, move, near.here.V_sim)
     loc = inside(draws.space, near.loc + _cut(move, q.factor))
@@ -201,7 +202,7 @@ def _approach(equation: Equation, q: Normal, zeta: Float[np.ndarray, "n d"], las
         A, noise, _ = equation.slope(Normal(loc, q.factor), zeta)
         rows, tries = draws.whole((last - draws.calls) / 5), tries + 1
         here = equation.centre(loc, rows)
-        found = information(A, here.V, noise, PRIOR)
+        found = information(A, here.V, noise, START_SD)
         move, _ = here.step(found)
         far = here.length(found, move)
         start, loc = loc, inside(draws.space, loc + _cut(move, q.factor))

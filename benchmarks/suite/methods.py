@@ -29,6 +29,7 @@ from scipy.special import logit
 import avo
 from avo import critics
 from avo.adversarial import recipes
+from avo.adversarial.proposals import START_SD
 from avo.benchmarks.suite.floors import jitted
 from avo.benchmarks.suite.tasks import Task
 from avo.execution.blocks import Draws, batched
@@ -155,7 +156,7 @@ def _avo(**options: Any) -> Callable[..., Answer]:
 def _scores(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
     """Fit by learned scores from the wide start, without the adversary."""
     draws = Draws(jitted(simulate.jax), space, jax.random.key(seed), 16, x_obs.shape[1:])
-    wide = Normal(np.zeros(space.dim), 1.5 * np.eye(space.dim))
+    wide = Normal(np.zeros(space.dim), START_SD * np.eye(space.dim))
     found = point.solve_point(draws, Observed(x_obs), wide, budget=budget, seed=seed)
     simulate.spend(draws.calls)
     if not found.moved <= point.STILL:
