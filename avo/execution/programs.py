@@ -2,8 +2,8 @@
 
 `eqx.filter_jit` keeps the programs of all functions of one name together, and with them every function that was ever an
 argument. A study that fits hundreds of closures would hold all their programs, each of which takes memory maps of the
-process until Linux gives no more and the process ends. Here each compiled function has its own programs, and a bounded
-number of simulators have theirs.
+process until Linux gives no more and the process ends. Here each compiled function has its own programs, the last ones,
+and a bounded number of simulators have theirs.
 """
 
 from collections.abc import Callable, Hashable
@@ -14,11 +14,13 @@ import equinox as eqx
 import jax
 
 SIMULATORS = 8  # whose programs are kept, the last ones
-PROGRAMS = 16  # of one simulator, for fits with different settings
+PROGRAMS = 16  # of one simulator, for fits with different settings; of one function, for critics of different kinds
 
 
 def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a function of any arguments, arrays or not, as `eqx.filter_jit` does; its programs are dropped with it.
+
+    Those are kept which the last `PROGRAMS` kinds of arguments needed: what is no array may be a user's function.
 
     Example:
         >>> import jax.numpy as jnp
@@ -28,18 +30,22 @@ def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
         ([8, 27], 'cubes')
     """
 
-    @partial(jax.jit, static_argnums=1)
-    def run(arrays: Any, rest: tuple[tuple[Any, ...], Any]) -> tuple[Any, "_Static"]:
-        leaves, structure = rest
-        arguments, named = eqx.combine(arrays, jax.tree.unflatten(structure, leaves))
-        out = fn(*arguments, **named)
-        arrays, others = eqx.partition(out, eqx.is_array)
-        return arrays, _Static(*_hashable(others))
+    @lru_cache(maxsize=PROGRAMS)
+    def program(leaves: tuple[Any, ...], structure: Any) -> Callable[[Any], tuple[Any, "_Static"]]:
+        @jax.jit
+        def run(arrays: list[Any]) -> tuple[Any, "_Static"]:
+            arguments, named = jax.tree.unflatten(structure, eqx.combine(arrays, list(leaves)))
+            out = fn(*arguments, **named)
+            arrays, others = eqx.partition(out, eqx.is_array)
+            return arrays, _Static(*_hashable(others))
+
+        return run
 
     @wraps(fn)
     def call(*arguments: Any, **named: Any) -> Any:
-        arrays, others = eqx.partition((arguments, named), eqx.is_array)
-        found, rest = run(arrays, _hashable(others))
+        leaves, structure = jax.tree.flatten((arguments, named))
+        arrays, others = eqx.partition(leaves, eqx.is_array)
+        found, rest = program(tuple(others), structure)(arrays)
         return eqx.combine(found, jax.tree.unflatten(rest.structure, rest.leaves))
 
     return call

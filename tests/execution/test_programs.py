@@ -52,6 +52,20 @@ def test_programs_go_with_their_function() -> None:
     assert gone() is None
 
 
+def test_programs_of_a_users_functions_go_with_them() -> None:
+    def made() -> Any:
+        return lambda x: 2.5 * x
+
+    run, x, bend = compiled(lambda line, x: line(x)), jnp.array(3.0), made()
+    assert float(run(Line(jnp.array(0.5), bend), x)) == 3.75
+    gone = weakref.ref(bend)
+    del bend
+    for _ in range(PROGRAMS):
+        run(Line(jnp.array(0.5), made()), x)
+    gc.collect()
+    assert gone() is None
+
+
 def test_a_simulator_is_compiled_once_and_has_its_programs_once() -> None:
     def simulate(key: Any, theta: Any) -> Any:
         return theta
