@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, DTypeLike, Float, PRNGKeyArray
 
-from avo.adversarial.critic import describe, make_critic, train_critic
+from avo.adversarial.critic import describe, make_critic, pack_size, train_critic
 from avo.checks import positive, whole
 from avo.critics import losses
 from avo.critics.networks import lipschitz, mlp
@@ -127,7 +127,7 @@ def _wide(key: PRNGKeyArray, x_shape: tuple[int, ...]) -> Critic:
 def _critics(make: MakeCritic, key: PRNGKeyArray, x_shape: tuple[int, ...], dtype: DTypeLike, bound: bool) -> Any:
     """Make four untrained critics, one tree with a leading axis."""
     first = make_critic(make, key, x_shape, dtype)
-    if (pack := getattr(first, "pack", 1)) != 1:
+    if (pack := pack_size(first)) != 1:
         raise ValueError(f"critic takes {pack} observations at once; distance compares single rows.")
     known = describe(first)
     if bound and known and known["name"] != "lipschitz":

@@ -90,6 +90,11 @@ def update(
     return Training(eqx.combine(jax.tree.map(lambda p, g: p - rate * g, phi, move), static), moments), gap
 
 
+def pack_size(critic: object) -> int:
+    """Tell how many observations a critic takes at once."""
+    return getattr(critic, "pack", 1)
+
+
 def describe(critic: object) -> dict[str, Any] | None:
     """Describe a critic of avo's so that it can be made again, in words that JSON can hold; None for any other.
 
@@ -131,7 +136,7 @@ def make_critic(critic: Critic | MakeCritic, key: PRNGKeyArray, x_shape: tuple[i
             )
         make = make(key, x_shape)
     made: Any = make
-    pack = getattr(made, "pack", 1)
+    pack = pack_size(made)
     shape = x_shape if pack == 1 else (pack, *x_shape)
     try:
         value = eqx.filter_eval_shape(made, jax.ShapeDtypeStruct(shape, dtype))
@@ -185,7 +190,7 @@ def train_critic(
         True
     """
     x_real, x_fake = jnp.asarray(x_real), jnp.asarray(x_fake)
-    if (pack := getattr(critic, "pack", 1)) != 1:
+    if (pack := pack_size(critic)) != 1:
         raise ValueError(f"critic takes {pack} observations at once; train_critic takes critics of one.")
     steps, batch = whole("steps", steps), whole("batch", batch)
     return _train(key, critic, loss, x_real, x_fake, steps=steps, batch=batch, rate=rate)

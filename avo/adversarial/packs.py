@@ -2,13 +2,9 @@
 
 from jaxtyping import Array, Int
 
+from avo.adversarial.critic import pack_size
 from avo.adversarial.settings import Settings
 from avo.types import Critic
-
-
-def pack_size(critic: object) -> int:
-    """Tell how many observations a critic takes at once."""
-    return getattr(critic, "pack", 1)
 
 
 def packed_rows(a: Array, k: int) -> Array:

@@ -35,9 +35,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from avo.adversarial.critic import Training, begin, describe, make_critic, optimiser, update
+from avo.adversarial.critic import Training, begin, describe, make_critic, optimiser, pack_size, update
 from avo.adversarial.metric import Metric
-from avo.adversarial.packs import check_packs, met, pack_size, packed_rows
+from avo.adversarial.packs import check_packs, met, packed_rows
 from avo.adversarial.proposals import Gaussian
 from avo.adversarial.reinforce import reinforce_gradient
 from avo.adversarial.settings import Settings

@@ -33,7 +33,9 @@ from jaxtyping import Array, ArrayLike, Float
 from scipy.special import stdtr
 from tqdm import tqdm
 
+from avo.adversarial.critic import pack_size
 from avo.adversarial.loop import block_size
+from avo.adversarial.packs import packed_rows
 from avo.adversarial.settings import Settings
 from avo.checks import whole
 from avo.diagnostics.classifier import Classifier, classify, half_means, make_classifier
@@ -269,7 +271,7 @@ def _one_of_each(groups: ArrayLike, m: int, seed: int) -> np.ndarray:
 
 
 def _check_critic(result: Any, x: np.ndarray, c: np.ndarray | None) -> None:
-    pack = getattr(result.critic, "pack", 1)
+    pack = pack_size(result.critic)
     try:
         z = result.view(x[:pack], None if c is None else c[:pack])
         eqx.filter_eval_shape(result.critic, z[0] if pack == 1 else z)
@@ -299,10 +301,10 @@ def _measure(classifier: Classifier, z: Array, c: Array | None, ok: Array) -> tu
 @eqx.filter_jit
 def _critic_mean(critic: Any, z: Array, ok: Array) -> Array:
     """Average the critic over the finite rows; over packs of consecutive ones where it takes several at once."""
-    ok, k = jnp.asarray(ok), getattr(critic, "pack", 1)
+    ok, k = jnp.asarray(ok), pack_size(critic)
     if k > 1:
-        packs = len(z) // k
-        z, ok = z[: packs * k].reshape((packs, k) + z.shape[1:]), ok[: packs * k].reshape(packs, k).all(axis=1)
+        whole_packs = slice(len(z) // k * k)
+        z, ok = packed_rows(z[whole_packs], k), packed_rows(ok[whole_packs], k).all(axis=1)
     weight = ok.astype(z.dtype)
     return weight @ jax.vmap(critic)(z) / jnp.maximum(weight.sum(), 1)
 
