@@ -18,7 +18,7 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from avo.checks import one_of
 
@@ -29,11 +29,10 @@ def reinforce_gradient(
     cost: Float[Array, "groups g"],
     score: Float[Array, "groups g p"],
     baseline: Baseline = "leave-one-out",
-    mask: Bool[Array, "groups g"] | None = None,
 ) -> Float[Array, " p"]:
     """Estimate grad_psi E[f] = E[(f - b) grad_psi log q] from groups of draws.
 
-    The baselines, with M valid rows in all and sums over the rows outside row i's group G (for "mean": all rows):
+    The baselines, with M rows in all and sums over the rows outside row i's group G (for "mean": all rows):
 
         none            b = 0                                    unbiased
         mean            b = sum f / M                            shrinks the gradient by 1 - 1/M (groups of one)
@@ -44,7 +43,6 @@ def reinforce_gradient(
         cost: f of each draw; rows of one group share a theta or mirror each other.
         score: grad_psi log q of each draw, psi flattened to p values.
         baseline: one of the names above.
-        mask: False for rows to leave out, such as failed simulations.
 
     Returns:
         The gradient, with shape (p,).
@@ -58,18 +56,14 @@ def reinforce_gradient(
         ([-1.0], [-2.0])
     """
     one_of("baseline", baseline, get_args(Baseline))
-    w = jnp.ones_like(cost) if mask is None else mask.astype(cost.dtype)
-    total = jnp.maximum(w.sum(), 1.0)
-    f = jnp.where(w > 0, cost, 0.0)[..., None]
-    s = score * w[..., None]
+    f, s, total = cost[..., None], score, cost.size
     if baseline == "none":
         b = jnp.zeros_like(f)
     elif baseline == "mean":
         b = f.sum((0, 1), keepdims=True) / total
     elif baseline == "leave-one-out":
         outside = f.sum((0, 1), keepdims=True) - f.sum(1, keepdims=True)
-        count = total - w.sum(1)[:, None, None]
-        b = outside / jnp.maximum(count, 1.0)
+        b = outside / max(total - cost.shape[1], 1)
     else:
         weighted, weight = f * s**2, s**2
         outside = weighted.sum((0, 1), keepdims=True) - weighted.sum(1, keepdims=True)

@@ -46,10 +46,10 @@ def estimates(cost: Any, z: Any, baseline: str) -> np.ndarray:
     return np.asarray(_estimates(cost, z, baseline))
 
 
-def by_loops(cost: np.ndarray, score: np.ndarray, baseline: str, mask: np.ndarray) -> np.ndarray:
+def by_loops(cost: np.ndarray, score: np.ndarray, baseline: str) -> np.ndarray:
     """The docstring of `reinforce`, row by row."""
     groups, size, p = score.shape
-    rows = [(i, j) for i in range(groups) for j in range(size) if mask[i, j]]
+    rows = [(i, j) for i in range(groups) for j in range(size)]
     total = np.zeros(p)
     for i, j in rows:
         others = [r for r in rows if r[0] != i]
@@ -124,16 +124,11 @@ def test_a_constant_in_the_cost_changes_nothing(baseline: str) -> None:
 
 
 @pytest.mark.parametrize("baseline", ["none", "mean", *UNBIASED[1:]])
-@pytest.mark.parametrize("masked", [False, True])
-def test_groups_by_loops(baseline: str, masked: bool) -> None:
+def test_groups_by_loops(baseline: str) -> None:
     rng = np.random.default_rng(9)
     cost, s = rng.normal(2.0, 1.5, (5, 3)), rng.normal(0.3, 1.1, (5, 3, 2))
-    mask = np.ones((5, 3), bool)
-    if masked:
-        mask[0, 1] = mask[2, 0] = mask[2, 2] = False
-        mask[4] = False
-    found = reinforce_gradient(jnp.asarray(cost), jnp.asarray(s), baseline, jnp.asarray(mask))  # type: ignore[arg-type]
-    np.testing.assert_allclose(found, by_loops(cost, s, baseline, mask), rtol=1e-12)
+    found = reinforce_gradient(jnp.asarray(cost), jnp.asarray(s), baseline)  # type: ignore[arg-type]
+    np.testing.assert_allclose(found, by_loops(cost, s, baseline), rtol=1e-12)
 
 
 @pytest.mark.parametrize("baseline", UNBIASED)
@@ -148,23 +143,6 @@ def test_groups_of_mirrored_thetas_with_several_x_are_unbiased(baseline: str) ->
     assert np.all(np.abs(g.mean(0) - exact) < 3 * error)
     # Leaving out the row alone shrinks the derivative for log sd by 3 / 11, four rows with one z^2 to a group of eleven
     assert baseline == "none" or 3 / 11 * exact[1] > 10 * error[1]
-
-
-@pytest.mark.parametrize("baseline", ["none", "mean", *UNBIASED[1:]])
-def test_mask_is_deleting_the_rows(baseline: str) -> None:
-    rng = np.random.default_rng(11)
-    cost, s = rng.normal(2.0, 1.5, (6, 2)), rng.normal(0.3, 1.1, (6, 2, 3))
-    keep = np.array([0, 2, 3, 5])
-    mask = np.isin(np.arange(6), keep)[:, None] & np.ones((6, 2), bool)
-    spoiled = np.where(mask, cost, np.nan)
-    found = reinforce_gradient(jnp.asarray(spoiled), jnp.asarray(s), baseline, jnp.asarray(mask))  # type: ignore[arg-type]
-    deleted = reinforce_gradient(jnp.asarray(cost[keep]), jnp.asarray(s[keep]), baseline)  # type: ignore[arg-type]
-    np.testing.assert_allclose(found, deleted, rtol=1e-13)
-
-
-def test_nothing_left_gives_zero() -> None:
-    found = reinforce_gradient(jnp.ones((3, 2)), jnp.ones((3, 2, 4)), mask=jnp.zeros((3, 2), bool))
-    np.testing.assert_array_equal(found, np.zeros(4))
 
 
 def test_unknown_baseline() -> None:
