@@ -123,15 +123,17 @@ def fit(
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
     observed, seed = Observed(x, c, validate_clusters(groups, len(x), space.dim)), whole("seed", seed, least=0)
     name, host = _name(simulate), isinstance(simulate, HostSimulator)
-    settings, plan = planned(budget, settings, target, host=host, m=len(x), d=space.dim, refine=flag("refine", refine))
+    settings, divided = planned(
+        budget, settings, target, host=host, m=len(x), d=space.dim, refine=flag("refine", refine)
+    )
     custom = custom_statistic(statistic, x, c)
     if custom is not None and not refine:
         raise ValueError("statistic= acts where the estimate is refined, and refine=False; leave one of them out.")
     simulate = check_simulator(simulate, space, x, c, block_size(settings))
-    task = Task(simulate, space, observed, settings, plan, seed, custom)
+    task = Task(simulate, space, observed, settings, divided, seed, custom)
     loss = loss or critics.wasserstein()
     trainer = make_trainer(
-        space, x, steps=plan.steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
+        space, x, steps=task.plan.steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
     )  # fmt: skip
 
     key_init, key_run = jax.random.split(jax.random.key(seed))
@@ -143,10 +145,10 @@ def fit(
     before = Progress.from_arrays(state, None if folder is None else folder.restore())
     done, result = run_steps(
         task.simulate, trainer, settings, space, before, key_run,
-        chunk=plan.chunk, reuse=plan.reuse, folder=folder, progress=progress,
+        chunk=task.plan.chunk, reuse=task.plan.reuse, folder=folder, progress=progress,
     )  # fmt: skip
     result = replace(result, frame=make_frame(x, c, settings.standardize), seed=seed, data=digest(*observed))
-    if plan.refine and result.status not in ("stopped", "failed"):
+    if task.plan.refine and result.status not in ("stopped", "failed"):
         result = _refine(task, jax.random.fold_in(key_run, REFINE), result, done.late, folder, progress)
     if folder is not None and result.status != "stopped":
         result.save(folder.path)

@@ -16,7 +16,7 @@ Run = Annotated[Path, typer.Argument(help="Folder of a finished run of `avo fit`
 
 
 def report(run: Run) -> None:
-    """Print a finished run again: the estimates, and what the data determine."""
+    """Print a finished run again: the estimates, and what the data identify."""
     import numpy as np
 
     result, words = _finished(run)

@@ -82,9 +82,9 @@ def symmetric(entries: Float[np.ndarray, " q"], d: int) -> Float[np.ndarray, "d 
     return S + np.triu(S, 1).T
 
 
-def floored(spread: Float[np.ndarray, "d d"], floor: float) -> Float[np.ndarray, "d d"]:
+def floored(covariance: Float[np.ndarray, "d d"], floor: float) -> Float[np.ndarray, "d d"]:
     """Compute a factor of a covariance whose standard deviations are raised to a floor."""
-    values, vectors = np.linalg.eigh(spread)
+    values, vectors = np.linalg.eigh(covariance)
     return vectors * np.sqrt(np.maximum(values, floor**2))
 
 
@@ -132,7 +132,7 @@ class Estimate:
         return np.sqrt(np.diagonal(self.covariance)[: len(self.loc)])
 
     @property
-    def loose(self) -> np.ndarray:
+    def unidentified(self) -> np.ndarray:
         """Which parameters the data do not identify.
 
         They have a standard error above 0.5 in u; or a direction that is not identified names them, and more than a
@@ -146,14 +146,14 @@ class Estimate:
     def stderr(self, space: Space) -> Float[np.ndarray, " d"]:
         """Standard error of theta: |d theta / du| sd, infinite where the data do not identify a parameter."""
         slope = np.diagonal(np.asarray(jax.jacobian(space.constrain)(jnp.asarray(self.loc, float))))
-        return np.where(self.loose, np.inf, np.abs(slope) * self.sd)
+        return np.where(self.unidentified, np.inf, np.abs(slope) * self.sd)
 
     def interval(self, space: Space, level: float) -> Float[np.ndarray, "d 2"]:
         """Ends of constrain(loc -+ t sd), t Student's quantile; the bounds for what the data do not identify."""
         reach = stats.t.isf((1 - level) / 2, self.freedom) * self.sd
         ends = np.asarray(space.constrain(np.stack([self.loc - reach, self.loc + reach])), float).T
         support = np.array([p.support for p in space])
-        return np.where(self.loose[:, None], support, ends)
+        return np.where(self.unidentified[:, None], support, ends)
 
     def identifiability(self, names: tuple[str, ...]) -> Identifiability:
         """Sort the directions, the worst identified first; of each, its largest weight is positive."""
@@ -213,12 +213,12 @@ class Estimate:
 
     def _known(self, found: Moments) -> Moments:
         """Take away what is said of parameters that the data do not identify: it would be the usual start's width."""
-        loose = self.loose
-        either = (loose[:, None] | loose[None, :]) & ~np.eye(len(loose), dtype=bool)
+        unidentified = self.unidentified
+        either = (unidentified[:, None] | unidentified[None, :]) & ~np.eye(len(unidentified), dtype=bool)
         return found._replace(
-            mean_stderr=np.where(loose, np.inf, found.mean_stderr),
-            sd_stderr=np.where(loose, np.nan, found.sd_stderr),
-            sd_upper=np.where(loose, np.inf, found.sd_upper),
+            mean_stderr=np.where(unidentified, np.inf, found.mean_stderr),
+            sd_stderr=np.where(unidentified, np.nan, found.sd_stderr),
+            sd_upper=np.where(unidentified, np.inf, found.sd_upper),
             corr_stderr=np.where(either, np.nan, found.corr_stderr),
         )
 
@@ -226,9 +226,9 @@ class Estimate:
         d = len(self.loc)
 
         def described(psi: Array) -> tuple[Array, Array, Array]:
-            mean, spread = of(psi)
-            variance = jnp.diagonal(spread)
-            return mean, variance, spread / jnp.sqrt(jnp.outer(variance, variance))
+            mean, covariance = of(psi)
+            variance = jnp.diagonal(covariance)
+            return mean, variance, covariance / jnp.sqrt(jnp.outer(variance, variance))
 
         def error(slope: Array) -> np.ndarray:
             rows = np.asarray(slope, float).reshape(-1, len(psi))

@@ -232,7 +232,7 @@ def maximise(
         RuntimeError: if the maximum is not reached.
     """
     m = len(x_obs)
-    spread = covariance(information(problem, start), m)
+    known = covariance(information(problem, start), m)
 
     def likelihood(u: np.ndarray) -> float:
         return float(log_density(problem, constrain(problem.space, u), x_obs).sum())
@@ -240,9 +240,9 @@ def maximise(
     u, now = start, likelihood(start)
     for _ in range(most):
         slope = scores(problem, u, x_obs).sum(0)
-        move = spread @ slope
+        move = known @ slope
         if move @ slope < CLOSE**2 * len(u):
-            return Maximum(u, spread)
+            return Maximum(u, known)
         while not likelihood(u + move) >= now and math.hypot(*move) > 1e-9:
             move = move / 2
         u = u + move

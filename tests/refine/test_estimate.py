@@ -64,29 +64,29 @@ def test_standard_errors_are_those_of_theta() -> None:
 def test_what_is_not_identified_has_no_error_but_its_support() -> None:
     covariance = np.diag([0.01, 1.5**2, 1.5**2])
     found = made(covariance=covariance)
-    np.testing.assert_array_equal(found.loose, [False, True, True])
+    np.testing.assert_array_equal(found.unidentified, [False, True, True])
     assert np.isfinite(found.stderr(SPACE)[0]) and np.all(np.isinf(found.stderr(SPACE)[1:]))
     ends = found.interval(SPACE, 0.9)
     np.testing.assert_array_equal(ends[1:], [[0, np.inf], [-np.inf, np.inf]])
     np.testing.assert_allclose(ends[0], made(covariance=np.diag([0.01, 0.01, 0.01])).interval(SPACE, 0.9)[0])
     for sd, loose in ((0.499, False), (0.501, True)):
-        assert made(covariance=np.eye(3) * sd**2).loose.tolist() == [loose] * 3
+        assert made(covariance=np.eye(3) * sd**2).unidentified.tolist() == [loose] * 3
 
 
-def test_a_parameter_with_a_share_in_what_is_not_identified_is_loose() -> None:
+def test_a_parameter_with_a_share_in_what_is_not_identified_is_not_either() -> None:
     """Error .01 across a ridge and 1.5 along it: the second parameter's .3 is the start's, not the data's."""
     along = np.array([0.98, 0.2, 0.0]) / np.hypot(0.98, 0.2)
     covariance = 1.5**2 * np.outer(along, along) + 1e-4 * np.eye(3)
     found = made(covariance=covariance)
     assert found.identified.tolist() == [True, True, False] and found.sd[1] < 0.5
-    assert found.loose.tolist() == [True, True, False]
+    assert found.unidentified.tolist() == [True, True, False]
     # a weight that words leave out, and a share below a quarter, do not count
     for weight, own, loose in ((0.049, 0.01, False), (0.051, 0.01, True), (0.1, 0.3, False), (0.1, 0.2, True)):
         along = np.array([np.sqrt(1 - weight**2), weight, 0.0])
         covariance = 1.5**2 * np.outer(along, along) + np.diag([1e-4, own**2, 1e-4])
         vectors = np.stack([along, [-along[1], along[0], 0], [0, 0, 1]], 1)
         found = made(covariance=covariance, vectors=vectors, identified=np.array([False, True, True]))
-        assert found.loose.tolist() == [True, loose, False], (weight, own)
+        assert found.unidentified.tolist() == [True, loose, False], (weight, own)
 
 
 def test_directions_are_told_the_worst_first_and_their_largest_weight_is_positive() -> None:
