@@ -17,7 +17,7 @@ from avo.adversarial.metric import Metric
 class Simulator(Protocol):
     """Draw one x per row of theta: theta (n, d) in physical units -> x (n, *x_shape), rows independent given theta.
 
-    `simulate(key, theta)`, or `simulate(key, theta, inputs)` with known conditions (n, *c_shape).
+    `simulate(key, theta)`, or `simulate(key, theta, inputs)` with known conditions (n, *c_shape); avo gives no options.
     """
 
     def __call__(self, key: Any, theta: Any, /, *inputs: Any, **options: Any) -> Any: ...
@@ -150,7 +150,14 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What a reader may want to know about one step."""
+    """What a reader may want to know about one step.
+
+    Args:
+        gap: the critic's, on the step's simulations, before it is updated; the mean over its updates.
+        u: the proposal's centre after the step.
+        sd: its standard deviations.
+        failed: rows of x that were not finite.
+    """
 
     gap: Float[Array, ""]
     u: Float[Array, " d"]

@@ -209,6 +209,9 @@ def _factory(name: str) -> Callable[..., "Problem"]:
 
 # --- imports where they are first used -------------------------------------------------------------------------------
 
+# Lazy as avo/__init__ and the command are: a name is asked for among many files, and `avo list` reads their headers
+# without starting JAX
+
 _WORDS = ("TAGS", "about", "find", "get", "names", "tags")
 __all__ = sorted({*_WORDS, *_TOOLS, *headers()})  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -155,7 +155,11 @@ def test_the_core_imports_the_mapped_folders_inside_functions_only():
 
 
 def test_other_imports_stand_at_the_top():
-    """Laziness lives in `avo/__init__` and in the command, whose start is quick by it; below it would hide circles."""
+    """Laziness lives in `avo/__init__` and in the command, whose start is quick by it; below it would hide circles.
+
+    `avo.simulators` is lazy too, by a `__getattr__` of its own: a name is asked for among many files, and `avo list`
+    reads their headers without starting JAX.
+    """
     late = {
         f"{name} -> {one.module}"
         for name in MODULES

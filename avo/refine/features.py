@@ -149,6 +149,7 @@ def _products(z: Float[Array, " k"]) -> Float[Array, " q"]:
 
 
 def quadratic(z: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n q"]:
+    """Multiply the columns, each with each and with itself, in the order of an upper triangle."""
     i, j = np.triu_indices(z.shape[1])
     return z[:, i] * z[:, j]
 

@@ -145,7 +145,10 @@ def _enough(draws: Draws, rows: float, d: int) -> int:
 
 
 class Approach(NamedTuple):
-    """Where the steps before the last lead: from `start`, with residual `here`, by `far` standard errors, to `loc`."""
+    """Where the steps before the last lead: from `start`, with residual `here`, by `far` standard errors, to `loc`.
+
+    `here` comes from so many `rows`; A is the slope of m at `start`, `noise` its sampling error.
+    """
 
     start: Float[np.ndarray, " d"]
     here: Residual
