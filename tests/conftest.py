@@ -30,6 +30,7 @@ matplotlib.use("Agg")
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT_PROGRAMS = ROOT / ".pytest_cache" / "programs"
+MANY_MAPS = 20_000  # of 65,530; a file of tests takes some thousands
 QUICKLY_COMPILED = (
     "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
 )
@@ -85,10 +86,22 @@ _compile_quickly(_keep_programs(KEPT_PROGRAMS))
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs() -> Iterator[None]:
-    """Drop compiled programs after each file: all of them together need more memory maps than Linux gives a process."""
+    """Drop compiled programs before there are too many: all of them need more memory maps than Linux gives a process.
+
+    Files share what they compile and trace until then.
+    """
     yield
-    jax.clear_caches()
-    gc.collect()
+    if _memory_maps() > MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
+
+
+def _memory_maps() -> float:
+    try:
+        with open("/proc/self/maps", "rb") as lines:
+            return sum(1 for _ in lines)
+    except OSError:
+        return float("inf")
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding=
 
 def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(avo.run, "BUDGET", 60_000)
+    monkeypatch.setattr(avo.run, "BUDGET", 30_000)
     monkeypatch.setattr(avo.run, "HOST_BUDGET", 2_560)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len(blocks) == 6

@@ -126,7 +126,7 @@ def test_without_refining_there_is_no_error() -> None:
         assert result.population is None
 
 
-@pytest.mark.parametrize(("d", "budget"), [(4, 820), (4, 1000), (9, 1000), (12, 1000), (12, 1400)])
+@pytest.mark.parametrize(("d", "budget"), [(4, 820), (12, 1400)])
 def test_few_calls_for_many_parameters_end_in_an_answer(d: int, budget: int) -> None:
     # Too few for parts of their own: t is learned from all near simulations together; of pairs there are more than d
     noise = jnp.resize(jnp.array([1.0, 0.5, 2.0, 0.3]), (1, d))

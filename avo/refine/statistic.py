@@ -10,8 +10,7 @@ avo/refine/scores.py; what is done with t in avo/refine/equation.py.
 """
 
 import math
-from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -28,7 +27,6 @@ from avo.folder import fill, leaves
 from avo.observations import Observed
 from avo.refine.features import CLIP, Features, make_features
 
-FUNCTIONS = 32  # kinds of modules whose programs are kept, the last ones
 CHUNK = 1024  # rows of one compiled program, few enough for the processor's cache
 WIDTH, DEPTH = 64, 2
 STEPS, BATCH, RATE = 1500, 256, 3e-3
@@ -84,24 +82,16 @@ def _network(key: PRNGKeyArray, k: int, out: int) -> eqx.nn.MLP:
     return eqx.tree_at(last, net, tuple(jnp.zeros_like(a) for a in last(net)))
 
 
-@lru_cache(maxsize=FUNCTIONS)
-def _program(functions: tuple[Any, ...], structure: Any) -> Callable[[Any, Array, Array | None], Array]:
-    """Compile modules of one structure that hold the same functions, a user's statistic among them."""
-
-    def run(arrays: Any, x: Array, c: Array | None) -> Array:
-        fn = eqx.combine(arrays, jax.tree.unflatten(structure, functions))
-        return jax.vmap(fn)(x) if c is None else jax.vmap(fn)(x, c)
-
-    return compiled(run)
+@compiled
+def _apply_chunk(fn: Any, x: Array, c: Array | None) -> Array:
+    return jax.vmap(fn)(x) if c is None else jax.vmap(fn)(x, c)
 
 
 def apply(fn: Any, x: np.ndarray, c: np.ndarray | None = None, chunk: int = CHUNK) -> Float[np.ndarray, "n *out"]:
     """Apply a module of one observation to many, in chunks of one compiled program."""
     dtype = jnp.result_type(float)
-    arrays, rest = eqx.partition(fn, eqx.is_array)
-    functions, structure = jax.tree.flatten(rest)
     rows = (None if a is None else np.asarray(a, dtype) for a in (x, c))
-    return np.asarray(batched(partial(_program(tuple(functions), structure), arrays), *rows, rows=chunk), np.float64)
+    return np.asarray(batched(partial(_apply_chunk, fn), *rows, rows=chunk), np.float64)
 
 
 def ridge(

@@ -156,7 +156,7 @@ def populations() -> dict[float, avo.Result]:
             critic_rate=(3e-3, 3e-4),
         )
         return avo.fit(
-            location, x, POPULATION, budget=800_000, settings=settings, loss=LOSS, refine=False, progress=False
+            location, x, POPULATION, budget=320_000, settings=settings, loss=LOSS, refine=False, progress=False
         )  # fmt: skip
 
     return {gamma: fitted(gamma) for gamma in (0.0, 0.3)}

@@ -17,6 +17,7 @@ from avo.command import app, outcome, sources
 from avo.folder import FORMAT
 
 _get = lru_cache(avo.simulators.get)
+QUICK = ("--budget", 2560, "--no-refine")  # where what is refined does not matter
 
 USER_FILE = """
 import jax
@@ -133,13 +134,13 @@ def test_false_is_false(avo_command, tmp_path):
 
 def test_observations_of_another_simulator_are_noticed(avo_command, tmp_path):
     avo_command("simulate", "pendulum", "--n", 60, "--option", "points=8", "--out", "x.npz")
-    printed = avo_command("fit", "brownian", "--data", "x.npz", "--budget", 2560).stderr
+    printed = avo_command("fit", "brownian", "--data", "x.npz", *QUICK).stderr
     assert printed.splitlines()[0] == (
         "warning: x.npz was simulated with the parameters w0_sq, damping, start; brownian has mu, sigma. Is it the "
         "simulator that you mean?"
     )
     avo_command("simulate", "brownian", "--n", 60, "--option", "points=8", "--out", "y.npz")
-    assert "Is it the simulator" not in avo_command("fit", "brownian", "--data", "y.npz", "--budget", 2560).stderr
+    assert "Is it the simulator" not in avo_command("fit", "brownian", "--data", "y.npz", *QUICK).stderr
 
 
 def test_fit_of_simulated_observations(avo_command, tmp_path):
@@ -165,7 +166,7 @@ def test_fit_of_simulated_observations(avo_command, tmp_path):
 
 def test_fit_without_out_never_overwrites(avo_command, tmp_path):
     (tmp_path / "runs" / "poisson-1").mkdir(parents=True)
-    avo_command("fit", "poisson", "--n", 60, "--budget", 2560)
+    avo_command("fit", "poisson", "--n", 60, *QUICK)
     assert (tmp_path / "runs" / "poisson-2" / "result.json").exists()
     assert list((tmp_path / "runs" / "poisson-1").iterdir()) == []
 
@@ -178,8 +179,8 @@ def test_resume_of_a_finished_run_gives_it_back(avo_command):
 
 def test_simulated_file_and_no_file_are_the_same_fit(avo_command, tmp_path):
     avo_command("simulate", "poisson", "--n", 60, "--seed", 2, "--out", "x.npz")
-    avo_command("fit", "poisson", "--data", "x.npz", "--budget", 2560, "--seed", 2, "--out", "a")
-    avo_command("fit", "poisson", "--n", 60, "--budget", 2560, "--seed", 2, "--out", "b")
+    avo_command("fit", "poisson", "--data", "x.npz", *QUICK, "--seed", 2, "--out", "a")
+    avo_command("fit", "poisson", "--n", 60, *QUICK, "--seed", 2, "--out", "b")
     np.testing.assert_array_equal(avo.load(tmp_path / "a").theta, avo.load(tmp_path / "b").theta)
     assert json.loads((tmp_path / "a" / "command.json").read_text())["truth"] is None
 
@@ -187,15 +188,15 @@ def test_simulated_file_and_no_file_are_the_same_fit(avo_command, tmp_path):
 def test_one_column_suits_a_scalar_simulator(avo_command, user_file, tmp_path):
     np.savetxt(tmp_path / "x.csv", np.random.default_rng(0).normal(2.5, 1.0, (60, 1)))
     np.savetxt(tmp_path / "n.csv", np.random.default_rng(0).poisson(7, (60, 1)), header="count", comments="")
-    assert "60 observations" in avo_command("fit", "mine.py:scalar", "--data", "x.csv", "--budget", 2560).stdout
-    avo_command("fit", "poisson", "--data", "n.csv", "--budget", 2560)
+    assert "60 observations" in avo_command("fit", "mine.py:scalar", "--data", "x.csv", *QUICK).stdout
+    avo_command("fit", "poisson", "--data", "n.csv", *QUICK)
     assert avo.load(tmp_path / "runs" / "mine-1").x_shape == avo.load(tmp_path / "runs" / "poisson-1").x_shape == ()
 
 
 @pytest.mark.parametrize("function", ["simulate", "numpy_one", "wrapped"])
 def test_fit_of_the_users_function(avo_command, user_file, tmp_path, function):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(2.5, 1.0, (60, 3)))
-    printed = avo_command("fit", f"mine.py:{function}", "--data", "x.npy", "--budget", 2560, "--out", "run").stdout
+    printed = avo_command("fit", f"mine.py:{function}", "--data", "x.npy", *QUICK, "--out", "run").stdout
     assert f"mine.{function}, 60 observations" in printed and "centre" in printed and " V" in printed
     assert avo.load(tmp_path / "run").calls <= 2560
 
@@ -203,7 +204,7 @@ def test_fit_of_the_users_function(avo_command, user_file, tmp_path, function):
 def test_columns_key_and_range_reach_the_fit(avo_command, user_file, tmp_path):
     x = np.random.default_rng(0).normal(2.5, 1.0, (60, 5))
     np.savez(tmp_path / "x.npz", other=x, x=x[:, :2])
-    words = ("--data", "x.npz", "--key", "other", "--columns", "4,0,1", "--range", "centre=-4,6", "--budget", 2560)
+    words = ("--data", "x.npz", "--key", "other", "--columns", "4,0,1", "--range", "centre=-4,6", *QUICK)
     avo_command("fit", "mine.py:simulate", *words, "--out", "run")
     result = avo.load(tmp_path / "run")
     assert result.space == avo.Space(centre=avo.Interval(-4.0, 6.0, unit="V"))
@@ -217,7 +218,7 @@ def test_log_windows_make_brownian_count_in_steps(avo_command, tmp_path):
     lines = [f"{i},{p:.17g}" for i, p in enumerate(price)]
     (tmp_path / "prices.csv").write_text("time,close\n" + "\n".join(lines) + "\n")
     ranges = ("--range", "mu=-1e-3,1e-3", "--range", "sigma=1e-5,1e-1")
-    words = ("--data", "prices.csv", "--columns", "close", "--log-windows", 30, *ranges, "--budget", 2560)
+    words = ("--data", "prices.csv", "--columns", "close", "--log-windows", 30, *ranges, *QUICK)
     printed = avo_command("fit", "brownian", *words, "--out", "run").stdout
     assert "points=30, duration=30" in printed and "1/sqrt(step)" in printed
     space = avo.Space(
@@ -237,7 +238,7 @@ def test_log_windows_make_brownian_count_in_steps(avo_command, tmp_path):
 
 def test_given_duration_keeps_the_unit(avo_command, tmp_path):
     np.save(tmp_path / "x.npy", np.cumsum(np.random.default_rng(1).normal(size=(30, 8)), axis=1))
-    words = ("--data", "x.npy", "--option", "duration=80", "--budget", 2560)
+    words = ("--data", "x.npy", "--option", "duration=80", *QUICK)
     printed = avo_command("fit", "brownian", *words).stdout
     assert "brownian with points=8\n" in printed and "1/sqrt(s)" in printed
 

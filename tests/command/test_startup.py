@@ -41,7 +41,7 @@ def files(folder: Path) -> set[str]:
 
 
 def test_the_second_fit_compiles_nothing_new(tmp_path: Path) -> None:
-    words = ("fit", "poisson", "--n", "60", "--budget", "2560", "--quiet", "--out")
+    words = ("fit", "poisson", "--n", "60", "--budget", "2560", "--no-refine", "--quiet", "--out")
     first = command(*words, str(tmp_path / "a"), XDG_CACHE_HOME=str(tmp_path / "cache"))
     kept = files(tmp_path / "cache")
     (folder,) = (tmp_path / "cache" / "avo").iterdir()

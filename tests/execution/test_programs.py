@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from fits import SPACE, TINY_BUDGET, fit
 
+from avo.critics import linear
 from avo.execution.programs import PROGRAMS, SIMULATORS, JaxSimulator, compile_simulator, compiled
 
 
@@ -97,7 +98,7 @@ def test_a_process_that_fits_many_closures_keeps_few_programs() -> None:
     x, counts = np.random.default_rng(0).normal(2.5, 0.7, (100, 4)), [maps()]
     for i in range(20):
         fit(lambda key, theta, i=i: theta[:, :1] + theta[:, 1:] * jax.random.normal(key, (len(theta), 4)), x, SPACE,
-            budget=TINY_BUDGET)  # fmt: skip
+            budget=TINY_BUDGET, critic=linear)  # fmt: skip
         counts.append(maps())
     first, last = counts[10] - counts[0], counts[20] - counts[10]
     assert first > 500 and last < first / 10

@@ -22,7 +22,7 @@ from avo.latents.repetition import Record, Repetition, Setup, record
 from avo.latents.table import NO_POPULATION, ROUTES, TABLE, WITH, WITHOUT
 from avo.simulators import Problem
 
-TINY = Size(200, 100, 2, 20_000, (200,), ("AE", "beta 4"), 300, 2000)  # one shape, so that few programs are compiled
+TINY = Size(200, 100, 2, 12_000, (200,), ("AE", "beta 4"), 300, 2000)  # one shape, so that few programs are compiled
 DRAWN: list[tuple[int, tuple[float, float], int]] = []  # by the comparison below: how many, from where, which seed
 
 

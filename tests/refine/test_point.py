@@ -264,7 +264,7 @@ def test_near_a_bound_the_truth_is_covered_or_the_parameter_flagged() -> None:
     found = solve(both, x, space, [3.0, -0.3])
     low, high = found.interval(space, 0.999).T
     assert np.all((low <= truth) & (truth <= high))
-    assert np.isfinite(found.stderr(space)[1]) and not found.loose[1]
+    assert np.isfinite(found.stderr(space)[1]) and not found.unidentified[1]
 
 
 def test_of_two_roots_the_nearest_is_found_and_covered() -> None:

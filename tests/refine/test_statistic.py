@@ -16,10 +16,11 @@ import pytest
 from jaxtyping import ArrayLike
 from sklearn.linear_model import BayesianRidge
 
+from avo.execution.programs import PROGRAMS
 from avo.observations import Observed
 from avo.refine import features, statistic
 from avo.refine.features import CLIP, make_features
-from avo.refine.statistic import FUNCTIONS, LearnedStatistic, Pairs, apply, learn_statistic, ridge
+from avo.refine.statistic import LearnedStatistic, Pairs, apply, learn_statistic, ridge
 
 RNG = np.random.default_rng
 N = 4000
@@ -304,7 +305,7 @@ def test_programs_of_a_users_functions_go_with_them() -> None:
     np.testing.assert_allclose(apply(fn, x), 2.5 * x, rtol=1e-12)
     gone = weakref.ref(fn)
     del fn
-    for _ in range(FUNCTIONS):
+    for _ in range(PROGRAMS):
         apply(user(), x)
     gc.collect()
     assert gone() is None

@@ -10,7 +10,7 @@ import pytest
 from avo.benchmarks.studies import real
 
 # Fractions of the default, to be quick
-PATHS, BEATS, SWINGS = 200_000, 130_000, 150_000
+PATHS, BEATS, SWINGS = 80_000, 60_000, 60_000
 
 
 @pytest.fixture(scope="module", autouse=True)

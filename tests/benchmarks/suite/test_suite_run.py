@@ -190,9 +190,9 @@ PLAIN = replace(avo.Settings.for_budget(30_000, target="population"), gradient="
 
 
 def verdict(monkeypatch: pytest.MonkeyPatch, **options: Any) -> summary.Line:
-    """Fit poisson with 30,000 calls, adversarial only, since learned scores would mend much of what is broken."""
+    """Fit poisson with 15,000 calls, adversarial only, since learned scores would mend much of what is broken."""
     put(monkeypatch, _avo(refine=False, **options))
-    group = Group("poisson", "avo", 30_000, (0, 1, 2))
+    group = Group("poisson", "avo", 15_000, (0, 1, 2))
     return summary.line([group.cell(seed) | measure(*group[:3], seed) for seed in group.seeds])
 
 
