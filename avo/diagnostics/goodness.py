@@ -194,9 +194,9 @@ def check(
         >>> import avo
         >>> problem = avo.simulators.get("poisson")
         >>> x = problem.simulate(jax.random.key(0), jnp.full((2000, 1), 7.0))
-        >>> result = avo.fit(problem.simulate, x[:1000], problem.space, budget=30_000, progress=False)
-        >>> found = avo.check(result, problem.simulate, x[1000:], replicates=39, progress=False)
-        >>> found.p_value > 1 / 40
+        >>> result = avo.fit(problem.simulate, x[:1000], problem.space, budget=10_000, progress=False)
+        >>> found = avo.check(result, problem.simulate, x[1000:], replicates=19, progress=False)
+        >>> found.p_value > 1 / 20
         True
     """
     x, c, replicates, seed = _arguments(result, x_new, inputs, replicates, seed)

@@ -30,7 +30,7 @@ def history(result: Result, truth: ArrayLike | None = None) -> Figure:
         >>> import avo, jax, jax.numpy as jnp
         >>> problem = avo.simulators.get("poisson")
         >>> x_obs = problem.simulate(jax.random.key(0), jnp.full((100, 1), 7.0))
-        >>> result = avo.fit(problem.simulate, x_obs, problem.space, budget=2560, progress=False)
+        >>> result = avo.fit(problem.simulate, x_obs, problem.space, budget=2560, refine=False, progress=False)
         >>> [axes.get_ylabel() for axes in history(result, truth=problem.theta_true).axes]
         ['gap', 'rate']
     """

@@ -592,7 +592,7 @@ def test_ma2_mle_near_corners(theta: tuple[float, float]) -> None:
 
 
 def test_ma2_mle_spread() -> None:
-    sets, m, theta = 150, 30, np.array([0.5, 0.2])
+    sets, m, theta = 80, 30, np.array([0.5, 0.2])
     x = rows(MA2, list(theta), SERIES)[: sets * m].reshape(sets, m, POINTS)
     estimates = np.array([MA2.mle(jnp.asarray(part)) for part in x])
     inverse = np.linalg.inv(covariance(theta, POINTS))
