@@ -4,6 +4,7 @@ Simulations have three values, conditions included, and two parameters: all fits
 """
 
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ import avo
 from avo.execution.blocks import Draws
 from avo.observations import Observed
 from avo.refine import point
-from avo.refine.equation import Equation
+from avo.refine.equation import Equation, Noise, Residual
 from avo.refine.estimate import Estimate
 from avo.refine.scores import Normal
 from avo.refine.statistic import apply
@@ -105,6 +106,36 @@ def test_an_equation_that_is_not_solved_gives_no_estimate() -> None:
     aside = np.linalg.svd(H.T)[2][2]
     np.testing.assert_allclose(aside @ H, 0.0, atol=1e-12)
     assert settled(gauss, x + 0.5 * aside, LINE, np.eye(3), start).moved == np.inf
+
+
+@pytest.mark.parametrize("near", [True, False])
+def test_the_last_step_is_held_against_the_noise_of_both_ends(monkeypatch: pytest.MonkeyPatch, near: bool) -> None:
+    """Residuals and covariances by hand; the step from `here` to the last loc makes up for the noise of `here` too.
+
+        moved^2 = mean over directions of r^2 / (V_obs + V_sim + V_here),
+
+    where r and V_sim are those of both ends, 1000 and 3000 simulations, if the first step was short.
+    """
+    a, r_here, r_there, way = (np.array(v) for v in ([2.0, 0.5], [0.05, -0.02], [-0.03, 0.04], [0.01, -0.03]))
+    V_obs, V_here, V_there = (np.array(v) / 1e4 for v in ([4, 3], [7, 2], [1.5, 0.8]))
+    here, there = (
+        Residual(r, np.diag(V_obs), np.diag(V_obs), np.diag(V)) for r, V in ((r_here, V_here), (r_there, V_there))
+    )
+    still, start = Noise(np.zeros((1, 2)), np.zeros((1, 2))), np.array([0.4, -0.7])
+    before = point.Approach(start, here, 1000, 2.0 if near else 3.5, start + way, np.diag(a), still)
+    monkeypatch.setattr(point, "_approach", lambda *_: before)
+    draws = SimpleNamespace(calls=2000, whole=int, space=LINE)
+    equation: Any = SimpleNamespace(
+        draws=draws, observed=Observed(np.arange(50.0)[:, None]), statistic=None, centre=lambda loc, rows: there
+    )
+    q, t = Normal(np.zeros(2), np.eye(2)), Linear(np.eye(2))
+    found = point._settle(equation, q, np.zeros((500, 2)), 5000, t, q)
+    r, V_sim = r_there, V_there
+    if near:
+        r, V_sim = 0.25 * (r_here - a * way) + 0.75 * r_there, 0.25**2 * V_here + 0.75**2 * V_there
+    np.testing.assert_allclose(found.loc, start + way + r / a, rtol=1e-9)
+    np.testing.assert_allclose(found.covariance, np.diag((V_obs + V_sim) / a**2), rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(found.moved, np.sqrt(np.mean(r**2 / (V_obs + V_sim + V_here))), rtol=1e-9)
 
 
 def test_last_steps_count_clusters() -> None:

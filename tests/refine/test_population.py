@@ -1,5 +1,6 @@
 """avo.refine.population: steps and solutions by hand, and populations with moments that are known."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine import population
 from avo.refine.equation import Equation, Noise, Residual
-from avo.refine.estimate import Estimate, Moments
+from avo.refine.estimate import Estimate, Moments, floored
 from avo.refine.population import Psi
 from avo.refine.scores import Normal
 from avo.refine.statistic import apply
@@ -151,10 +152,37 @@ def test_encoded_observations_spread_as_encoded_simulations_where_a_population_f
     assert right.encoded is not None and np.all(np.abs(right.encoded[2]) < 4)
 
 
-def test_population_without_spread_has_an_upper_bound() -> None:
+@pytest.mark.parametrize("size", [1.0, 9.0, 1e-3])
+def test_the_floor_is_half_of_what_one_observation_leaves(monkeypatch: pytest.MonkeyPatch, size: float) -> None:
+    """By hand: means known to .5 sd V_0 / 2 and .8 sd V_1 / .5, from 50 observations, and .05 and .5 the bounds."""
+    A, V = np.diag([2.0, 0.5, 1.0, 3.0, 1.5]), np.diag([0.0512, 0.0028, 0.01, 0.02, 0.03]) * size
+    start, still = Psi(np.array([0.3, -1.0]), np.diag([0.25, 0.64])), Noise(np.zeros((1, 5)), np.zeros((1, 5)))
+
+    def linearized(equation: Any, drawn: Any, q: Normal, zeta: Any) -> population.Linearized:
+        return population.Linearized(q, A, still, Residual(np.full(5, 1e-3), V, V, 0 * V))
+
+    monkeypatch.setattr(population, "_linearized", linearized)
+    equation: Any = SimpleNamespace(observed=Observed(np.zeros((50, 3))), draws=lambda u: None)
+    learner: Any = SimpleNamespace(normal=lambda rows: np.zeros((rows, 2)))
+    state, taken = population._approach(equation, learner, population.State(start, start, np.full(2, 0.1)), 4, 3)
+    errors = np.sqrt([0.0512, 0.0028]) * [0.5 / 2.0, 0.8 / 0.5] * np.sqrt(size)
+    expected = np.sqrt(50) * errors / 2
+    assert taken == 1 and (size != 1 or (np.all(expected > 0.05) and np.all(expected < 0.5)))
+    np.testing.assert_allclose(state.floor, np.clip(expected, 0.05, 0.5), rtol=1e-9)
+
+
+def test_population_without_spread_has_an_upper_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared, encoded = [], population._encoded
+    monkeypatch.setattr(population, "_encoded", lambda *parts: (compared.append(parts[2].u), encoded(*parts))[1])
     rng = RNG(7)
     x = np.concatenate([[0.6, -1.1] + rng.normal(size=(600, 2)) * E_SD, 3.0 + rng.normal(size=(600, 1))], 1)
-    got = moments(fit_population(x, [0.5, -1.0], 0.2))
+    found = fit_population(x, [0.5, -1.0], 0.2)
+    got, (u,) = moments(found), compared
+    # Encoded observations are compared with simulations of the answer, not of the wider q that it was found with
+    scatter = np.linalg.norm(floored(np.asarray(found.population_covariance), 0.0), axis=1)
+    np.testing.assert_allclose(u.std(0), scatter, rtol=4 / np.sqrt(2 * len(u)), atol=1e-9)
+    np.testing.assert_array_less(np.abs(u.mean(0) - found.loc), 4 * scatter / np.sqrt(len(u)) + 1e-9)
+    assert np.all(scatter < 0.8 * np.linalg.norm(found.reference.factor, axis=1))
     assert np.isnan(got.sd_stderr).all()
     # E_SD^2 is known to sqrt(2 / 600) = 6 %: the variance is below 2 * 1.64 + 2 of that
     assert np.all(np.isfinite(got.sd_upper)) and np.all(got.sd_upper < np.sqrt(5 * 0.06) * E_SD)
