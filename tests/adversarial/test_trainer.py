@@ -11,6 +11,8 @@ import pytest
 from helpers import KEY, LOSS, PLAIN, SMALL, SPACE, X_OBS, First, Fit, gradient, same, small_critic, two_numbers
 
 import avo
+from avo.adversarial import trainer
+from avo.adversarial.targets import target_of
 from avo.critics import Loss, mlp
 
 
@@ -45,6 +47,17 @@ def test_ask_gives_every_call_of_a_step(small: Fit) -> None:
     np.testing.assert_allclose(plus + minus, np.tile(2 * np.asarray(state.proposal.loc), (6, 1)), atol=1e-14)
     assert float(jnp.abs(plus - minus).min()) > 0
     assert state.pending.rows.shape == (SMALL.calls,)
+
+
+def test_what_the_critic_watches_and_what_the_gradient_is_made_of_are_independent() -> None:
+    """As many rows of either, whose numbers would be the same if their keys were: 900 pairs of numbers."""
+    settings = dataclasses.replace(PLAIN, critic_steps=1, batch=300, pairs=150)
+    state = avo.make_trainer(SPACE, X_OBS, steps=40, settings=settings, critic=small_critic, loss=LOSS).init(KEY)
+    _, state = trainer._ask(SPACE, target_of(SPACE, settings), KEY, state)
+    u = np.asarray(state.pending.u)
+    watched, drawn = u[:300], u[300:]
+    np.testing.assert_allclose([watched.std(), drawn.std()], 1.5, rtol=4 / np.sqrt(2 * 900))
+    assert abs(np.corrcoef(watched.ravel(), drawn.ravel())[0, 1]) < 4 / np.sqrt(900)
 
 
 def test_same_key_same_bits(small: Fit) -> None:
