@@ -1,5 +1,7 @@
 """Metrics by intervention: what is fixed, what varies, and which codes may vote."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from latents.factors import RNG, turn, uniform
@@ -29,6 +31,31 @@ def test_scores_of_votes_and_pairs_are_judged_on_rows_that_they_were_not_learned
         pairs.append(latents.beta_vae_score(codes[:, :30], factors, seed=seed).mean())
     assert abs(np.mean(votes) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 4 / 4)
     assert abs(np.mean(pairs) - 0.25) < 4 * np.sqrt(0.25 * 0.75 / 4 / 4)
+
+
+def test_both_halves_of_pairs_are_in_units_of_the_half_that_is_learned_from(monkeypatch: pytest.MonkeyPatch):
+    rng, seen = RNG(13), []
+    sets = [offset + rng.uniform(size=(2, interventions.BATCHES, 5, 3)) * [1.0, 20.0, 0.3] for offset in (2.0, 7.0)]
+    drawn = iter([(a, np.zeros_like(a)) for a in sets])
+
+    class Fake:
+        def __init__(self, **_):
+            pass
+
+        def fit(self, f, label):
+            seen.append(f)
+            return self
+
+        def predict(self, f):
+            seen.append(f)
+            return np.zeros(len(f))
+
+    monkeypatch.setattr(interventions, "_pairs", lambda *_: next(drawn))
+    monkeypatch.setattr(interventions, "sklearn_module", lambda _: SimpleNamespace(LogisticRegression=Fake))
+    np.testing.assert_array_equal(latents.beta_vae_score(uniform(40, 3), uniform(40, 2)), [1.0, 0.0])
+    train, test = (a.mean(2).reshape(-1, 3) for a in sets)
+    np.testing.assert_allclose(seen[0], (train - train.mean(0)) / train.std(0), atol=1e-9)
+    np.testing.assert_allclose(seen[1], (test - train.mean(0)) / train.std(0), atol=1e-9)
 
 
 def test_draw_fixes_one_factor_and_leaves_the_others():

@@ -24,6 +24,9 @@ def test_components_reconstruct_all_but_the_other_components() -> None:
     assert np.allclose(z.std(0), 1) and np.allclose(np.corrcoef(z.T), np.eye(3), atol=1e-9)
     made = route.sample(jax.random.key(3), 50_000)
     assert np.allclose(np.cov(made.T), np.cov(x.T), atol=0.03 * np.cov(x.T).max())
+    # The 27 directions that no code moves scatter by what is left in them, each by the same: known to 1 in 1600
+    off = (made - x.mean(0)) @ np.linalg.svd(x - x.mean(0), full_matrices=False)[2][3:].T
+    np.testing.assert_allclose(off.std(), np.sqrt(np.sum(left**2) / (500 * 27)), rtol=4 / np.sqrt(2 * off.size))
 
 
 @pytest.mark.parametrize("objective", [beta(1.0), autoencoder()])
@@ -82,6 +85,24 @@ def test_labels_reach_the_regression_on_a_linear_gaussian_model() -> None:
         np.abs(measures.accuracy(route, measures.fit_probe(route, x, theta), x[2000:], theta[2000:])["r2"] - 0.5).max()
         < 0.06
     )
+
+
+def test_errors_of_few_labels_are_those_of_signals_that_were_not_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A regression that knows by heart what it learned, and says the mean, zero, of all else.
+
+    Of 50 labels ten are held out, about which it is wrong by all that they scatter; on enough labels of its own it is
+    never wrong, and their residuals count.
+    """
+    rng = np.random.default_rng(14)
+    theta, x = rng.normal(size=(50, 2)) * [0.4, 3.0] + 1.7, rng.normal(size=(50, 2))
+    monkeypatch.setattr(routes, "learn_statistic", lambda key, units, pairs: (pairs.x, pairs.y))
+    monkeypatch.setattr(routes, "apply", lambda t, x: (x[:, None] == t[0][None]).all(2) @ t[1])
+    for enough, exact in ((51, theta[:10].std(0)), (50, np.zeros(2))):
+        monkeypatch.setattr(routes, "FEW_LABELS", enough)
+        route = routes.by_labels(avo.simulators.gaussian_linear(), theta, x, 0)
+        np.testing.assert_allclose(route.encode(x), theta)
+        assert route.encode_sd is not None
+        np.testing.assert_allclose(route.encode_sd(x[:3]), np.tile(exact, (3, 1)), atol=1e-12)
 
 
 def test_a_regression_at_hand_stands_in_for_a_fit_without_a_population(monkeypatch: pytest.MonkeyPatch) -> None:
