@@ -1,5 +1,6 @@
 """avo.benchmarks.suite.methods and the rivals: every call counted, none beyond the budget, answers near the truth."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -98,6 +99,27 @@ def test_moments_come_to_the_limit_with_all_calls(name: str) -> None:
         assert simulate.calls == 10_000 and answer.stderr is not None and np.isfinite(answer.stderr).all()
         over.append((task.judged(answer.theta) - task.judged(task.truth(seed))) / task.floor(seed))
     assert np.sqrt(np.mean(np.square(over))) < 1.5 * np.sqrt(1.2)
+
+
+def test_moments_state_the_error_of_data_and_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where s is linear, r = A (position - best), the answer is `best` and its error ((A^T A)^-1 (1 + m / M))^1/2."""
+    A, best, m, budget = np.array([[40.0, 10.0], [-15.0, 60.0], [5.0, 20.0]]), np.array([0.3, 0.6]), 500, 2000
+    simulate: Any = SimpleNamespace(left=budget, note=methods.Answer)
+    asked = []
+
+    def residual(position: np.ndarray, rows: int, stream: int) -> np.ndarray:
+        asked.append(rows)
+        simulate.left -= rows
+        return A @ (position - best)
+
+    monkeypatch.setattr(optimisers, "_weighted", lambda *_: residual)
+    space = avo.Space(a=avo.Interval(0.0, 1.0), b=avo.Interval(0.0, 4.0))
+    answer = optimisers.moments(simulate, np.zeros((m, 1)), space, budget, 0)
+    M = asked[-1]
+    assert simulate.left == 0 and sum(asked) == budget and budget // 2 <= M < 1.02 * budget / 2
+    np.testing.assert_allclose(answer.theta, best * [1, 4], rtol=1e-5)
+    exact = np.sqrt(np.diag(np.linalg.inv(A.T @ A)) * (1 + m / M)) * [1, 4]
+    np.testing.assert_allclose(answer.stderr, exact, rtol=1e-5)
 
 
 def test_moments_hold_an_unidentified_direction_still() -> None:

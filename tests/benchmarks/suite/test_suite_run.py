@@ -38,6 +38,11 @@ def test_errors_success_and_intervals_by_hand() -> None:
     assert at(1.46, np.inf) | {"success": False} == at(1.46, np.inf)  # 5.03 % of the range
     assert at(1.44, np.inf)["success"] and at(1.44, np.inf)["covered"] == [True] and at(1.44, np.inf)["width"] == []
     assert at(1.44, np.inf)["stderr"] == [None]
+    # Each error in u by the slope where it is stated: 29 p (1 - p), at the estimate and, for the floor's, at the truth
+    p, p_true = (np.array([1.44, 0.0]) + rate - 1) / 29
+    own = floor / (p_true * (1 - p_true))
+    assert at(1.44, 0.2)["width"] == pytest.approx([0.2 / (29 * p * (1 - p)) / own], rel=1e-5)
+    assert abs(p * (1 - p) / (p_true * (1 - p_true)) - 1) > 0.05
     assert "covered" not in judge(task, Answer(np.array([rate])), seed)
 
 
