@@ -1,11 +1,12 @@
-"""The run's folder: claimed once, continued to the same bits, and its files never half-written.
+"""The run's folder: refused to any other run, continued to the same bits, and its files never half-written.
 
     fit.json          what the run is: seed, settings, space, hash of the data; a run that is continued must be the same
     checkpoint.npz    how far it has come; draws-N.npz: finished draws of a host simulator. Gone when it is done
     result.json       the result in words; arrays.npz: its arrays
 
 Arrays are in `.npz`, words in JSON; there is no pickle. Everything is written to a temporary name beside its place and
-renamed, which either happens or does not. Words carry a number of their format and the version of avo that wrote them.
+renamed, which either happens or does not. Words carry a number of their format and the version of avo that wrote them,
+arrays neither: they are read by the words beside them.
 """
 
 import hashlib

@@ -20,9 +20,9 @@ def compare(
         Path | None,
         typer.Option(
             "--data",
-            help="Real signals, one per row and in the order of time (the first half trains), for the row of complex "
-            "data: of ecg beats in mV from 0.3 s before R to 0.55 s after it, of brownian paths, of pendulum angles in "
-            "rad over 4 s. Left out: simulated ones.",
+            help='Real signals, one per row and in the order of time (the first half trains), for the row "outside the '
+            'model": of ecg beats in mV from 0.3 s before R to 0.55 s after it, of brownian paths, of pendulum angles '
+            "in rad over 4 s. Left out: simulated ones.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write; left out: compare/CASE-1, -2, ...")] = None,
