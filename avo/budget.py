@@ -19,6 +19,8 @@ refining                               at most three quarters         the rest m
                                        than 5 unknowns in proportion  parameters, d + d (d + 1) / 2 of d
   at least                             500 a point, 40 for each       below, a slope is noise, and the adversarial
                                        parameter; 4000 a population   estimate stands alone, without an error
+  and                                  what it cannot do without,     calls come in whole blocks, and a budget is
+                                       `PointRows`, `PopulationRows`  never exceeded; so the same without it
 of a point's refining                  `POINT_SHARES`
 of a population's                      `POPULATION_SHARES`
 """
@@ -50,6 +52,113 @@ POINT_SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}
 # simulations at the answer that encoded observations are held against; what is left, half where the
 # rounds are few, goes to the last comparison
 POPULATION_SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}
+
+
+def whole_blocks(rows: float, size: int) -> int:
+    """Round a number of rows down to whole blocks, at least one.
+
+    Example:
+        >>> whole_blocks(100, 32), whole_blocks(7.5, 32)
+        (96, 32)
+    """
+    return max(int(rows) // size, 1) * size
+
+
+class PointRows(NamedTuple):
+    """Calls of the parts of a point's refining, in whole blocks: what `of` gives.
+
+    Args:
+        look: simulations from q in each round.
+        few: a round's mirrored pairs for the slope, and as many at its centre.
+        learn: of the last t.
+        wide: of E[theta | x].
+        slope: mirrored pairs for the last slope.
+        size: rows of a block.
+    """
+
+    look: int
+    few: int
+    learn: int
+    wide: int
+    slope: int
+    size: int
+
+    @staticmethod
+    def of(calls: int, size: int, parameters: int) -> "PointRows":
+        """Divide the calls that refine a point; a slope has at least one pair more than there are parameters.
+
+        Example:
+            >>> PointRows.of(7500, 4, 2)
+            PointRows(look=112, few=56, learn=672, wide=224, slope=600, size=4)
+            >>> PointRows.of(540, 32, 2).least
+            416
+        """
+        pair = 2 * size
+        part = {name: whole_blocks(share * calls, pair) for name, share in POINT_SHARES.items()}
+        least = 2 * (parameters + size)
+        few, slope = (whole_blocks(max(rows, least), pair) for rows in (part["round"] / 4, part["slope"]))
+        return PointRows(whole_blocks(part["round"] / 2, size), few, part["learn"], part["wide"], slope, size)
+
+    @property
+    def round(self) -> int:
+        """Calls of one round."""
+        return self.look + 2 * self.few
+
+    @property
+    def rest(self) -> int:
+        """Calls that must be left when the rounds end; of the last two blocks one is for the last step's check."""
+        return self.learn + self.wide + self.slope + 2 * self.size
+
+    @property
+    def least(self) -> int:
+        """Fewest calls that refine a point."""
+        return self.round + self.rest
+
+
+class PopulationRows(NamedTuple):
+    """Calls of the parts of a population's refining, in whole blocks of `size` rows: what `of` gives."""
+
+    learn: int
+    round: int
+    settle: int
+    again: int
+    size: int
+
+    @staticmethod
+    def of(calls: int, size: int) -> "PopulationRows":
+        """Divide the calls that refine a population.
+
+        Example:
+            >>> PopulationRows.of(4000, 128)
+            PopulationRows(learn=256, round=128, settle=384, again=128, size=128)
+        """
+        return PopulationRows(*(whole_blocks(share * calls, size) for share in POPULATION_SHARES.values()), size)
+
+    @property
+    def last(self) -> int:
+        """Calls that must be left when the last round ends: one block at least to the last comparison."""
+        return self.again + self.size
+
+    @property
+    def another(self) -> int:
+        """Calls that must be left where another phase follows."""
+        return self.learn + self.round + self.last
+
+    @property
+    def least(self) -> int:
+        """Fewest calls that refine a population, in two phases of one round."""
+        return self.learn + self.round + self.another
+
+
+def least_refining(calls: int, target: str, size: int, parameters: int) -> int:
+    """Compute how many of so many calls refining cannot do without, where blocks have `size` rows.
+
+    Example:
+        >>> least_refining(500, "point", 256, 2), least_refining(4000, "population", 128, 2)
+        (3328, 1024)
+    """
+    rows = PointRows.of(calls, size, parameters) if target == "point" else PopulationRows.of(calls, size)
+    return rows.least
 
 
 class Plan(NamedTuple):

@@ -20,7 +20,7 @@ from avo.adversarial.critic import describe
 from avo.adversarial.loop import Progress, block_size, run_steps
 from avo.adversarial.settings import Settings, Target
 from avo.adversarial.trainer import Trainer, make_trainer
-from avo.budget import BUDGET, HOST_BUDGET, Plan, for_refining, plan
+from avo.budget import BUDGET, HOST_BUDGET, Plan, for_refining, least_refining, plan
 from avo.checks import flag, whole
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.host import HostSimulator
@@ -186,8 +186,13 @@ def planned(
     if refine:
         smallest = settings or Settings.for_budget(0, target=target)
         rest = for_refining(budget, target, smallest.calls, m, d)
-    settings = replace(settings, target=target) if settings else Settings.for_budget(budget - rest, target=target)
-    return settings, plan(budget, rest, settings.calls, host)
+
+    def chosen() -> Settings:
+        return replace(settings, target=target) if settings else Settings.for_budget(budget - rest, target=target)
+
+    if rest and rest < least_refining(rest, target, block_size(chosen()), d):
+        rest = 0
+    return chosen(), plan(budget, rest, chosen().calls, host)
 
 
 def _identity(task: Task, trainer: Trainer, name: str, loss: str) -> dict[str, Any]:

@@ -1,10 +1,19 @@
 """avo.budget: the calls of a fit are divided as the table says, and none is lost."""
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from fits import TINY
 
 import avo
-from avo.budget import CHUNK, LEAST_STEPS, REUSE, plan, step_numbers
+from avo.budget import CHUNK, LEAST_STEPS, REUSE, least_refining, plan, step_numbers
+from avo.execution.blocks import Draws
+from avo.observations import Observed
+from avo.refine import statistic
+from avo.refine.point import solve_point
+from avo.refine.population import solve_population
+from avo.refine.scores import Normal
 from avo.run import planned
 
 BUDGET = 16_000
@@ -74,3 +83,71 @@ def test_steps_shrink_with_the_budget() -> None:
     # sqrt(9000 / steps), up to twice
     for budget, longer in ((287_999, 1.0001), (144_000, 2**0.5), (72_000, 2.0), (1000, 2.0), (1, 2.0)):
         assert step_numbers(budget, "point")["rate"] == pytest.approx((0.1 * longer,) * 2, rel=1e-4)
+
+
+# --- the hard limit --------------------------------------------------------------------------------------------------
+
+
+class Counting:
+    """Three values of two parameters by NumPy; counts its rows."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def __call__(self, rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        self.rows += len(theta)
+        return theta[:, [0, 1, 1]] + rng.normal(size=(len(theta), 3)) * [1.0, 1.0, 2.0]
+
+
+PAIR = avo.Space(a=avo.Real(1.0, 2.0), b=avo.Real(0.0, 3.0))
+X3 = np.random.default_rng(1).normal([2.0, 0.5, 0.5], [1.0, 1.0, 2.0], (300, 3))
+
+
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the networks zero: the calls are counted all the same."""
+    make = lambda keys, rows, looks: statistic._network(keys[0], rows.f.shape[1], rows.y.shape[1])  # noqa: E731
+    monkeypatch.setattr(statistic, "_train", make)
+
+
+@pytest.mark.parametrize("host", [True, False])
+@pytest.mark.parametrize(("target", "size"), [("point", 4), ("point", 64), ("population", 16), ("population", 256)])
+def test_refining_never_exceeds_its_calls(monkeypatch: pytest.MonkeyPatch, target: str, size: int, host: bool) -> None:
+    untrained(monkeypatch)
+    first = next(n for n in range(size, 10**6) if n >= least_refining(n, target, size, 2))
+    for budget in sorted({max(first, 150) + more for more in (0, 4 * size - 1, 17 * size)}):
+        count = Counting()
+        jax_rows = lambda key, theta: theta[:, jnp.array([0, 1, 1])] + jax.random.normal(key, (len(theta), 3))  # noqa: E731
+        simulate = avo.from_numpy(count, batched=True) if host else jax.jit(jax_rows)
+        draws = Draws(simulate, PAIR, jax.random.key(7), size, (3,))
+        # From afar, so that as many rounds are taken as there may be
+        q = Normal(np.array([1.5, -1.0]), 0.3 * np.eye(2))
+        solve = solve_point if target == "point" else solve_population
+        solve(draws, Observed(X3), q, budget=budget, seed=3)
+        assert budget - 2 * size < draws.calls <= budget
+        assert count.rows == (draws.calls if host else 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "target", "budget", "refine"),
+    [
+        (avo.Settings(), "point", 20 * 128 + 540, 540),  # in blocks of 32: 416 at least
+        (avo.Settings(batch=64, pairs=64), "point", 20 * 192 + 831, 0),  # in blocks of 64: 832
+        (avo.Settings(batch=64, pairs=64), "point", 20 * 192 + 832, 832),
+        (avo.Settings(batch=256, pairs=256), "point", 15_860, 0),
+        (avo.Settings(batch=1024, pairs=1024), "population", 61_440 + 6143, 0),  # in blocks of 1024: 6144 at least
+        (avo.Settings(batch=1024, pairs=1024), "population", 61_440 + 6144, 6144),
+    ],
+)
+def test_what_blocks_are_too_large_to_refine_is_left_to_the_steps(
+    settings: avo.Settings, target: str, budget: int, refine: int
+) -> None:
+    assert refining(budget, settings, target) == refine
+
+
+def test_a_fit_of_large_blocks_keeps_within_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    untrained(monkeypatch)
+    count = Counting()
+    result = avo.fit(
+        avo.from_numpy(count, batched=True), X3, PAIR, settings=avo.Settings(), budget=3100, progress=False
+    )  # fmt: skip
+    assert 3100 - 32 < count.rows == result.calls <= 3100

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from avo.budget import whole_blocks
 from avo.execution.host import HostSimulator
 from avo.execution.programs import JaxSimulator, compile_simulator
 from avo.folder import read_arrays, write_arrays
@@ -144,8 +145,7 @@ class Draws:
 
     def whole(self, rows: float, mirrored: bool = False) -> int:
         """Round a number of rows down to whole blocks, or whole pairs of blocks, at least one."""
-        step = self.size * (2 if mirrored else 1)
-        return max(int(rows) // step, 1) * step
+        return whole_blocks(rows, self.size * (2 if mirrored else 1))
 
     def __call__(self, u: Float[np.ndarray, "n d"], mirrored: bool = False) -> Drawn:
         """Simulate one row per row of u; `mirrored`: rows i and i + n / 2 share random numbers and condition."""

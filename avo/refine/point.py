@@ -21,7 +21,7 @@ from jaxtyping import Float
 from scipy import special
 
 from avo.adversarial.proposals import START_SD
-from avo.budget import POINT_SHARES
+from avo.budget import PointRows
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
@@ -68,34 +68,38 @@ def solve_point(
     """
     d, last = len(q.loc), draws.calls + budget
     learner = Learner.start(draws, observed, seed, custom)
-    rows = {name: draws.whole(share * budget, mirrored=True) for name, share in POINT_SHARES.items()}
+    rows = PointRows.of(budget, draws.size, d)
     simulations = Drawn.joined(pool).blocks(BLOCK) if pool else []
-    q, each = _locate(learner, Normal(q.loc, _narrowed(q.factor)), rows["round"], simulations)
-    simulations.append(learner.simulate(q, rows["learn"]))
+    q, each = _locate(learner, Normal(q.loc, _narrowed(q.factor)), rows, simulations, last)
+    simulations.append(learner.simulate(q, rows.learn))
     statistic = learner.scores(ROUNDS, q, simulations, each)
     wide = Normal(q.loc, q.factor * np.minimum(OPEN, WIDEST / np.linalg.norm(q.factor, axis=0)))
-    encoder = learner.encoder(ROUNDS + 1, wide, learner.simulate(wide, rows["wide"]))
-    zeta = learner.normal(_enough(draws, rows["slope"], d) // 2)
+    encoder = learner.encoder(ROUNDS + 1, wide, learner.simulate(wide, rows.wide))
+    zeta = learner.normal(rows.slope // 2)
     return _settle(Equation(draws, observed, statistic), q, zeta, last, encoder, wide)
 
 
 # --- the rounds ------------------------------------------------------------------------------------------------------
 
 
-def _locate(learner: Learner, q: Normal, rows: int, pool: list[Drawn]) -> tuple[Normal, Float[np.ndarray, " d"]]:
-    """Look for the place and the width of the last q, in rounds of so many rows, which the pool keeps.
+def _locate(
+    learner: Learner, q: Normal, rows: PointRows, pool: list[Drawn], last: int
+) -> tuple[Normal, Float[np.ndarray, " d"]]:
+    """Look for the place and the width of the last q, in rounds, whose simulations the pool keeps.
 
     Each round learns t under q, solves the equation once, moves q by a damped step, and fits its width to what the data
-    say; the rounds end where q hardly changes. Also returns the information of one observation about each unit of q.
+    say; the rounds end where q hardly changes, or the calls up to `last` are too few for another. Also returns the
+    information of one observation about each unit of q.
     """
     m, d = len(learner.observed.x), len(q.loc)
     damping, each = Damping(), np.zeros(d)
-    few = _enough(learner.draws, rows / 4, d)
     for i in range(ROUNDS):
-        pool.append(learner.simulate(q, learner.draws.whole(rows / 2)))
+        if i and last - learner.draws.calls < rows.least:
+            break
+        pool.append(learner.simulate(q, rows.look))
         equation = Equation(learner.draws, learner.observed, learner.scores(i, q, pool, steps=FEW))
-        A, noise, pairs = equation.slope(q, learner.normal(few // 2))
-        residual = equation.centre(q.loc, few)
+        A, noise, pairs = equation.slope(q, learner.normal(rows.few // 2))
+        residual = equation.centre(q.loc, rows.few)
         pool.append(pairs)
         found = information(A, residual.V, noise)
         step, _ = residual.step(found)
@@ -134,11 +138,6 @@ def _adapt(found: Information, q: Normal, m: int, lost: bool) -> Float[np.ndarra
 def _cut(step: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """Shorten a step to `REACH` standard deviations of q: the trust region."""
     return step * min(1.0, REACH / max(float(np.linalg.norm(np.linalg.solve(factor, step))), 1e-30))
-
-
-def _enough(draws: Draws, rows: float, d: int) -> int:
-    """Round rows of mirrored pairs down to whole blocks of at least d + 1 pairs: fewer leave a slope undecided."""
-    return draws.whole(max(rows, 2 * (d + draws.size)), mirrored=True)
 
 
 # --- the last steps --------------------------------------------------------------------------------------------------

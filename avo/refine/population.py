@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from avo.budget import POPULATION_SHARES
+from avo.budget import PopulationRows
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
@@ -86,21 +86,21 @@ def solve_population(
     """
     last = draws.calls + budget
     learner = Learner.start(draws, observed, seed, custom)
-    rows = {name: draws.whole(share * budget) for name, share in POPULATION_SHARES.items()}
-    equation, state = _locate(learner, q, rows, pool)
-    most = int((last - draws.calls) / rows["settle"]) - 2
-    state, _ = _approach(equation, learner, state, rows["settle"], most)
+    rows = PopulationRows.of(budget, draws.size)
+    equation, state = _locate(learner, q, rows, pool, last)
+    most = int((last - draws.calls) / rows.settle) - 2
+    state, _ = _approach(equation, learner, state, rows.settle, most, last - rows.last)
 
     q = state.q()
-    zeta = learner.normal(draws.whole(last - draws.calls - rows["again"]))
+    zeta = learner.normal(draws.whole(last - draws.calls - rows.again))
     drawn = draws(q.at(zeta))
     there = _linearized(equation, drawn, q, zeta)
     psi, solution = there.solve()
     covariance, moved = _error(there, solution, state.led, psi)
 
-    parts: Any = (None if a is None else a[: rows["learn"]] for a in drawn)
+    parts: Any = (None if a is None else a[: rows.learn] for a in drawn)
     encoder = learner.encoder(1, q, Drawn(*parts))
-    again = learner.simulate(Normal(psi.mean, floored(psi.covariance, 0.0)), rows["again"])
+    again = learner.simulate(Normal(psi.mean, floored(psi.covariance, 0.0)), rows.again)
     d = len(psi.mean)
     variances, vectors = np.linalg.eigh(covariance[:d, :d])
     return Estimate(
@@ -123,16 +123,19 @@ def solve_population(
 # --- the rounds ------------------------------------------------------------------------------------------------------
 
 
-def _locate(learner: Learner, q: Normal, rows: dict[str, int], pool: Sequence[Drawn]) -> tuple[Equation, State]:
+def _locate(
+    learner: Learner, q: Normal, rows: PopulationRows, pool: Sequence[Drawn], last: int
+) -> tuple[Equation, State]:
     """Look for the population in phases, each with a t of its own, learned where the last one led."""
     axes, size, _ = np.linalg.svd(q.factor)
     wild = axes * np.minimum(size, 1.0)  # where a width hardly shows the adversarial fit may leave it anywhere
     start = Psi(inside(learner.draws.space, q.loc), wild @ wild.T)
     state, rounds = State(start, start, np.full(len(q.loc), START)), 0
     for phase in range(PHASES):
-        equation = _learn(learner, phase, state, rows["learn"], pool)
+        equation = _learn(learner, phase, state, rows.learn, pool)
         most = ROUNDS * (phase + 1) - rounds  # what an early phase leaves a later one may use
-        state, taken = _approach(equation, learner, state, rows["round"], most)
+        end = last - (rows.another if phase < PHASES - 1 else rows.last)
+        state, taken = _approach(equation, learner, state, rows.round, most, end)
         rounds += taken
         if phase and taken == 1:  # the new t has the same answer
             break
@@ -147,11 +150,11 @@ def _learn(learner: Learner, phase: int, state: State, rows: int, pool: Sequence
     return Equation(learner.draws, learner.observed, statistic)
 
 
-def _approach(equation: Equation, learner: Learner, state: State, rows: int, most: int) -> tuple[State, int]:
-    """Step until a step is short, at most so many: where that leads, and the steps taken."""
+def _approach(equation: Equation, learner: Learner, state: State, rows: int, most: int, end: int) -> tuple[State, int]:
+    """Step until a step is short, at most so many, after the first none beyond `end` calls: state, steps taken."""
     moved, taken, damping = np.inf, 0, Damping()
     m, d = len(equation.observed.x), len(state.at.mean)
-    while moved > NEAR and taken < most:
+    while moved > NEAR and taken < most and (not taken or learner.draws.calls + rows <= end):
         q, zeta = state.q(), learner.normal(rows)
         here = _linearized(equation, equation.draws(q.at(zeta)), q, zeta)
         led, solution = here.solve()
