@@ -32,7 +32,7 @@ from avo.refine.custom import CustomStatistic, Only, custom_statistic
 from avo.refine.estimate import Estimate, floored
 from avo.refine.point import STILL, solve_point
 from avo.refine.population import solve_population
-from avo.refine.scores import Normal
+from avo.refine.scores import NoAnswer, Normal
 from avo.result import Result, load
 from avo.space import Space
 from avo.types import Statistic
@@ -225,19 +225,26 @@ def _refine(
     with tqdm(total=budget, desc="refine", unit=" calls", disable=None if progress else True, leave=False) as bar:
         draws.tick = bar.update
         try:
-            found = solve(draws, task.observed, start, budget=budget, seed=task.seed, pool=late, custom=task.custom)
+            why, found = (
+                "",
+                solve(draws, task.observed, start, budget=budget, seed=task.seed, pool=late, custom=task.custom),
+            )
         except KeyboardInterrupt:
             words = f"stopped by the user while refining; {result.message}"
             return replace(result, calls=result.calls + draws.calls, status="stopped", message=words)
+        except NoAnswer as error:
+            found, why = None, str(error)
+        except np.linalg.LinAlgError as error:
+            found, why = None, f"its equations cannot be solved ({error})"
     failures = {"non-finite": result.failures["non-finite"] + draws.failed}
-    return _refined(replace(result, calls=result.calls + draws.calls, failures=failures), found)
+    return _refined(replace(result, calls=result.calls + draws.calls, failures=failures), found, why)
 
 
-def _refined(result: Result, found: Estimate) -> Result:
-    """Put an estimate in the place of the adversarial fit's, unless its last step says that it is none."""
-    if not np.isfinite(found.moved):
+def _refined(result: Result, found: Estimate | None, why: str = "") -> Result:
+    """Put an estimate in the place of the adversarial fit's, unless there is none, or its last step says so."""
+    if found is None or not np.isfinite(found.moved):
         words = "refining found no solution near the adversarial fit, which therefore stands, without errors"
-        return replace(result, status="budget", message=f"{words}; a larger budget may help.")
+        return replace(result, status="budget", message=f"{words}; {why or 'a larger budget may help'}.")
     q, covariance = result.proposal, found.population_covariance
     factor = q.factor() if covariance is None else floored(covariance, 1e-3)
     q = eqx.tree_at(lambda q: q.loc, q, jnp.asarray(found.loc, q.loc.dtype))

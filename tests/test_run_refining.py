@@ -214,3 +214,34 @@ def test_a_last_step_that_counts_as_an_error_is_not_called_converged(
         result = refined(shift)
         assert result.status == status and f"the last step was {moved} standard errors long" in result.message
         np.testing.assert_array_equal(result.stderr, done.stderr)
+
+
+@pytest.mark.parametrize(("target", "budget", "steps"), [("point", 820, 20), ("population", 5340, 83)])
+def test_the_adversarial_fit_stands_where_simulations_near_it_fail(
+    target: str, budget: int, steps: int, tmp_path: Path
+) -> None:
+    class Late:  # fails in each simulation after the steps
+        rows = 0
+
+        def __call__(self, rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+            self.rows += len(theta)
+            return np.where(self.rows > steps * TINY.calls, np.nan, 1.0) * shift_rows(rng, theta)
+
+    result = refined(avo.from_numpy(Late(), batched=True), budget=budget, target=target, out=tmp_path)
+    assert result.status == "budget" and result.stderr is None
+    assert result.message == (
+        "refining found no solution near the adversarial fit, which therefore stands, without errors; too few "
+        "simulations near the adversarial fit were finite."
+    )
+    assert result.failures["non-finite"] == result.calls - steps * TINY.calls > 0
+    np.testing.assert_array_equal(avo.load(tmp_path).theta, result.theta)
+
+
+def test_the_adversarial_fit_stands_where_linear_algebra_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr("avo.run.solve_point", fails)
+    result = refined(avo.from_numpy(shift_rows, batched=True), budget=820)
+    assert result.status == "budget" and result.stderr is None
+    assert result.message.endswith("its equations cannot be solved (Singular matrix).")

@@ -17,7 +17,7 @@ from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.estimate import UNIDENTIFIED
 from avo.refine.features import quadratic
-from avo.refine.scores import Normal
+from avo.refine.scores import NoAnswer, Normal
 from avo.refine.statistic import apply
 from avo.space import Space
 
@@ -227,12 +227,17 @@ class Equation:
         self.draws, self.observed, self.statistic = draws, observed, statistic
         self.t_obs = apply(statistic, observed.x, observed.inputs)
 
-    def values(self, drawn: Drawn, ok: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def values(self, drawn: Drawn, ok: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
         """Compute t of simulations and of observations, less what their known conditions explain of it.
 
         The simulations' conditions are the observed ones, so that what these do to t cancels in the residual; left in,
         it would only be taken for noise.
+
+        Raises:
+            NoAnswer: if fewer than `least` simulations are finite.
         """
+        if ok.sum() < least:
+            raise NoAnswer("too few simulations near the adversarial fit were finite")
         own = self.observed.inputs
         if drawn.inputs is None or own is None:
             return apply(self.statistic, drawn.x[ok]), self.t_obs
@@ -247,7 +252,7 @@ class Equation:
         du = zeta @ q.factor.T / 2
         drawn = self.draws(np.concatenate([q.loc + du, q.loc - du]), mirrored=True)
         ok = drawn.ok[: len(du)] & drawn.ok[len(du) :]
-        t, _ = self.values(drawn, np.concatenate([ok, ok]))
+        t, _ = self.values(drawn, np.concatenate([ok, ok]), 2 * (du.shape[1] + 1))
         return *slope(du[ok], t[: ok.sum()], t[ok.sum() :]), drawn
 
     def centre(self, loc: Float[np.ndarray, " d"], rows: int) -> Residual:

@@ -288,8 +288,8 @@ class Solution(NamedTuple):
 
 def _linearized(equation: Equation, drawn: Drawn, q: Normal, zeta: Float[np.ndarray, "n d"]) -> Linearized:
     """Compare observations with simulations from q: t = B s + rest, A = B Cov(s), s the score of q, E[s] = 0 known."""
-    t, t_obs = equation.values(drawn, drawn.ok)
     s = monomials(zeta[drawn.ok])
+    t, t_obs = equation.values(drawn, drawn.ok, s.shape[1] + 1)
     size = np.concatenate([np.ones(zeta.shape[1]), np.where(np.equal(*np.triu_indices(zeta.shape[1])), 0.5, 1.0)])
     inverse = np.linalg.inv(s.T @ s)
     B = (inverse @ s.T @ (t - t.mean(0))).T

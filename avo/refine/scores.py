@@ -32,6 +32,10 @@ LEAST_WIDTH = 1e-3  # of such a part, in units of q
 REACH = 3.0  # longest step, in standard deviations of the q that gave the slope
 
 
+class NoAnswer(Exception):
+    """Refining cannot go on, for a reason that its message says; the adversarial estimate stands."""
+
+
 class Normal(NamedTuple):
     """A proposal q = N(loc, factor factor^T) in u, and its units: u = loc + factor zeta."""
 
@@ -152,5 +156,7 @@ class Learner(NamedTuple):
         return self._learn(stage, Pairs(q.units(u[ok]), x[ok], theta, c))
 
     def _learn(self, stage: int, pairs: Pairs, steps: int = STEPS) -> LearnedStatistic:
+        if len(pairs.x) < 2:
+            raise NoAnswer("too few simulations near the adversarial fit were finite")
         key = jax.random.fold_in(self.key, stage)
         return learn_statistic(key, self.observed, pairs, custom=self.custom, steps=steps)
