@@ -54,7 +54,8 @@ def check(
     elif truth is None or source.problem is None:
         raise ValueError("--data must name a file of observations: the run was fitted to such a file.")
     else:
-        observed = sources.observations(source.problem, [truth[name] for name in result.names], n, seed)
+        known = [truth[name] for name in result.names]
+        observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
     found = avo.check(result, source.simulate, observed, replicates=replicates, seed=seed, progress=not quiet)
     avo.plots.check(found).savefig(run / "check.png", dpi=100)
     typer.echo(f"{found.summary()}\n\n{run / 'check.png'}")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from avo.simulators import Problem
 
 # Streams of random numbers besides those of the fit, which splits the seed's key
-OBSERVED, PREDICTED = 20_001, 20_002
+OBSERVED, PREDICTED, UNSEEN = 20_001, 20_002, 20_003
 WORDS = {"true": True, "yes": True, "false": False, "no": False, "none": None}  # whatever their case
 
 
@@ -91,10 +91,12 @@ def stream(seed: int, number: int) -> Any:
     return jax.random.fold_in(jax.random.key(seed), number)
 
 
-def observations(problem: "Problem", theta: np.ndarray | list[float], n: int, seed: int) -> np.ndarray:
-    """Simulate n observations at one theta."""
+def observations(
+    problem: "Problem", theta: np.ndarray | list[float], n: int, seed: int, number: int = OBSERVED
+) -> np.ndarray:
+    """Simulate n observations at one theta; `number` names their stream, so that no fit has seen those of `UNSEEN`."""
     simulate = jax.jit(problem.simulate)  # one compilation instead of one for each of its operations
-    return np.asarray(simulate(stream(seed, OBSERVED), jnp.tile(jnp.asarray(theta, dtype=float), (n, 1))))
+    return np.asarray(simulate(stream(seed, number), jnp.tile(jnp.asarray(theta, dtype=float), (n, 1))))
 
 
 def source_of(simulator: str, option: list[str] | None, observed: np.ndarray | None, log_windows: int | None) -> Source:

@@ -264,3 +264,18 @@ def test_unexpected_errors_keep_their_traceback(avo_command, monkeypatch):
 def test_traceback_option_shows_where(avo_command):
     with pytest.raises(ValueError, match="registered simulator"):
         avo_command("--traceback", "fit", "poison")
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_check_draws_observations_that_no_fit_has_seen(avo_command, monkeypatch, seed):
+    seen = []
+    found = SimpleNamespace(summary=lambda: "", savefig=lambda *_, **__: None)
+    monkeypatch.setattr(avo, "check", lambda result, simulate, x, **_: (seen.append(x), found)[1])
+    monkeypatch.setattr(avo.plots, "check", lambda _: found)
+    avo_command("fit", "poisson", "--seed", seed, "--n", 50, "--out", "run", *QUICK)
+    avo_command("check", "run", "--n", 50)
+    problem = _get("poisson")
+    theta = jnp.tile(jnp.asarray(problem.theta_true), (50, 1))
+    np.testing.assert_array_equal(seen[0], problem.simulate(jax.random.fold_in(jax.random.key(1), 20_003), theta))
+    own = sources.observations(problem, problem.theta_true, 50, seed)
+    assert np.mean(np.asarray(own) == seen[0]) < 0.5
