@@ -7,7 +7,7 @@ The adversarial fit finds the region (avo/adversarial), learned scores finish th
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -21,7 +21,7 @@ from avo.adversarial.loop import Progress, block_size, run_steps
 from avo.adversarial.settings import Settings, Target
 from avo.adversarial.trainer import Trainer, make_trainer
 from avo.budget import BUDGET, HOST_BUDGET, Plan, for_refining, least_refining, plan
-from avo.checks import flag, whole
+from avo.checks import flag, one_of, whole
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.host import HostSimulator
 from avo.execution.programs import JaxSimulator
@@ -181,6 +181,8 @@ def planned(
     budget = (HOST_BUDGET if host else BUDGET) if budget is None else whole("budget", budget)
     if not (settings is None or isinstance(settings, Settings)):
         raise ValueError(f"settings must be avo.Settings(...); got {settings!r}.")
+    if target is not None:
+        one_of("target", target, get_args(Target))
     target = target or (settings.target if settings else "point")
     rest = 0
     if refine:

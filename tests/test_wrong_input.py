@@ -329,3 +329,10 @@ def test_file_that_exists_already(refused, tmp_path):
     assert "ending in .npz" in refused("simulate", "poisson", "--out", "x.csv")
     assert "is a file; choose a folder" in refused("fit", "poisson", "--out", "mine.py")
     assert (tmp_path / "x.npz").read_text() == "precious"
+
+
+@pytest.mark.parametrize("settings", [None, avo.Settings(batch=8, pairs=4)])
+@pytest.mark.parametrize("target", ["points", "", 3])
+def test_unknown_target(settings, target):
+    with pytest.raises(ValueError, match=rf"^target must be one of point, population; got {target!r}\."):
+        fit(settings=settings, target=target)
