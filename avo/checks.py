@@ -70,6 +70,23 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int
     return int(value)
 
 
+def seed(name: str, value: Any) -> int:
+    """Check a seed: a whole number that both NumPy and JAX make a key of.
+
+    Raises:
+        ValueError: if it is no whole number, negative, or of more than 63 bits.
+
+    Example:
+        >>> seed("seed", 7)
+        7
+        >>> seed("--seed", -1)
+        Traceback (most recent call last):
+            ...
+        ValueError: --seed must be a whole number from 0 to 9223372036854775807; got -1.
+    """
+    return whole(name, value, 0, 2**63 - 1)
+
+
 def _is_finite(value: Any) -> bool:
     """Say whether something is one finite real number, of Python, NumPy or JAX."""
     single = hasattr(value, "__float__") and np.ndim(value) == 0

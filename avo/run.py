@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import ArrayLike, PRNGKeyArray
 from tqdm import tqdm
 
+from avo import checks
 from avo.adversarial.critic import describe
 from avo.adversarial.loop import Progress, block_size, run_steps
 from avo.adversarial.settings import Settings, Target
@@ -121,7 +122,7 @@ def fit(
     x, c = validate_data(x_obs, inputs, space)
     if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
-    observed, seed = Observed(x, c, validate_clusters(groups, len(x), space.dim)), whole("seed", seed, least=0)
+    observed, seed = Observed(x, c, validate_clusters(groups, len(x), space.dim)), checks.seed("seed", seed)
     name, host = _name(simulate), isinstance(simulate, HostSimulator)
     settings, divided = planned(
         budget, settings, target, host=host, m=len(x), d=space.dim, refine=flag("refine", refine)

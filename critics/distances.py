@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, DTypeLike, Float, PRNGKeyArray
 
+from avo import checks
 from avo.adversarial.critic import describe, make_critic, pack_size, train_critic
 from avo.checks import positive, whole
 from avo.critics import losses
@@ -97,7 +98,7 @@ def distance(
     if a.shape[1:] != b.shape[1:]:
         raise ValueError(f"x and y must have rows of one shape; got {a.shape[1:]} and {b.shape[1:]}.")
     weight = positive("weight", weight)
-    steps, batch, seed = whole("steps", steps), whole("batch", batch), whole("seed", seed, least=0)
+    steps, batch, seed = whole("steps", steps), whole("batch", batch), checks.seed("seed", seed)
     pooled = np.concatenate([a, b])
     centre = pooled.mean(0)
     far = float(np.abs(pooled - centre).max()) or 1.0  # squares of very large and very small numbers are none

@@ -349,7 +349,7 @@ def test_few_observations_are_warned_of() -> None:
         ),
         (simulate, {"budget": 1e6}, r"budget must be a whole number of at least 1; got 1000000.0"),
         (simulate, {"budget": True}, r"budget must be a whole number"),
-        (simulate, {"seed": 1.5}, r"seed must be a whole number of at least 0; got 1.5"),
+        (simulate, {"seed": 1.5}, r"seed must be a whole number from 0 to 9223372036854775807; got 1.5"),
         (simulate, {"target": "cloud"}, r"target must be one of point, population; got 'cloud'"),
         (simulate, {"x": np.full((500, 10), np.nan)}, r"x_obs"),
         (simulate, {"x": X_OBS[:1]}, r"x_obs"),

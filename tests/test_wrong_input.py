@@ -336,3 +336,12 @@ def test_file_that_exists_already(refused, tmp_path):
 def test_unknown_target(settings, target):
     with pytest.raises(ValueError, match=rf"^target must be one of point, population; got {target!r}\."):
         fit(settings=settings, target=target)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63, 2**64])
+def test_seeds_that_make_no_key(refused, seed):
+    words = f"must be a whole number from 0 to 9223372036854775807; got {seed}."
+    with pytest.raises(ValueError, match=f"^seed {words}"):
+        fit(seed=seed)
+    for command in (("fit", "poisson"), ("simulate", "poisson", "--out", "x.npz"), ("check", "run")):
+        assert refused(*command, "--seed", seed) == f"error: --seed {words}\n"

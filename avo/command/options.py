@@ -9,7 +9,14 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-Seed = Annotated[int, typer.Option(help="Same seed, same numbers.")]
+from avo import checks
+
+
+def _seed(value: int) -> int:
+    return checks.seed("--seed", value)
+
+
+Seed = Annotated[int, typer.Option(help="Same seed, same numbers.", callback=_seed)]
 Set = Annotated[
     list[str] | None,
     typer.Option(

@@ -33,6 +33,7 @@ from jaxtyping import Array, ArrayLike, Float
 from scipy.special import stdtr
 from tqdm import tqdm
 
+from avo import checks
 from avo.adversarial.critic import pack_size
 from avo.adversarial.loop import block_size
 from avo.adversarial.packs import packed_rows
@@ -256,7 +257,7 @@ def _arguments(
     c = None if inputs is None else validate_observations(inputs, "inputs")
     if c is not None and len(c) != len(x):
         raise ValueError(f"inputs must have one row per observation: x_new has {len(x)}, inputs {len(c)}.")
-    replicates, seed = whole("replicates", replicates, LEAST_REPLICATES), whole("seed", seed, least=0)
+    replicates, seed = whole("replicates", replicates, LEAST_REPLICATES), checks.seed("seed", seed)
     _check_critic(result, x, c)
     return x, c, replicates, seed
 

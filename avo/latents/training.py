@@ -23,6 +23,7 @@ import optax
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 from tqdm import tqdm
 
+from avo import checks
 from avo.checks import between, nonnegative, one_of, positive, whole
 from avo.latents.models import CHUNK, BetaVAE, Terms
 from avo.latents.objectives import Objective, batch_terms, beta, capacity
@@ -111,7 +112,7 @@ def train(
             f"x must have one observation per row, shape (n, *x_shape); got {x.shape}. One value: x[:, None]."
         )
     held_out = None if validation is None else validate_observations(validation, "validation")
-    epochs, seed, batch = whole("epochs", epochs), whole("seed", seed, least=0), min(whole("batch", batch), len(x))
+    epochs, seed, batch = whole("epochs", epochs), checks.seed("seed", seed), min(whole("batch", batch), len(x))
     rate, final = positive("rate", rate), between("final", final, 0, 1)
     objective = _check_objective(beta(4.0) if objective is None else objective)
     key_model, key = jax.random.split(jax.random.key(seed))

@@ -340,7 +340,7 @@ def test_errors() -> None:
         ((good, lambda key, theta: theta / 0.0 * 0.0, x), {}, r"NaN or infinity in 60 of 60 draws, at parameters"),
         ((good, normal, x), {"replicates": 18}, r"replicates must be a whole number of at least 19; got 18"),
         ((good, normal, x), {"replicates": 20.5}, r"replicates must be a whole number"),
-        ((good, normal, x), {"seed": -1}, r"seed must be a whole number of at least 0; got -1"),
+        ((good, normal, x), {"seed": -1}, r"seed must be a whole number from 0 to 9223372036854775807; got -1"),
         ((good, normal, x), {"inputs": x[:30]}, r"inputs must have one row per observation: x_new has 60, inputs 30"),
         ((good, normal, x), {"inputs": x}, r"with inputs of shape \(2,\) is not what this fit's critic was made for"),
         ((known_line(x[:, 0], x[:, 1]), line, x[:, 1]), {}, r"with no inputs is not what this fit's critic"),
