@@ -13,7 +13,17 @@ from scipy import stats
 from avo.adversarial.critic import describe
 from avo.adversarial.proposals import Gaussian
 from avo.checks import between, shaped
-from avo.folder import fill, leaves, read_arrays, read_stamped, refuse_others, stamped, write_arrays, write_json
+from avo.folder import (
+    damaged,
+    fill,
+    leaves,
+    read_arrays,
+    read_stamped,
+    refuse_others,
+    stamped,
+    write_arrays,
+    write_json,
+)
 from avo.observations import show, validate_observations
 from avo.refine.custom import Only
 from avo.refine.estimate import DISAGREE, Estimate, Identifiability, Population
@@ -321,8 +331,6 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
         >>> bool(avo.load(folder).theta == result.theta)
         True
     """
-    from avo.critics.networks import rebuild
-
     folder = Path(path).parent if Path(path).name == "result.json" else Path(path)
     if not (folder / "result.json").is_file():
         raise FileNotFoundError(
@@ -330,6 +338,18 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
         )
     words = read_stamped(folder / "result.json")
     arrays = read_arrays(folder / "arrays.npz")
+    try:
+        return _rebuilt(words, arrays, like, statistic)
+    except KeyError as error:  # a name that is missing, or one of a kind or critic that is not known
+        raise damaged(folder / "result.json") from error
+
+
+def _rebuilt(
+    words: dict[str, Any], arrays: dict[str, np.ndarray], like: Any, statistic: Statistic | Only | None
+) -> Result:
+    """Make a result of the words and arrays of its files."""
+    from avo.critics.networks import rebuild
+
     space = Space.from_json(words["space"])
     given = list(like) if isinstance(like, tuple) else [like, like]
     if words["proposal"] is not None:

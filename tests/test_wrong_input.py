@@ -1,5 +1,7 @@
 """Each mistake named here ends in one clear sentence, from the library and from the command."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -345,3 +347,17 @@ def test_seeds_that_make_no_key(refused, seed):
         fit(seed=seed)
     for command in (("fit", "poisson"), ("simulate", "poisson", "--out", "x.npz"), ("check", "run")):
         assert refused(*command, "--seed", seed) == f"error: --seed {words}\n"
+
+
+def test_files_of_a_run_that_hold_something_else(refused, tmp_path):
+    folder = fit(budget=2560, refine=False).save(tmp_path / "run")
+    known = json.loads((folder / "result.json").read_text())
+    words = "is damaged; delete it or its folder to start anew, or restore it from a copy."
+    for found in ({}, {"truth": None}, {"truth": None, "options": None}, {"truth": None, "options": {"key": None}}):
+        (folder / "command.json").write_text(json.dumps({"format": 1} | found))
+        assert refused("report", "run") == f"error: run/command.json {words}\n"
+    kind = [known["space"][0] | {"kind": "Intervall"}]
+    for found in ({"format": 1}, known | {"space": kind}, known | {"critic": known["critic"] | {"name": "mpl"}}):
+        (folder / "result.json").write_text(json.dumps(found))
+        with pytest.raises(ValueError, match=rf"result\.json {words}"):
+            avo.load(folder)

@@ -12,6 +12,8 @@ from avo.command.programs import keep_programs
 if TYPE_CHECKING:
     from avo.result import Result
 
+OPTIONS = ("simulator", "option", "columns", "key", "log_windows")  # of `avo fit`, which a check needs again
+
 Run = Annotated[Path, typer.Argument(help="Folder of a finished run of `avo fit`.")]
 
 
@@ -63,8 +65,12 @@ def check(
 
 def _finished(run: Path) -> "tuple[Result, dict[str, Any]]":
     """Read a run of `avo fit`: its result, and the words of its command."""
-    from avo.folder import read_stamped
+    from avo.folder import damaged, read_stamped
 
     if not (run / "command.json").is_file():
         raise FileNotFoundError(f"{run} holds no finished run of `avo fit` (no command.json).")
-    return avo.load(run), read_stamped(run / "command.json")
+    words = read_stamped(run / "command.json")
+    options = words.get("options")
+    if "truth" not in words or not isinstance(options, dict) or not set(OPTIONS) <= options.keys():
+        raise damaged(run / "command.json")
+    return avo.load(run), words
