@@ -120,6 +120,7 @@ def fit(
     from avo import critics
 
     x, c = validate_data(x_obs, inputs, space)
+    progress = flag("progress", progress)
     if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
     observed, seed = Observed(x, c, validate_clusters(groups, len(x), space.dim)), checks.seed("seed", seed)
@@ -132,7 +133,7 @@ def fit(
         raise ValueError("statistic= acts where the estimate is refined, and refine=False; leave one of them out.")
     simulate = check_simulator(simulate, space, x, c, block_size(settings))
     task = Task(simulate, space, observed, settings, divided, seed, custom)
-    loss = loss or critics.wasserstein()
+    loss = critics.wasserstein() if loss is None else loss
     trainer = make_trainer(
         space, x, steps=task.plan.steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
     )  # fmt: skip

@@ -361,3 +361,28 @@ def test_files_of_a_run_that_hold_something_else(refused, tmp_path):
         (folder / "result.json").write_text(json.dumps(found))
         with pytest.raises(ValueError, match=rf"result\.json {words}"):
             avo.load(folder)
+
+
+@pytest.mark.parametrize("word", ["no", 0, 1, None])
+def test_words_are_neither_true_nor_false(word):
+    calls = {
+        "Settings: standardize": lambda: avo.Settings(standardize=word),
+        "progress": lambda: avo.fit(good, X, SPACE, budget=2560, progress=word),
+        "batched": lambda: avo.from_numpy(lambda rng, theta: theta, batched=word),
+    }
+    for name, call in calls.items():
+        with pytest.raises(ValueError, match=rf"^{name} must be True or False; got {word!r}\.$"):
+            call()
+
+
+@pytest.mark.parametrize("loss", [0, "", False])
+def test_no_loss_is_none_but_none(loss):
+    with pytest.raises(ValueError, match=rf"^loss must be a critic's loss .* got {loss!r}\.$"):
+        fit(loss=loss)
+
+
+def test_complex_simulations():
+    with pytest.raises(ValueError, match=r"^simulate must return real numbers; got complex128\. Return real and imag"):
+        fit(lambda key, theta: good(key, theta) * (1 + 2j))
+    with pytest.raises(RuntimeError, match=r"TypeError: x is complex, and must be real; return its parts side by side"):
+        fit(avo.from_numpy(lambda rng, theta: rng.normal(theta[0], 1.0, 3) + 2j))

@@ -7,7 +7,7 @@ from avo.adversarial.critic import ADAM, Optimiser, optimiser
 from avo.adversarial.proposals import START_SD
 from avo.adversarial.reinforce import Baseline
 from avo.budget import step_numbers
-from avo.checks import between, finite, one_of, pair, positive, whole
+from avo.checks import between, finite, flag, one_of, pair, positive, whole
 
 Target = Literal["point", "population"]
 
@@ -93,6 +93,7 @@ class Settings:
             optimiser(getattr(self, name))
         for name, known in (("baseline", Baseline), ("target", Target), ("gradient", Gradient)):
             one_of(f"Settings: {name}", getattr(self, name), get_args(known))
+        flag("Settings: standardize", self.standardize)
         finite("Settings: entropy", self.entropy)
         if self.entropy and self.target == "point":
             raise ValueError(

@@ -262,7 +262,7 @@ def make_trainer(
     from avo import critics
 
     settings = settings or Settings()
-    loss = loss or critics.wasserstein()
+    loss = critics.wasserstein() if loss is None else loss
     _check_parts(loss, critic, proposal)
     q: Any = Gaussian.start if proposal is None else proposal
     q = q if isinstance(q, eqx.Module) else q(space.dim)

@@ -38,7 +38,7 @@ from avo.adversarial.critic import pack_size
 from avo.adversarial.loop import block_size
 from avo.adversarial.packs import packed_rows
 from avo.adversarial.settings import Settings
-from avo.checks import whole
+from avo.checks import flag, whole
 from avo.diagnostics.classifier import Classifier, classify, half_means, make_classifier
 from avo.diagnostics.features import Look, Units, in_units_of_x, look_of, names, positive, sample_features, summaries
 from avo.diagnostics.pvalues import holm, rank, standing
@@ -201,6 +201,7 @@ def check(
         True
     """
     x, c, replicates, seed = _arguments(result, x_new, inputs, replicates, seed)
+    progress = flag("progress", progress)
     if groups is not None:
         rows = _one_of_each(groups, len(x), seed)
         x, c = x[rows], None if c is None else c[rows]

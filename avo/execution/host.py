@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, PRNGKeyArray
 
-from avo.checks import takes
+from avo.checks import flag, takes
 
 BATCH = 256  # rows that a batched simulator gets at a time, with one generator; fixed, since it decides the numbers
 
@@ -43,7 +43,10 @@ class HostSimulator:
             arguments = (rows[part],) if conditions is None else (rows[part], conditions[part])
             seed = [*entropy, first]
             try:
-                x = np.asarray(self.fn(np.random.default_rng(seed), *arguments), dtype=float)
+                drawn = np.asarray(self.fn(np.random.default_rng(seed), *arguments))
+                if np.iscomplexobj(drawn):
+                    raise TypeError("x is complex, and must be real; return its parts side by side")
+                x = np.asarray(drawn, dtype=float)
             except Exception as error:
                 place = traceback.extract_tb(error.__traceback__)[-1]
                 raise RuntimeError(
@@ -93,4 +96,4 @@ def from_numpy(fn: Callable[..., ArrayLike], batched: bool = False) -> HostSimul
             "from_numpy needs a function of two arguments, fn(rng, theta) -> x, or three, fn(rng, theta, inputs) -> x; "
             f"got {getattr(fn, '__name__', fn)}{inspect.signature(fn)}."
         )
-    return HostSimulator(fn, batched)
+    return HostSimulator(fn, flag("batched", batched))

@@ -59,6 +59,10 @@ def check_simulator(
             f"simulate must return one row of x per row of theta, shaped like a row of x_obs: for theta "
             f"{(n, space.dim)} expected x {expected}, got {getattr(shape, 'shape', shape)}."
         )
+    if jnp.issubdtype(shape.dtype, jnp.complexfloating):
+        raise ValueError(
+            f"simulate must return real numbers; got {shape.dtype}. Return real and imaginary parts side by side."
+        )
     return compiled
 
 
