@@ -8,6 +8,8 @@ import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -214,6 +216,40 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False; got {value!r}.")
     return bool(value)
+
+
+def text(name: str, value: Any) -> str:
+    """Check a word, which may be empty.
+
+    Raises:
+        ValueError: if it is no string.
+
+    Example:
+        >>> text("unit", "mV")
+        'mV'
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a string; got {value!r}.")
+    return value
+
+
+def folder(name: str, value: Any) -> Path:
+    """Check the name of a folder; "" would be the current one, whatever lies there.
+
+    Raises:
+        ValueError: if it is no path, or empty.
+
+    Example:
+        >>> folder("out", "runs/first").name
+        'first'
+        >>> folder("out", "")
+        Traceback (most recent call last):
+            ...
+        ValueError: out must be the path of a folder; got ''.
+    """
+    if not isinstance(value, (str, PathLike)) or not str(value):
+        raise ValueError(f"{name} must be the path of a folder; got {value!r}.")
+    return Path(value)
 
 
 def one_of(name: str, value: Any, known: Collection[str], more: str = "") -> str:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import finite, positive
+from avo.checks import finite, positive, text
 
 
 class Parameter(Protocol):
@@ -41,13 +41,16 @@ class Parameter(Protocol):
     def unconstrain(self, theta: Array) -> Array: ...
 
 
-def _finite(parameter: object, *names: str) -> None:
-    """Check that fields are finite numbers, and make NumPy's plain: equal parameters hash and print alike."""
+def _check(parameter: object, *names: str) -> None:
+    """Check that fields are finite numbers, made Python's own so that equal parameters hash alike; the unit is text."""
+    kind = type(parameter).__name__
     for name in names:
         value = getattr(parameter, name)
-        finite(f"{type(parameter).__name__}: {name}", value)
-        if isinstance(value, np.number):
-            object.__setattr__(parameter, name, value.item())  # the way into a frozen dataclass
+        plain = finite(f"{kind}: {name}", value)
+        if isinstance(value, np.number) or not isinstance(value, (int, float)):
+            plain = value.item() if hasattr(value, "item") else plain
+            object.__setattr__(parameter, name, plain)  # the way into a frozen dataclass
+    text(f"{kind}: unit", vars(parameter)["unit"])
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Interval:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        _finite(self, "low", "high")
+        _check(self, "low", "high")
         if self.low >= self.high:
             raise ValueError(f"Interval: low must be below high; got low={self.low}, high={self.high}.")
 
@@ -115,7 +118,7 @@ class LogInterval:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        _finite(self, "low", "high")
+        _check(self, "low", "high")
         if self.low <= 0:
             raise ValueError(
                 f"LogInterval: low must be above zero; got low={self.low}. Use Interval for signed ranges."
@@ -157,7 +160,7 @@ class Positive:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        _finite(self, "scale")
+        _check(self, "scale")
         positive("Positive: scale", self.scale)
 
     @property
@@ -196,7 +199,7 @@ class Real:
     unit: str = ""
 
     def __post_init__(self) -> None:
-        _finite(self, "loc", "scale")
+        _check(self, "loc", "scale")
         positive("Real: scale", self.scale)
 
     @property

@@ -2,6 +2,7 @@
 
 import json
 import math
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -93,6 +94,8 @@ def test_kinds_say_whether_they_have_two_bounds_and_a_logarithmic_scale() -> Non
         (lambda: Positive(math.inf), r"Positive: scale must be a finite number; got inf"),
         (lambda: Real(1.3, 0.0), r"Real: scale must be a finite number above zero; got 0.0"),
         (lambda: Real(math.nan, 0.7), r"Real: loc must be a finite number; got nan"),
+        (lambda: Interval(0, 1, unit=5), r"^Interval: unit must be a string; got 5\.$"),  # type: ignore[arg-type]
+        (lambda: Real(unit=None), r"^Real: unit must be a string; got None\.$"),  # type: ignore[arg-type]
         (lambda: Space(), r"Space needs at least one parameter"),
         (
             lambda: Space(mu=(0, 1)),  # type: ignore[arg-type]
@@ -170,3 +173,9 @@ def test_maps_are_traceable() -> None:
 def test_constrain_needs_one_column_per_parameter(u: Any) -> None:
     with pytest.raises(ValueError, match=r"u must have 2 values \(a, b\) along its last axis; got shape"):
         Space(a=Real(), b=Positive()).constrain(u)
+
+
+@pytest.mark.parametrize("half", [jnp.float32(0.5), np.array(0.5), np.float32(0.5), Fraction(1, 2)])
+def test_numbers_of_every_kind_make_equal_parameters(half: Any) -> None:
+    found = Interval(half, 5)
+    assert found == Interval(0.5, 5) and hash(found) == hash(Interval(0.5, 5)) and type(found.low) is float
