@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avo import __version__
+from avo import __version__, checks
 
 FORMAT = 1  # of all files that avo reads again; a change that an older version would misread makes it the next
 
@@ -138,7 +138,7 @@ class Folder:
     """The run's folder: refuses to overwrite another run, keeps checkpoints, continues bit for bit."""
 
     def __init__(self, out: str | Path, resume: bool, plan: dict[str, Any]) -> None:
-        self.path, self.plan = Path(out), plan
+        self.path, self.plan = checks.folder("out", out), plan
         if self.path.exists() and not self.path.is_dir():
             raise FileExistsError(f"out={str(out)!r} is a file; choose a folder.")
         self.checkpoint, self.last = self.path / "checkpoint.npz", time.monotonic()

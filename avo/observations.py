@@ -185,7 +185,11 @@ def number_clusters(groups: ArrayLike, m: int) -> np.ndarray:
     labels = shaped("groups", groups, (m,), "one label for each observation")
     if any(label is None or label != label for label in labels.tolist()):
         raise ValueError("groups must have a label for each observation; some are None or NaN. Name or leave them out.")
-    return np.unique(labels, return_inverse=True)[1]
+    try:
+        return np.unique(labels, return_inverse=True)[1]
+    except TypeError as error:  # labels that have no order
+        kinds = ", ".join(sorted({type(label).__name__ for label in labels.tolist()}))
+        raise ValueError(f"groups must have labels of one kind; got {kinds}. Make them all strings, say.") from error
 
 
 def validate_clusters(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:

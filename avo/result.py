@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 from scipy import stats
 
+from avo import checks
 from avo.adversarial.critic import describe
 from avo.adversarial.proposals import Gaussian
-from avo.checks import between, shaped
+from avo.checks import between, shaped, whole
 from avo.folder import (
     damaged,
     fill,
@@ -172,7 +173,7 @@ class Result:
 
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """Draw n thetas from the fitted proposal; for `target="point"` its width says nothing about the error."""
-        return self.space.constrain(self.proposal.sample(key, n))
+        return self.space.constrain(self.proposal.sample(key, whole("n", n, least=0)))
 
     def summary(self, truth: np.ndarray | None = None) -> str:
         """Write the estimates as a table, beside the truth where it is known, and warn of what is not known.
@@ -259,7 +260,9 @@ class Result:
         Raises:
             FileExistsError: if the folder already holds a result, or an `arrays.npz` of something else.
         """
-        folder = Path(path)
+        folder = checks.folder("path", path)
+        if folder.exists() and not folder.is_dir():
+            raise FileExistsError(f"{folder} is a file; choose a folder.")
         if (folder / "result.json").exists():
             raise FileExistsError(f"{folder} already holds a result; choose another folder.")
         refuse_others(folder, "proposal")
@@ -331,7 +334,8 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
         >>> bool(avo.load(folder).theta == result.theta)
         True
     """
-    folder = Path(path).parent if Path(path).name == "result.json" else Path(path)
+    folder = checks.folder("path", path)
+    folder = folder.parent if folder.name == "result.json" else folder
     if not (folder / "result.json").is_file():
         raise FileNotFoundError(
             f"{folder} holds no finished result (no result.json); avo.fit(out=...) writes one there."

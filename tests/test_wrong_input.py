@@ -386,3 +386,45 @@ def test_complex_simulations():
         fit(lambda key, theta: good(key, theta) * (1 + 2j))
     with pytest.raises(RuntimeError, match=r"TypeError: x is complex, and must be real; return its parts side by side"):
         fit(avo.from_numpy(lambda rng, theta: rng.normal(theta[0], 1.0, 3) + 2j))
+
+
+def test_labels_without_an_order():
+    with pytest.raises(ValueError, match=r"^groups must have labels of one kind; got int, str\. Make them all strings"):
+        fit(groups=np.array(["a", 1] * 20, object))
+
+
+@pytest.mark.parametrize("proposal", [lambda d: None, avo.critics.mlp(jax.random.key(0), (3,))])
+def test_what_is_no_proposal(proposal):
+    with pytest.raises(ValueError, match=r"^proposal must be one such as avo\.Gaussian\.start\(1\), or a function"):
+        fit(proposal=proposal)
+
+
+@pytest.mark.parametrize("sd", ["a", -1, 0, float("nan")])
+def test_width_of_a_start(sd):
+    with pytest.raises(ValueError, match=rf"^Gaussian.start: sd must be a finite number above zero; got {sd!r}\.$"):
+        avo.Gaussian.start(2, sd=sd)
+
+
+def test_simulator_that_yields():
+    def yields(key, theta):
+        yield theta
+
+    for simulate in (yields, avo.from_numpy(yields)):
+        with pytest.raises(ValueError, match=r"^simulate must return x; yields yields\. Write return for yield\.$"):
+            fit(simulate)
+
+
+@pytest.mark.parametrize("path", [5, "", None])
+def test_what_is_no_folder(path, tmp_path):
+    result = fit(refine=False)
+    calls = {"path": [lambda: avo.load(path), lambda: result.save(path)], "out": [lambda: fit(out=path)]}
+    for name, some in calls.items():
+        for call in some:
+            if (name, path) != ("out", None):  # which writes nothing
+                with pytest.raises(ValueError, match=rf"^{name} must be the path of a folder; got {path!r}\.$"):
+                    call()
+    (tmp_path / "good.npy").touch()
+    with pytest.raises(FileExistsError, match=r"good.npy is a file; choose a folder\.$"):
+        result.save(tmp_path / "good.npy")
+    with pytest.raises(ValueError, match=r"^n must be a whole number of at least 0; got -1\.$"):
+        result.sample(jax.random.key(0), -1)

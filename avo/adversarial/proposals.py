@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from avo.checks import positive, whole
+
 START_SD = 1.5  # N(0, 1.5^2) in u covers an Interval almost evenly: theta's density is flat within a factor of two
 
 
@@ -41,7 +43,8 @@ class Gaussian(eqx.Module):
     @staticmethod
     def start(dim: int, loc: float | Float[Array, " d"] = 0.0, sd: float = START_SD, full: bool = True) -> "Gaussian":
         """Make the isotropic start N(loc, sd^2 I); `full=False` keeps it diagonal for good."""
-        dtype = jnp.result_type(float)
+        whole("Gaussian.start: dim", dim)
+        sd, dtype = positive("Gaussian.start: sd", sd), jnp.result_type(float)
         return Gaussian(
             loc=jnp.broadcast_to(jnp.asarray(loc, dtype), (dim,)),
             log_scale=jnp.full((dim,), math.log(sd), dtype),

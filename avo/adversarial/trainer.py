@@ -190,6 +190,9 @@ def _functions(space: Space, loss: Loss, settings: Settings) -> tuple[Callable, 
     return compiled(partial(_ask, space, target)), compiled(partial(_tell, loss, target))
 
 
+PROPOSAL = ("loc", "transform", "score", "factor", "sd")  # some of what a proposal has, and nothing else
+
+
 def _check_parts(loss: object, critic: object, proposal: object) -> None:
     if not (hasattr(loss, "critic") and hasattr(loss, "cost")):
         raise ValueError(f"loss must be a critic's loss such as avo.critics.wasserstein('two-sided'); got {loss!r}.")
@@ -266,6 +269,11 @@ def make_trainer(
     _check_parts(loss, critic, proposal)
     q: Any = Gaussian.start if proposal is None else proposal
     q = q if isinstance(q, eqx.Module) else q(space.dim)
+    if not (isinstance(q, eqx.Module) and all(hasattr(q, name) for name in PROPOSAL)):
+        raise ValueError(
+            f"proposal must be one such as avo.Gaussian.start({space.dim}), or a function (dim) that makes one; "
+            f"got {q!r}."
+        )
     if q.loc.shape != (space.dim,):
         raise ValueError(f"proposal must have one dimension per parameter, {space.dim}; got {q.loc.shape[0]}.")
     ask, tell = _functions(space, loss, settings if proposal is None else _begun_at(q, settings))

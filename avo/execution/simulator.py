@@ -74,6 +74,8 @@ def _check_call(simulate: Any, conditions: bool) -> None:
         raise ValueError(f"simulate must be a function simulate{arguments} -> x; got {came}.")
     host = isinstance(simulate, HostSimulator)
     fn = simulate.fn if host else simulate
+    if inspect.isgeneratorfunction(fn):
+        raise ValueError(f"simulate must return x; {getattr(fn, '__name__', 'it')} yields. Write return for yield.")
     if takes(fn, 3 if conditions else 2):
         return
     name, wanted = getattr(fn, "__name__", "simulate"), arguments.replace("key", "rng") if host else arguments
