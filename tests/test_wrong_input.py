@@ -1,5 +1,6 @@
 """Each mistake named here ends in one clear sentence, from the library and from the command."""
 
+import errno
 import json
 
 import jax
@@ -428,3 +429,19 @@ def test_what_is_no_folder(path, tmp_path):
         result.save(tmp_path / "good.npy")
     with pytest.raises(ValueError, match=r"^n must be a whole number of at least 0; got -1\.$"):
         result.sample(jax.random.key(0), -1)
+
+
+def test_range_that_leaves_out_the_default_truth(refused):
+    assert refused("fit", "poisson", "--range", "rate=10,30") == (
+        "error: --range leaves out the truth of the simulated observations: rate must lie inside (10.0, 30.0); got 7.0."
+        " Set another truth by --set NAME=VALUE.\n"
+    )
+
+
+def test_pipe_that_is_closed_is_no_error(monkeypatch):
+    def closed(*_):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(avo.simulators, "find", closed)
+    done = CliRunner().invoke(app, ["list"])
+    assert (done.exit_code, done.stderr) == (1, "")

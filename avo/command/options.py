@@ -41,6 +41,8 @@ class Plainly(TyperGroup):
             with _plain_warnings():
                 return super().invoke(ctx)
         except (ValueError, OSError, ImportError, RuntimeError) as error:
+            if isinstance(error, BrokenPipeError):  # of `avo ... | head`: Typer ends without a word
+                raise
             # Typer's own exits, and JAX's failures, are subclasses of RuntimeError
             if ctx.params.get("traceback") or (isinstance(error, RuntimeError) and type(error) is not RuntimeError):
                 raise

@@ -82,7 +82,11 @@ def task_of(
     if source.problem is None:
         raise ValueError(f"--data must name the file of observations for a simulator of your own, {simulator}.")
     theta = truth_of(source.problem, truth)
-    source.space.unconstrain(theta)  # says so if --range leaves the truth out
+    try:
+        source.space.unconstrain(theta)
+    except ValueError as error:
+        words = "--range leaves out the truth of the simulated observations"
+        raise ValueError(f"{words}: {error} Set another truth by --set NAME=VALUE.") from error
     return Task(source, observations(source.problem, theta, n, seed), theta)
 
 
