@@ -42,9 +42,9 @@ from avo.adversarial.proposals import Gaussian
 from avo.adversarial.reinforce import reinforce_gradient
 from avo.adversarial.settings import Settings
 from avo.adversarial.targets import Point, Population, geometric, target_of
-from avo.checks import takes
+from avo.checks import takes, whole
 from avo.execution.programs import compiled
-from avo.observations import make_frame, show, show_rows
+from avo.observations import make_frame, show, show_rows, validate_observations
 from avo.space import Space
 from avo.types import Critic, Data, Info, Loss, MakeCritic, MakeProposal, Pending, Proposal, State
 
@@ -83,6 +83,10 @@ def _ask(space: Space, target: Point | Population, key: PRNGKeyArray, state: Sta
 
 def _tell(loss: Loss, target: Point | Population, state: State, theta: Array, x: Array) -> tuple[State, Info]:
     s = target.settings
+    if state.pending is None:
+        raise ValueError("tell needs the state that ask returned, once; ask again before the next tell.")
+    _check_rows("theta", theta, state.pending.u.shape)
+    _check_rows("x", x, (len(state.pending.u), *state.data.shift.shape))
     z, ok = _shown(state, x)
     watched, drawn = slice(None, s.critic_steps * s.batch), slice(s.critic_steps * s.batch, None)
 
@@ -102,6 +106,13 @@ def _tell(loss: Loss, target: Point | Population, state: State, theta: Array, x:
         pending=None,
     )
     return state, Info(gap, proposal.loc, proposal.sd(), jnp.sum(~ok))
+
+
+def _check_rows(name: str, rows: Array, shape: tuple[int, ...]) -> None:
+    if jnp.shape(rows) != shape:
+        raise ValueError(
+            f"tell: {name} must have a row for each theta that ask gave, shape {shape}; got {jnp.shape(rows)}."
+        )
 
 
 def _shown(state: State, x: Float[Array, "n *x_shape"]) -> tuple[Float[Array, "n *z_shape"], Bool[Array, " n"]]:
@@ -249,6 +260,9 @@ def make_trainer(
     Returns:
         `Trainer(init, ask, tell)`.
 
+    Raises:
+        ValueError: if an argument is not as described.
+
     Example:
         >>> from avo import Interval, Space
         >>> space = Space(mu=Interval(-3, 5))
@@ -264,7 +278,15 @@ def make_trainer(
     """
     from avo import critics
 
-    settings = settings or Settings()
+    if not isinstance(space, Space):
+        raise ValueError(f"space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got {space!r}.")
+    if not (settings is None or isinstance(settings, Settings)):
+        raise ValueError(f"settings must be avo.Settings(...); got {settings!r}.")
+    x_obs, steps, settings = validate_observations(x_obs), whole("steps", steps), settings or Settings()
+    if inputs is not None:
+        inputs = validate_observations(inputs, "inputs")
+        if len(inputs) != len(x_obs):
+            raise ValueError(f"inputs must have one row per observation: x_obs has {len(x_obs)}, inputs {len(inputs)}.")
     loss = critics.wasserstein() if loss is None else loss
     _check_parts(loss, critic, proposal)
     q: Any = Gaussian.start if proposal is None else proposal

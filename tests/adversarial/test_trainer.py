@@ -198,3 +198,33 @@ def test_critics_that_do_not_fit_are_refused() -> None:
         trainer(lambda x: x.sum())
     with pytest.raises(ValueError, match=r"cannot be applied .* \(2,\): critic mlp was made for x of shape \(5,\)"):
         trainer(mlp(KEY, (5,))).init(KEY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"space": 3}, r"^space must be an avo\.Space, .* got 3\."),
+        ({"x_obs": np.full((9, 2), np.nan)}, r"^x_obs must hold finite numbers; x_obs\[0, 0\] is nan"),
+        ({"steps": 0}, r"^steps must be a whole number of at least 1; got 0\."),
+        ({"steps": -1}, r"^steps must be a whole number of at least 1; got -1\."),
+        ({"steps": 2.5}, r"^steps must be a whole number of at least 1; got 2\.5\."),
+        ({"settings": "a"}, r"^settings must be avo\.Settings\(\.\.\.\); got 'a'\."),
+        ({"inputs": np.ones((3, 1))}, r"^inputs must have one row per observation: x_obs has \d+, inputs 3\."),
+    ],
+)
+def test_make_trainer_refuses(changes: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        avo.make_trainer(**({"space": SPACE, "x_obs": X_OBS, "steps": 40} | changes))
+
+
+def test_tell_refuses_other_rows_and_a_second_time(small: Fit) -> None:
+    theta, state = small.ask(KEY, small.trainer.init(KEY))
+    x = two_numbers(jax.random.key(5), theta)
+    for name, given in (("theta", (theta[1:], x)), ("x", (theta, x[1:])), ("x", (theta, x[:, :1]))):
+        with pytest.raises(
+            ValueError, match=rf"^tell: {name} must have a row for each theta that ask gave, shape \(30, "
+        ):
+            small.tell(state, *given)
+    state, _ = small.tell(state, theta, x)
+    with pytest.raises(ValueError, match=r"^tell needs the state that ask returned, once; ask again before the next"):
+        small.tell(state, theta, x)
