@@ -267,8 +267,14 @@ def test_nan_from_some_step_on_ends_as_failed() -> None:
         return row(rng, theta) if calls <= 5 * TINY.calls else np.full(10, np.inf)
 
     result = fit(avo.from_numpy(dies))
-    assert result.status == "failed" and "of no use" in result.message
+    words = (
+        "more than 90 % of the simulations of the last {} were not finite around step {}; the estimate is of no use."
+    )
+    assert (result.status, result.message) == ("failed", words.format("step", 6))
     assert result.calls == calls == 6 * TINY.calls
+    calls = 0  # 40 steps: two of them decide, though of all simulations fewer failed
+    result = fit(avo.from_numpy(dies), budget=40 * TINY.calls)
+    assert (result.status, result.message) == ("failed", words.format("2 steps", 7))
 
 
 def test_an_error_of_the_users_function_is_passed_on() -> None:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from avo.adversarial.settings import Settings
+from avo.budget import chunk_of
 from avo.result import Result, Status
 from avo.space import Space
 from avo.types import Info, State
@@ -94,10 +95,12 @@ def _verdict(state: State, info: Info, settings: Settings, space: Space, cut: Cu
     if cut == "stopped":
         return "stopped", f"stopped by the user after {done} of {int(state.horizon)} steps."
     if cut:
+        window = chunk_of(int(state.horizon))
+        late = "step" if window == 1 else f"{window} steps"
         what = {
             "not finite": "the critic or the proposal was not finite",
-            "failed": f"more than {MOST_FAILED:.0%} of the simulations were not finite".replace("%", " %"),
-        }[cut]
+            "failed": f"more than {MOST_FAILED:.0%} of the simulations of the last {late} were not finite",
+        }[cut].replace("%", " %")
         return "failed", f"{what} around step {done}; the estimate is of no use."
     if moving := _moving(settings, space, info):
         return "budget", f"{moving} still moved at the end of {done} steps; a larger budget may help."
