@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -184,3 +185,20 @@ def test_numbers_of_arguments() -> None:
     assert not checks.takes(lambda key, *, theta: theta, 2)
     assert not checks.takes(lambda: None, 1)
     assert checks.takes(dict, 1)  # of which Python does not tell
+
+
+def test_seeds_texts_and_folders() -> None:
+    assert [checks.seed("seed", value) for value in (0, np.int64(7), 2**63 - 1)] == [0, 7, 2**63 - 1]
+    assert checks.text("unit", "") == "" and checks.folder("out", "a/b") == checks.folder("out", Path("a/b")) == Path(
+        "a/b"
+    )
+    refused = [
+        (checks.seed, 2**63, f"n must be a whole number from 0 to {2**63 - 1}; got {2**63}."),
+        (checks.text, 5, "n must be a string; got 5."),
+        (checks.folder, "", "n must be the path of a folder; got ''."),
+        (checks.folder, 5, "n must be the path of a folder; got 5."),
+    ]
+    for check, value, words in refused:
+        with pytest.raises(ValueError) as found:
+            check("n", value)
+        assert str(found.value) == words
