@@ -132,7 +132,8 @@ class PopulationRows(NamedTuple):
             >>> PopulationRows.of(4000, 128)
             PopulationRows(learn=256, round=128, settle=384, again=128, size=128)
         """
-        return PopulationRows(*(whole_blocks(share * calls, size) for share in POPULATION_SHARES.values()), size)
+        part = {name: whole_blocks(share * calls, size) for name, share in POPULATION_SHARES.items()}
+        return PopulationRows(**part, size=size)
 
     @property
     def last(self) -> int:

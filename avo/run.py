@@ -186,17 +186,15 @@ def planned(
     if target is not None:
         one_of("target", target, get_args(Target))
     target = target or (settings.target if settings else "point")
-    rest = 0
+    given, rest = replace(settings, target=target) if settings else None, 0
     if refine:
-        smallest = settings or Settings.for_budget(0, target=target)
+        smallest = given or Settings.for_budget(0, target=target)
         rest = for_refining(budget, target, smallest.calls, m, d)
-
-    def chosen() -> Settings:
-        return replace(settings, target=target) if settings else Settings.for_budget(budget - rest, target=target)
-
-    if rest and rest < least_refining(rest, target, block_size(chosen()), d):
-        rest = 0
-    return chosen(), plan(budget, rest, chosen().calls, host)
+        size = block_size(given or Settings.for_budget(budget - rest, target=target))
+        if rest < least_refining(rest, target, size, d):
+            rest = 0
+    settings = given or Settings.for_budget(budget - rest, target=target)
+    return settings, plan(budget, rest, settings.calls, host)
 
 
 def _identity(task: Task, trainer: Trainer, name: str, loss: str) -> dict[str, Any]:
@@ -228,18 +226,16 @@ def _refine(
     start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
     with tqdm(total=budget, desc="refine", unit=" calls", disable=None if progress else True, leave=False) as bar:
         draws.tick = bar.update
+        found, why = None, ""
         try:
-            why, found = (
-                "",
-                solve(draws, task.observed, start, budget=budget, seed=task.seed, pool=late, custom=task.custom),
-            )
+            found = solve(draws, task.observed, start, budget=budget, seed=task.seed, pool=late, custom=task.custom)
         except KeyboardInterrupt:
             words = f"stopped by the user while refining; {result.message}"
             return replace(result, calls=result.calls + draws.calls, status="stopped", message=words)
         except NoAnswer as error:
-            found, why = None, str(error)
+            why = str(error)
         except np.linalg.LinAlgError as error:
-            found, why = None, f"its equations cannot be solved ({error})"
+            why = f"its equations cannot be solved ({error})"
     failures = {"non-finite": result.failures["non-finite"] + draws.failed}
     return _refined(replace(result, calls=result.calls + draws.calls, failures=failures), found, why)
 

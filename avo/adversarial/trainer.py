@@ -291,7 +291,7 @@ def make_trainer(
     _check_parts(loss, critic, proposal)
     q: Any = Gaussian.start if proposal is None else proposal
     q = q if isinstance(q, eqx.Module) else q(space.dim)
-    if not (isinstance(q, eqx.Module) and all(hasattr(q, name) for name in PROPOSAL)):
+    if not all([isinstance(q, eqx.Module), *(hasattr(q, name) for name in PROPOSAL)]):
         raise ValueError(
             f"proposal must be one such as avo.Gaussian.start({space.dim}), or a function (dim) that makes one; "
             f"got {q!r}."

@@ -250,9 +250,13 @@ def test_errors() -> None:
     for number in (0, -1, float("nan"), float("inf"), "a", None):
         with pytest.raises(ValueError, match=rf"weight must be a finite number above zero; got {number!r}"):
             distance(x, x, weight=number)
-    for name, least in (("steps", 1), ("batch", 1), ("seed", 0)):
+    for name, wanted in (
+        ("steps", "of at least 1"),
+        ("batch", "of at least 1"),
+        ("seed", "from 0 to 9223372036854775807"),
+    ):
         for number in (-1, 1.5, float("nan"), True, "a"):
-            with pytest.raises(ValueError, match=rf"{name} must be a whole number of at least {least}; got {number!r}"):
+            with pytest.raises(ValueError, match=rf"{name} must be a whole number {wanted}; got {number!r}"):
                 distance(x, x, **{name: number})
     for critic, message in (
         ("mlp", r"critic must be an Equinox module .*, or a factory critic\(key, x_shape\) .*; got 'mlp'"),

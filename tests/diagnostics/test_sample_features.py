@@ -113,14 +113,13 @@ def test_features_of_images_are_exact(channels: tuple[int, ...]) -> None:
                     blocks[f"block ({i}, {j})"] = means
         of = np.stack(list(blocks.values()), axis=1)
         r = np.corrcoef(of.T)[np.triu_indices(of.shape[1], 1)]
-        known = {
-            f"{name}, {what}": f(v) for name, v in blocks.items() for what, f in (("mean", np.mean), ("sd", np.std))
-        }
+        summaries = ("mean", np.mean), ("sd", np.std)
+        known = {f"{name}, {what}": float(f(v)) for name, v in blocks.items() for what, f in summaries}
         known |= {
-            "skewness, mean over blocks": stats.skew(of).mean(),
-            "correlation of blocks, mean over pairs": r.mean(),
+            "skewness, mean over blocks": float(stats.skew(of).mean()),
+            "correlation of blocks, mean over pairs": float(r.mean()),
         }
-        known["kurtosis, mean over blocks"] = stats.kurtosis(of, fisher=False).mean()
+        known["kurtosis, mean over blocks"] = float(stats.kurtosis(of, fisher=False).mean())
         return known
 
     for values, expected in (

@@ -163,8 +163,9 @@ def test_the_floor_is_half_of_what_one_observation_leaves(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(population, "_linearized", linearized)
     equation: Any = SimpleNamespace(observed=Observed(np.zeros((50, 3))), draws=lambda u: None)
-    learner: Any = SimpleNamespace(normal=lambda rows: np.zeros((rows, 2)))
-    state, taken = population._approach(equation, learner, population.State(start, start, np.full(2, 0.1)), 4, 3)
+    learner: Any = SimpleNamespace(normal=lambda rows: np.zeros((rows, 2)), draws=SimpleNamespace(calls=0))
+    begin = population.State(start, start, np.full(2, 0.1))
+    state, taken = population._approach(equation, learner, begin, 4, 3, end=1000)
     errors = np.sqrt([0.0512, 0.0028]) * [0.5 / 2.0, 0.8 / 0.5] * np.sqrt(size)
     expected = np.sqrt(50) * errors / 2
     assert taken == 1 and (size != 1 or (np.all(expected > 0.05) and np.all(expected < 0.5)))
@@ -182,7 +183,7 @@ def test_population_without_spread_has_an_upper_bound(monkeypatch: pytest.Monkey
     scatter = np.linalg.norm(floored(np.asarray(found.population_covariance), 0.0), axis=1)
     np.testing.assert_allclose(u.std(0), scatter, rtol=4 / np.sqrt(2 * len(u)), atol=1e-9)
     np.testing.assert_array_less(np.abs(u.mean(0) - found.loc), 4 * scatter / np.sqrt(len(u)) + 1e-9)
-    assert np.all(scatter < 0.8 * np.linalg.norm(found.reference.factor, axis=1))
+    assert np.all(scatter < 0.8 * np.linalg.norm(found.reference[1], axis=1))
     assert np.isnan(got.sd_stderr).all()
     # E_SD^2 is known to sqrt(2 / 600) = 6 %: the variance is below 2 * 1.64 + 2 of that
     assert np.all(np.isfinite(got.sd_upper)) and np.all(got.sd_upper < np.sqrt(5 * 0.06) * E_SD)
