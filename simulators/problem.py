@@ -205,11 +205,11 @@ class Problem:
         return simulate
 
     def _checked_mean(self, plain: Callable[..., Array]) -> Any:
-        d, names = self.space.dim, ", ".join(self.space.names)
+        d, names, compiled = self.space.dim, ", ".join(self.space.names), jax.jit(plain)
 
         def mean(theta: Float[Array, "d"], *inputs: Array) -> Float[Array, "..."]:
             theta = _shaped("theta", theta, (d,), f"({d},), {names}")
-            return plain(theta, *self._conditions(inputs, ()))
+            return compiled(theta, *self._conditions(inputs, ()))
 
         return mean
 
@@ -222,10 +222,14 @@ class Problem:
     def _checked_log_prob(self, plain: Callable[..., Array]) -> Any:
         d, names = self.space.dim, ", ".join(self.space.names)
 
+        @jax.jit
+        def of_rows(theta: Array, x: Array, *conditions: Array) -> Array:
+            return jax.vmap(functools.partial(plain, theta))(x, *conditions)
+
         def log_prob(theta: Float[Array, "d"], x: Float[Array, "m ..."], *inputs: Array) -> Float[Array, "m"]:
             theta, x = _shaped("theta", theta, (d,), f"({d},), {names}"), self._observations(x)
             conditions = self._conditions(inputs, (x.shape[0],))
-            return jax.vmap(functools.partial(plain, theta))(x, *conditions)
+            return of_rows(theta, x, *conditions)
 
         return log_prob
 

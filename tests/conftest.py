@@ -32,7 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 KEPT_PROGRAMS = ROOT / ".pytest_cache" / "programs"
 MANY_MAPS = 20_000  # of 65,530; a file of tests takes some thousands
 QUICKLY_COMPILED = (
-    "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+    "--xla_backend_optimization_level=1 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1"  # the other core compiles for the other process
 )
 
 
@@ -84,16 +85,28 @@ os.environ.setdefault("AVO_CACHE", "0")  # commands that tests start leave nothi
 _compile_quickly(_keep_programs(KEPT_PROGRAMS))
 
 
+# Private caches in which JAX keeps the source of each program, beside the program. While it is there, MLIR takes longer
+# over every further one: twice as long with a thousand alive, five times with some thousands
+SOURCES = {
+    "jax._src.interpreters.pxla": ("_cached_lowering_to_hlo", "_cached_compilation"),
+    "jax._src.pjit": ("_pjit_lower",),
+}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _programs() -> Iterator[None]:
-    """Drop compiled programs before there are too many: all of them need more memory maps than Linux gives a process.
+    """Let go of programs' sources after each file, and of the programs themselves before there are too many.
 
-    Files share what they compile and trace until then.
+    All of them would need more memory maps than Linux gives a process. Files share what they compile until then.
     """
     yield
+    for module, names in SOURCES.items():
+        for name in names:
+            with suppress(AttributeError):  # another version of JAX
+                getattr(sys.modules.get(module), name).cache_clear()
     if _memory_maps() > MANY_MAPS:
         jax.clear_caches()
-        gc.collect()
+    gc.collect()
 
 
 def _memory_maps() -> float:

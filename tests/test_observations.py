@@ -76,7 +76,7 @@ def test_critic_scores_and_check_take_x_for_the_same_thing(shape: tuple[int, ...
     assert diagnostics.look_of(shape).kind == kind
     rng, size = np.random.default_rng(3), int(np.prod(shape))
     seen = make_features(rng.normal(size=(40, *shape)), None, rng.normal(size=(60, 2)), rng.normal(size=(60, *shape)))
-    series, products = kind == "series" and size > ALL_PRODUCTS, seen.kinds(seen(jnp.ones(shape)).size)
+    series, products = kind == "series" and size > ALL_PRODUCTS, seen.kinds(jax.eval_shape(seen, jnp.ones(shape)).size)
     assert (seen.channel_shift is not None) == series
     # All products of few values; else moments of a series, or products of an image's blocks
     assert set(products.tolist()) == {0, 1} if size <= ALL_PRODUCTS else set(products.tolist()) == {0, 2}

@@ -24,7 +24,8 @@ from avo.simulators.poisson import poisson
 from avo.simulators.problem import Problem
 
 KEY = jax.random.key(20)
-every_simulator = pytest.mark.parametrize("name", avo.simulators.names())
+# The tests of one simulator follow one another and share its programs
+every_simulator = pytest.mark.parametrize("name", avo.simulators.names(), scope="module")
 
 
 ALL_LOSSES = ("w0_sq", "damping", "start", "velocity", "drag", "friction")
@@ -45,7 +46,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "pendulum losses": ("pendulum", {"free": ALL_LOSSES}),
     "ricker summaries": ("ricker", {"summaries": True}),
 }
-every_variant = pytest.mark.parametrize("name", [*avo.simulators.names(), *VARIANTS])
+every_variant = pytest.mark.parametrize("name", [*avo.simulators.names(), *VARIANTS], scope="module")
 
 ROWS = 64  # of every batch, so that each simulator is compiled once
 
