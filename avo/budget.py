@@ -22,6 +22,7 @@ refining                               at most three quarters         the rest m
   and                                  what it cannot do without,     calls come in whole blocks, and a budget is
                                        `PointRows`, `PopulationRows`  never exceeded; so the same without it
 of a point's refining                  `POINT_SHARES`
+of a search                            `SEARCH_SHARES`
 of a population's                      `POPULATION_SHARES`
 """
 
@@ -52,6 +53,14 @@ POINT_SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}
 # simulations at the answer that encoded observations are held against; what is left, half where the
 # rounds are few, goes to the last comparison
 POPULATION_SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}
+
+# Of a search's: places all over the space, then stages of places around the best candidate; what is left chooses among
+# candidates, once before each stage and once at the end, with fresh simulations
+SEARCH_SHARES = {"first": 0.4, "stage": 0.1}
+SEARCH_STAGES, SEARCH_EACH = 4, 16  # simulations at each place, at least: the misfit tells places apart from so few
+CANDIDATES = 4  # in each choice, at most
+CHOICE_SHARE = 1 - SEARCH_SHARES["first"] - SEARCH_STAGES * SEARCH_SHARES["stage"]
+LEAST_PLACES = 20  # all over the space; a regression on fewer says nothing
 
 
 def whole_blocks(rows: float, size: int) -> int:
@@ -149,6 +158,44 @@ class PopulationRows(NamedTuple):
     def least(self) -> int:
         """Fewest calls that refine a population, in two phases of one round."""
         return self.learn + self.round + self.another
+
+
+class SearchRows(NamedTuple):
+    """Places of the parts of a search, and the simulations at each, in whole blocks: what `of` gives.
+
+    Args:
+        first: places all over the space.
+        stage: places around a candidate, in each of so many `stages`.
+        each: simulations at each of these places.
+        choice: simulations at each candidate of a choice.
+        stages: how many there are.
+    """
+
+    first: int
+    stage: int
+    each: int
+    choice: int
+    stages: int
+
+    @staticmethod
+    def of(calls: int, size: int) -> "SearchRows":
+        """Divide the calls of a search.
+
+        Raises:
+            ValueError: if they are too few for places that a regression could take.
+
+        Example:
+            >>> SearchRows.of(15_000, 16)
+            SearchRows(first=375, stage=93, each=16, choice=144, stages=4)
+        """
+        each = size * -(-SEARCH_EACH // size)
+        first, stage = (int(SEARCH_SHARES[part] * calls) // each for part in ("first", "stage"))
+        choices = (SEARCH_STAGES + 1) * CANDIDATES
+        choice = whole_blocks((calls - each * (first + SEARCH_STAGES * stage)) / choices, size)
+        least = round(max(LEAST_PLACES / SEARCH_SHARES["first"] * each, choices * size / CHOICE_SHARE))
+        if calls < least:
+            raise ValueError(f"a search in blocks of {size} rows takes at least {least} calls; got {calls}.")
+        return SearchRows(first, stage, each, choice, SEARCH_STAGES)
 
 
 def least_refining(calls: int, target: str, size: int, parameters: int) -> int:

@@ -35,10 +35,13 @@ from avo.benchmarks.suite.tasks import Task
 from avo.execution.blocks import Draws, batched
 from avo.observations import Observed
 from avo.refine import point
+from avo.refine.estimate import Estimate
 from avo.refine.scores import Normal
+from avo.search.region import search
 from avo.space import Space
 
 BLOCKS = (64, 512, 4096)  # rows of one compiled program, the least that holds what is asked for
+SEARCH = 0.2  # of the calls of search/scores
 EDGE = 1e-4  # positions of rivals stay so far inside the range
 
 
@@ -153,12 +156,36 @@ def _avo(**options: Any) -> Callable[..., Answer]:
     return fit
 
 
+def _draws(simulate: Simulator, x_obs: np.ndarray, space: Space, seed: int) -> Draws:
+    return Draws(jitted(simulate.jax), space, jax.random.key(seed), 16, x_obs.shape[1:])
+
+
+def _search(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
+    """Search the space; no error is stated."""
+    draws = _draws(simulate, x_obs, space, seed)
+    found = search(draws, Observed(x_obs), budget=budget, seed=seed)
+    simulate.spend(draws.calls)
+    return Answer(np.asarray(space.constrain(jnp.asarray(found.q.loc)), float), None)
+
+
+def _search_scores(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
+    """Search with a part of the calls, then fit by learned scores from there, without the adversary."""
+    draws = _draws(simulate, x_obs, space, seed)
+    region = search(draws, Observed(x_obs), budget=int(SEARCH * budget), seed=seed)
+    solve = partial(point.solve_point, budget=budget - draws.calls, seed=seed, pool=region.drawn)
+    return _solved(simulate, draws, solve(draws, Observed(x_obs), region.q))
+
+
 def _scores(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
     """Fit by learned scores from the wide start, without the adversary."""
-    draws = Draws(jitted(simulate.jax), space, jax.random.key(seed), 16, x_obs.shape[1:])
+    draws = _draws(simulate, x_obs, space, seed)
     wide = Normal(np.zeros(space.dim), START_SD * np.eye(space.dim))
-    found = point.solve_point(draws, Observed(x_obs), wide, budget=budget, seed=seed)
+    return _solved(simulate, draws, point.solve_point(draws, Observed(x_obs), wide, budget=budget, seed=seed))
+
+
+def _solved(simulate: Simulator, draws: Draws, found: Estimate) -> Answer:
     simulate.spend(draws.calls)
+    space = draws.space
     if not found.moved <= point.STILL:
         raise RuntimeError("the learned scores found no solution")
     return Answer(np.asarray(space.constrain(jnp.asarray(found.loc)), float), found.stderr(space))
@@ -283,6 +310,8 @@ def _critics() -> dict[str, Method]:
 # Run where they are named: what the defaults were chosen from, and the recipes as their authors ran them on each task
 VARIANTS: dict[str, Method] = {
     **_critics(),
+    "search": Method("the search of the space alone", _search),
+    "search/scores": Method("the search, then learned scores from there, without the adversary", _search_scores),
     "avo-alone/slow": Method(
         "avo.fit without learned scores, settings of 300,000 calls whatever the budget",
         _avo(refine=False, settings=avo.Settings.for_budget(300_000)),

@@ -10,7 +10,7 @@ import pytest
 
 import avo
 from avo.benchmarks.suite import methods, tasks
-from avo.benchmarks.suite.methods import METHODS, Simulator, Spent, theta_at
+from avo.benchmarks.suite.methods import METHODS, Simulator, Spent, method_of, theta_at
 from avo.benchmarks.suite.rivals import optimisers
 
 RIVALS = [name for name, method in METHODS.items() if method.rival]
@@ -75,6 +75,20 @@ def test_rivals_keep_to_the_budget_and_come_near(name: str) -> None:
     answer = METHODS[name].fit(simulate, task.observe(1), task.space, 3000, 1)
     assert 2000 < simulate.calls <= 3000
     assert abs(task.judged(answer.theta) - task.judged(task.truth(1)))[0] < 0.1
+
+
+@pytest.mark.parametrize(("name", "floors"), [("search", 15.0), ("search/scores", 4.0)])
+def test_searches_keep_to_the_budget_and_come_near(name: str, floors: float) -> None:
+    """8000 calls on linear5: the region of the answer, half of what one observation leaves; then the floor."""
+    task = tasks.get("linear5")
+    simulate = Simulator(task, 8000, 2)
+    fit = method_of(name).fit
+    assert fit is not None
+    answer = fit(simulate, task.observe(2), task.space, 8000, 2)
+    assert 6000 < simulate.calls <= 8000
+    error = (task.judged(answer.theta) - task.judged(task.truth(2))) / task.floor(2)
+    assert np.abs(error).max() < floors
+    assert (answer.stderr is None) == (name == "search")
 
 
 def test_populations_of_abc_come_nearer_with_more_calls() -> None:

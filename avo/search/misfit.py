@@ -1,0 +1,64 @@
+"""How far simulations are from observations, in the means of many features, each in units of the observations.
+
+    z = W (mean over simulations of f(x) - mean over observations of f(x)),    W Cov_obs(f) W^T = I,
+    misfit = mean over z of log(1 + z^2 / (1 / n + 1 / m)),    n simulations, m observations
+
+f are the features that the learned scores see (avo/refine/features.py), which the kind of x decides. At the answer each
+z^2 is 1 / n + 1 / m on average; far from it some z are thousands, and the logarithm keeps those from being all that the
+misfit says.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from avo.execution.blocks import Drawn
+from avo.observations import Observed
+from avo.refine.custom import CustomStatistic
+from avo.refine.features import CLIP, make_features
+from avo.refine.statistic import apply
+
+LEAST_VARIANCE = 0.01  # of a direction of the features, which are of variance one: below, it is noise of the covariance
+
+
+class Misfit:
+    """The misfit of simulations to observations, with features chosen from both.
+
+    Args:
+        observed: the observations.
+        drawn: simulations from the whole space.
+        units: width of the space in u, by which the features' choice scales it.
+        custom: the user's own statistic, or None.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> x, u = rng.normal(2.0, 1.0, size=(300, 1)), rng.normal(0.0, 1.5, size=(3200, 1))
+        >>> misfit = Misfit(Observed(x), Drawn.of(u, u + rng.normal(size=(3200, 1))), 1.5)
+        >>> at = np.repeat([[0.0], [2.0], [4.0]], 100, axis=0)
+        >>> int(misfit.of(misfit.residuals(Drawn.of(at, at + rng.normal(size=(300, 1))), 100), 100).argmin())
+        1
+    """
+
+    def __init__(self, observed: Observed, drawn: Drawn, units: float, custom: CustomStatistic | None = None) -> None:
+        self.observed, ok = observed, drawn.ok
+        self.features = make_features(observed.x, observed.inputs, drawn.u[ok] / units, drawn.x[ok], custom)
+        f = apply(self.features, observed.x, observed.inputs)
+        self.middle, size = f.mean(0), f.std(0)
+        self.size = np.where(size > 1e-6 * (np.abs(self.middle) + 1e-30), size, 1.0)
+        f = self._standardised(f)
+        self.mean = f.mean(0)
+        values, vectors = np.linalg.eigh(np.cov(f.T).reshape(f.shape[1], -1))
+        self.whitening = vectors / np.sqrt(np.maximum(values, 0.0) + LEAST_VARIANCE)
+
+    def _standardised(self, f: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+        return np.clip((f - self.middle) / self.size, -CLIP, CLIP)
+
+    def residuals(self, drawn: Drawn, rows: int) -> Float[np.ndarray, "places k"]:
+        """Compute z of each place, of which so many rows follow one another; a failed one is as far as one can be."""
+        failed = ~drawn.ok.reshape((-1,) + (1,) * (drawn.x.ndim - 1))
+        x = np.where(failed, self.observed.x[0], drawn.x)
+        f = np.where(drawn.ok[:, None], self._standardised(apply(self.features, x, drawn.inputs)), CLIP)
+        return (f.reshape(-1, rows, f.shape[1]).mean(1) - self.mean) @ self.whitening
+
+    def of(self, z: Float[np.ndarray, "places k"], rows: int) -> Float[np.ndarray, " places"]:
+        """Compute the misfit of each place from its z, of so many rows."""
+        return np.mean(np.log1p(z**2 / (1 / rows + 1 / len(self.observed.x))), axis=1)
