@@ -1,7 +1,7 @@
 """Does a process that fits functions made anew, hundreds of them, end normally: its memory maps beside the fits.
 
     python -m avo.benchmarks.studies.closures fits
-    python -m avo.benchmarks.studies.closures report --out closures.jsonl
+    python -m avo.benchmarks.studies.closures report
 
 Each fit has a simulator that no fit before had, a lambda or a closure, so that nothing compiled before serves it. What
 JAX compiles it keeps as long as its function lives, some hundreds of memory maps a fit, and Linux gives a process
