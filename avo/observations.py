@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
+from scipy import special
 
 from avo.checks import one_of, shaped
 from avo.space import Space
@@ -27,6 +28,7 @@ Kind = Literal["vector", "series", "image"]
 POINTS = 16  # from which an axis counts as time
 CHANNELS = 16  # of a series, at most
 ALL_PRODUCTS = 32  # values up to which x shows all its products to the regression of scores
+HEAVY = 3.0  # standard deviation of x_obs in units of that of its middle half, above which the middle gives the units
 FAR = 5.0  # observed standard deviations, beyond which x is bent
 
 
@@ -228,6 +230,11 @@ def bend(z: Any, far: Any = FAR) -> Any:
 def location_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compute the location and scale of observations: per column of a vector, per channel of a series or image.
 
+        mean and standard deviation;  median and 3 (q_.75 - q_.25) / 1.349  where that is narrower
+
+    so that heavy tails, whose standard deviation is that of a few values, leave the others apart. An image's bright
+    spots are what it shows: its units are mean and standard deviation.
+
     Args:
         x: with shape (m,), (m, p) for vectors, (m, ..., channels) for series and images, pooled over all axes between;
             an image of two axes, (m, height, width), has one channel.
@@ -245,6 +252,11 @@ def location_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     one_channel = x.ndim == 3 and kind_of(x.shape[1:]) == "image"
     axes = None if one_channel else tuple(range(x.ndim - 1)) if x.ndim > 2 else 0
     shift, scale = x.mean(axes), x.std(axes)
+    if kind_of(x.shape[1:]) != "image":  # whose bright spots are what it shows
+        low, middle, high = np.quantile(x, [0.25, 0.5, 0.75], axes)
+        widest = HEAVY * (high - low) / special.ndtri(0.75) / 2
+        heavy = (widest > 0) & (scale > widest)
+        shift, scale = np.where(heavy, middle, shift), np.where(heavy, widest, scale)
     flat = scale <= 4 * jnp.finfo(jnp.result_type(float)).eps * np.abs(shift)  # rounding error of a constant column
     scale = np.where(flat, 1.0, scale)
     return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])

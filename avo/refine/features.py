@@ -3,17 +3,25 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
+from scipy import special
 
-from avo.observations import ALL_PRODUCTS, kind_of, location_scale
+from avo.observations import ALL_PRODUCTS, bend, kind_of, location_scale
 
 WIDEST = 512  # values beyond which x is shown by its principal components and by what u moves
 COMPONENTS = 256
 BLOCKS = 6  # along each side of an image, of which all products are shown
 LAGS = (1, 2, 4)
 SEGMENTS = 4
+LEVELS = 25  # quantiles of a column at which indicators stand, at most
+INDICATORS = 100  # of all columns together, at most
+LEAST_LEVELS = 3  # of a column; fewer say nothing that its moments do not
+POINTS = 512  # of a series or image, evenly spread, whose indicators are averaged, at most
+POOLED = 20_000  # values from which quantiles are taken, at most
+FAR = 30.0  # observed standard deviations, beyond which values are bent: a diverging simulation rules no average
 CLIP = 8.0  # standard deviations at which a summary is cut off, so that no outlier rules the mean of t
 
 
@@ -61,13 +69,21 @@ class Features(eqx.Module):
     residual that is left when all that u moves on average is projected out. For Gaussian noise, processes with
     independent increments and autoregressions the score is a sum of these. An image shows its values and all
     products of the means of 6 x 6 blocks. Longer x show principal components. `avo.observations.kind_of` tells them.
-    A statistic of the user's own joins them, or stands alone, with all its products where there are up to 32 values.
+    Values far from all observations are bent (`avo.observations.bend`). A statistic of the user's own joins them, or
+    stands alone, with all its products where there are up to 32 values.
+
+    Whatever the distribution of its columns, smooth indicators show where x is among rows like the observations,
+
+        mean over points of sigmoid(2 (q_k - value) / w_k),    q_k their quantiles, w_k the way between two,
+
+    whose means over rows are the distribution function at q_k, to a width w_k: what order statistics say.
 
     Args:
         shift, scale: location and scale of x_obs, as the critic sees it; likewise of the conditions.
         channel_shift, channel_scale: location and scale of each channel of a series, else None.
         basis: columns onto which long x are projected, else None.
         moved: orthonormal directions in which u moves a series on average, else None.
+        knots, widths: quantiles of each column (`quantiles`), else None.
         custom: the user's own statistic (avo/refine/custom.py), else None.
     """
 
@@ -79,11 +95,17 @@ class Features(eqx.Module):
     channel_scale: Array | None
     basis: Array | None
     moved: Array | None
+    knots: Array | None = None
+    widths: Array | None = None
     custom: Any = None
+
+    def units(self, x: Array) -> Array:
+        """Show x in units of the observations, bent where it is far from them."""
+        return bend((x - self.shift) / self.scale, FAR)
 
     def flat(self, x: Array, c: Array | None) -> Array:
         """Standardise values and condition."""
-        z = jnp.ravel((x - self.shift) / self.scale)
+        z = jnp.ravel(self.units(x))
         z = z if self.basis is None else z @ self.basis
         if c is None or self.c_shift is None or self.c_scale is None:
             return z
@@ -91,10 +113,10 @@ class Features(eqx.Module):
 
     def __call__(self, x: Float[Array, "*x_shape"], c: Array | None = None) -> Float[Array, " k"]:
         if self.custom is None:
-            return self._chosen(x, c)
+            return jnp.concatenate([self._chosen(x, c), *self._indicators(x)])
         z = self.custom(x, c)
-        parts = [z, _products(z)] if z.size <= ALL_PRODUCTS else [z]
-        return jnp.concatenate(parts if self.custom.alone else [self._chosen(x, c), *parts])
+        own = [z, _products(z)] if z.size <= ALL_PRODUCTS else [z]
+        return jnp.concatenate(own if self.custom.alone else [self._chosen(x, c), *own, *self._indicators(x)])
 
     def _chosen(self, x: Array, c: Array | None) -> Float[Array, " k"]:
         flat = self.flat(x, c)
@@ -102,7 +124,7 @@ class Features(eqx.Module):
         if flat.size <= ALL_PRODUCTS:
             parts.append(_products(flat))
         elif kind_of(x.shape) == "image":
-            parts.append(_block_products((x - self.shift) / self.scale))
+            parts.append(_block_products(self.units(x)))
         if self.channel_shift is not None:
             parts += self._series(x)
         return jnp.concatenate([jnp.ravel(part) for part in parts])
@@ -111,25 +133,39 @@ class Features(eqx.Module):
         """Tell the kind of each of k features.
 
         0 for values, 1 for products of values, 2 for moments of a series; 3 and 4 for the user's statistic, and its
-        products.
+        products; 5 for indicators.
         """
         values = self.shift.size if self.basis is None else self.basis.shape[1]
         values += 0 if self.c_shift is None else self.c_shift.size
-        products = _pairs(values)
-        if self.custom is None:
-            return np.repeat([0, 1, 2], [values, products, k - values - products])
-        own = self.custom.shift.size
-        if self.custom.alone:
+        products, own = _pairs(values), 0 if self.custom is None else self.custom.shift.size
+        if self.custom is not None and self.custom.alone:
             return np.repeat([0, 1], [own, _pairs(own)])
-        chosen = k - own - _pairs(own)
-        return np.repeat([0, 1, 2, 3, 4], [values, products, chosen - values - products, own, _pairs(own)])
+        moments = k - values - products - own - _pairs(own) - self.indicators
+        return np.repeat([0, 1, 2, 3, 4, 5], [values, products, moments, own, _pairs(own), self.indicators])
+
+    @property
+    def indicators(self) -> int:
+        """Number of indicators, which come last."""
+        alone = self.custom is not None and self.custom.alone
+        return 0 if self.knots is None or alone else self.knots.size
+
+    def _indicators(self, x: Array) -> list[Array]:
+        if self.knots is None or self.widths is None:
+            return []
+        parts, first = [], 0
+        for column in _columns(x):
+            some = slice(first, first + column.shape[1])
+            far = (self.knots[None, some] - column[:, :, None]) / self.widths[None, some]
+            parts.append(jnp.mean(jax.nn.sigmoid(2 * far), axis=0))
+            first = some.stop
+        return [jnp.ravel(part) for part in parts]
 
     def _series(self, x: Array) -> list[Array]:
         assert self.moved is not None and self.channel_shift is not None and self.channel_scale is not None
-        h = (x.reshape(x.shape[0], -1) - self.channel_shift[None]) / self.channel_scale[None]
+        h = bend((x.reshape(x.shape[0], -1) - self.channel_shift[None]) / self.channel_scale[None], FAR)
         d = jnp.diff(h, axis=0)
         a = jnp.abs(d)
-        z = jnp.ravel((x - self.shift) / self.scale)
+        z = jnp.ravel(self.units(x))
         r = (z - self.moved @ (self.moved.T @ z)).reshape(h.shape)
         powers = [_mean(a), _mean(a**3), _mean(a**4), _mean(jnp.sqrt(a + 1e-12))]
         residual = [_mean(r * r), _mean(r[1:] * r[:-1]), _mean(r[2:] * r[:-2])]
@@ -154,6 +190,58 @@ def quadratic(z: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n q"]:
     return z[:, i] * z[:, j]
 
 
+def _columns(x: Any) -> list[Any]:
+    """Take x apart into columns whose distribution matters: (points, columns), of NumPy or JAX.
+
+    A vector's are its values, one point each; a series' its channels and their increments, over time; an image's its
+    channels, over its pixels.
+    """
+    kind = kind_of(x.shape)
+    if kind == "vector":
+        return [x.reshape(1, -1)]
+    if kind == "series":
+        h = x.reshape(len(x), -1)
+        return [_some(h), _some(h[1:] - h[:-1])]
+    return [_some(x.reshape(x.shape[0] * x.shape[1], -1))]
+
+
+def _some(h: Any) -> Any:
+    return h[:: -(-len(h) // POINTS)]
+
+
+def quantiles(x: Float[np.ndarray, "m *x_shape"]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Choose where indicators stand: at K quantiles of each column, and their widths, .7 of the way between two.
+
+        q_k = quantile of level expit(l_k),  l_k even from -log(n / 3) to log(n / 3),    w_k = .7 (q_k+1 - q_k-1) / 2
+
+    n the number of values of which they are the quantiles. Where many are equal, w is a hundredth of the middle half.
+
+    Returns:
+        Knots and widths, each (columns, K); None where there are more columns than indicators would do for.
+
+    Example:
+        >>> knots, widths = quantiles(np.arange(60.0)[:, None])
+        >>> knots.shape, knots[0, ::6].round(1).tolist(), widths[0, ::6].round(1).tolist()
+        ((1, 25), [2.8, 9.6, 29.5, 49.4, 56.2], [0.5, 1.3, 2.6, 1.3, 0.5])
+    """
+    rows = x[np.linspace(0, len(x) - 1, min(len(x), POOLED)).astype(int)]
+    per_row = [part.shape for part in _columns(x[0])]
+    count = min(LEVELS, INDICATORS // sum(columns for _, columns in per_row))
+    if count < LEAST_LEVELS:
+        return None
+    columns = []
+    for i, (points, width) in enumerate(per_row):
+        some = rows[:: max(len(rows) * points // POOLED, 1)]
+        columns += list(np.concatenate([_columns(row)[i] for row in some]).reshape(-1, width).T)
+    end = np.log(np.clip(len(x), 6, POOLED) / 3)
+    levels = special.expit(np.linspace(-end, end, count))
+    knots = np.stack([np.quantile(column, levels) for column in columns])
+    middle = np.stack([np.subtract(*np.quantile(column, [0.75, 0.25])) for column in columns])
+    least = np.where(middle > 0, 0.01 * middle, 0.01 * np.stack([np.ptp(column) for column in columns]))
+    widths = np.maximum(0.7 * np.gradient(knots, axis=1), np.where(least > 0, least, 1.0)[:, None])
+    return knots, widths
+
+
 def _orthonormal(columns: Float[np.ndarray, "p k"]) -> Float[np.ndarray, "p r"]:
     """Find an orthonormal basis of the columns' span, leaving out what is rounding error."""
     left, size, _ = np.linalg.svd(columns, full_matrices=False)
@@ -161,8 +249,9 @@ def _orthonormal(columns: Float[np.ndarray, "p k"]) -> Float[np.ndarray, "p r"]:
 
 
 def make_features(
-    x_obs: np.ndarray, c_obs: np.ndarray | None, zeta: Float[np.ndarray, "n d"], x: np.ndarray, custom: Any = None
-) -> Features:
+    x_obs: np.ndarray, c_obs: np.ndarray | None, zeta: Float[np.ndarray, "n d"], x: np.ndarray, custom: Any = None,
+    like: np.ndarray | None = None,
+) -> Features:  # fmt: skip
     """Choose features by the shape of x, from observations and from simulations x of u = loc + L zeta.
 
     Args:
@@ -171,6 +260,8 @@ def make_features(
         zeta: where the simulations were.
         x: simulations.
         custom: the user's own statistic, or None.
+        like: rows like the observations, at whose quantiles indicators stand; None: the simulations. The observations'
+            own would be no random numbers there: each mean would be the level of its quantile.
     """
     dtype = jnp.result_type(float)
     units = [*location_scale(x_obs), *((None, None) if c_obs is None else location_scale(c_obs))]
@@ -178,15 +269,15 @@ def make_features(
     series = kind_of(x_obs.shape[1:]) == "series" and values > ALL_PRODUCTS
     channel_shift = channel_scale = basis = moved = None
     if series or x_obs[0].size > WIDEST:
-        z = ((x - units[0]) / units[1]).reshape(len(x), -1)
+        z = bend((x - units[0]) / units[1], FAR).reshape(len(x), -1)
         design = np.concatenate([np.ones((len(zeta), 1)), zeta, quadratic(zeta)], 1)
         moved = _orthonormal(np.linalg.lstsq(design.T @ design, design.T @ z, rcond=1e-12)[0][1:].T)
         if x_obs[0].size > WIDEST:
             some = z[:2000] - z[:2000].mean(0)
             basis = np.concatenate([moved, np.linalg.svd(some, full_matrices=False)[2][:COMPONENTS].T], 1)
     if series:
-        channels = x_obs.reshape(*x_obs.shape[:2], -1)
-        channel_shift, channel_scale = channels.mean((0, 1)), np.maximum(channels.std((0, 1)), 1e-12)
-    arrays: Any = (*units, channel_shift, channel_scale, basis, moved if series else None)
+        channel_shift, channel_scale = (a[0] for a in location_scale(x_obs.reshape(*x_obs.shape[:2], -1)))
+    knots, widths = quantiles(x if like is None else like) or (None, None)
+    arrays: Any = (*units, channel_shift, channel_scale, basis, moved if series else None, knots, widths)
     made: Any = [None if a is None else jnp.asarray(a, dtype) for a in arrays]
     return Features(*made, custom=custom)

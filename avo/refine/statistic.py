@@ -5,8 +5,9 @@ The regression comes in two parts,
     t(x) = W f(x) + b + s net(f(x)),
 
 a ridge regression on summaries f of x that are known to matter (avo/refine/features.py), and a small network for what
-that leaves, stopped where pairs held out gain no more. What y is, so that t is a good statistic, is in
-avo/refine/scores.py; what is done with t in avo/refine/equation.py.
+that leaves, stopped where pairs held out gain no more. The network does not see the indicators among f: they are a
+basis for functions of one column, which the regression has, and only noise to a network that finds the others. What y
+is, so that t is a good statistic, is in avo/refine/scores.py; what is done with t in avo/refine/equation.py.
 """
 
 import math
@@ -51,7 +52,7 @@ class LearnedStatistic(eqx.Module):
 
     def __call__(self, x: Float[Array, "*x_shape"], c: Array | None = None) -> Float[Array, " out"]:
         f = jnp.clip((self.features(x, c) - self.middle) / self.size, -CLIP, CLIP)
-        return f @ self.weights + self.bias + self.net_size * self.net(f)
+        return f @ self.weights + self.bias + self.net_size * self.net(f[: self.net.in_size])
 
     def to_arrays(self, name: str) -> dict[str, Any]:
         """Name all arrays, for a file."""
@@ -70,7 +71,8 @@ class LearnedStatistic(eqx.Module):
             custom = custom.filled(saved["custom.shift"], saved["custom.scale"])
         kept = {k: saved.get(f"features.{k}") for k in Features.__dataclass_fields__ if k != "custom"}
         features = Features(**kept, custom=custom)
-        net = fill(f"{name}.net", _network(jax.random.key(0), *saved["weights"].shape), arrays)
+        k, out = saved["weights"].shape
+        net = fill(f"{name}.net", _network(jax.random.key(0), k - features.indicators, out), arrays)
         rest = {k: saved[k] for k in ("middle", "size", "weights", "bias", "net_size")}
         return LearnedStatistic(features=features, net=net, **rest)
 
@@ -268,7 +270,8 @@ def learn_statistic(
     bias = np.mean(y - f @ weights, axis=0)
     rest = _less_its_mean(y - f @ weights, part)
     net_size = np.maximum(np.sqrt(np.mean(weight[part] * rest**2, axis=0)), 1e-12)
-    net = _train(jax.random.split(key), _padded(f, rest / net_size, weight[part]), jnp.asarray(steps // LOOK))
+    seen = f[:, : f.shape[1] - features.indicators]
+    net = _train(jax.random.split(key), _padded(seen, rest / net_size, weight[part]), jnp.asarray(steps // LOOK))
     dtype = jnp.result_type(float)
     middle, size, weights, bias, net_size = (jnp.asarray(a, dtype) for a in (middle, size, weights, bias, net_size))
     return LearnedStatistic(features, middle, size, weights, bias, net=net, net_size=net_size)

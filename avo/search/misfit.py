@@ -11,7 +11,7 @@ misfit says.
 import numpy as np
 from jaxtyping import Float
 
-from avo.execution.blocks import Drawn
+from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
 from avo.refine.features import CLIP, make_features
@@ -40,7 +40,9 @@ class Misfit:
 
     def __init__(self, observed: Observed, drawn: Drawn, units: float, custom: CustomStatistic | None = None) -> None:
         self.observed, ok = observed, drawn.ok
-        self.features = make_features(observed.x, observed.inputs, drawn.u[ok] / units, drawn.x[ok], custom)
+        zeta, x = drawn.u[ok] / units, drawn.x[ok]
+        # Simulations all over the space are unlike the observations
+        self.features = make_features(observed.x, observed.inputs, zeta, x, custom, like=observed.x)
         f = apply(self.features, observed.x, observed.inputs)
         self.middle, size = f.mean(0), f.std(0)
         self.size = np.where(size > 1e-6 * (np.abs(self.middle) + 1e-30), size, 1.0)
@@ -62,3 +64,7 @@ class Misfit:
     def of(self, z: Float[np.ndarray, "places k"], rows: int) -> Float[np.ndarray, " places"]:
         """Compute the misfit of each place from its z, of so many rows."""
         return np.mean(np.log1p(z**2 / (1 / rows + 1 / len(self.observed.x))), axis=1)
+
+    def at(self, draws: Draws, u: Float[np.ndarray, "places d"], rows: int) -> Float[np.ndarray, " places"]:
+        """Compute the misfit of so many fresh simulations at each place."""
+        return self.of(self.residuals(draws(np.repeat(u, rows, axis=0)), rows), rows)
