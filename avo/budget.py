@@ -21,6 +21,10 @@ refining                               at most three quarters         the rest m
                                        parameter; 4000 a population   estimate stands alone, without an error
   and                                  what it cannot do without,     calls come in whole blocks, and a budget is
                                        `PointRows`, `PopulationRows`  never exceeded; so the same without it
+a point's search                       two fifths, at most 60,000;    it comes near from anywhere; with fewer starts
+                                       none with fewer than four      it may end anywhere, and steps serve better
+                                       starts of its descents
+choosing among its end and the steps'  `ENDS_SHARE` of refining       misfits differ by far more than their noise
 of a point's refining                  `POINT_SHARES`
 of a search                            `SEARCH_SHARES`
 of a population's                      `POPULATION_SHARES`
@@ -47,20 +51,28 @@ LEAST_EACH = 40  # and of a point for each parameter, whose slopes take pairs
 
 # Of the calls that refine a point; what is left, some two thirds, goes to simulations at the estimate itself, which the
 # error needs, and nothing else. t and E[theta | x] are regressions, good enough from a few thousand rows; a slope is
-# precise from few pairs, since these share their random numbers
-POINT_SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08}
+# precise from few pairs, since these share their random numbers. Where it is not, so that a direction fails the test
+# against chance, it gets more of them: a mixture of two normals took 40 % of the calls, and left exact errors
+POINT_SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08, "more": 0.27}
 # Of a population's: t anew in each of three phases, short rounds that find the place, larger ones that settle it, and
 # simulations at the answer that encoded observations are held against; what is left, half where the
 # rounds are few, goes to the last comparison
 POPULATION_SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}
 
-# Of a search's: places all over the space, then stages of places around the best candidate; what is left chooses among
-# candidates, once before each stage and once at the end, with fresh simulations
-SEARCH_SHARES = {"first": 0.4, "stage": 0.1}
+SEARCH_SHARE, MOST_SEARCH = 0.4, 60_000
+ENDS_SHARE = 0.01
+
+# Of a search's: places all over the space, stages of places around the best candidate, the nearest places again, and
+# rounds of descents, each of half as many starts as the one before, and with as many calls; choices are made by fresh
+# simulations, one before each stage, one after each round, one at the end
+SEARCH_SHARES = {"first": 0.14, "stage": 0.025, "choice": 0.01, "again": 0.14, "round": 0.1, "rank": 0.04, "end": 0.05}
 SEARCH_STAGES, SEARCH_EACH = 4, 16  # simulations at each place, at least: the misfit tells places apart from so few
 CANDIDATES = 4  # in each choice, at most
-CHOICE_SHARE = 1 - SEARCH_SHARES["first"] - SEARCH_STAGES * SEARCH_SHARES["stage"]
 LEAST_PLACES = 20  # all over the space; a regression on fewer says nothing
+AGAIN_EACH = 64  # simulations at each of the nearest places
+STARTS, DESCENT_STEPS = 8, (3, 3, 2, 2)  # of descents, at most; steps of each round's
+LEAST_STARTS = 4  # without which a fit does without a search
+LEAST_PAIRS = 32  # of a step's slope, and four for each parameter
 
 
 def whole_blocks(rows: float, size: int) -> int:
@@ -82,6 +94,7 @@ class PointRows(NamedTuple):
         learn: of the last t.
         wide: of E[theta | x].
         slope: mirrored pairs for the last slope.
+        more: further ones, where a direction fails the test against chance.
         size: rows of a block.
     """
 
@@ -90,6 +103,7 @@ class PointRows(NamedTuple):
     learn: int
     wide: int
     slope: int
+    more: int
     size: int
 
     @staticmethod
@@ -98,7 +112,7 @@ class PointRows(NamedTuple):
 
         Example:
             >>> PointRows.of(7500, 4, 2)
-            PointRows(look=112, few=56, learn=672, wide=224, slope=600, size=4)
+            PointRows(look=112, few=56, learn=672, wide=224, slope=600, more=2024, size=4)
             >>> PointRows.of(540, 32, 2).least
             416
         """
@@ -106,7 +120,8 @@ class PointRows(NamedTuple):
         part = {name: whole_blocks(share * calls, pair) for name, share in POINT_SHARES.items()}
         least = 2 * (parameters + size)
         few, slope = (whole_blocks(max(rows, least), pair) for rows in (part["round"] / 4, part["slope"]))
-        return PointRows(whole_blocks(part["round"] / 2, size), few, part["learn"], part["wide"], slope, size)
+        look = whole_blocks(part["round"] / 2, size)
+        return PointRows(look, few, part["learn"], part["wide"], slope, part["more"], size)
 
     @property
     def round(self) -> int:
@@ -160,6 +175,15 @@ class PopulationRows(NamedTuple):
         return self.learn + self.round + self.another
 
 
+class Round(NamedTuple):
+    """A round of descents: how many starts go on, by so many steps of so many pairs; `choice` rows at each end."""
+
+    starts: int
+    steps: int
+    pairs: int
+    choice: int
+
+
 class SearchRows(NamedTuple):
     """Places of the parts of a search, and the simulations at each, in whole blocks: what `of` gives.
 
@@ -169,6 +193,10 @@ class SearchRows(NamedTuple):
         each: simulations at each of these places.
         choice: simulations at each candidate of a choice.
         stages: how many there are.
+        again: places of least misfit that are looked at again, with `again_each` simulations.
+        again_each: of those.
+        rounds: of descents.
+        end: simulations at each of three ends, at most.
     """
 
     first: int
@@ -176,26 +204,62 @@ class SearchRows(NamedTuple):
     each: int
     choice: int
     stages: int
+    again: int
+    again_each: int
+    rounds: tuple[Round, ...]
+    end: int
 
     @staticmethod
-    def of(calls: int, size: int) -> "SearchRows":
-        """Divide the calls of a search.
+    def of(calls: int, size: int, parameters: int) -> "SearchRows":
+        """Divide the calls of a search; where they are few, descents have fewer starts.
 
         Raises:
             ValueError: if they are too few for places that a regression could take.
 
         Example:
-            >>> SearchRows.of(15_000, 16)
-            SearchRows(first=375, stage=93, each=16, choice=144, stages=4)
+            >>> rows = SearchRows.of(40_000, 16, 4)
+            >>> rows.first, rows.stage, rows.again, rows.end
+            (350, 62, 87, 656)
+            >>> [(now.starts, now.pairs) for now in rows.rounds]
+            [(8, 32), (4, 80), (2, 240), (1, 496)]
         """
-        each = size * -(-SEARCH_EACH // size)
-        first, stage = (int(SEARCH_SHARES[part] * calls) // each for part in ("first", "stage"))
-        choices = (SEARCH_STAGES + 1) * CANDIDATES
-        choice = whole_blocks((calls - each * (first + SEARCH_STAGES * stage)) / choices, size)
-        least = round(max(LEAST_PLACES / SEARCH_SHARES["first"] * each, choices * size / CHOICE_SHARE))
+        least = SearchRows.least(size, parameters)
         if calls < least:
             raise ValueError(f"a search in blocks of {size} rows takes at least {least} calls; got {calls}.")
-        return SearchRows(first, stage, each, choice, SEARCH_STAGES)
+        part = {name: share * calls for name, share in SEARCH_SHARES.items()}
+        each, again_each = (size * -(-rows // size) for rows in (SEARCH_EACH, AGAIN_EACH))
+        few = _least_pairs(size, parameters)
+        starts = [max(min(int(part["round"] / (4 * DESCENT_STEPS[0] * few)), STARTS), 1)]
+        while starts[-1] > 1:
+            starts.append(-(-starts[-1] // 2))
+        rounds = []
+        for number, steps in zip(starts, DESCENT_STEPS[-len(starts) :], strict=True):
+            pairs = max(whole_blocks(part["round"] / (4 * number * steps), size), few)
+            rounds.append(Round(number, steps, pairs, whole_blocks(part["rank"] / number, size)))
+        return SearchRows(
+            first=int(part["first"]) // each,
+            stage=int(part["stage"]) // each,
+            each=each,
+            choice=whole_blocks(part["choice"] / CANDIDATES, size),
+            stages=SEARCH_STAGES,
+            again=max(int(part["again"]) // again_each, 1),
+            again_each=again_each,
+            rounds=tuple(rounds),
+            end=whole_blocks(part["end"] / 3, size),
+        )
+
+    @staticmethod
+    def least(size: int, parameters: int) -> int:
+        """Compute the fewest calls of a search in blocks of so many rows."""
+        each, choices = size * -(-SEARCH_EACH // size), CANDIDATES * size
+        descent = 4 * DESCENT_STEPS[-1] * _least_pairs(size, parameters)
+        parts = {"first": LEAST_PLACES * each, "choice": choices, "round": descent, "end": 3 * size, "rank": size}
+        return round(max(rows / SEARCH_SHARES[name] for name, rows in parts.items()))
+
+
+def _least_pairs(size: int, parameters: int) -> int:
+    """Compute the fewest pairs of a descent's slope."""
+    return size * -(-max(LEAST_PAIRS, 4 * parameters) // size)
 
 
 def least_refining(calls: int, target: str, size: int, parameters: int) -> int:
@@ -217,12 +281,14 @@ class Plan(NamedTuple):
         chunk: steps of one compiled program.
         reuse: last steps whose simulations refining learns from too.
         refine: calls left to refining; 0: none.
+        search: calls of the search; 0: none.
     """
 
     steps: int
     chunk: int
     reuse: int
     refine: int
+    search: int = 0
 
 
 def step_numbers(budget: int, target: str) -> dict[str, Any]:
@@ -283,13 +349,31 @@ def chunk_of(steps: int) -> int:
     return min(steps // LEAST_STEPS, CHUNK)
 
 
-def plan(budget: int, refine: int, step: int, host: bool) -> Plan:
+def for_search(budget: int, size: int, parameters: int) -> int:
+    """Divide a budget between the search and all else: the calls of the former, 0 where they are too few.
+
+    Args:
+        budget: calls in all.
+        size: rows of a block.
+        parameters: how many there are.
+
+    Example:
+        >>> for_search(100_000, 16, 2), for_search(1_300_000, 32, 2), for_search(20_000, 16, 2)
+        (40000, 60000, 0)
+    """
+    search = int(min(SEARCH_SHARE * budget, MOST_SEARCH))
+    enough = search >= SearchRows.least(size, parameters)
+    return search if enough and SearchRows.of(search, size, parameters).rounds[0].starts >= LEAST_STARTS else 0
+
+
+def plan(budget: int, refine: int, step: int, host: bool, search: int = 0) -> Plan:
     """Plan a fit: whole chunks of steps, and how many of the last ones are kept for refining.
 
     Args:
         budget: calls in all.
         refine: those of refining.
         step: calls of one step.
+        search: those of the search.
         host: whether the simulator runs outside of compiled programs, where each step is its own chunk.
 
     Raises:
@@ -297,13 +381,13 @@ def plan(budget: int, refine: int, step: int, host: bool) -> Plan:
 
     Example:
         >>> plan(100_000, refine=70_000, step=32, host=False)
-        Plan(steps=920, chunk=46, reuse=625, refine=70000)
+        Plan(steps=920, chunk=46, reuse=625, refine=70000, search=0)
     """
-    steps = (budget - refine) // step
+    steps = (budget - refine - search) // step
     if steps < LEAST_STEPS:
         raise ValueError(
             f"budget={budget} is too small: a step takes {step} simulator calls, and a fit needs at least "
             f"{LEAST_STEPS} steps, {LEAST_STEPS * step} calls; thousands of steps are usual."
         )
     chunk = 1 if host else chunk_of(steps)
-    return Plan(steps - steps % chunk, chunk, min(REUSE, refine) // step, refine)
+    return Plan(steps - steps % chunk, chunk, min(REUSE, refine) // step, refine, search)

@@ -163,10 +163,19 @@ class Folder:
                     f"out={str(out)!r} holds a run with other {', '.join(changed)}; resume needs the same."
                 )
 
-    def save(self, arrays: Callable[[], dict[str, Any]], force: bool = False) -> None:
-        """Write a checkpoint, of what `arrays()` gives, unless one was written a moment ago."""
+    def claim(self) -> None:
+        """Say in the folder what run it holds."""
         if not (self.path / "fit.json").exists():
             write_json(self.path / "fit.json", stamped(self.plan))
+
+    def free(self) -> None:
+        """Leave the folder to another run."""
+        self.clear()
+        (self.path / "fit.json").unlink(missing_ok=True)
+
+    def save(self, arrays: Callable[[], dict[str, Any]], force: bool = False) -> None:
+        """Write a checkpoint, of what `arrays()` gives, unless one was written a moment ago."""
+        self.claim()
         if force or time.monotonic() - self.last > CHECKPOINT_SECONDS:
             write_arrays(self.checkpoint, arrays())
             self.last = time.monotonic()

@@ -34,7 +34,8 @@ from avo.tables import aligned
 from avo.types import Frame, Statistic
 
 AT_BOUND = 3.0  # |u| of a parameter with two bounds that lies within 5 % of one
-Status = Literal["converged", "budget", "stopped", "failed"]
+Status = Literal["converged", "undetermined", "misfit", "budget", "stopped", "failed"]
+UNLIKELY = 0.005  # p of the observations at the estimate, below which the simulator does not reproduce them
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,7 +48,11 @@ class Result:
         critic: the last critic.
         calls: simulator calls spent.
         failures: kind of failure -> number of calls.
-        status: "converged", "budget" (still moving when the calls were spent), "stopped" (by the user) or "failed".
+        status: how far the answer may be believed, in one word. "converged": every parameter has an error, and
+            simulations at the estimate reproduce the observations; "undetermined": so, but the observations do not
+            identify all parameters; "misfit": simulations at the estimate do not reproduce the observations; "budget":
+            more calls may help, or errors were not asked for; "stopped", by the user; "failed". Where several hold, the
+            first of failed, stopped, misfit, undetermined, budget.
         message: the sentence why.
         history: name -> array over steps: calls, gap, failed; theta, u and sd with one column per parameter.
         x_shape: shape of one observation.
@@ -198,8 +203,19 @@ class Result:
         failures = "".join(f", {n:,} {kind}" for kind, n in self.failures.items() if n)
         words = [*self._correlations(), *(f"warning: {warning}" for warning in self._warnings())]
         return "\n".join(
-            [*aligned(rows), "", *words, f"{self.status}: {self.message}", f"{self.calls:,} simulator calls{failures}"]
-        )
+            [
+                *aligned(rows), "", *words, *self._agreement(), f"{self.status}: {self.message}",
+                f"{self.calls:,} simulator calls{failures}",
+            ]
+        )  # fmt: skip
+
+    def _agreement(self) -> list[str]:
+        """Say whether simulations at the estimate reproduce the observations, where that is known."""
+        p = None if self.estimate is None else self.estimate.p_value
+        if p is None:
+            return []
+        words = "do not reproduce" if p < UNLIKELY else "reproduce"
+        return [f"simulations at the estimate {words} the observations, p = {p:.2g} (avo.check looks at fresh ones)"]
 
     def _correlations(self) -> list[str]:
         """Write the correlations of a population that differ from zero, the strongest first."""

@@ -4,8 +4,9 @@ The adversarial fit finds the region (avo/adversarial), learned scores finish th
 (avo/refine), within one budget of calls (avo/budget.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
@@ -13,15 +14,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, PRNGKeyArray
+from jaxtyping import ArrayLike, Float
 from tqdm import tqdm
 
 from avo import checks
 from avo.adversarial.critic import describe
 from avo.adversarial.loop import Progress, block_size, run_steps
+from avo.adversarial.proposals import Gaussian
 from avo.adversarial.settings import Settings, Target
 from avo.adversarial.trainer import Trainer, make_trainer
-from avo.budget import BUDGET, HOST_BUDGET, Plan, for_refining, least_refining, plan
+from avo.budget import BUDGET, ENDS_SHARE, HOST_BUDGET, Plan, for_refining, for_search, least_refining, plan
 from avo.checks import flag, one_of, whole
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.host import HostSimulator
@@ -30,14 +32,16 @@ from avo.execution.simulator import check_simulator
 from avo.folder import Folder, digest, leaves
 from avo.observations import Observed, make_frame, validate_clusters, validate_data
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
-from avo.refine.estimate import Estimate, floored
+from avo.refine.estimate import DISAGREE, Estimate, floored
 from avo.refine.point import STILL, solve_point
 from avo.refine.population import solve_population
 from avo.refine.scores import NoAnswer, Normal
-from avo.result import Result, load
+from avo.result import UNLIKELY, Result, Status, load
+from avo.search.region import Region, search
 from avo.space import Space
-from avo.types import Statistic
+from avo.types import State, Statistic
 
+BEGUN = 0.3  # standard deviation of q in u where the steps begin at a place that a search, or the user, found
 REFINE = 2**31 - 1  # names the key of refining; steps have the numbers below
 
 
@@ -51,6 +55,7 @@ def fit(
     target: Target | None = None,
     budget: int | None = None,
     seed: int = 0,
+    start: Mapping[str, float] | ArrayLike | None = None,
     refine: bool = True,
     critic: Any = None,
     loss: Any = None,
@@ -63,13 +68,15 @@ def fit(
 ) -> Result:
     """Find the parameters that make a simulator reproduce observations, and how sure one may be of them.
 
-    Adversarial variational optimization finds the region,
+    For a point, a search of the whole space finds where to begin (avo/search/region.py). From there adversarial
+    variational optimization follows the critic,
 
         theta = constrain(loc),  loc = argmin over q's centre of  max over d of  E_obs[d(x)] - E_{u ~ q}[d(x)]
 
     (Louppe, Hermans, Cranmer 2017, arXiv:1707.07113; the steps are in avo/adversarial/trainer.py, where for a point the
-    critic is trained on a narrowed q); learned scores t then solve mean over x_obs of t = E[t(x) | u] there
-    (avo/refine/point.py). The simulator needs no likelihood and no gradient.
+    critic is trained on a narrowed q). Learned scores t then solve mean over x_obs of t = E[t(x) | u], from where the
+    steps or the search ended, whichever is nearer to the observations (avo/refine/point.py). The simulator needs no
+    likelihood and no gradient.
 
     Args:
         simulate: `simulate(key, theta) -> x`, with theta (n, d) in physical units and x (n, *x_shape), written in JAX;
@@ -84,13 +91,17 @@ def fit(
         target: "point": one theta for all observations, the default; "population": each its own, theta ~ q.
         budget: simulator calls in all, never exceeded; None: 1,300,000 for JAX simulators, 100,000 for others.
         seed: same seed, same numbers.
+        start: a theta to begin at, besides where the search begins: a value for each parameter, by name or in order.
+            The fit goes on from it unless it finds a place of less misfit. None: the search alone.
         refine: solve the estimating equation after the adversarial fit, inside the same budget; without it there is
             no error.
         critic: a module from one observation to a scalar, or a factory `critic(key, x_shape)` such as those of
             `avo.critics`; None: chosen from the shape of x, `avo.critics.for_shape`. With inputs it sees the flat
             vector (c, x).
         loss: None: `avo.critics.wasserstein()`, one-sided; "two-sided" is the published WGAN-GP.
-        proposal: where to start and how wide, a proposal or a factory `proposal(dim)`; None: N(0, 1.5^2 I) in u.
+        proposal: where the steps start and how wide, a proposal or a factory `proposal(dim)`, without a search; None:
+            where the search ends, N(loc, .3^2 I) in u, or N(0, 1.5^2 I) where there is none: with few calls, for a
+            population, or without refining.
         statistic: what else of x the final precision may rest on: a JAX function of one observation, `statistic(x)`,
             with inputs `statistic(x, c)`, to real numbers that join the features which avo chooses by the shape of x
             (avo/refine/features.py); `avo.Only(statistic)`: in place of them. Any is right; a sufficient one is best.
@@ -125,13 +136,21 @@ def fit(
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
     observed, seed = Observed(x, c, validate_clusters(groups, len(x), space.dim)), checks.seed("seed", seed)
     name, host = _name(simulate), isinstance(simulate, HostSimulator)
+    begin = None if start is None else start_in(space, start)
+    if begin is not None and proposal is not None:
+        raise ValueError("start= and proposal= both say where to begin; leave one of them out.")
     settings, divided = planned(
-        budget, settings, target, host=host, m=len(x), d=space.dim, refine=flag("refine", refine)
-    )
+        budget, settings, target, host=host, m=len(x), d=space.dim, refine=flag("refine", refine),
+        searched=proposal is None,
+    )  # fmt: skip
     custom = custom_statistic(statistic, x, c)
     if custom is not None and not refine:
         raise ValueError("statistic= acts where the estimate is refined, and refine=False; leave one of them out.")
     simulate = check_simulator(simulate, space, x, c, block_size(settings))
+    if divided.search or begin is not None:
+        # Wherever they begin: settings are part of the compiled program
+        proposal = partial(Gaussian.start, sd=BEGUN) if settings.target == "point" else proposal
+        settings = replace(settings, reach=(max(settings.reach),) * 2)
     task = Task(simulate, space, observed, settings, divided, seed, custom)
     loss = critics.wasserstein() if loss is None else loss
     trainer = make_trainer(
@@ -141,9 +160,15 @@ def fit(
     key_init, key_run = jax.random.split(jax.random.key(seed))
     state, folder = trainer.init(key_init), None
     if out is not None:
-        folder = Folder(out, resume, _identity(task, trainer, name, getattr(loss, "name", "custom")))
+        folder = Folder(out, resume, _identity(task, trainer, name, getattr(loss, "name", "custom"), begin))
         if folder.finished:
             return load(folder.path, like=(state.proposal, state.critic), statistic=statistic)
+    draws = Draws(
+        simulate, space, jax.random.fold_in(key_run, REFINE), block_size(settings), x.shape[1:], c,
+        folder=None if folder is None else folder.path,
+    )  # fmt: skip
+    region = _search(task, draws, begin, folder, progress) if divided.search else None
+    state = begun(state, begin if region is None else region.q.loc)
     before = Progress.from_arrays(state, None if folder is None else folder.restore())
     done, result = run_steps(
         task.simulate, trainer, settings, space, before, key_run,
@@ -151,7 +176,12 @@ def fit(
     )  # fmt: skip
     result = replace(result, frame=make_frame(x, c, settings.standardize), seed=seed, data=digest(*observed))
     if task.plan.refine and result.status not in ("stopped", "failed"):
-        result = _refine(task, jax.random.fold_in(key_run, REFINE), result, done.late, folder, progress)
+        result = _refine(task, draws, region, result, done.late, progress)
+    if result.status == "converged" and result.estimate is None:
+        words = "no error was asked for (refine=False)" if not refine else "the budget is too small for errors"
+        result = replace(result, status="budget", message=f"{result.message.rstrip('.')}; {words}.")
+    failures = {"non-finite": result.failures["non-finite"] + draws.failed}
+    result = replace(result, calls=result.calls + draws.calls, failures=failures)
     if folder is not None and result.status != "stopped":
         result.save(folder.path)
         folder.clear()
@@ -170,6 +200,40 @@ class Task(NamedTuple):
     custom: CustomStatistic | None = None
 
 
+def start_in(space: Space, start: Mapping[str, float] | ArrayLike) -> Float[np.ndarray, " d"]:
+    """Take a theta to begin at, by name or in order, to u.
+
+    Raises:
+        ValueError: if it is not one finite number for each parameter, inside its support.
+
+    Example:
+        >>> from avo.space import Real
+        >>> start_in(Space(a=Real(1.0, 2.0), b=Real()), {"b": 0.5, "a": 4.0}).tolist()
+        [1.5, 0.5]
+    """
+    if isinstance(start, Mapping):
+        given = checks.numbers("start", start, space.names)
+        if left := [name for name in space.names if name not in given]:
+            raise ValueError(f"start must have a value for each parameter; {', '.join(left)} is missing.")
+        values: ArrayLike = np.array([given[name] for name in space.names], float)
+    else:
+        values = start
+    theta = checks.shaped("start", values, (space.dim,), f"one value for each of {', '.join(space.names)}")
+    for name, value, p in zip(space.names, theta, space, strict=True):
+        low, high = p.support
+        if not low < checks.finite(f"start: {name}", value) < high:
+            raise ValueError(f"start: {name} must lie inside its support, ({low:g}, {high:g}); got {value:g}.")
+    return np.asarray(space.unconstrain(jnp.asarray(theta, float)), float)
+
+
+def begun(state: State, loc: Float[np.ndarray, " d"] | None) -> State:
+    """Begin the steps at a place, or where the proposal is."""
+    if loc is None:
+        return state
+    q = eqx.tree_at(lambda q: q.loc, state.proposal, jnp.asarray(loc, state.proposal.loc.dtype))
+    return state._replace(proposal=q, average=q)
+
+
 def _name(simulate: Any) -> str:
     """Name a simulator: with the hash of the data and the rest of the identity, a run that is continued needs it."""
     fn = simulate.fn if isinstance(simulate, HostSimulator) else simulate
@@ -177,8 +241,9 @@ def _name(simulate: Any) -> str:
 
 
 def planned(
-    budget: int | None, settings: Settings | None, target: Target | None, *, host: bool, m: int, d: int, refine: bool
-) -> tuple[Settings, Plan]:
+    budget: int | None, settings: Settings | None, target: Target | None, *, host: bool, m: int, d: int, refine: bool,
+    searched: bool = False,
+) -> tuple[Settings, Plan]:  # fmt: skip
     """Divide the budget of a fit of m observations by d parameters, and choose settings where none are given."""
     budget = (HOST_BUDGET if host else BUDGET) if budget is None else whole("budget", budget)
     if not (settings is None or isinstance(settings, Settings)):
@@ -186,18 +251,22 @@ def planned(
     if target is not None:
         one_of("target", target, get_args(Target))
     target = target or (settings.target if settings else "point")
-    given, rest = replace(settings, target=target) if settings else None, 0
+    given, calls, rest = replace(settings, target=target) if settings else None, 0, 0
     if refine:
         smallest = given or Settings.for_budget(0, target=target)
-        rest = for_refining(budget, target, smallest.calls, m, d)
-        size = block_size(given or Settings.for_budget(budget - rest, target=target))
+        if searched and target == "point":
+            calls = for_search(budget, block_size(smallest), d)
+        rest = for_refining(budget - calls, target, smallest.calls, m, d)
+        size = block_size(given or Settings.for_budget(budget - calls - rest, target=target))
         if rest < least_refining(rest, target, size, d):
-            rest = 0
-    settings = given or Settings.for_budget(budget - rest, target=target)
-    return settings, plan(budget, rest, settings.calls, host)
+            calls = rest = 0
+    settings = given or Settings.for_budget(budget - calls - rest, target=target)
+    return settings, plan(budget, rest, settings.calls, host, calls)
 
 
-def _identity(task: Task, trainer: Trainer, name: str, loss: str) -> dict[str, Any]:
+def _identity(
+    task: Task, trainer: Trainer, name: str, loss: str, begin: Float[np.ndarray, " d"] | None
+) -> dict[str, Any]:
     """Say what a run is, by the names that a refusal to continue another one tells."""
     start = trainer.init(jax.random.key(0))  # of one key, for a run with another seed has the same critic
     return {
@@ -206,7 +275,9 @@ def _identity(task: Task, trainer: Trainer, name: str, loss: str) -> dict[str, A
         "settings": asdict(task.settings),
         "space": task.space.to_json(),
         "data": digest(*task.observed),
+        "search, in calls": task.plan.search,
         "refine, in calls": task.plan.refine,
+        "start": None if begin is None else begin.tolist(),
         "simulator": name,
         "loss": loss,
         "statistic": None if task.custom is None else task.custom.describe(),
@@ -215,29 +286,59 @@ def _identity(task: Task, trainer: Trainer, name: str, loss: str) -> dict[str, A
     }
 
 
+def _bar(draws: Draws, calls: int, stage: str, progress: bool) -> tqdm:
+    """Show the calls of a stage as the draws make them."""
+    bar = tqdm(total=calls, desc=stage, unit=" calls", disable=None if progress else True, leave=False)
+    draws.tick = bar.update
+    return bar
+
+
+def _search(
+    task: Task, draws: Draws, start: Float[np.ndarray, " d"] | None, folder: Folder | None, progress: bool
+) -> Region:
+    """Search the space; a simulator of no use, or one that raises at once, leaves the folder free for the next try."""
+    if folder is not None:
+        folder.claim()
+    try:
+        with _bar(draws, task.plan.search, "search", progress):
+            return search(
+                draws, task.observed, budget=task.plan.search, seed=task.seed, custom=task.custom, start=start
+            )
+    except Exception:
+        if folder is not None and draws.failed == draws.calls:
+            folder.free()
+        raise
+
+
 def _refine(
-    task: Task, key: PRNGKeyArray, result: Result, late: list[Drawn], folder: Folder | None, progress: bool
+    task: Task, draws: Draws, region: Region | None, result: Result, late: list[Drawn], progress: bool
 ) -> Result:
-    """Let learned scores finish what the adversarial fit began; keep its estimate where they find no answer."""
-    x, c, _ = task.observed
-    q, budget, kept = result.proposal, task.plan.refine, None if folder is None else folder.path
-    draws = Draws(task.simulate, task.space, key, block_size(task.settings), x.shape[1:], c, folder=kept)
+    """Let learned scores finish what search and steps began; keep the nearer end where they find no answer."""
     solve = solve_population if task.settings.target == "population" else solve_point
-    start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
-    with tqdm(total=budget, desc="refine", unit=" calls", disable=None if progress else True, leave=False) as bar:
-        draws.tick = bar.update
-        found, why = None, ""
+    found, why, last = None, "", draws.calls + task.plan.refine
+    with _bar(draws, task.plan.refine, "refine", progress):
         try:
-            found = solve(draws, task.observed, start, budget=budget, seed=task.seed, pool=late, custom=task.custom)
+            q = result.proposal
+            start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
+            if region is not None:
+                ends = start, region.q
+                start = ends[region.nearest(draws, ends, draws.whole(ENDS_SHARE * task.plan.refine))]
+                result, late = _moved(result, start.loc), [*late, *region.drawn]
+            left = last - draws.calls
+            found = solve(draws, task.observed, start, budget=left, seed=task.seed, pool=late, custom=task.custom)
         except KeyboardInterrupt:
             words = f"stopped by the user while refining; {result.message}"
-            return replace(result, calls=result.calls + draws.calls, status="stopped", message=words)
+            return replace(result, status="stopped", message=words)
         except NoAnswer as error:
             why = str(error)
         except np.linalg.LinAlgError as error:
             why = f"its equations cannot be solved ({error})"
-    failures = {"non-finite": result.failures["non-finite"] + draws.failed}
-    return _refined(replace(result, calls=result.calls + draws.calls, failures=failures), found, why)
+    return _refined(result, found, why)
+
+
+def _moved(result: Result, loc: Float[np.ndarray, " d"]) -> Result:
+    q = result.proposal
+    return replace(result, proposal=eqx.tree_at(lambda q: q.loc, q, jnp.asarray(loc, q.loc.dtype)))
 
 
 def _refined(result: Result, found: Estimate | None, why: str = "") -> Result:
@@ -245,14 +346,24 @@ def _refined(result: Result, found: Estimate | None, why: str = "") -> Result:
     if found is None or not np.isfinite(found.moved):
         words = "refining found no solution near the adversarial fit, which therefore stands, without errors"
         return replace(result, status="budget", message=f"{words}; {why or 'a larger budget may help'}.")
+    result = _moved(result, found.loc)
     q, covariance = result.proposal, found.population_covariance
     factor = q.factor() if covariance is None else floored(covariance, 1e-3)
-    q = eqx.tree_at(lambda q: q.loc, q, jnp.asarray(found.loc, q.loc.dtype))
     words = f"the last step was {found.moved:.1f} standard errors long; simulations widen the errors by a factor "
     return replace(
         result,
         proposal=q.with_factor(jnp.asarray(factor, q.loc.dtype)),
         estimate=found,
-        status="converged" if found.moved <= STILL else "budget",
+        status=_believed(found),
         message=f"{words}{found.simulation_noise:.2f}.",
     )
+
+
+def _believed(found: Estimate) -> Status:
+    """Say in a word how far a refined estimate may be believed."""
+    apart = found.encoded is not None and bool(np.any(np.abs(found.encoded[2]) > DISAGREE))
+    if apart or (found.p_value is not None and found.p_value < UNLIKELY):
+        return "misfit"
+    if found.moved > STILL:
+        return "budget"
+    return "undetermined" if found.unidentified.any() else "converged"

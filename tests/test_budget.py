@@ -59,8 +59,8 @@ def test_target_alone_decides_the_default_rate() -> None:
     ("calls", "steps", "chunk"), [(320, 20, 1), (340, 21, 1), (16 * 61, 60, 3), (16 * 3777, 3750, 50)]
 )
 def test_steps_come_in_whole_chunks(calls: int, steps: int, chunk: int) -> None:
-    assert plan(calls, refine=0, step=16, host=False) == (steps, chunk, 0, 0)
-    assert plan(calls, refine=0, step=16, host=True) == (calls // 16, 1, 0, 0)
+    assert plan(calls, refine=0, step=16, host=False) == (steps, chunk, 0, 0, 0)
+    assert plan(calls, refine=0, step=16, host=True) == (calls // 16, 1, 0, 0, 0)
     assert chunk <= CHUNK and steps // chunk >= LEAST_STEPS
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from avo.adversarial.settings import Settings
 from avo.budget import chunk_of
+from avo.execution.simulator import useless
 from avo.result import Result, Status
 from avo.space import Space
 from avo.types import Info, State
@@ -27,18 +28,10 @@ def cut_short(history: list[Info], settings: Settings, space: Space, window: int
     steps = sum(len(info.gap) for info in history)
     share = np.concatenate([info.failed for info in history[-window:]])[-window:].mean() / settings.calls
     if share == 1 and steps == window:
-        raise _useless(history[0], space, window * settings.calls)
+        raise useless(space, history[0].u[0], window * settings.calls)
     if not (np.isfinite(history[-1].gap).all() and np.isfinite(history[-1].u).all()):
         return "not finite"
     return "failed" if share > MOST_FAILED and steps >= window else ""
-
-
-def _useless(first: Info, space: Space, calls: int) -> ValueError:
-    theta = dict(zip(space.names, np.asarray(space.constrain(first.u[0])).tolist(), strict=True))
-    return ValueError(
-        f"simulate returned NaN or infinity in all of its first {calls} draws, at parameters such as {theta}; "
-        "check that it works there, or narrow the space."
-    )
 
 
 def _moving(settings: Settings, space: Space, info: Info) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import ArrayLike
 
 from avo.checks import ArgumentError, takes
 from avo.execution.host import HostSimulator
@@ -84,4 +85,13 @@ def _check_call(simulate: Any, conditions: bool) -> None:
         + (" since inputs were given" if conditions else "")
         + f"; got {name}{inspect.signature(fn)}."
         + (" Known conditions need avo.fit(..., inputs=)." if not conditions and takes(fn, 3) else "")
+    )
+
+
+def useless(space: Space, u: ArrayLike, calls: int) -> ValueError:
+    """Make the error of a simulator none of whose first draws was finite, at u among others."""
+    theta = dict(zip(space.names, np.asarray(space.constrain(jnp.asarray(u))).tolist(), strict=True))
+    return ValueError(
+        f"simulate returned NaN or infinity in all of its first {calls} draws, at parameters such as {theta}; "
+        "check that it works there, or narrow the space."
     )

@@ -221,11 +221,15 @@ class Equation:
         draws: where simulations come from.
         observed: the observations.
         statistic: t, a module of one x and its condition.
+
+    It keeps the simulations of the last slope, with du, and of the last centre: `pairs` and `there`.
     """
 
     def __init__(self, draws: Draws, observed: Observed, statistic: Any) -> None:
         self.draws, self.observed, self.statistic = draws, observed, statistic
         self.t_obs = apply(statistic, observed.x, observed.inputs)
+        self.pairs: tuple[np.ndarray, Drawn] | None = None
+        self.there: Drawn | None = None
 
     def values(self, drawn: Drawn, ok: np.ndarray, least: int = 2) -> tuple[np.ndarray, np.ndarray]:
         """Compute t of simulations and of observations, less what their known conditions explain of it.
@@ -251,13 +255,14 @@ class Equation:
         """Simulate mirrored pairs around q's centre, half as wide as q: the slope of m, its noise, the simulations."""
         du = zeta @ q.factor.T / 2
         drawn = self.draws(np.concatenate([q.loc + du, q.loc - du]), mirrored=True)
+        self.pairs = du, drawn
         ok = drawn.ok[: len(du)] & drawn.ok[len(du) :]
         t, _ = self.values(drawn, np.concatenate([ok, ok]), 2 * (du.shape[1] + 1))
         return *slope(du[ok], t[: ok.sum()], t[ok.sum() :]), drawn
 
     def centre(self, loc: Float[np.ndarray, " d"], rows: int) -> Residual:
         """Simulate at loc: the residual there."""
-        drawn = self.draws(np.tile(loc, (rows, 1)))
+        self.there = drawn = self.draws(np.tile(loc, (rows, 1)))
         t, t_obs = self.values(drawn, drawn.ok)
         return self.residual(t_obs, t)
 

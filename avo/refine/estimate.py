@@ -110,6 +110,8 @@ class Estimate:
         freedom: number of observations, or of clusters of them, less one.
         encoded: of a population, the standard deviation of E[theta | x] over the observations, that over simulations
             at the fit, and how far their variances differ, in standard errors. The equation does not use it.
+        p_value: of a point without clusters, that of the observations against simulations at the estimate
+            (avo/refine/agreement.py).
     """
 
     loc: Float[np.ndarray, " d"]
@@ -125,6 +127,7 @@ class Estimate:
     moved: float
     freedom: int
     encoded: Float[np.ndarray, "3 d"] | None = None
+    p_value: float | None = None
 
     @property
     def sd(self) -> Float[np.ndarray, " d"]:
@@ -249,6 +252,7 @@ class Estimate:
         custom = self.statistic.features.custom
         words: dict[str, Any] = {"custom": None if custom is None else custom.describe()}
         words |= {"simulation_noise": self.simulation_noise, "moved": self.moved, "freedom": self.freedom}
+        words |= {"p_value": self.p_value}
         arrays |= self.statistic.to_arrays("estimate.statistic")
         return arrays | self.encoder.to_arrays("estimate.encoder"), words
 

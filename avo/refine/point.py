@@ -7,8 +7,9 @@ The statistic is learned in avo/refine/scores.py, the equation is in avo/refine/
                       narrower one teaches nothing;
     the last t        learned from all rounds' simulations and as many again, each with its own proposal's score;
     E[theta | x]      learned under a wider q, for `Result.encode`;
-    slope, centre     mirrored pairs for the slope of m, then simulations at loc itself, with the calls that are left
-                      (avo/budget.py), for the residual; the last step is checked against the error: it must be short.
+    slope, centre     mirrored pairs for the slope of m, more of them where they leave a direction to chance, then
+                      simulations at loc itself, with the calls that are left (avo/budget.py), for the residual; the
+                      last step is checked against the error: it must be short.
 
 For a population the same is done with psi = (mean, covariance) of u, in avo/refine/population.py.
 """
@@ -24,6 +25,7 @@ from avo.adversarial.proposals import START_SD
 from avo.budget import PointRows
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
+from avo.refine.agreement import p_value
 from avo.refine.custom import CustomStatistic
 from avo.refine.equation import (
     EDGE,
@@ -48,6 +50,7 @@ NARROW = 0.5  # that of the last q, in standard deviations that one observation 
 SOFT = 0.3  # that of any q in directions that are not identified, in u
 OPEN = 4.0  # how much wider than the last q the reference of E[theta | x] is
 TRIES = 5  # steps at most before the last
+LEFT = 4  # times as many calls as further pairs for a slope must be left for these, half of them for the residual
 STILL = 3.0  # longest last step, in standard errors per direction, of an estimate that is believed
 
 
@@ -75,8 +78,8 @@ def solve_point(
     statistic = learner.scores(ROUNDS, q, simulations, each)
     wide = Normal(q.loc, q.factor * np.minimum(OPEN, WIDEST / np.linalg.norm(q.factor, axis=0)))
     encoder = learner.encoder(ROUNDS + 1, wide, learner.simulate(wide, rows.wide))
-    zeta = learner.normal(rows.slope // 2)
-    return _settle(Equation(draws, observed, statistic), q, zeta, last, encoder, wide)
+    zeta, more = learner.normal(rows.slope // 2), learner.normal(rows.more // 2)
+    return _settle(Equation(draws, observed, statistic), q, (zeta, more), last, encoder, wide)
 
 
 # --- the rounds ------------------------------------------------------------------------------------------------------
@@ -143,24 +146,41 @@ def _cut(step: np.ndarray, factor: np.ndarray) -> np.ndarray:
 # --- the last steps --------------------------------------------------------------------------------------------------
 
 
+class Slope(NamedTuple):
+    """The slope A of m, from so many mirrored pairs, and its sampling error."""
+
+    A: Float[np.ndarray, "k d"]
+    noise: Noise
+    pairs: int
+
+    def with_more(self, more: "Slope") -> "Slope":
+        """Join two slopes at one place, whose errors are independent, each weighted by its share of the pairs."""
+        pairs = self.pairs + more.pairs
+        a, b = self.pairs / pairs, more.pairs / pairs
+        residuals = np.concatenate([self.noise.residuals, more.noise.residuals])
+        weights = np.concatenate([a * self.noise.weights, b * more.noise.weights])
+        return Slope(a * self.A + b * more.A, Noise(residuals, weights), pairs)
+
+
 class Approach(NamedTuple):
     """Where the steps before the last lead: from `start`, with residual `here`, by `far` standard errors, to `loc`.
 
-    `here` comes from so many `rows`; A is the slope of m at `start`, `noise` its sampling error.
+    `here` comes from so many `rows`; the slope is that of m at `start`, and `found` what it identifies.
     """
 
     start: Float[np.ndarray, " d"]
     here: Residual
     rows: int
+    slope: Slope
+    found: Information
     far: float
     loc: Float[np.ndarray, " d"]
-    A: Float[np.ndarray, "k d"]
-    noise: Noise
 
 
 def _settle(
-    equation: Equation, q: Normal, zeta: Float[np.ndarray, "n d"], last: int, encoder: LearnedStatistic, wide: Normal
-) -> Estimate:
+    equation: Equation, q: Normal, zetas: tuple[np.ndarray, np.ndarray], last: int, encoder: LearnedStatistic,
+    wide: Normal,
+) -> Estimate:  # fmt: skip
     """Take the last two steps, with one slope and simulations at loc itself, and state the error.
 
         loc <- loc + A^+ r,    Cov = A^+ (V_obs + V_sim) A^+T
@@ -169,31 +189,38 @@ def _settle(
     is still long, or a residual that no step explains, means that the equation is not solved.
     """
     draws, observed = equation.draws, equation.observed
+    zeta, more = zetas
     near = _approach(equation, q, zeta, last)
+    if not near.found.identified.all() and last - draws.calls >= LEFT * len(more):
+        slope = near.slope.with_more(_slope(equation, Normal(near.start, q.factor), more))
+        near = _stepped(draws.space, q, near.start, near.here, near.rows, slope)
     rows = draws.whole(last - draws.calls)
-    there, A, noise, compared = equation.centre(near.loc, rows), near.A, near.noise, rows
+    there, slope, compared = equation.centre(near.loc, rows), near.slope, rows
     if near.far < STILL:
-        there, A, noise = _together(draws.space, near, there, rows)
+        there, slope = _together(draws.space, near, there, rows)
         compared += near.rows
-    found = information(A, there.V, noise, START_SD)
+    found = information(slope.A, there.V, slope.noise, START_SD)
     move, covariance = there.step(found)
     moved = there.length(found, move, near.here.V_sim)
     loc = inside(draws.space, near.loc + _cut(move, q.factor))
     # At a bound something may be left over, which only a value beyond the bound would explain
-    if moved > STILL or (there.unexplained(found, A) and np.all(np.abs(loc) < EDGE)):
+    if moved > STILL or (there.unexplained(found, slope.A) and np.all(np.abs(loc) < EDGE)):
         moved = np.inf
+    learned = isinstance(equation.statistic, LearnedStatistic) and np.isfinite(moved)
+    p = p_value(equation, found, np.random.default_rng(len(more))) if learned else None
     return Estimate(
         loc=loc,
         covariance=covariance + found.start_covariance(np.eye(len(loc))),
-        values=found.values,
+        values=np.where(found.identified, found.values, np.minimum(found.values, 0.0)),
         vectors=found.vectors,
         identified=found.identified & (found.sd <= UNIDENTIFIED),
         statistic=equation.statistic,
         encoder=encoder,
         reference=wide,
-        simulation_noise=float(np.sqrt(1 + len(observed.x) / (2 * len(zeta) + compared))),
+        simulation_noise=float(np.sqrt(1 + len(observed.x) / (2 * slope.pairs + compared))),
         moved=moved,
         freedom=observed.freedom,
+        p_value=p,
     )
 
 
@@ -201,20 +228,30 @@ def _approach(equation: Equation, q: Normal, zeta: Float[np.ndarray, "n d"], las
     """Step with a fifth of the calls that are left, until a step is short, or calls or tries run out."""
     draws, loc, tries = equation.draws, q.loc, 0
     while True:
-        A, noise, _ = equation.slope(Normal(loc, q.factor), zeta)
+        slope = _slope(equation, Normal(loc, q.factor), zeta)
         rows, tries = draws.whole((last - draws.calls) / 5), tries + 1
-        here = equation.centre(loc, rows)
-        found = information(A, here.V, noise, START_SD)
-        move, _ = here.step(found)
-        far = here.length(found, move)
-        start, loc = loc, inside(draws.space, loc + _cut(move, q.factor))
-        if far < STILL or tries == TRIES or last - draws.calls < 8 * len(zeta):
-            return Approach(start, here, rows, far, loc, A, noise)
+        near = _stepped(draws.space, q, loc, equation.centre(loc, rows), rows, slope)
+        if near.far < STILL or tries == TRIES or last - draws.calls < 8 * len(zeta):
+            return near
+        loc = near.loc
 
 
-def _together(
-    space: Space, near: Approach, there: Residual, rows: int
-) -> tuple[Residual, Float[np.ndarray, "k d"], Noise]:
+def _slope(equation: Equation, q: Normal, zeta: Float[np.ndarray, "n d"]) -> Slope:
+    A, noise, _ = equation.slope(q, zeta)
+    return Slope(A, noise, len(zeta))
+
+
+def _stepped(
+    space: Space, q: Normal, start: Float[np.ndarray, " d"], here: Residual, rows: int, slope: Slope
+) -> Approach:
+    """Take a step from where slope and residual are known."""
+    found = information(slope.A, here.V, slope.noise, START_SD)
+    move, _ = here.step(found)
+    loc = inside(space, start + _cut(move, q.factor))
+    return Approach(start, here, rows, slope, found, here.length(found, move), loc)
+
+
+def _together(space: Space, near: Approach, there: Residual, rows: int) -> tuple[Residual, Slope]:
     """Join the residuals before and after a short step, over which the slope carries the first, and itself, to here.
 
         r = a (r_start - A way) + b r_loc,    V_sim = a^2 V_start + b^2 V_loc,
@@ -223,10 +260,10 @@ def _together(
     """
     a, b = near.rows / (near.rows + rows), rows / (near.rows + rows)
     way, turn = _along(space, near.start, near.loc)
-    r = a * (near.here.r - near.A @ way) + b * there.r
+    A, noise, pairs = near.slope
+    r = a * (near.here.r - A @ way) + b * there.r
     V_sim = a**2 * near.here.V_sim + b**2 * there.V_sim
-    noise = near.noise._replace(weights=near.noise.weights * turn)
-    return there._replace(r=r, V_sim=V_sim), near.A * turn, noise
+    return there._replace(r=r, V_sim=V_sim), Slope(A * turn, noise._replace(weights=noise.weights * turn), pairs)
 
 
 def _along(space: Space, start: Float[np.ndarray, " d"], end: Float[np.ndarray, " d"]) -> tuple[np.ndarray, np.ndarray]:

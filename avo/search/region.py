@@ -1,76 +1,55 @@
 """The search: from places all over the space to the region of the answer.
 
-    the whole space    places spread evenly over it, a few simulations each (`SEARCH_SHARES` in avo/budget.py);
+    the whole space    places spread evenly over it, a few simulations each;
     stages             from the places of least misfit so far, candidates: the best one, and what regressions on the
                        nearest few and the nearest many say (avo/search/regression.py). Fresh simulations at each choose
                        one; then places around it, as wide as that regression leaves u open;
-    the end            the best candidate of the last choice, and its covariance.
+    the nearest        of all places, with more simulations each;
+    descents           from the last candidate, from what regressions say, and from the nearest places that lie apart
+                       (avo/search/descent.py), the worse half given up after each round;
+    the end            where the last descent leads, or the last candidate, or the user's own start: what fresh
+                       simulations at each say.
+
+Regressions reach far, descents come near: where the simulator oscillates the first find what the others would not, and
+where one observation says little of u the others. `SEARCH_SHARES` in avo/budget.py divides the calls.
 
 What is chosen is judged by simulations that had no part in finding it. The simulations serve the learned scores too.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import special, stats
-from scipy.stats import qmc
 
 from avo.adversarial.proposals import START_SD
 from avo.budget import SearchRows
 from avo.execution.blocks import Drawn, Draws
+from avo.execution.simulator import useless
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
 from avo.refine.scores import Normal
+from avo.search.descent import descend
 from avo.search.misfit import Misfit
-from avo.search.regression import estimate
-from avo.space import Space
-
-EDGE = 0.02  # of a range at each end, where the first places are not
-FARTHEST = 4.5  # |u| of a parameter with two bounds, 1 % of the range from one
-NEAREST = (40, 120)  # places of least misfit that a regression takes
-LEAST_SD = 0.03  # of places around a candidate, in u
+from avo.search.places import Candidate, Places, all_over, apart, inside, normal
 
 
 class Region(NamedTuple):
-    """Where the answer is: N(loc, factor factor^T) in u, its misfit, and all simulations of the search."""
+    """Where the answer is: N(loc, factor factor^T) in u, simulations all over the space, and the misfit it went by."""
 
     q: Normal
-    misfit: float
     drawn: list[Drawn]
+    misfit: Misfit
 
-
-class _Candidate(NamedTuple):
-    loc: Float[np.ndarray, " d"]
-    covariance: Float[np.ndarray, "d d"]
-
-    def proposal(self) -> Normal:
-        """Make the proposal around it, no narrower than `LEAST_SD` in any direction."""
-        return Normal(self.loc, np.linalg.cholesky(self.covariance + LEAST_SD**2 * np.eye(len(self.loc))))
-
-
-class _Places(NamedTuple):
-    """Places in u, what is left between their simulations and the observations, and their misfit."""
-
-    u: Float[np.ndarray, "n d"]
-    z: Float[np.ndarray, "n k"]
-    misfit: Float[np.ndarray, " n"]
-
-    def candidates(self) -> list[_Candidate]:
-        """Say where the answer may be: at the best place, or where regressions on the nearest places lead."""
-        order, d = np.argsort(self.misfit), self.u.shape[1]
-        few = self.u[order[: 3 * d + 5]]
-        found = [_Candidate(few[0], np.cov(few.T).reshape(d, d))]
-        for count in NEAREST:
-            u, z = self.u[order[:count]], self.z[order[:count]]
-            loc, covariance = estimate(z, u)
-            found.append(_Candidate(np.clip(loc, u.min(0), u.max(0)), covariance))
-        return found
+    def nearest(self, draws: Draws, found: Sequence[Normal], rows: int) -> int:
+        """Choose among places, by the misfit of so many fresh simulations at the centre of each."""
+        return int(np.argmin(self.misfit.at(draws, np.stack([q.loc for q in found]), rows)))
 
 
 def search(
-    draws: Draws, observed: Observed, *, budget: int, seed: int, custom: CustomStatistic | None = None
-) -> Region:
+    draws: Draws, observed: Observed, *, budget: int, seed: int, custom: CustomStatistic | None = None,
+    start: Float[np.ndarray, " d"] | None = None,
+) -> Region:  # fmt: skip
     """Search the whole space for the region where simulations are like the observations, within a budget of calls.
 
     Args:
@@ -79,51 +58,57 @@ def search(
         budget: simulator calls, at most.
         seed: of the places.
         custom: the user's own statistic, or None.
+        start: a place from which a descent starts besides, or None.
 
     Raises:
-        ValueError: if the budget is too small for `SearchRows`.
+        ValueError: if the budget is too small for `SearchRows`, or no simulation is finite.
+
+    Example:
+        >>> import jax
+        >>> from avo.execution.blocks import Draws
+        >>> from avo.space import Interval, Space
+        >>> simulate = lambda key, theta: theta + jax.random.normal(key, (len(theta), 3))
+        >>> x = np.random.default_rng(0).normal(2.0, 1.0, size=(200, 3))
+        >>> draws = Draws(jax.jit(simulate), Space(mean=Interval(-10, 30)), jax.random.key(0), 16, (3,))
+        >>> found = draws.space.constrain(search(draws, Observed(x), budget=8000, seed=0).q.loc)
+        >>> bool(abs(found[0] - x.mean()) < 0.3)
+        True
     """
-    rows, rng = SearchRows.of(budget, draws.size), np.random.default_rng(seed)
+    space, rng = draws.space, np.random.default_rng(seed)
+    rows = SearchRows.of(budget, draws.size, space.dim)
     drawn: list[Drawn] = []
 
     def simulate(u: np.ndarray, each: int) -> Drawn:
         drawn.append(draws(np.repeat(u, each, axis=0)))
         return drawn[-1]
 
-    u = _all_over(draws.space, rng, rows.first)
+    u = all_over(space, rng, rows.first)
     first = simulate(u, rows.each)
+    if not first.ok.any():
+        raise useless(space, u[0], draws.calls)
     misfit = Misfit(observed, first, START_SD, custom)
 
-    def places(u: np.ndarray, drawn: Drawn, each: int) -> _Places:
+    def places(u: np.ndarray, drawn: Drawn, each: int) -> Places:
         z = misfit.residuals(drawn, each)
-        return _Places(u, z, misfit.of(z, each))
+        return Places(u, z, misfit.of(z, each))
 
-    def chosen(found: list[_Candidate]) -> tuple[_Candidate, float]:
-        at = _inside(draws.space, np.stack([c.loc for c in found]))
-        judged = places(at, simulate(at, rows.choice), rows.choice)
-        i = int(np.argmin(judged.misfit))
-        return _Candidate(at[i], found[i].covariance), float(judged.misfit[i])
+    def chosen(found: list[Candidate]) -> Candidate:
+        at = inside(space, np.stack([c.loc for c in found]))
+        i = int(np.argmin(misfit.at(draws, at, rows.choice)))
+        return Candidate(at[i], found[i].covariance)
 
     known = places(u, first, rows.each)
-    best, least = chosen(known.candidates())
+    best = chosen(known.candidates())
     for _ in range(rows.stages):
-        u = _inside(draws.space, best.proposal().at(_normal(rng, rows.stage, draws.space.dim)))
+        u = inside(space, best.proposal().at(normal(rng, rows.stage, space.dim)))
         more = places(u, simulate(u, rows.each), rows.each)
-        known = _Places(*map(np.concatenate, zip(known, more, strict=True)))
-        best, least = chosen([best, *known.candidates()])
-    return Region(best.proposal(), least, drawn)
+        known = Places(*map(np.concatenate, zip(known, more, strict=True)))
+        best = chosen([best, *known.candidates()])
 
-
-def _all_over(space: Space, rng: np.random.Generator, count: int) -> Float[np.ndarray, "n d"]:
-    """Spread places evenly over the ranges, and as the usual start where a parameter has not two bounds."""
-    position = EDGE + (1 - 2 * EDGE) * qmc.Halton(space.dim, rng=rng).random(count)
-    return np.where(space.bounded, special.logit(position), START_SD * stats.norm.ppf(position))
-
-
-def _normal(rng: np.random.Generator, count: int, d: int) -> Float[np.ndarray, "n d"]:
-    """Draw standard normal numbers that are spread evenly."""
-    return stats.norm.ppf(qmc.Halton(d, rng=rng).random(count))
-
-
-def _inside(space: Space, u: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
-    return np.where(space.bounded, np.clip(u, -FARTHEST, FARTHEST), u)
+    nearest = known.nearest(rows.again)
+    nearest = nearest[np.argsort(misfit.at(draws, nearest, rows.again_each))]
+    count, given = rows.rounds[0].starts, [] if start is None else [inside(space, start)]
+    starts = [*given, best.loc, *(inside(space, c.loc) for c in known.said()), *apart(nearest, count)]
+    region = Region(descend(draws, misfit, starts[:count], rows.rounds, rng), drawn, misfit)
+    ends = [region.q, *(Normal(u, region.q.factor) for u in [*given, best.loc])]
+    return region._replace(q=ends[region.nearest(draws, ends, rows.end)])

@@ -32,6 +32,7 @@ from avo.adversarial import recipes
 from avo.adversarial.proposals import START_SD
 from avo.benchmarks.suite.floors import jitted
 from avo.benchmarks.suite.tasks import Task
+from avo.budget import SEARCH_SHARE
 from avo.execution.blocks import Draws, batched
 from avo.observations import Observed
 from avo.refine import point
@@ -41,7 +42,6 @@ from avo.search.region import search
 from avo.space import Space
 
 BLOCKS = (64, 512, 4096)  # rows of one compiled program, the least that holds what is asked for
-SEARCH = 0.2  # of the calls of search/scores
 EDGE = 1e-4  # positions of rivals stay so far inside the range
 
 
@@ -171,7 +171,7 @@ def _search(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, s
 def _search_scores(simulate: Simulator, x_obs: np.ndarray, space: Space, budget: int, seed: int) -> Answer:
     """Search with a part of the calls, then fit by learned scores from there, without the adversary."""
     draws = _draws(simulate, x_obs, space, seed)
-    region = search(draws, Observed(x_obs), budget=int(SEARCH * budget), seed=seed)
+    region = search(draws, Observed(x_obs), budget=int(SEARCH_SHARE * budget), seed=seed)
     solve = partial(point.solve_point, budget=budget - draws.calls, seed=seed, pool=region.drawn)
     return _solved(simulate, draws, solve(draws, Observed(x_obs), region.q))
 
@@ -310,6 +310,7 @@ def _critics() -> dict[str, Method]:
 # Run where they are named: what the defaults were chosen from, and the recipes as their authors ran them on each task
 VARIANTS: dict[str, Method] = {
     **_critics(),
+    "avo/no-search": Method("avo without the search, its steps from the wide start", _avo(proposal=avo.Gaussian.start)),
     "search": Method("the search of the space alone", _search),
     "search/scores": Method("the search, then learned scores from there, without the adversary", _search_scores),
     "avo-alone/slow": Method(

@@ -16,8 +16,8 @@ from known_statistic import Linear
 import avo
 from avo.execution.blocks import Draws
 from avo.observations import Observed
-from avo.refine import point
-from avo.refine.equation import Equation, Noise, Residual
+from avo.refine import equation, point
+from avo.refine.equation import Equation, Noise, Residual, information
 from avo.refine.estimate import Estimate
 from avo.refine.scores import Normal
 from avo.refine.statistic import apply
@@ -69,9 +69,9 @@ def settled(
     """The last steps with a statistic that is known: errors are then exact, up to those of M simulations."""
     draws = Draws(jax.jit(simulate), space, jax.random.key(7), SIZE, x.shape[1:], known.get("inputs"))
     t: Any = Linear(jnp.asarray(weights))
-    equation = Equation(draws, Observed(x, **known), t)
+    solved = Equation(draws, Observed(x, **known), t)
     q, zeta = Normal(np.asarray(start, float), 0.1 * np.eye(2)), RNG(8).normal(size=(512, 2)) if zeta is None else zeta
-    found = point._settle(equation, q, zeta, BUDGET, t, q)
+    found = point._settle(solved, q, (zeta, RNG(10).normal(size=(1024, 2))), BUDGET, t, q)
     assert draws.calls == BUDGET
     if np.isfinite(found.moved):  # pairs and centre: all calls
         np.testing.assert_allclose(found.simulation_noise, limit(BUDGET, len(x)), rtol=1e-12)
@@ -122,20 +122,58 @@ def test_the_last_step_is_held_against_the_noise_of_both_ends(monkeypatch: pytes
         Residual(r, np.diag(V_obs), np.diag(V_obs), np.diag(V)) for r, V in ((r_here, V_here), (r_there, V_there))
     )
     still, start = Noise(np.zeros((1, 2)), np.zeros((1, 2))), np.array([0.4, -0.7])
-    before = point.Approach(start, here, 1000, 2.0 if near else 3.5, start + way, np.diag(a), still)
+    slope = point.Slope(np.diag(a), still, 500)
+    found = information(slope.A, here.V, still)
+    before = point.Approach(start, here, 1000, slope, found, 2.0 if near else 3.5, start + way)
     monkeypatch.setattr(point, "_approach", lambda *_: before)
     draws = SimpleNamespace(calls=2000, whole=int, space=LINE)
-    equation: Any = SimpleNamespace(
+    equals: Any = SimpleNamespace(
         draws=draws, observed=Observed(np.arange(50.0)[:, None]), statistic=None, centre=lambda loc, rows: there
     )
     q, t = Normal(np.zeros(2), np.eye(2)), Linear(np.eye(2))
-    found = point._settle(equation, q, np.zeros((500, 2)), 5000, t, q)
+    found = point._settle(equals, q, (np.zeros((500, 2)), np.zeros((0, 2))), 5000, t, q)
     r, V_sim = r_there, V_there
     if near:
         r, V_sim = 0.25 * (r_here - a * way) + 0.75 * r_there, 0.25**2 * V_here + 0.75**2 * V_there
     np.testing.assert_allclose(found.loc, start + way + r / a, rtol=1e-9)
     np.testing.assert_allclose(found.covariance, np.diag((V_obs + V_sim) / a**2), rtol=1e-9, atol=1e-15)
     np.testing.assert_allclose(found.moved, np.sqrt(np.mean(r**2 / (V_obs + V_sim + V_here))), rtol=1e-9)
+
+
+def coin(key: Any, theta: Any) -> Any:
+    """A normal number around a, and a coin whose log odds are b: of pairs that share random numbers few differ."""
+    rows = (len(theta), 1)
+    heads = jax.random.uniform(key, rows) < jax.nn.sigmoid(theta[:, 1:])
+    return jnp.concatenate([theta[:, :1] + jax.random.normal(jax.random.fold_in(key, 1), rows), 1.0 * heads], axis=1)
+
+
+def test_what_few_pairs_leave_to_chance_gets_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slope of the coin is .235 +- .18 by 64 pairs, +- .04 by 1024 more."""
+    space, start = avo.Space(a=avo.Real(), b=avo.Real()), np.array([0.3, 0.5])
+    p = 1 / (1 + np.exp(-0.5))
+    x = np.stack([0.3 + RNG(1).normal(size=M), np.arange(M) < p * M], axis=1).astype(float)
+    found = settled(coin, x, space, np.eye(2), start, RNG(5).normal(size=(64, 2)))
+    assert found.identified.all()
+    np.testing.assert_allclose(found.stderr(space)[1], 1 / np.sqrt(M * p * (1 - p)), rtol=4 * 0.04 / 0.235)
+    monkeypatch.setattr(point, "LEFT", 1e9)  # never
+    found = settled(coin, x, space, np.eye(2), start, RNG(5).normal(size=(64, 2)))
+    assert found.identified.tolist() == [False, True] and found.values[0] <= 0.0
+    assert np.isinf(found.stderr(space)[1]) and np.isfinite(found.stderr(space)[0])
+
+
+def test_slopes_are_joined_by_their_shares_of_the_pairs() -> None:
+    """As if all pairs had been one regression on du with the same second moments, noise and all."""
+    rng, du = RNG(4), np.concatenate([np.eye(2), -np.eye(2)])
+    odd = rng.normal(size=(3, 4, 2))
+    few = point.Slope(*equation.slope(du, odd[0], -odd[0]), 4)
+    more_du, more_odd = np.tile(du, (2, 1)), odd[1:].reshape(8, 2)
+    more = point.Slope(*equation.slope(more_du, more_odd, -more_odd), 8)
+    A, noise, pairs = few.with_more(more)
+    whole, _ = equation.slope(np.tile(du, (3, 1)), odd.reshape(12, 2), -odd.reshape(12, 2))
+    np.testing.assert_allclose(A, whole, rtol=1e-12)
+    assert pairs == 12
+    W = np.array([[2.0, 0.3], [0.3, 1.0]])
+    np.testing.assert_allclose(noise.bias(W), (few.noise.bias(W) + 4 * more.noise.bias(W)) / 9, rtol=1e-12)
 
 
 def test_last_steps_count_clusters() -> None:

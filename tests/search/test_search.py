@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import avo
-from avo.budget import SearchRows
+from avo.budget import Round, SearchRows
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.custom import custom_statistic
+from avo.refine.scores import Normal
+from avo.search.descent import PRIOR, _stepped, descend
 from avo.search.misfit import LEAST_VARIANCE, Misfit
 from avo.search.region import search
 from avo.search.regression import adjusted, estimate
@@ -20,11 +22,11 @@ RNG = np.random.default_rng
 def test_residuals_are_whitened_by_the_observations() -> None:
     """Of a number and its square, shown by a user's statistic: their covariance, and the misfit, by hand."""
     x, u = RNG(1).normal(3.0, 2.0, size=(500, 1)), RNG(2).normal(size=(320, 1))
-    custom = custom_statistic(avo.Only(jnp.tanh), x)  # bounded, so that nothing is cut
+    custom = custom_statistic(avo.Only(lambda x: jnp.tanh(x - 3)), x)  # bounded, so that nothing is cut
     misfit = Misfit(Observed(x), Drawn.of(u, 3.0 + 2.0 * u), 1.5, custom)
 
     def shown(values: np.ndarray) -> np.ndarray:
-        z = (np.tanh(values) - np.tanh(x).mean()) / np.tanh(x).std()
+        z = (np.tanh(values - 3) - np.tanh(x - 3).mean()) / np.tanh(x - 3).std()
         return np.concatenate([z, z**2], 1)
 
     f, places = shown(x), RNG(3).normal(2.5, 2.0, size=(4, 80, 1))
@@ -93,23 +95,125 @@ def line(key: jax.Array, theta: jax.Array) -> jax.Array:
 def test_a_search_ends_near_the_truth(seed: int) -> None:
     x = np.asarray(line(jax.random.key(40 + seed), jnp.tile(jnp.asarray(TRUTH), (400, 1))))
     draws = Draws(jax.jit(line), LINE, jax.random.key(seed), 16, (5,))
-    found = search(draws, Observed(x), budget=6000, seed=seed)
-    assert draws.calls <= 6000 and draws.calls == sum(len(part.u) for part in found.drawn)
-    # One observation leaves .5, 1.1 and .4 in u at least; sixteen a place, and some 40 places, a tenth of that
+    found = search(draws, Observed(x), budget=16_000, seed=seed)
+    assert sum(len(part.u) for part in found.drawn) < draws.calls <= 16_000
+    # One observation leaves .5, 1.1 and .4 in u at least; 400 a twentieth of that, some 400 simulations as much
     off = found.q.loc - np.asarray(LINE.unconstrain(TRUTH))
     assert np.all(np.abs(off) < 0.25)
-    again = search(Draws(jax.jit(line), LINE, jax.random.key(seed), 16, (5,)), Observed(x), budget=6000, seed=seed)
+    again = search(Draws(jax.jit(line), LINE, jax.random.key(seed), 16, (5,)), Observed(x), budget=16_000, seed=seed)
     np.testing.assert_array_equal(again.q.loc, found.q.loc)
 
 
-@pytest.mark.parametrize(("calls", "size"), [(15_000, 16), (4_000, 8), (2_222, 5), (40_000, 64)])
-def test_a_search_never_exceeds_its_calls(calls: int, size: int) -> None:
-    rows = SearchRows.of(calls, size)
-    assert rows.each % size == 0 and rows.choice % size == 0 and rows.each >= 16
-    used = rows.each * (rows.first + rows.stages * rows.stage) + (rows.stages + 1) * 4 * rows.choice
-    assert 0.8 * calls < used <= calls
+def test_a_simulator_that_never_returns_a_number_ends_in_a_sentence() -> None:
+    draws = Draws(jax.jit(lambda key, theta: theta * jnp.nan), LINE, jax.random.key(0), 16, (3,))
+    with pytest.raises(ValueError, match=r"NaN or infinity in all of its first \d+ draws, at parameters such as {'a'"):
+        search(draws, Observed(RNG(0).normal(size=(50, 3))), budget=8000, seed=0)
+
+
+def test_a_start_joins_the_search() -> None:
+    """Where 1 value in 10^4 of the range tells the answer, only the start lies near it, and is kept."""
+    space = avo.Space(a=avo.Interval(0, 1))
+
+    def spike(key: jax.Array, theta: jax.Array) -> jax.Array:
+        return jnp.exp(-(((theta - 0.31234) / 1e-4) ** 2)) + 0.01 * jax.random.normal(key, (len(theta), 1))
+
+    x = 1 + 0.01 * RNG(1).normal(size=(100, 1))
+    at = np.asarray(space.unconstrain(jnp.array([0.31234])), float)
+
+    def found(start: np.ndarray | None) -> float:
+        draws = Draws(jax.jit(spike), space, jax.random.key(0), 16, (1,))
+        return abs(float(search(draws, Observed(x), budget=8000, seed=0, start=start).q.loc[0] - at[0]))
+
+    assert found(at) < 1e-3 < 0.01 < found(None)
+
+
+# --- descents --------------------------------------------------------------------------------------------------------
+
+
+def plane(key: jax.Array, theta: jax.Array) -> jax.Array:
+    """Of three numbers, with means that are linear in theta."""
+    B = jnp.array([[2.0, 0.3, -1.0], [0.0, 1.5, 0.7]])
+    return theta @ B + jax.random.normal(key, (len(theta), 3))
+
+
+def test_a_step_is_that_of_gauss_and_newton() -> None:
+    """Of a linear simulator whose random numbers cancel in pairs: A, and the step, in closed form."""
+    space, m, pairs = avo.Space(a=avo.Real(0.0, 1.0), b=avo.Real(0.0, 1.0)), 300, 64
+    x = np.asarray(plane(jax.random.key(3), jnp.tile(jnp.array([[0.4, -0.2]]), (m, 1))))
+    custom = custom_statistic(avo.Only(lambda x: x / 40), x)  # nothing is cut, and all products are nearly zero
+    u = RNG(2).normal(size=(320, 2))
+    misfit = Misfit(Observed(x), Drawn.of(u, np.asarray(plane(jax.random.key(4), jnp.asarray(u)))), 1.5, custom)
+    draws = Draws(jax.jit(plane), space, jax.random.key(5), 16, (3,))
+    q = Normal(np.array([1.0, 0.5]), 0.2 * np.eye(2))
+    near = _stepped(draws, misfit, q, pairs, RNG(6))
+    at = Draws(jax.jit(plane), space, jax.random.key(5), 16, (3,))
+    at.stage = 1  # the rows at the centre are the second draw; the pairs are the first
+    z = misfit.residuals(at(np.tile(q.loc, (2 * pairs, 1))), 2 * pairs)[0]
+    du, rng = 1e-3, np.eye(2)
+    ends = [np.tile(q.loc + sign * du * e, (16, 1)) for e in rng for sign in (1, -1)]
+    rows = [misfit.residuals(Draws(jax.jit(plane), space, jax.random.key(9), 16, (3,))(end), 16)[0] for end in ends]
+    A = np.stack([(rows[0] - rows[1]) / (2 * du), (rows[2] - rows[3]) / (2 * du)], axis=1)
+    s = 1 / (1 / (2 * pairs) + 1 / m)
+    step = -np.linalg.solve(s * A.T @ A + PRIOR * np.eye(2), s * A.T @ z)
+    assert np.linalg.norm(step) < 3 * 0.2  # no longer than three widths
+    # A from 64 pairs of products that do not cancel, beside that of one place
+    np.testing.assert_allclose(near.loc - q.loc, step, atol=0.05 * np.linalg.norm(step))
+    far = _stepped(draws, misfit, Normal(np.array([30.0, 0.5]), 0.2 * np.eye(2)), pairs, RNG(6))
+    np.testing.assert_allclose(np.linalg.norm(far.loc - [30.0, 0.5]), 0.6, rtol=1e-9)
+
+
+def test_pairs_become_half_as_wide_as_what_one_observation_leaves() -> None:
+    """One observation of B u + normal errors leaves (B B^T)^-1/2; the width moves there by a factor of 4 at most."""
+    space = avo.Space(a=avo.Real(0.0, 1.0), b=avo.Real(0.0, 1.0))
+    x = np.asarray(plane(jax.random.key(3), jnp.zeros((4000, 2))))
+    custom = custom_statistic(avo.Only(lambda x: x / 40), x)
+    u = RNG(2).normal(size=(320, 2))
+    misfit = Misfit(Observed(x), Drawn.of(u, np.asarray(plane(jax.random.key(4), jnp.asarray(u)))), 1.5, custom)
+    draws = Draws(jax.jit(plane), space, jax.random.key(5), 16, (3,))
+    B = np.array([[2.0, 0.3, -1.0], [0.0, 1.5, 0.7]])
+    q = _stepped(draws, misfit, Normal(np.zeros(2), 0.2 * np.eye(2)), 2048, RNG(7))
+    # LEAST_VARIANCE of the whitened features, and their products, take and add some hundredths
+    np.testing.assert_allclose(q.factor @ q.factor.T, np.linalg.inv(B @ B.T) / 4, rtol=0.1, atol=0.002)
+    q = _stepped(draws, misfit, Normal(np.zeros(2), 0.01 * np.eye(2)), 2048, RNG(7))
+    np.testing.assert_allclose(np.linalg.norm(q.factor, axis=0), 0.04, rtol=1e-9)
+
+
+def test_the_better_half_goes_on() -> None:
+    """Of four starts two lie where nothing leads away: the last proposal is that of one of the others."""
+    space = avo.Space(a=avo.Real(0.0, 1.0))
+
+    def flat(key: jax.Array, theta: jax.Array) -> jax.Array:
+        return jnp.where(theta > 0, theta, -5.0) + jax.random.normal(key, (len(theta), 1))
+
+    x = 1.0 + RNG(1).normal(size=(200, 1))
+    u = RNG(2).normal(size=(320, 1))
+    misfit = Misfit(Observed(x), Drawn.of(u, u + RNG(3).normal(size=(320, 1))), 1.5)
+    draws = Draws(jax.jit(flat), space, jax.random.key(0), 16, (1,))
+    rounds = (Round(4, 2, 32, 64), Round(2, 1, 32, 64), Round(1, 1, 64, 64))
+    starts = [np.array([place]) for place in (-3.0, 2.0, -1.5, 0.5)]
+    q = descend(draws, misfit, starts, rounds, RNG(4))
+    assert abs(q.loc[0] - x.mean()) < 4 * np.sqrt(1 / 200 + 1 / 128)
+    assert draws.calls == 4 * (4 * 2 * 32 + 2 * 32 + 64) + 6 * 64
+
+
+# --- the calls -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("calls", "size", "d"), [(15_000, 16, 2), (4_000, 8, 3), (3_333, 5, 1), (40_000, 64, 5), (40_000, 16, 40)]
+)
+def test_a_search_never_exceeds_its_calls(calls: int, size: int, d: int) -> None:
+    rows = SearchRows.of(calls, size, d)
+    assert rows.each % size == rows.choice % size == rows.end % size == rows.again_each % size == 0
+    assert rows.each >= 16 and all(now.pairs % size == 0 and now.pairs >= 4 * d for now in rows.rounds)
+    assert rows.rounds[-1].starts == 1 and len(rows.rounds) <= 4
+    used = rows.each * (rows.first + rows.stages * rows.stage) + (rows.stages * 4 + 3) * rows.choice
+    used += rows.again * rows.again_each + 3 * rows.end
+    used += sum(4 * now.starts * now.steps * now.pairs for now in rows.rounds)
+    used += sum(now.starts * now.choice for now in rows.rounds if now.starts > 1)
+    assert 0.5 * calls < used <= calls
 
 
 def test_too_few_calls_are_refused() -> None:
-    with pytest.raises(ValueError, match="a search in blocks of 16 rows takes at least 1600 calls; got 1000."):
-        SearchRows.of(1000, 16)
+    with pytest.raises(ValueError, match="a search in blocks of 16 rows takes at least 6400 calls; got 1000."):
+        SearchRows.of(1000, 16, 2)

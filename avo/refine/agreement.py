@@ -1,0 +1,93 @@
+"""Whether simulations at the estimate reproduce the observations, in all features and not only where they were matched.
+
+    e(x) = g(x) - A_g A^+ t(x),    r = mean over observations of e - mean over simulations of e,
+    z = W r,  W Cov_sim(e) W^T = I,    T = sum over z of z^4,
+
+g are the features that t is a regression on (avo/refine/features.py), A_g = dE[g] / du by the pairs that gave A: r is
+what is left of the difference of features when u makes its last step, so that the parameters fitted to the rows are
+allowed for. If the simulator is right, observations are simulations: p is the share of T of as many simulations drawn
+with replacement, held against n others, that is as large. The fourth power lies between the sum of squares, in which
+one difference is lost among a hundred, and the largest, which knows nothing of many small ones.
+
+Observations that depend on one another say less than as many independent simulations; then there is no p.
+"""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from avo.execution.blocks import Drawn
+from avo.refine.equation import Equation, Information, slope
+from avo.refine.features import CLIP, quantiles
+
+REPLICATES = 399
+MOST = 10_000  # simulations that are looked at
+LEAST = 100  # of those, and no fewer: without them nothing is known of the tails
+LEAST_VARIANCE = 0.01  # of a direction of the features, which are of variance one: below, it is noise of the covariance
+BLOCK = 50  # replicates at a time
+
+
+def p_value(equation: Equation, found: Information, rng: np.random.Generator) -> float | None:
+    """Compute p of the observations against simulations at the place of an equation's last step.
+
+    Args:
+        equation: that was solved, with a learned statistic; its last simulations serve.
+        found: A^+ of the last step.
+        rng: randomness of the replicates.
+
+    Returns:
+        p; None where there are clusters, or too few simulations.
+    """
+    if equation.pairs is None or equation.there is None:
+        return None
+    (du, pairs), there = equation.pairs, equation.there
+    if equation.observed.clusters is not None or there.ok[:MOST].sum() < LEAST:
+        return None
+    ok = np.flatnonzero(there.ok)
+    some, rest = ok[: min(MOST, len(ok) * 4 // 5)], ok[len(ok) * 4 // 5 :]
+    kept = Drawn(*(None if a is None else a[some] for a in there))  # pyright: ignore[reportArgumentType]
+    # Without a statistic of the user's own, which may hide what differs; at quantiles of other rows than are compared,
+    # since at their own the means of indicators are the levels
+    features = replace(equation.statistic.features, custom=None)
+    if features.knots is not None:
+        knots, widths = quantiles(there.x[rest][: len(equation.observed.x)]) or (None, None)
+        features = replace(features, knots=jnp.asarray(knots), widths=jnp.asarray(widths))
+    other = Equation(equation.draws, equation.observed, features)
+    t, t_obs = equation.values(kept, kept.ok)
+    g, g_obs = other.values(kept, kept.ok)
+    middle, size = g.mean(0), np.maximum(g.std(0), 1e-9 * (np.abs(g.mean(0)) + 1e-30))
+
+    def shown(g: np.ndarray) -> np.ndarray:
+        return np.clip((g - middle) / size, -CLIP, CLIP)
+
+    ok = pairs.ok[: len(du)] & pairs.ok[len(du) :]
+    moved, _ = other.values(pairs, np.concatenate([ok, ok]))
+    A, _ = slope(du[ok], shown(moved[: ok.sum()]), shown(moved[ok.sum() :]))
+    carried = (A @ found.inverse).T
+    e, e_obs = shown(g) - t @ carried, shown(g_obs) - t_obs @ carried
+    return share_as_large(e - e.mean(0), e_obs - e.mean(0), rng)
+
+
+def share_as_large(e: Float[np.ndarray, "n k"], e_obs: Float[np.ndarray, "m k"], rng: np.random.Generator) -> float:
+    """Compute p = (1 + number of replicates as large) / (1 + number of replicates), for rows e of mean zero.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> e = rng.normal(size=(2000, 3))
+        >>> e = e - e.mean(0)
+        >>> share_as_large(e, rng.normal(size=(100, 3)), rng) > 0.05, share_as_large(e, 0.5 + e[:100], rng)
+        (True, 0.0025)
+    """
+    n, m = len(e), len(e_obs)
+    values, vectors = np.linalg.eigh(e.T @ e / n)
+    W = vectors / np.sqrt(np.maximum(values, 0.0) + LEAST_VARIANCE)
+    z = e @ W
+    as_large, observed = 0, float(np.sum((e_obs.mean(0) @ W) ** 4))
+    for first in range(0, REPLICATES, BLOCK):
+        count = min(BLOCK, REPLICATES - first)
+        weights = rng.multinomial(m, np.full(n, 1 / n), size=count) / m
+        weights -= rng.multinomial(n, np.full(n, 1 / n), size=count) / n
+        as_large += int(np.sum(np.sum((weights @ z) ** 4, axis=1) >= observed))
+    return (1 + as_large) / (1 + REPLICATES)

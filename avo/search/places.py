@@ -1,0 +1,86 @@
+"""Places in u: all over the space or around a proposal, what simulations there say, and which of them lead on."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import special, stats
+from scipy.stats import qmc
+
+from avo.adversarial.proposals import START_SD
+from avo.refine.scores import Normal
+from avo.search.regression import estimate
+from avo.space import Space
+
+EDGE = 0.02  # of a range at each end, where the first places are not
+FARTHEST = 4.5  # |u| of a parameter with two bounds, 1 % of the range from one
+NEAREST = (40, 120)  # places of least misfit that a regression takes
+LEAST_SD = 0.03  # of places around a candidate, in u
+APART = 0.5  # least distance in u between two places from which descents start
+
+
+class Candidate(NamedTuple):
+    """Where the answer may be, and what is left open: N(loc, covariance) in u."""
+
+    loc: Float[np.ndarray, " d"]
+    covariance: Float[np.ndarray, "d d"]
+
+    def proposal(self) -> Normal:
+        """Make the proposal around it, no narrower than `LEAST_SD` in any direction."""
+        return Normal(self.loc, np.linalg.cholesky(self.covariance + LEAST_SD**2 * np.eye(len(self.loc))))
+
+
+class Places(NamedTuple):
+    """Places in u, what is left between their simulations and the observations, and their misfit."""
+
+    u: Float[np.ndarray, "n d"]
+    z: Float[np.ndarray, "n k"]
+    misfit: Float[np.ndarray, " n"]
+
+    def nearest(self, count: int) -> Float[np.ndarray, "p d"]:
+        """Choose the places of least misfit, the least one first."""
+        return self.u[np.argsort(self.misfit)[:count]]
+
+    def said(self) -> list[Candidate]:
+        """Say where regressions on the places of least misfit lead, on few and on many of them."""
+        found, d, order = [], self.u.shape[1], np.argsort(self.misfit)
+        for count in NEAREST:
+            u, z = self.u[order[:count]], self.z[order[:count]]
+            loc, covariance = estimate(z, u)
+            found.append(Candidate(np.clip(loc, u.min(0), u.max(0)), covariance.reshape(d, d)))
+        return found
+
+    def candidates(self) -> list[Candidate]:
+        """Say where the answer may be: at the best place, or where regressions lead."""
+        few = self.nearest(3 * self.u.shape[1] + 5)
+        return [Candidate(few[0], np.cov(few.T).reshape(len(few[0]), -1)), *self.said()]
+
+
+def apart(u: Float[np.ndarray, "n d"], count: int) -> list[Float[np.ndarray, " d"]]:
+    """Choose so many places in turn, each `APART` from all that were chosen before.
+
+    Example:
+        >>> [a.tolist() for a in apart(np.array([[0.0], [0.3], [-0.7], [9.0]]), 3)]
+        [[0.0], [-0.7], [9.0]]
+    """
+    chosen: list[np.ndarray] = []
+    for place in u:
+        if len(chosen) < count and all(np.linalg.norm(place - other) > APART for other in chosen):
+            chosen.append(place)
+    return chosen
+
+
+def all_over(space: Space, rng: np.random.Generator, count: int) -> Float[np.ndarray, "n d"]:
+    """Spread places evenly over the ranges, and as the usual start where a parameter has not two bounds."""
+    position = EDGE + (1 - 2 * EDGE) * qmc.Halton(space.dim, rng=rng).random(count)
+    return np.where(space.bounded, special.logit(position), START_SD * stats.norm.ppf(position))
+
+
+def normal(rng: np.random.Generator, count: int, d: int) -> Float[np.ndarray, "n d"]:
+    """Draw standard normal numbers that are spread evenly."""
+    return stats.norm.ppf(qmc.Halton(d, rng=rng).random(count))
+
+
+def inside(space: Space, u: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
+    """Keep places where theta still moves with u."""
+    return np.where(space.bounded, np.clip(u, -FARTHEST, FARTHEST), u)

@@ -1,0 +1,130 @@
+"""avo.run: a fit of one theta begins with a search within its budget, goes on where it stopped, and takes a start."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fits import TINY, equal, fit
+from test_run_refining import SHIFT, X3, Stopping, shift, shift_rows
+
+import avo
+import avo.execution.blocks
+from avo.budget import for_search
+from avo.run import _believed
+
+BUDGET = 40_003
+
+
+def searched(simulator: Any, **options: Any) -> avo.Result:
+    return fit(simulator, **(dict(x=X3, space=SHIFT, budget=BUDGET, refine=True) | options))
+
+
+@pytest.fixture(scope="module")
+def whole() -> tuple[Stopping, avo.Result]:
+    """The NumPy simulator that counted its rows, and its fit."""
+    simulator = Stopping()
+    return simulator, searched(avo.from_numpy(simulator, batched=True))
+
+
+def test_search_steps_and_refining_share_the_budget(whole: tuple[Stopping, avo.Result]) -> None:
+    simulator, result = whole
+    assert simulator.rows == result.calls <= BUDGET
+    steps = result.history["calls"][-1]
+    search, refine = for_search(BUDGET, 4, 2), 0.75 * (BUDGET - for_search(BUDGET, 4, 2))
+    assert search == int(0.4 * BUDGET) and BUDGET - search - refine - TINY.calls < steps <= BUDGET - search - refine
+    assert 0.8 * search + refine < result.calls - steps <= search + refine
+    # The steps begin where the search ended, which is nearer than the sd of one observation
+    best = np.array([X3[:, 0].mean(), (4 * X3[:, 1] + X3[:, 2]).mean() / 5])
+    assert np.all(np.abs(result.history["theta"][0] - best) < 0.5)
+    assert result.stderr is not None and np.all(np.abs(result.theta - best) < result.stderr)
+    np.testing.assert_allclose(result.stderr, np.array([1.0, np.sqrt(4 / 5)]) / np.sqrt(300), rtol=0.2)
+
+
+def test_stopped_while_searching_it_goes_on_bit_for_bit(
+    whole: tuple[Stopping, avo.Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(avo.execution.blocks, "KEEP_SECONDS", -1.0)
+    first = Stopping(after=9001)
+    with pytest.raises(KeyboardInterrupt):
+        searched(avo.from_numpy(first, batched=True), out=tmp_path)
+    with pytest.raises(FileExistsError, match="already holds a run; choose another folder, or continue it"):
+        searched(avo.from_numpy(first, batched=True), out=tmp_path)
+    last = Stopping()
+    resumed = searched(avo.from_numpy(last, batched=True), out=tmp_path, resume=True)
+    assert equal(resumed, whole[1])
+    assert whole[1].calls - first.rows <= last.rows < whole[1].calls - first.rows + 4
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["arrays.npz", "fit.json", "result.json"]
+
+
+def test_a_simulator_of_no_use_leaves_the_folder_free(tmp_path: Path) -> None:
+    def raises(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        raise ZeroDivisionError("no water")
+
+    with pytest.raises(RuntimeError, match="no water"):
+        searched(avo.from_numpy(raises, batched=True), out=tmp_path)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="NaN or infinity in all of its first"):
+        searched(avo.from_numpy(lambda rng, theta: shift_rows(rng, theta) * np.nan, batched=True), out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# --- a start of the user's -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", [{"b": 0.25, "a": 4.0}, [4.0, 0.25]])
+def test_steps_without_a_search_begin_at_a_start(start: Any) -> None:
+    slow = avo.Settings(batch=8, pairs=4, rate=(1e-9, 1e-9))
+    result = fit(shift, X3, SHIFT, settings=slow, start=start)
+    np.testing.assert_allclose(result.theta, [4.0, 0.25], rtol=1e-5)
+    np.testing.assert_allclose(result.history["sd"][0], 0.3, rtol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        ({"a": 1.0}, "start must have a value for each parameter; b is missing"),
+        ({"a": 1.0, "c": 2.0}, "start"),
+        ([1.0], r"start must have one value for each of a, b, shape \(2,\)"),
+        ([1.0, 6.0], r"start: b must lie inside its support, \(-4, 6\); got 6"),
+        ({"a": np.nan, "b": 0.0}, "start: a must be a"),
+    ],
+)
+def test_a_start_that_is_none_is_refused(start: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        fit(shift, X3, SHIFT, start=start)
+
+
+def test_a_start_beside_a_proposal_is_refused() -> None:
+    with pytest.raises(ValueError, match="start= and proposal= both say where to begin"):
+        fit(shift, X3, SHIFT, start=[1.0, 0.0], proposal=avo.Gaussian.start)
+
+
+# --- how far the answer may be believed ------------------------------------------------------------------------------
+
+
+def test_the_status_is_the_first_word_that_holds(whole: tuple[Stopping, avo.Result]) -> None:
+    found = whole[1].estimate
+    assert found is not None and found.p_value is not None and found.p_value > 0.005
+    loose = replace(found, identified=np.array([False, True]), covariance=9.0 * np.eye(2))
+    assert loose.unidentified.any()
+    assert _believed(found) == whole[1].status == "converged"
+    assert _believed(loose) == "undetermined"
+    assert _believed(replace(found, moved=3.1)) == "budget"
+    assert _believed(replace(loose, p_value=0.004, moved=3.1)) == "misfit"
+    assert _believed(replace(found, encoded=np.array([[1.0, 1.0], [2.0, 1.0], [-5.1, 0.0]]))) == "misfit"
+
+
+def test_a_wrong_simulator_is_a_misfit() -> None:
+    """The last two values hang together as no theta makes them: their means, which t sees, are as they should be."""
+    x = X3.copy()
+    x[:, 2] = x[:, 1].mean() + 2.0 * (x[:, 1] - x[:, 1].mean())
+    result = searched(shift, x=x)
+    assert result.status == "misfit"
+    assert "simulations at the estimate do not reproduce the observations, p = 0.0025" in result.summary()
+
+
+def test_without_errors_a_fit_ends_for_want_of_budget() -> None:
+    result = fit(shift, X3, SHIFT, budget=2100 * TINY.calls)
+    assert result.status == "budget" and result.message.endswith("no error was asked for (refine=False).")
