@@ -49,6 +49,7 @@ def test_stopped_while_searching_it_goes_on_bit_for_bit(
     first = Stopping(after=9001)
     with pytest.raises(KeyboardInterrupt):
         searched(avo.from_numpy(first, batched=True), out=tmp_path)
+    monkeypatch.undo()
     with pytest.raises(FileExistsError, match="already holds a run; choose another folder, or continue it"):
         searched(avo.from_numpy(first, batched=True), out=tmp_path)
     last = Stopping()

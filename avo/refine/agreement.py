@@ -1,13 +1,14 @@
 """Whether simulations at the estimate reproduce the observations, in all features and not only where they were matched.
 
     e(x) = g(x) - A_g A^+ t(x),    r = mean over observations of e - mean over simulations of e,
-    z = W r,  W Cov_sim(e) W^T = I,    T = sum over z of z^4,
+    z = W r,  W Cov(e) W^T = I,    T = sum over z of z^4,    Cov over both
 
 g are the features that t is a regression on (avo/refine/features.py), A_g = dE[g] / du by the pairs that gave A: r is
 what is left of the difference of features when u makes its last step, so that the parameters fitted to the rows are
-allowed for. If the simulator is right, observations are simulations: p is the share of T of as many simulations drawn
-with replacement, held against n others, that is as large. The fourth power lies between the sum of squares, in which
-one difference is lost among a hundred, and the largest, which knows nothing of many small ones.
+allowed for. If the simulator is right, observations are simulations, and any of the rows might have been the observed
+ones: p is the share of random choices of as many rows whose T is as large, rare values and all. The fourth power lies
+between the sum of squares, in which one difference is lost among a hundred, and the largest, which knows nothing of
+many small ones.
 
 Observations that depend on one another say less than as many independent simulations; then there is no p.
 """
@@ -22,11 +23,11 @@ from avo.execution.blocks import Drawn
 from avo.refine.equation import Equation, Information, slope
 from avo.refine.features import CLIP, quantiles
 
-REPLICATES = 399
+REPLICATES = 399  # choices of rows
 MOST = 10_000  # simulations that are looked at
 LEAST = 100  # of those, and no fewer: without them nothing is known of the tails
 LEAST_VARIANCE = 0.01  # of a direction of the features, which are of variance one: below, it is noise of the covariance
-BLOCK = 50  # replicates at a time
+BLOCK = 50  # choices at a time
 
 
 def p_value(equation: Equation, found: Information, rng: np.random.Generator) -> float | None:
@@ -34,8 +35,8 @@ def p_value(equation: Equation, found: Information, rng: np.random.Generator) ->
 
     Args:
         equation: that was solved, with a learned statistic; its last simulations serve.
-        found: A^+ of the last step.
-        rng: randomness of the replicates.
+        found: A^+ where its last pairs were drawn.
+        rng: randomness of the choices.
 
     Returns:
         p; None where there are clusters, or too few simulations.
@@ -67,27 +68,30 @@ def p_value(equation: Equation, found: Information, rng: np.random.Generator) ->
     A, _ = slope(du[ok], shown(moved[: ok.sum()]), shown(moved[ok.sum() :]))
     carried = (A @ found.inverse).T
     e, e_obs = shown(g) - t @ carried, shown(g_obs) - t_obs @ carried
-    return share_as_large(e - e.mean(0), e_obs - e.mean(0), rng)
+    return share_as_large(e, e_obs, rng)
 
 
 def share_as_large(e: Float[np.ndarray, "n k"], e_obs: Float[np.ndarray, "m k"], rng: np.random.Generator) -> float:
-    """Compute p = (1 + number of replicates as large) / (1 + number of replicates), for rows e of mean zero.
+    """Compute p = (1 + number of choices of rows as large) / (1 + number of choices).
 
     Example:
         >>> rng = np.random.default_rng(0)
         >>> e = rng.normal(size=(2000, 3))
-        >>> e = e - e.mean(0)
         >>> share_as_large(e, rng.normal(size=(100, 3)), rng) > 0.05, share_as_large(e, 0.5 + e[:100], rng)
         (True, 0.0025)
     """
-    n, m = len(e), len(e_obs)
-    values, vectors = np.linalg.eigh(e.T @ e / n)
-    W = vectors / np.sqrt(np.maximum(values, 0.0) + LEAST_VARIANCE)
-    z = e @ W
-    as_large, observed = 0, float(np.sum((e_obs.mean(0) @ W) ** 4))
+    m, rows = len(e_obs), np.concatenate([e_obs, e])
+    rows = rows - rows.mean(0)
+    values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+    z = rows @ (vectors / np.sqrt(np.maximum(values, 0.0) + LEAST_VARIANCE))
+
+    def T(sums: np.ndarray) -> np.ndarray:
+        return np.sum(sums**4, axis=-1)  # the mean of all rows is zero: the sum over m of them tells the difference
+
+    as_large, observed = 0, T(z[:m].sum(0))
     for first in range(0, REPLICATES, BLOCK):
-        count = min(BLOCK, REPLICATES - first)
-        weights = rng.multinomial(m, np.full(n, 1 / n), size=count) / m
-        weights -= rng.multinomial(n, np.full(n, 1 / n), size=count) / n
-        as_large += int(np.sum(np.sum((weights @ z) ** 4, axis=1) >= observed))
+        order = rng.random((min(BLOCK, REPLICATES - first), len(rows))).argpartition(m, axis=1)
+        chosen = np.zeros(order.shape)
+        np.put_along_axis(chosen, order[:, :m], 1.0, axis=1)
+        as_large += int(np.sum(T(chosen @ z) >= observed))
     return (1 + as_large) / (1 + REPLICATES)

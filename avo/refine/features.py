@@ -222,7 +222,7 @@ def quantiles(x: Float[np.ndarray, "m *x_shape"]) -> tuple[np.ndarray, np.ndarra
     Example:
         >>> knots, widths = quantiles(np.arange(60.0)[:, None])
         >>> knots.shape, knots[0, ::6].round(1).tolist(), widths[0, ::6].round(1).tolist()
-        ((1, 25), [2.8, 9.6, 29.5, 49.4, 56.2], [0.5, 1.3, 2.6, 1.3, 0.5])
+        ((1, 25), [2.8, 10.8, 29.5, 48.2, 56.2], [0.5, 1.5, 2.6, 1.5, 0.5])
     """
     rows = x[np.linspace(0, len(x) - 1, min(len(x), POOLED)).astype(int)]
     per_row = [part.shape for part in _columns(x[0])]

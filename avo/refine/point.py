@@ -207,7 +207,7 @@ def _settle(
     if moved > STILL or (there.unexplained(found, slope.A) and np.all(np.abs(loc) < EDGE)):
         moved = np.inf
     learned = isinstance(equation.statistic, LearnedStatistic) and np.isfinite(moved)
-    p = p_value(equation, found, np.random.default_rng(len(more))) if learned else None
+    p = p_value(equation, near.found, np.random.default_rng(len(more))) if learned else None
     return Estimate(
         loc=loc,
         covariance=covariance + found.start_covariance(np.eye(len(loc))),

@@ -77,15 +77,15 @@ def test_rivals_keep_to_the_budget_and_come_near(name: str) -> None:
     assert abs(task.judged(answer.theta) - task.judged(task.truth(1)))[0] < 0.1
 
 
-@pytest.mark.parametrize(("name", "floors"), [("search", 15.0), ("search/scores", 4.0)])
+@pytest.mark.parametrize(("name", "floors"), [("search", 8.0), ("search/scores", 4.0)])
 def test_searches_keep_to_the_budget_and_come_near(name: str, floors: float) -> None:
-    """8000 calls on linear5: the region of the answer, half of what one observation leaves; then the floor."""
+    """20,000 calls on linear5: the region of the answer, a quarter of what one observation leaves; then the floor."""
     task = tasks.get("linear5")
-    simulate = Simulator(task, 8000, 2)
+    simulate = Simulator(task, 20_000, 2)
     fit = method_of(name).fit
     assert fit is not None
-    answer = fit(simulate, task.observe(2), task.space, 8000, 2)
-    assert 6000 < simulate.calls <= 8000
+    answer = fit(simulate, task.observe(2), task.space, 20_000, 2)
+    assert 12_000 < simulate.calls <= 20_000
     error = (task.judged(answer.theta) - task.judged(task.truth(2))) / task.floor(2)
     assert np.abs(error).max() < floors
     assert (answer.stderr is None) == (name == "search")
