@@ -118,7 +118,7 @@ def test_the_status_is_the_first_word_that_holds(whole: tuple[Stopping, avo.Resu
 
 
 def test_a_wrong_simulator_is_a_misfit() -> None:
-    """The last two values hang together as no theta makes them: their means, which t sees, are as they should be."""
+    """The last two values are correlated as no theta makes them; their means, which t sees, are as they should be."""
     x = X3.copy()
     x[:, 2] = x[:, 1].mean() + 2.0 * (x[:, 1] - x[:, 1].mean())
     result = searched(shift, x=x)
