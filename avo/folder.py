@@ -168,6 +168,11 @@ class Folder:
         if not (self.path / "fit.json").exists():
             write_json(self.path / "fit.json", stamped(self.plan))
 
+    @property
+    def has_draws(self) -> bool:
+        """Whether the folder holds draws of a host simulator."""
+        return any(self.path.glob("draws-*.npz"))
+
     def free(self) -> None:
         """Leave the folder to another run."""
         self.clear()

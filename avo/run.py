@@ -296,7 +296,10 @@ def _bar(draws: Draws, calls: int, stage: str, progress: bool) -> tqdm:
 def _search(
     task: Task, draws: Draws, start: Float[np.ndarray, " d"] | None, folder: Folder | None, progress: bool
 ) -> Region:
-    """Search the space; a simulator of no use, or one that raises at once, leaves the folder free for the next try."""
+    """Search the space; a simulator of no use, or one that raises at once, leaves the folder free for the next try.
+
+    Finished draws that hold a number are kept, whatever was raised later.
+    """
     if folder is not None:
         folder.claim()
     try:
@@ -305,7 +308,7 @@ def _search(
                 draws, task.observed, budget=task.plan.search, seed=task.seed, custom=task.custom, start=start
             )
     except Exception:
-        if folder is not None and draws.failed == draws.calls:
+        if folder is not None and (draws.failed == draws.calls if draws.calls else not folder.has_draws):
             folder.free()
         raise
 

@@ -71,6 +71,20 @@ def test_a_simulator_of_no_use_leaves_the_folder_free(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_draws_made_before_a_simulator_raises_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(avo.execution.blocks, "KEEP_SECONDS", -1.0)
+    seen = Stopping()
+
+    def later(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        if seen.rows >= 60:
+            raise ZeroDivisionError("no water")
+        return seen(rng, theta)
+
+    with pytest.raises(RuntimeError, match="no water"):
+        searched(avo.from_numpy(later, batched=True), out=tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["draws-0.npz", "fit.json"]
+
+
 # --- a start of the user's -------------------------------------------------------------------------------------------
 
 

@@ -13,11 +13,10 @@ from jaxtyping import Float
 
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
+from avo.refine.agreement import LEAST_VARIANCE
 from avo.refine.custom import CustomStatistic
 from avo.refine.features import CLIP, make_features
 from avo.refine.statistic import apply
-
-LEAST_VARIANCE = 0.01  # of a direction of the features, which are of variance one: below, it is noise of the covariance
 
 
 class Misfit:
