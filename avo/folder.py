@@ -26,7 +26,7 @@ import numpy as np
 
 from avo import __version__, checks
 
-FORMAT = 1  # of all files that avo reads again; a change that an older version would misread makes it the next
+FORMAT = 2  # of all files that avo reads again; a change that an older version would misread makes it the next
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -27,7 +27,8 @@ from avo.folder import (
 )
 from avo.observations import show, validate_observations
 from avo.refine.custom import Only
-from avo.refine.estimate import DISAGREE, Estimate, Identifiability, Population
+from avo.refine.estimate import DISAGREE, Estimate, Population
+from avo.refine.identifiability import Combination, Identifiability
 from avo.refine.statistic import apply
 from avo.space import Space
 from avo.tables import aligned
@@ -102,9 +103,13 @@ class Result:
         return None if self.estimate is None else self.estimate.stderr(self.space)
 
     def interval(self, level: float = 0.9) -> Float[np.ndarray, "d 2"]:
-        """Confidence interval of each parameter, with shape (d, 2): constrain(loc -+ t sd), t Student's quantile.
+        """Confidence interval of each parameter, with shape (d, 2).
 
-        For what the data do not identify it is the support.
+            theta(w - q sd), theta(w + q sd)
+
+        with q Student's quantile and w the place of the estimate in its range (avo/refine/linear.py), of a population
+        and of parameters without two bounds u. What lies beyond a bound is cut off, so that the bound itself is the
+        other end of a one-sided limit. For what the data do not identify it is the support.
 
         Raises:
             ValueError: if the fit has no error, or the level is not between 0 and 1.
@@ -125,8 +130,12 @@ class Result:
         return None if self.estimate is None else self.estimate.population(self.space)
 
     def identifiability(self) -> Identifiability:
-        """Directions in u with how well the data identify each, the worst first; print them."""
-        return self._refined("identifiability").identifiability(self.names)
+        """Directions with how well the data identify each, the worst first; print them."""
+        return self._refined("identifiability").identifiability(self.space)
+
+    def combinations(self) -> tuple[Combination, ...]:
+        """What the data identify of parameters only together, each with its error: a + 2 b where neither is known."""
+        return self._refined("combinations").combinations(self.space)
 
     def encode(self, x: ArrayLike, inputs: ArrayLike | None = None) -> Float[np.ndarray, "n d"]:
         """Estimate the parameters of single observations, E[theta | x], under a reference N(loc, factor factor^T) in u.
@@ -160,11 +169,11 @@ class Result:
 
     def central(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """Draw theta of n observations at the estimate: all the same for a point, from the fitted population else."""
-        return self.space.constrain(self._refined("central").replicate(key, n, exact=True))
+        return self._refined("central").replicate(self.space, key, n, exact=True)
 
     def replicate(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """Draw theta of n observations at a truth that the estimate's error allows, one truth per key."""
-        return self.space.constrain(self._refined("replicate").replicate(key, n))
+        return self._refined("replicate").replicate(self.space, key, n)
 
     def view(self, x: np.ndarray, inputs: np.ndarray | None = None) -> np.ndarray:
         """Show x, and its known conditions, as the critic sees them."""
@@ -231,15 +240,13 @@ class Result:
 
     def _warnings(self) -> list[str]:
         """Tell what the data do not identify, what lies at a bound, and where no population fits."""
-        found = []
-        if self.estimate is not None:
-            found += [str(direction) for direction in self.identifiability() if not direction.identified]
+        found = self._unidentified()
         loc = np.asarray(self.proposal.loc)
         for name, u, value, parameter in zip(self.names, loc, self.theta, self.space, strict=True):
             if name in self.at_bound:
                 low, high = parameter.support
                 end, bound = ("upper", high) if u > 0 else ("lower", low)
-                words = "widen the range, or check the units of x_obs"
+                words = "where values beyond it make sense, widen the range, or check the units of x_obs"
                 found.append(f"{name} lies at the {end} end of its range, {value:.4g} of {bound:g}; {words}")
         if self.estimate is not None and self.estimate.encoded is not None:
             for name, own, again, z in zip(self.names, *self.estimate.encoded, strict=True):
@@ -249,12 +256,36 @@ class Result:
                     found.append(f"E[{name} | x] spreads {spreads}: {words}")
         return found
 
+    def _unidentified(self) -> list[str]:
+        """Tell what the data do not identify, and what they do of it, in theta where the fit is of a point."""
+        if self.estimate is None:
+            return []
+        if self.population is not None:
+            return [str(direction) for direction in self.identifiability() if not direction.identified]
+        together = self.combinations()
+        left = set(self.names[i] for i in np.flatnonzero(self.estimate.unidentified(self.space)))
+        left -= {name for combination in together for name in combination.names}
+        alone = [f"{name} is not identified by these data" for name in self.names if name in left]
+        return [*map(str, together), *alone]
+
+    def _limits(self) -> tuple[list[str], list[str]]:
+        """Write the ends of the central 90 % intervals; where one is the bound, the other is a limit."""
+        cells = []
+        for (low, high), parameter in zip(self.interval(0.9), self.space, strict=True):
+            at_low, at_high = low == parameter.support[0], high == parameter.support[1]
+            if at_low != at_high and np.all(np.isfinite(parameter.support)):
+                cells.append(("", f"< {high:.5g}") if at_low else (f"> {low:.5g}", ""))
+            else:
+                cells.append((f"{low:.5g}", f"{high:.5g}"))
+        low, high = zip(*cells, strict=True)
+        return list(low), list(high)
+
     def _columns(self) -> dict[str, Any]:
         """Collect what the summary says of each parameter."""
         if self.settings.get("target") != "population":
-            columns = {"estimate": self.theta}
+            columns: dict[str, Any] = {"estimate": self.theta}
             if self.stderr is not None:
-                low, high = self.interval(0.9).T
+                low, high = self._limits()
                 columns |= {"stderr": self.stderr, "5 %": low, "95 %": high}
             return columns
         reach = float(stats.norm.ppf(0.84)) * self.proposal.sd()

@@ -357,16 +357,17 @@ def _refined(result: Result, found: Estimate | None, why: str = "") -> Result:
         result,
         proposal=q.with_factor(jnp.asarray(factor, q.loc.dtype)),
         estimate=found,
-        status=_believed(found),
+        status=_believed(found, result.space),
         message=f"{words}{found.simulation_noise:.2f}.",
     )
 
 
-def _believed(found: Estimate) -> Status:
+def _believed(found: Estimate, space: Space) -> Status:
     """Say in a word how far a refined estimate may be believed."""
     apart = found.encoded is not None and bool(np.any(np.abs(found.encoded[2]) > DISAGREE))
     if apart or (found.p_value is not None and found.p_value < UNLIKELY):
         return "misfit"
     if found.moved > STILL:
         return "budget"
-    return "undetermined" if found.unidentified.any() else "converged"
+    open_ = not found.identified.all() or bool(found.unidentified(space).any())
+    return "undetermined" if open_ else "converged"

@@ -178,15 +178,15 @@ def test_every_built_in_critic_is_read_without_like(make: Any, x_shape: tuple[in
     assert back.pack == critic.pack
 
 
-@pytest.mark.parametrize(("found", "words"), [(2, "format 2 by avo 9.1"), (None, "no format number")])
+@pytest.mark.parametrize(("found", "words"), [(1, "format 1 by avo 9.1"), (None, "no format number")])
 def test_a_format_that_is_not_known_is_refused(found: int | None, words: str, tmp_path: Path) -> None:
     folder = made().save(tmp_path)
     told = json.loads((folder / "result.json").read_text())
-    assert told["format"] == FORMAT == 1 and told["avo"] == avo.__version__
+    assert told["format"] == FORMAT == 2 and told["avo"] == avo.__version__
     assert (told["seed"], told["data"]) == (11, "5e1f")
     told = {k: v for k, v in told.items() if k != "format"} | ({} if found is None else {"format": found, "avo": "9.1"})
     (folder / "result.json").write_text(json.dumps(told))
-    with pytest.raises(ValueError, match=rf"result.json has {words}; avo {avo.__version__} reads format 1. Read it by"):
+    with pytest.raises(ValueError, match=rf"result.json has {words}; avo {avo.__version__} reads format 2. Read it by"):
         avo.load(folder)
 
 
@@ -314,9 +314,25 @@ def test_summary_of_a_refined_result() -> None:
     assert "+-" in refined("population").summary().splitlines()[0]
     loose = refined()
     loose = replace(
-        loose, estimate=replace(loose.estimate, identified=np.array([True, True, False]), values=np.array([9, 9, 0.1]))
+        loose, estimate=replace(loose.estimate, identified=np.array([True, True, False]), values=np.array([9, 9, 0.0]))
     )
-    assert "warning: direction (+1.00 tau) is not identified by these data" in loose.summary()
+    assert "warning: tau is not identified by these data" in loose.summary()
+
+
+def test_summary_writes_a_limit_where_an_interval_ends_at_a_bound() -> None:
+    """mu in (-3, 5) half a unit below its upper end, rate in (.05, 30) just above its lower one."""
+    result = refined()
+    loc = np.asarray(SPACE.unconstrain([4.5, 0.06, 1.0]))
+    sd = np.array([0.3, 0.2, 0.02])
+    estimate = replace(result.estimate, loc=loc, covariance=np.diag(sd**2), freedom=10**6)
+    told = replace(result, estimate=estimate)
+    high = 0.06 * np.exp(1.6449 * 0.2 * np.log(600) / 4)
+    rows = {line.split()[0]: line for line in told.summary().splitlines() if line}
+    low, end = told.interval(0.9)[1]
+    np.testing.assert_allclose([low, end], [0.05, high], rtol=1e-4)
+    assert rows["rate"].split()[3:] == ["<", f"{high:.5g}"]
+    assert rows["mu"].split()[3:] == [">", f"{4.5 - 1.6449 * 0.6:.5g}", "mV"]
+    assert "<" not in rows["tau"] and ">" not in rows["tau"]
 
 
 def test_summary_of_a_population_has_correlations_and_no_number_for_what_is_not_known() -> None:
@@ -340,7 +356,10 @@ def test_summary_warns_at_a_bound_and_where_no_population_fits() -> None:
     assert at.at_bound == ("mu", "rate")
     inside = replace(result, proposal=eqx.tree_at(lambda q: q.loc, result.proposal, jnp.array([-2.99, 3.01, -9.0])))
     assert inside.at_bound == ("rate",)
-    assert "warning: mu lies at the upper end of its range, 4.856 of 5; widen the range, or check" in at.summary()
+    assert (
+        "warning: mu lies at the upper end of its range, 4.856 of 5; where values beyond it make sense, widen the"
+        in at.summary()
+    )
     assert "warning: rate lies at the lower end of its range, 0.05219 of 0.05;" in at.summary()
     assert "tau lies" not in at.summary()
     fitted = refined("population")
@@ -378,10 +397,10 @@ def test_the_file_names_the_folder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(avo.load(folder / "result.json").theta, made().theta)
 
 
-@pytest.mark.parametrize(("value", "words"), [(9.0, ""), (3.0, "is hardly identified by these data, to 0.58 in u"),
+@pytest.mark.parametrize(("value", "words"), [(9.0, ""), (3.0, "is hardly identified by these data, to 0.58"),
                                              (0.4, "is not identified by these data")])  # fmt: skip
 def test_what_is_hardly_identified_is_told_from_what_is_not(value: float, words: str) -> None:
-    result = refined()
+    result = refined("population")
     estimate = replace(
         result.estimate, values=np.array([1e3, 1e3, value]), identified=np.array([True, True, value > 4])
     )

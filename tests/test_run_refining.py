@@ -12,6 +12,7 @@ from fits import TINY, equal, fit
 
 import avo
 import avo.execution.blocks
+from avo.refine.linear import LinearSpace
 
 # Three values and two parameters, as in the tests of Fisher scoring: these share their compiled programs
 SHIFT = avo.Space(a=avo.Real(1.0, 2.0), b=avo.Interval(-4, 6))
@@ -167,15 +168,15 @@ def test_groups_that_do_not_fit_are_refused(groups: np.ndarray, words: str) -> N
 def test_encode_is_the_expectation_under_the_reference(done: avo.Result) -> None:
     assert done.estimate is not None
     loc, factor = done.estimate.reference
-    u = np.array(loc)[None] + np.random.default_rng(5).normal(size=(2000, 2)) @ factor.T
-    theta = np.asarray(SHIFT.constrain(u))
+    w = np.array(loc)[None] + np.random.default_rng(5).normal(size=(2000, 2)) @ factor.T
+    theta = np.asarray(LinearSpace(SHIFT).constrain(w))
     x = theta[:, [0, 1, 1]] + np.random.default_rng(6).normal(size=(2000, 3)) * [1.0, 1.0, 2.0]
     found = done.encode(x)
-    # b is nearly linear in u here: for both a normal theta ~ N(mean, C), estimated from these draws
+    # For both a normal theta ~ N(mean, C), estimated from these draws
     C, H = np.cov(theta.T), np.array([[1.0, 0], [0, 1], [0, 1]])
     K = C @ H.T @ np.linalg.inv(H @ C @ H.T + np.diag([1.0, 1.0, 4.0]))
     exact = theta.mean(0) + (x - H @ theta.mean(0)) @ K.T
-    # some 500 pairs teach ten coefficients: a few per cent of the variance, and the curve of b
+    # some 500 pairs teach ten coefficients: a few per cent of the variance
     assert np.all(np.mean((found - exact) ** 2, 0) / theta.var(0) < 0.08)
     line = np.linspace(-2, 2, 9)[:, None]
     a = done.encode(x.mean(0) + line * [[1.0, 0, 0]])[:, 0]

@@ -123,12 +123,12 @@ def test_the_status_is_the_first_word_that_holds(whole: tuple[Stopping, avo.Resu
     found = whole[1].estimate
     assert found is not None and found.p_value is not None and found.p_value > 0.005
     loose = replace(found, identified=np.array([False, True]), covariance=9.0 * np.eye(2))
-    assert loose.unidentified.any()
-    assert _believed(found) == whole[1].status == "converged"
-    assert _believed(loose) == "undetermined"
-    assert _believed(replace(found, moved=3.1)) == "budget"
-    assert _believed(replace(loose, p_value=0.004, moved=3.1)) == "misfit"
-    assert _believed(replace(found, encoded=np.array([[1.0, 1.0], [2.0, 1.0], [-5.1, 0.0]]))) == "misfit"
+    assert loose.unidentified(SHIFT).any()
+    assert _believed(found, SHIFT) == whole[1].status == "converged"
+    assert _believed(loose, SHIFT) == "undetermined"
+    assert _believed(replace(found, moved=3.1), SHIFT) == "budget"
+    assert _believed(replace(loose, p_value=0.004, moved=3.1), SHIFT) == "misfit"
+    assert _believed(replace(found, encoded=np.array([[1.0, 1.0], [2.0, 1.0], [-5.1, 0.0]])), SHIFT) == "misfit"
 
 
 def test_a_wrong_simulator_is_a_misfit() -> None:

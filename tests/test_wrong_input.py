@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 import avo
 from avo.command import app
+from avo.folder import FORMAT
 
 SPACE = avo.Space(mu=avo.Interval(-3.0, 5.0))
 X = np.random.default_rng(0).normal(1.3, 1.0, (40, 3))
@@ -355,10 +356,10 @@ def test_files_of_a_run_that_hold_something_else(refused, tmp_path):
     known = json.loads((folder / "result.json").read_text())
     words = "is damaged; delete it or its folder to start anew, or restore it from a copy."
     for found in ({}, {"truth": None}, {"truth": None, "options": None}, {"truth": None, "options": {"key": None}}):
-        (folder / "command.json").write_text(json.dumps({"format": 1} | found))
+        (folder / "command.json").write_text(json.dumps({"format": FORMAT} | found))
         assert refused("report", "run") == f"error: run/command.json {words}\n"
     kind = [known["space"][0] | {"kind": "Intervall"}]
-    for found in ({"format": 1}, known | {"space": kind}, known | {"critic": known["critic"] | {"name": "mpl"}}):
+    for found in ({"format": FORMAT}, known | {"space": kind}, known | {"critic": known["critic"] | {"name": "mpl"}}):
         (folder / "result.json").write_text(json.dumps(found))
         with pytest.raises(ValueError, match=rf"result\.json {words}"):
             avo.load(folder)

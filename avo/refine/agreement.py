@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avo.execution.blocks import Drawn
-from avo.refine.equation import Equation, Information, slope
+from avo.refine.equation import Equation, slope
 from avo.refine.features import CLIP, quantiles
 
 REPLICATES = 399  # choices of rows
@@ -30,12 +30,12 @@ LEAST_VARIANCE = 0.01  # of a direction of the features, which are of variance o
 BLOCK = 50  # choices at a time
 
 
-def p_value(equation: Equation, found: Information, rng: np.random.Generator) -> float | None:
+def p_value(equation: Equation, inverse: Float[np.ndarray, "d k"], rng: np.random.Generator) -> float | None:
     """Compute p of the observations against simulations at the place of an equation's last step.
 
     Args:
         equation: that was solved, with a learned statistic; its last simulations serve.
-        found: A^+ where its last pairs were drawn.
+        inverse: A^+ where its last pairs were drawn, zero for a parameter that is held at its bound.
         rng: randomness of the choices.
 
     Returns:
@@ -66,7 +66,7 @@ def p_value(equation: Equation, found: Information, rng: np.random.Generator) ->
     ok = pairs.ok[: len(du)] & pairs.ok[len(du) :]
     moved, _ = other.values(pairs, np.concatenate([ok, ok]))
     A, _ = slope(du[ok], shown(moved[: ok.sum()]), shown(moved[ok.sum() :]))
-    carried = (A @ found.inverse).T
+    carried = (A @ inverse).T
     e, e_obs = shown(g) - t @ carried, shown(g_obs) - t_obs @ carried
     return share_as_large(e, e_obs, rng)
 

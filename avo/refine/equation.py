@@ -17,13 +17,12 @@ from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.estimate import UNIDENTIFIED
 from avo.refine.features import quadratic
+from avo.refine.linear import LinearDraws
 from avo.refine.scores import NoAnswer, Normal
 from avo.refine.statistic import apply
-from avo.space import Space
 
 CHANCE = 1e-3  # level of the test that a direction moves t at all
 NEVER = 1e-6  # level of the test that a residual is chance
-EDGE = 6.0  # largest |u| of a parameter with two bounds; theta is within 1/400 of its range of the bound there
 
 
 # --- the slope, and what it identifies -------------------------------------------------------------------------------
@@ -75,13 +74,14 @@ class Information(NamedTuple):
     """What the data say about each direction of u: G = A^T V^-1 A, V the covariance of tbar, in eigenvectors.
 
     The eigenvalues are less what the simulations' noise adds to them; `inverse` is A^+ over the directions that are
-    identified.
+    identified, and `rough` the standard deviation of the slope's noise along each direction, in units of the slope.
     """
 
     values: Float[np.ndarray, " d"]
     vectors: Float[np.ndarray, "d d"]
     identified: np.ndarray
     inverse: Float[np.ndarray, "d k"]
+    rough: Float[np.ndarray, " d"]
 
     @property
     def sd(self) -> Float[np.ndarray, " d"]:
@@ -127,7 +127,8 @@ def information(
     # show, it is held against the sum over all of them
     identified = (raw > chance * stats.chi2.isf(CHANCE, k * len(G)) / k) & (values > 1 / widest**2)
     kept = vectors[:, identified]
-    return Information(values, vectors, identified, kept @ np.linalg.solve(kept.T @ G @ kept, kept.T @ A.T @ W))
+    inverse = kept @ np.linalg.solve(kept.T @ G @ kept, kept.T @ A.T @ W)
+    return Information(values, vectors, identified, inverse, np.sqrt(chance / np.maximum(raw, 1e-300)))
 
 
 # --- the residual ----------------------------------------------------------------------------------------------------
@@ -225,7 +226,7 @@ class Equation:
     It keeps the simulations of the last slope, with du, and of the last centre: `pairs` and `there`.
     """
 
-    def __init__(self, draws: Draws, observed: Observed, statistic: Any) -> None:
+    def __init__(self, draws: Draws | LinearDraws, observed: Observed, statistic: Any) -> None:
         self.draws, self.observed, self.statistic = draws, observed, statistic
         self.t_obs = apply(statistic, observed.x, observed.inputs)
         self.pairs: tuple[np.ndarray, Drawn] | None = None
@@ -255,6 +256,7 @@ class Equation:
         """Simulate mirrored pairs around q's centre, half as wide as q: the slope of m, its noise, the simulations."""
         du = zeta @ q.factor.T / 2
         drawn = self.draws(np.concatenate([q.loc + du, q.loc - du]), mirrored=True)
+        du = (drawn.u[: len(du)] - drawn.u[len(du) :]) / 2  # at a bound, what is left of them inside
         self.pairs = du, drawn
         ok = drawn.ok[: len(du)] & drawn.ok[len(du) :]
         t, _ = self.values(drawn, np.concatenate([ok, ok]), 2 * (du.shape[1] + 1))
@@ -276,8 +278,3 @@ class Equation:
 def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
     z = ((c - own.mean(0)) / np.maximum(own.std(0), 1e-12)).reshape(len(c), -1)
     return np.concatenate([z, quadratic(z) if z.shape[1] <= 10 else z**2], 1)
-
-
-def inside(space: Space, loc: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
-    """Keep loc where theta still moves with u: beyond, a solution at a bound would be chased for ever."""
-    return np.where(space.bounded, np.clip(loc, -EDGE, EDGE), loc)

@@ -1,7 +1,8 @@
 """What a refined fit knows of its parameters: errors, intervals, directions, the moments of a population.
 
-All of it is known in u, where the estimate is nearly normal; intervals are mapped to theta by their ends, standard
-errors by the delta method. How the numbers come about is in avo/refine/point.py.
+What is known of a point is known on the scale w of avo/refine/linear.py, of a population in u: there the estimate is
+nearly normal. Intervals are mapped to theta by their ends, standard errors by the delta method. How the numbers come
+about is in avo/refine/point.py and population.py.
 """
 
 from dataclasses import dataclass
@@ -15,14 +16,17 @@ from scipy import stats
 
 from avo.adversarial.proposals import START_SD
 from avo.refine.custom import Only, restored_statistic
+from avo.refine.identifiability import Combination, Direction, Identifiability, combined
+from avo.refine.linear import WIDTH, LinearSpace
 from avo.refine.statistic import LearnedStatistic
 from avo.space import Space
 from avo.types import Statistic
 
-UNIDENTIFIED = 0.5  # standard deviation in u from which a direction, or a parameter, counts as not identified
+UNIDENTIFIED = 0.5  # standard deviation in u from which a population's mean counts as not identified
+UNDETERMINED = 2.5  # that in w of a point's direction: nine tenths of such an error span a range of 4 from either end
+CENTRAL = float(stats.norm.isf(0.05))  # half of the central 90 % of a normal distribution
 POINTS = 2**14  # of a scrambled net, for a population's moments in physical units
-NAMED = 0.05  # weight from which a direction's words name a parameter
-SHARE = 0.25  # of a parameter's variance that may come from directions that are not identified
+LOOSE = 0.5  # standard deviation that directions which are not identified may lend to a parameter that is
 DISAGREE = 5.0  # standard errors beyond which encoded observations spread otherwise than encoded simulations
 SURE = 2.0  # standard errors above zero, from which a variance has an error rather than an upper bound
 
@@ -50,31 +54,6 @@ class Population(NamedTuple):
     u: Moments
 
 
-class Direction(NamedTuple):
-    """A direction in u, its weight on each parameter, and the standard deviation to which the data identify it."""
-
-    weights: Float[np.ndarray, " d"]
-    sd: float
-    identified: bool
-    names: tuple[str, ...]
-
-    def __str__(self) -> str:
-        parts = [f"{w:+.2f} {name}" for w, name in zip(self.weights, self.names, strict=True) if abs(w) >= NAMED]
-        words = f"direction ({', '.join(parts)})" if len(self.weights) > 1 else self.names[0]
-        if self.identified:
-            return f"{words} is identified to {self.sd:.2g} in u"
-        if self.sd < START_SD:
-            return f"{words} is hardly identified by these data, to {self.sd:.2g} in u"
-        return f"{words} is not identified by these data"
-
-
-class Identifiability(tuple[Direction, ...]):
-    """Orthogonal directions in u, the worst identified first."""
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self))
-
-
 def symmetric(entries: Float[np.ndarray, " q"], d: int) -> Float[np.ndarray, "d d"]:
     """Fill a symmetric matrix from its upper triangle."""
     S = np.zeros((d, d))
@@ -90,20 +69,21 @@ def floored(covariance: Float[np.ndarray, "d d"], floor: float) -> Float[np.ndar
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Estimate:
-    """An estimate with its error, in u.
+    """An estimate with its error.
 
     Args:
-        loc: the estimate; of a population, the mean.
+        loc: the estimate, in u; of a population, the mean.
         population_covariance: covariance of u over a population; None for a point.
-        covariance: of loc; of a population, of (loc, upper triangle of `population_covariance`). What is not
+        covariance: of w at loc; of a population, of (loc, upper triangle of `population_covariance`) in u. What is not
             identified has the standard deviation 1.5 of the usual start.
         values: information about each direction, 1 / sd^2; zero or less where there is none.
-        vectors: the directions, in columns.
-        identified: which of them the data identify, to 0.5 or better.
+        vectors: the directions in w, of a population in u, in columns.
+        identified: which of them the data identify.
         statistic: x -> t(x), the learned scores of the equation that was solved. To the estimate, x_i adds
             A^+ (t(x_i) - tbar) / m: its influence.
         encoder: x -> E[theta | x] under the reference.
-        reference: (loc, factor) of N(loc, factor factor^T), under which E[theta | x] is meant.
+        reference: (loc, factor) of N(loc, factor factor^T) in w, of a population in u, under which E[theta | x] is
+            meant.
         simulation_noise: sqrt(1 + m / M): by so much do M simulations widen the error at least, M those of the last
             comparison and of the slope.
         moved: length of the last step, in standard errors per direction.
@@ -131,58 +111,84 @@ class Estimate:
 
     @property
     def sd(self) -> Float[np.ndarray, " d"]:
-        """Standard error of loc, in u."""
+        """Standard error of loc, in w, of a population in u."""
         return np.sqrt(np.diagonal(self.covariance)[: len(self.loc)])
 
     @property
-    def unidentified(self) -> np.ndarray:
+    def free(self) -> Float[np.ndarray, "d k"]:
+        """Directions that are not identified, along which the fit says nothing."""
+        return self.vectors[:, ~self.identified & (self.values <= 1 / START_SD**2)]
+
+    def _scale(self, space: Space) -> tuple[Any, Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+        """Give the scale of the error: its map to theta, the place of the estimate, and d theta / d place."""
+        slope = np.diagonal(np.asarray(jax.jacobian(space.constrain)(jnp.asarray(self.loc, float))))
+        if self.population_covariance is not None:
+            return space.constrain, np.asarray(self.loc), slope
+        line = LinearSpace(space)
+        return line.constrain, line.of(self.loc), slope / line.rate(self.loc)
+
+    def unidentified(self, space: Space) -> np.ndarray:
         """Which parameters the data do not identify.
 
-        They have a standard error above 0.5 in u; or a direction that is not identified names them, and more than a
-        quarter of their variance is that of such directions, which is no error but the width of the usual start.
+        Of a point, those whose central 90 % interval spans the support, or that directions which are not identified
+        lend more than .5 in w, which is no error but the width of the usual start; without two bounds, those with a
+        standard error above the 1.5 of the usual start. Of a population, those with one above .5 in u.
         """
-        d, free = len(self.loc), self.vectors[:, ~self.identified]
-        along = np.einsum("ik,ij,jk->k", free, self.covariance[:d, :d], free) * free**2
-        share = np.where(np.abs(free) >= NAMED, along, 0.0).sum(1)
-        return (self.sd > UNIDENTIFIED) | (share > SHARE * self.sd**2)
+        if self.population_covariance is not None:
+            return self.sd > UNIDENTIFIED
+        lent, w = START_SD * np.linalg.norm(self.free, axis=1), LinearSpace(space).of(self.loc)
+        reach = CENTRAL * self.sd
+        spanned = np.where(space.bounded, (w <= reach) & (w + reach >= WIDTH), self.sd > START_SD)
+        return spanned | (lent > LOOSE)
 
     def stderr(self, space: Space) -> Float[np.ndarray, " d"]:
-        """Standard error of theta: |d theta / du| sd, infinite where the data do not identify a parameter."""
-        slope = np.diagonal(np.asarray(jax.jacobian(space.constrain)(jnp.asarray(self.loc, float))))
-        return np.where(self.unidentified, np.inf, np.abs(slope) * self.sd)
+        """Standard error of theta: |d theta / dw| sd, infinite where the data do not identify a parameter."""
+        return np.where(self.unidentified(space), np.inf, np.abs(self._scale(space)[2]) * self.sd)
 
     def interval(self, space: Space, level: float) -> Float[np.ndarray, "d 2"]:
-        """Ends of constrain(loc -+ t sd), t Student's quantile; the bounds for what the data do not identify."""
+        """Ends of theta(w -+ q sd), q Student's quantile; the bounds beyond them, and for what is not identified."""
+        constrain, place, _ = self._scale(space)
         reach = stats.t.isf((1 - level) / 2, self.freedom) * self.sd
-        ends = np.asarray(space.constrain(np.stack([self.loc - reach, self.loc + reach])), float).T
+        ends = np.stack([place - reach, place + reach])
         support = np.array([p.support for p in space])
-        return np.where(self.unidentified[:, None], support, ends)
+        found = np.asarray(constrain(ends), float).T
+        if self.population_covariance is None:
+            beyond = LinearSpace(space).inside(ends) != ends
+            found = np.where(beyond.T, support, found)
+        return np.where(self.unidentified(space)[:, None], support, found)
 
-    def identifiability(self, names: tuple[str, ...]) -> Identifiability:
+    def identifiability(self, space: Space) -> Identifiability:
         """Sort the directions, the worst identified first; of each, its largest weight is positive."""
         found = []
         for k in np.argsort(self.values):
             v = self.vectors[:, k]
             sd = float(1 / np.sqrt(self.values[k])) if self.values[k] > 0 else float("inf")
-            found.append(Direction(v * np.sign(v[np.argmax(abs(v))]), sd, bool(self.identified[k]), names))
+            found.append(Direction(v * np.sign(v[np.argmax(abs(v))]), sd, bool(self.identified[k]), space.names))
         return Identifiability(found)
 
-    def replicate(self, key: PRNGKeyArray, n: int, exact: bool = False) -> Float[Array, "n d"]:
-        """Draw a plausible truth, and from it u of n observations; `exact`: from the estimate itself."""
-        d = len(self.loc)
-        free = self.vectors[:, ~self.identified & (self.values <= 1 / START_SD**2)]
+    def combinations(self, space: Space) -> tuple[Combination, ...]:
+        """Find what the data identify of parameters that they do not identify one by one."""
+        _, _, slope = self._scale(space)
+        loose = self.unidentified(space)
+        return combined(space, np.asarray(space.constrain(self.loc), float), slope, self.covariance, self.free, loose)
+
+    def replicate(self, space: Space, key: PRNGKeyArray, n: int, exact: bool = False) -> Float[Array, "n d"]:
+        """Draw a plausible truth, and from it theta of n observations; `exact`: from the estimate itself."""
+        d, free = len(self.loc), self.free
+        constrain, place, _ = self._scale(space)
         covariance = self.covariance.copy()
         covariance[:d, :d] -= START_SD**2 * free @ free.T  # the fit says nothing there, whatever the value
         key_psi, key_u = jax.random.split(key)
         factor = jnp.asarray(floored(covariance, 0.0), float)
         psi = jnp.zeros(len(factor)) if exact else factor @ jax.random.normal(key_psi, (len(factor),))
-        loc = jnp.asarray(self.loc, float) + psi[:d]
+        loc = jnp.asarray(place, float) + psi[:d]
         if self.population_covariance is None:
-            return jnp.tile(loc, (n, 1))
+            return jnp.tile(constrain(loc), (n, 1))
         i, j = np.triu_indices(d)
         shift = jnp.zeros((d, d)).at[i, j].set(psi[d:]).at[j, i].set(psi[d:])
         values, vectors = jnp.linalg.eigh(jnp.asarray(self.population_covariance, float) + shift)
-        return loc[None] + jax.random.normal(key_u, (n, d)) @ (vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None]).T
+        spread = vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None]
+        return constrain(loc[None] + jax.random.normal(key_u, (n, d)) @ spread.T)
 
     def population(self, space: Space) -> Population | None:
         """Compute the moments of a population, with errors by the delta method; None for a point."""
@@ -212,11 +218,11 @@ class Estimate:
             shift = change.mean(0)
             return middle + shift, square / POINTS - jnp.outer(shift, shift)
 
-        return Population(theta=self._known(self._moments(in_theta, psi)), u=self._known(self._moments(unpack, psi)))
+        unidentified = self.unidentified(space)
+        return Population(*(self._known(self._moments(of, psi), unidentified) for of in (in_theta, unpack)))
 
-    def _known(self, found: Moments) -> Moments:
+    def _known(self, found: Moments, unidentified: np.ndarray) -> Moments:
         """Take away what is said of parameters that the data do not identify: it would be the usual start's width."""
-        unidentified = self.unidentified
         either = (unidentified[:, None] | unidentified[None, :]) & ~np.eye(len(unidentified), dtype=bool)
         return found._replace(
             mean_stderr=np.where(unidentified, np.inf, found.mean_stderr),

@@ -7,9 +7,12 @@ The statistic is learned in avo/refine/scores.py, the equation is in avo/refine/
                       narrower one teaches nothing;
     the last t        learned from all rounds' simulations and as many again, each with its own proposal's score;
     E[theta | x]      learned under a wider q, for `Result.encode`;
-    slope, centre     mirrored pairs for the slope of m, more of them where they leave a direction to chance, then
+    slope, centre     mirrored pairs for the slope of m, more of them where they leave a direction in the dark, then
                       simulations at loc itself, with the calls that are left (avo/budget.py), for the residual; the
                       last step is checked against the error: it must be short.
+
+All of it is on the scale w of avo/refine/linear.py, on which m is nearly linear; a step that would lead beyond a bound
+ends at it.
 
 For a population the same is done with psi = (mean, covariance) of u, in avo/refine/population.py.
 """
@@ -19,7 +22,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import special
 
 from avo.adversarial.proposals import START_SD
 from avo.budget import PointRows
@@ -27,30 +29,22 @@ from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.agreement import p_value
 from avo.refine.custom import CustomStatistic
-from avo.refine.equation import (
-    EDGE,
-    Damping,
-    Equation,
-    Information,
-    Noise,
-    Residual,
-    information,
-    inside,
-)
-from avo.refine.estimate import UNIDENTIFIED, Estimate
+from avo.refine.equation import Damping, Equation, Information, Noise, Residual, information
+from avo.refine.estimate import UNDETERMINED, Estimate
+from avo.refine.linear import LinearDraws, LinearSpace, held
 from avo.refine.scores import REACH, Learner, Normal
 from avo.refine.statistic import LearnedStatistic
-from avo.space import Space
 
 ROUNDS = 4  # at most, that look for place and width
 FEW = 1000  # training steps of their t, which need not be the best
-START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in u
+START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in w
 BLOCK = 1000  # rows of an adversarial fit's simulations, one after another, that count as of one proposal
 NARROW = 0.5  # that of the last q, in standard deviations that one observation leaves
-SOFT = 0.3  # that of any q in directions that are not identified, in u
+SOFT = 0.3  # that of any q in directions that are not identified, in w
 OPEN = 4.0  # how much wider than the last q the reference of E[theta | x] is
 TRIES = 5  # steps at most before the last
 LEFT = 4  # times as many calls as further pairs for a slope must be left for these, half of them for the residual
+ROUGH = 0.05  # noise of a slope, in units of it, above which further pairs are worth more than residuals
 STILL = 3.0  # longest last step, in standard errors per direction, of an estimate that is believed
 
 
@@ -63,30 +57,32 @@ def solve_point(
     Args:
         draws: where simulations come from.
         observed: the observations.
-        q: the proposal that found the start, its centre; its axes and relative widths are used.
+        q: the proposal in u that found the start, its centre; its axes and relative widths are used.
         budget: simulator calls, at most.
         seed: randomness of everything but the simulations.
         pool: simulations at hand, from anywhere in u; t is learned from those that lie near.
         custom: the user's own statistic, or None.
     """
-    d, last = len(q.loc), draws.calls + budget
-    learner = Learner.start(draws, observed, seed, custom)
-    rows = PointRows.of(budget, draws.size, d)
-    simulations = Drawn.joined(pool).blocks(BLOCK) if pool else []
-    q, each = _locate(learner, Normal(q.loc, _narrowed(q.factor)), rows, simulations, last)
+    last, linear = draws.calls + budget, LinearDraws(draws)
+    space = linear.space
+    learner = Learner.start(linear, observed, seed, custom)
+    rows = PointRows.of(budget, draws.size, space.dim)
+    simulations = [some._replace(u=space.of(some.u)) for some in Drawn.joined(pool).blocks(BLOCK)] if pool else []
+    start = Normal(space.inside(space.of(q.loc)), _narrowed(space.rate(q.loc)[:, None] * q.factor))
+    q, each = _locate(learner, space, start, rows, simulations, last)
     simulations.append(learner.simulate(q, rows.learn))
     statistic = learner.scores(ROUNDS, q, simulations, each)
     wide = Normal(q.loc, q.factor * np.minimum(OPEN, WIDEST / np.linalg.norm(q.factor, axis=0)))
     encoder = learner.encoder(ROUNDS + 1, wide, learner.simulate(wide, rows.wide))
     zeta, more = learner.normal(rows.slope // 2), learner.normal(rows.more // 2)
-    return _settle(Equation(draws, observed, statistic), q, (zeta, more), last, encoder, wide)
+    return _settle(Equation(linear, observed, statistic), space, q, (zeta, more), last, encoder=encoder, wide=wide)
 
 
 # --- the rounds ------------------------------------------------------------------------------------------------------
 
 
 def _locate(
-    learner: Learner, q: Normal, rows: PointRows, pool: list[Drawn], last: int
+    learner: Learner, space: LinearSpace, q: Normal, rows: PointRows, pool: list[Drawn], last: int
 ) -> tuple[Normal, Float[np.ndarray, " d"]]:
     """Look for the place and the width of the last q, in rounds, whose simulations the pool keeps.
 
@@ -105,10 +101,11 @@ def _locate(
         residual = equation.centre(q.loc, rows.few)
         pool.append(pairs)
         found = information(A, residual.V, noise)
-        step, _ = residual.step(found)
+        step, covariance = residual.step(found)
         lost = residual.unexplained(found, A)
+        step, _ = held(space, q.loc, step, covariance)
         move = _cut(damping.stride(step) * step, q.factor)
-        old, q = q, Normal(inside(learner.draws.space, q.loc + move), _adapt(found, q, m, lost))
+        old, q = q, Normal(q.loc + move, _adapt(found, q, m, lost))
         each = np.linalg.norm(q.factor, axis=0) ** 2 * np.where(found.identified, found.values, 0.0) / m
         change = np.log(_widths(found, old) / np.linalg.norm(q.factor, axis=0))
         if np.linalg.norm(np.linalg.solve(old.factor, move)) < 0.5 and np.abs(change).max() < 0.7 and not lost:
@@ -178,8 +175,8 @@ class Approach(NamedTuple):
 
 
 def _settle(
-    equation: Equation, q: Normal, zetas: tuple[np.ndarray, np.ndarray], last: int, encoder: LearnedStatistic,
-    wide: Normal,
+    equation: Equation, space: LinearSpace, q: Normal, zetas: tuple[np.ndarray, np.ndarray], last: int,
+    *, encoder: LearnedStatistic, wide: Normal,
 ) -> Estimate:  # fmt: skip
     """Take the last two steps, with one slope and simulations at loc itself, and state the error.
 
@@ -190,30 +187,31 @@ def _settle(
     """
     draws, observed = equation.draws, equation.observed
     zeta, more = zetas
-    near = _approach(equation, q, zeta, last)
-    if not near.found.identified.all() and last - draws.calls >= LEFT * len(more):
+    near = _approach(equation, space, q, zeta, last)
+    unclear = not near.found.identified.all() or np.any(near.found.rough > ROUGH)
+    if unclear and last - draws.calls >= LEFT * len(more):
         slope = near.slope.with_more(_slope(equation, Normal(near.start, q.factor), more))
-        near = _stepped(draws.space, q, near.start, near.here, near.rows, slope)
+        near = _stepped(space, q, near.start, near.here, near.rows, slope)
     rows = draws.whole(last - draws.calls)
     there, slope, compared = equation.centre(near.loc, rows), near.slope, rows
     if near.far < STILL:
-        there, slope = _together(draws.space, near, there, rows)
+        there = _together(near, there, rows)
         compared += near.rows
-    found = information(slope.A, there.V, slope.noise, START_SD)
-    move, covariance = there.step(found)
+    found = information(slope.A, there.V, slope.noise, UNDETERMINED)
+    step, covariance = there.step(found)
+    move, free = held(space, near.loc, step, covariance)
     moved = there.length(found, move, near.here.V_sim)
-    loc = inside(draws.space, near.loc + _cut(move, q.factor))
-    # At a bound something may be left over, which only a value beyond the bound would explain
-    if moved > STILL or (there.unexplained(found, slope.A) and np.all(np.abs(loc) < EDGE)):
+    loc = near.loc + _cut(move, q.factor)
+    if moved > STILL or there.unexplained(found, slope.A):
         moved = np.inf
     learned = isinstance(equation.statistic, LearnedStatistic) and np.isfinite(moved)
-    p = p_value(equation, near.found, np.random.default_rng(len(more))) if learned else None
+    p = p_value(equation, free @ near.found.inverse, np.random.default_rng(len(more))) if learned else None
     return Estimate(
-        loc=loc,
+        loc=space.u(loc),
         covariance=covariance + found.start_covariance(np.eye(len(loc))),
         values=np.where(found.identified, found.values, np.minimum(found.values, 0.0)),
         vectors=found.vectors,
-        identified=found.identified & (found.sd <= UNIDENTIFIED),
+        identified=found.identified,
         statistic=equation.statistic,
         encoder=encoder,
         reference=wide,
@@ -224,13 +222,13 @@ def _settle(
     )
 
 
-def _approach(equation: Equation, q: Normal, zeta: Float[np.ndarray, "n d"], last: int) -> Approach:
+def _approach(equation: Equation, space: LinearSpace, q: Normal, zeta: Float[np.ndarray, "n d"], last: int) -> Approach:
     """Step with a fifth of the calls that are left, until a step is short, or calls or tries run out."""
     draws, loc, tries = equation.draws, q.loc, 0
     while True:
         slope = _slope(equation, Normal(loc, q.factor), zeta)
         rows, tries = draws.whole((last - draws.calls) / 5), tries + 1
-        near = _stepped(draws.space, q, loc, equation.centre(loc, rows), rows, slope)
+        near = _stepped(space, q, loc, equation.centre(loc, rows), rows, slope)
         if near.far < STILL or tries == TRIES or last - draws.calls < 8 * len(zeta):
             return near
         loc = near.loc
@@ -242,43 +240,21 @@ def _slope(equation: Equation, q: Normal, zeta: Float[np.ndarray, "n d"]) -> Slo
 
 
 def _stepped(
-    space: Space, q: Normal, start: Float[np.ndarray, " d"], here: Residual, rows: int, slope: Slope
+    space: LinearSpace, q: Normal, start: Float[np.ndarray, " d"], here: Residual, rows: int, slope: Slope
 ) -> Approach:
     """Take a step from where slope and residual are known."""
-    found = information(slope.A, here.V, slope.noise, START_SD)
-    move, _ = here.step(found)
-    loc = inside(space, start + _cut(move, q.factor))
-    return Approach(start, here, rows, slope, found, here.length(found, move), loc)
+    found = information(slope.A, here.V, slope.noise, UNDETERMINED)
+    move, _ = held(space, start, *here.step(found))
+    return Approach(start, here, rows, slope, found, here.length(found, move), start + _cut(move, q.factor))
 
 
-def _together(space: Space, near: Approach, there: Residual, rows: int) -> tuple[Residual, Slope]:
-    """Join the residuals before and after a short step, over which the slope carries the first, and itself, to here.
+def _together(near: Approach, there: Residual, rows: int) -> Residual:
+    """Join the residuals before and after a short step, over which the slope carries the first.
 
         r = a (r_start - A way) + b r_loc,    V_sim = a^2 V_start + b^2 V_loc,
 
     with a and b the shares of the simulations.
     """
     a, b = near.rows / (near.rows + rows), rows / (near.rows + rows)
-    way, turn = _along(space, near.start, near.loc)
-    A, noise, pairs = near.slope
-    r = a * (near.here.r - A @ way) + b * there.r
-    V_sim = a**2 * near.here.V_sim + b**2 * there.V_sim
-    return there._replace(r=r, V_sim=V_sim), Slope(A * turn, noise._replace(weights=noise.weights * turn), pairs)
-
-
-def _along(space: Space, start: Float[np.ndarray, " d"], end: Float[np.ndarray, " d"]) -> tuple[np.ndarray, np.ndarray]:
-    """Where m is linear in v, compute the way by the slope dv/du at the start, and what the slope changes by.
-
-        v = sigmoid(u),  (v(end) - v(start)) / v'(start),  v'(end) / v'(start)
-
-    where a parameter has two bounds, near which it is v that m follows, and v = u elsewhere.
-
-    Example:
-        >>> from avo.space import Interval
-        >>> way, turn = _along(Space(a=Interval(0, 1), b=Interval(0, 1)), np.zeros(2), np.array([0.0, np.log(3.0)]))
-        >>> (way.round(6) + 0.0).tolist(), turn.round(6).tolist()
-        ([0.0, 1.0], [1.0, 0.75])
-    """
-    rate = lambda u: special.expit(u) * special.expit(-u)  # noqa: E731
-    way, turn = (special.expit(end) - special.expit(start)) / rate(start), rate(end) / rate(start)
-    return np.where(space.bounded, way, end - start), np.where(space.bounded, turn, 1.0)
+    r = a * (near.here.r - near.slope.A @ (near.loc - near.start)) + b * there.r
+    return there._replace(r=r, V_sim=a**2 * near.here.V_sim + b**2 * there.V_sim)

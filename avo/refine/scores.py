@@ -25,6 +25,7 @@ from jaxtyping import Float, Int, PRNGKeyArray
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
+from avo.refine.linear import LinearDraws
 from avo.refine.statistic import STEPS, LearnedStatistic, Pairs, apply, learn_statistic
 
 LEAST = 20  # rows for each parameter of a part of the simulations that t is learned from
@@ -99,14 +100,14 @@ class Learner(NamedTuple):
         custom: the user's own statistic, or None.
     """
 
-    draws: Draws
+    draws: Draws | LinearDraws
     observed: Observed
     rng: np.random.Generator
     key: PRNGKeyArray
     custom: CustomStatistic | None = None
 
     @staticmethod
-    def start(draws: Draws, observed: Observed, seed: int, custom: CustomStatistic | None) -> "Learner":
+    def start(draws: Draws | LinearDraws, observed: Observed, seed: int, custom: CustomStatistic | None) -> "Learner":
         """Begin with the seed's randomness."""
         return Learner(draws, observed, np.random.default_rng(seed), jax.random.key(seed), custom)
 

@@ -19,6 +19,7 @@ from avo.observations import Observed
 from avo.refine import equation, point
 from avo.refine.equation import Equation, Noise, Residual, information
 from avo.refine.estimate import Estimate
+from avo.refine.linear import LinearDraws, LinearSpace
 from avo.refine.scores import Normal
 from avo.refine.statistic import apply
 
@@ -69,9 +70,11 @@ def settled(
     """The last steps with a statistic that is known: errors are then exact, up to those of M simulations."""
     draws = Draws(jax.jit(simulate), space, jax.random.key(7), SIZE, x.shape[1:], known.get("inputs"))
     t: Any = Linear(jnp.asarray(weights))
-    solved = Equation(draws, Observed(x, **known), t)
+    solved = Equation(LinearDraws(draws), Observed(x, **known), t)
     q, zeta = Normal(np.asarray(start, float), 0.1 * np.eye(2)), RNG(8).normal(size=(512, 2)) if zeta is None else zeta
-    found = point._settle(solved, q, (zeta, RNG(10).normal(size=(1024, 2))), BUDGET, t, q)
+    found = point._settle(
+        solved, LinearSpace(space), q, (zeta, RNG(10).normal(size=(1024, 2))), BUDGET, encoder=t, wide=q
+    )
     assert draws.calls == BUDGET
     if np.isfinite(found.moved):  # pairs and centre: all calls
         np.testing.assert_allclose(found.simulation_noise, limit(BUDGET, len(x)), rtol=1e-12)
@@ -126,12 +129,12 @@ def test_the_last_step_is_held_against_the_noise_of_both_ends(monkeypatch: pytes
     found = information(slope.A, here.V, still)
     before = point.Approach(start, here, 1000, slope, found, 2.0 if near else 3.5, start + way)
     monkeypatch.setattr(point, "_approach", lambda *_: before)
-    draws = SimpleNamespace(calls=2000, whole=int, space=LINE)
+    draws = SimpleNamespace(calls=2000, whole=int)
     equals: Any = SimpleNamespace(
         draws=draws, observed=Observed(np.arange(50.0)[:, None]), statistic=None, centre=lambda loc, rows: there
     )
     q, t = Normal(np.zeros(2), np.eye(2)), Linear(np.eye(2))
-    found = point._settle(equals, q, (np.zeros((500, 2)), np.zeros((0, 2))), 5000, t, q)
+    found = point._settle(equals, LinearSpace(LINE), q, (np.zeros((500, 2)), np.zeros((0, 2))), 5000, encoder=t, wide=q)
     r, V_sim = r_there, V_there
     if near:
         r, V_sim = 0.25 * (r_here - a * way) + 0.75 * r_there, 0.25**2 * V_here + 0.75**2 * V_there
@@ -188,8 +191,9 @@ def test_last_steps_count_clusters() -> None:
     np.testing.assert_allclose(plain.stderr(LINE), np.hypot(error * np.sqrt(99 / 299), simulated), rtol=2e-3)
 
 
-def test_last_steps_know_the_conditions() -> None:
+def test_last_steps_know_the_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
     """t = x: theta = mean x / mean c. How c scatters moves t by much more than the noise, and is no error."""
+    monkeypatch.setattr(point, "ROUGH", np.inf)  # further pairs have other conditions
     m, noise, truth = 256, np.array([0.5, 4.0]), np.array([0.7, -4.0])
     c, e = RNG(2).normal(2.0, 3.0, (m, 1)), RNG(3).normal(size=(m, 2)) * noise
     space = avo.Space(a=avo.Real(), b=avo.Real(-3.0, 2.0))
@@ -312,28 +316,49 @@ def test_what_is_not_identified_is_said() -> None:
     assert np.sign(found.vectors[0, 1]) == np.sign(found.vectors[1, 1])
     # Newton takes no step across; along it is as precise as any estimate of the sum
     assert abs(found.loc.sum() - best) < 4 * error * np.sqrt(found.simulation_noise**2 - 1) + 0.15 * error
-    sd = np.sqrt(np.ones(2) @ found.covariance @ np.ones(2))  # a little of what is loose leaks into it
+    way = 1 / LinearSpace(space).rate(found.loc)  # of u1 + u2
+    sd = np.sqrt(way @ found.covariance @ way)  # a little of what is loose leaks into it
     assert 0.95 < sd / error < 1.15
     assert np.all(np.isinf(found.stderr(space)))
     np.testing.assert_array_equal(found.interval(space, 0.9), [[-np.inf, np.inf], [-3, 5]])
-    first, second = found.identifiability(space.names)
+    first, second = found.identifiability(space)
     assert str(first).endswith("is not identified by these data") and second.identified
     assert first.weights[0] * first.weights[1] < 0 < second.weights[0] * second.weights[1]
 
 
-def test_near_a_bound_the_truth_is_covered_or_the_parameter_flagged() -> None:
+def both(key: Any, theta: Any) -> Any:
+    return theta[:, np.array([0, 1, 1])] + jax.random.normal(key, (len(theta), 3))
+
+
+def test_near_a_bound_there_is_a_limit() -> None:
+    """x = (a, b, b) + noise, a a fifth of its error below its upper bound: an ordinary interval, cut off."""
     space = avo.Space(a=avo.Interval(-3, 5), b=avo.Interval(-3, 5))
-    truth = np.array([-3 + 8 * 0.999, 0.5])
-
-    def both(key: Any, theta: Any) -> Any:
-        e = jax.random.normal(key, (len(theta), 3))
-        return theta[:, np.array([0, 1, 1])] + e
-
-    x = np.asarray(both(jax.random.key(9), jnp.tile(jnp.asarray(truth), (M, 1))))
+    x = RNG(9).normal(size=(M, 3))
+    x = x - x.mean(0) + np.array([5 - 0.2 / np.sqrt(M), 0.5, 0.5])
     found = solve(both, x, space, [3.0, -0.3])
-    low, high = found.interval(space, 0.999).T
-    assert np.all((low <= truth) & (truth <= high))
-    assert np.isfinite(found.stderr(space)[1]) and not found.unidentified[1]
+    error = np.array([1.0, np.sqrt(0.5)]) / np.sqrt(M)
+    np.testing.assert_allclose(found.stderr(space), error * found.simulation_noise, rtol=0.15)
+    assert np.all(np.abs(np.asarray(space.constrain(found.loc)) - x.mean(0)[:2]) < 0.3 * error)
+    ends = found.interval(space, 0.9)
+    np.testing.assert_allclose(ends[0], [5 - 0.2 * error[0] - 1.65 * error[0], 5.0], atol=0.5 * error[0])
+    assert ends[0, 1] == 5.0
+    assert found.p_value is not None and found.p_value > 0.005
+
+
+def test_beyond_a_bound_the_others_follow_and_the_check_sees_it() -> None:
+    """The observations want a = 4.3, which ends at 3.9: b is that of least squares at a = 3.9."""
+    space = avo.Space(a=avo.Interval(-2.1, 3.9), b=avo.Real(-1.0, 0.5))
+    x = observed()
+    x = x - x.mean(0) + np.array([4.3, -1.3]) @ H.T
+    found = solve(gauss, x, space, [2.5, -0.4])
+    W = np.linalg.inv(ROOT @ ROOT.T)
+    b = H[:, 1] @ W @ (x.mean(0) - 3.9 * H[:, 0]) / (H[:, 1] @ W @ H[:, 1])
+    theta, error = np.asarray(space.constrain(found.loc)), least_squares(x)[1]
+    np.testing.assert_allclose(theta[0], 3.9, atol=1e-4)
+    assert abs(b + 1.3) > 2 * error[1]  # left alone b would have been 1.3
+    assert abs(theta[1] - b) < 0.5 * error[1]
+    assert found.interval(space, 0.9)[0, 1] == 3.9
+    assert found.p_value is not None and found.p_value < 0.005
 
 
 def test_of_two_roots_the_nearest_is_found_and_covered() -> None:

@@ -1,0 +1,70 @@
+"""avo.refine.identifiability: combinations of parameters that the data identify, with values and errors by hand."""
+
+import numpy as np
+
+import avo
+from avo.refine.identifiability import combined
+
+RNG = np.random.default_rng
+
+
+def known(A: np.ndarray, sd: float) -> tuple[np.ndarray, np.ndarray]:
+    """Covariance of w where A w is known to sd and nothing else, and the directions that are free."""
+    _, _, rows = np.linalg.svd(A)
+    free = rows[len(A) :].T
+    inverse = np.linalg.pinv(A)
+    return sd**2 * inverse @ inverse.T + 1.5**2 * free @ free.T, free
+
+
+def test_a_ratio_of_logarithmic_parameters() -> None:
+    """cl / f is known to 1 %, f in (.2, 1), cl in (.1, 1000); and ka by itself."""
+    space = avo.Space(cl=avo.LogInterval(0.1, 1000), ka=avo.Positive(1.0), f=avo.LogInterval(0.2, 1.0))
+    theta = np.array([4.2, 0.9, 0.6])
+    slope = theta * np.array([np.log(1e4) / 4, 1.0, np.log(5) / 4])
+    A = np.array([[np.log(1e4) / 4, 0.0, -np.log(5) / 4], [0.0, 1.0, 0.0]])
+    covariance, free = known(A, 0.01)
+    loose = np.array([True, False, True])
+    found = combined(space, theta, slope, covariance, free, loose)
+    assert len(found) == 1 and found[0].names == ("cl", "f") and found[0].words == "cl / f"
+    np.testing.assert_allclose([found[0].value, found[0].stderr], [7.0, 0.07], rtol=1e-9)
+    assert str(found[0]) == "cl and f are identified only together: cl / f = 7 +- 0.07"
+
+
+def test_a_sum_of_others_and_one_that_nothing_shows() -> None:
+    """a + 2.5 b to .3, in theta; nothing says anything of c."""
+    space = avo.Space(a=avo.Interval(-3, 5), b=avo.Real(1.0, 0.2), c=avo.Real())
+    theta, slope = np.array([1.0, 0.4, 7.0]), np.array([2.0, 0.2, 1.0])
+    covariance, free = known(np.array([[1.0, 2.5, 0.0]]) * slope, 0.3)
+    found = combined(space, theta, slope, covariance, free, np.ones(3, bool))
+    assert [f.names for f in found] == [("a", "b")]
+    np.testing.assert_allclose([found[0].value, found[0].stderr], [2.0, 0.3], rtol=1e-9)
+    assert found[0].words == "a + 2.5 b"
+
+
+def test_two_ratios_of_three() -> None:
+    """cl / f and v / f, which leave one direction free."""
+    space = avo.Space(**{name: avo.Positive(1.0) for name in ("cl", "v", "f")})
+    theta = np.array([2.0, 30.0, 0.5])
+    covariance, free = known(np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]]), 0.02)
+    found = combined(space, theta, theta, covariance, free, np.ones(3, bool))
+    assert len(found) == 2
+    for one in found:
+        first, second = one.names
+        value = dict(zip(("cl", "v", "f"), theta, strict=True))
+        assert one.words == f"{first} / {second}"
+        np.testing.assert_allclose(one.value, value[first] / value[second], rtol=1e-9)
+        assert one.stderr / one.value < 0.02 * 1.5
+
+
+def test_mixed_kinds_are_told_with_their_logarithm() -> None:
+    space = avo.Space(rate=avo.Positive(2.0), shift=avo.Real())
+    theta = np.array([2.0 * np.exp(0.3), 0.7])
+    covariance, free = known(np.array([[-0.5, 1.0]]), 0.04)
+    (found,) = combined(space, theta, np.array([theta[0], 1.0]), covariance, free, np.ones(2, bool))
+    assert found.names == ("shift", "rate") and found.words == "shift - 0.5 log(rate)"
+    np.testing.assert_allclose([found.value, found.stderr], [0.7 - 0.5 * np.log(theta[0]), 0.04], rtol=1e-9)
+
+
+def test_where_all_is_identified_there_is_none() -> None:
+    space = avo.Space(a=avo.Real(), b=avo.Real())
+    assert combined(space, np.ones(2), np.ones(2), np.eye(2), np.zeros((2, 0)), np.zeros(2, bool)) == ()
