@@ -38,6 +38,7 @@ from avo.refine.equation import (
     inside,
 )
 from avo.refine.estimate import UNIDENTIFIED, Estimate
+from avo.refine.neighbours import between_rows
 from avo.refine.scores import REACH, Learner, Normal
 from avo.refine.statistic import LearnedStatistic
 from avo.space import Space
@@ -221,6 +222,7 @@ def _settle(
         moved=moved,
         freedom=observed.freedom,
         p_value=p,
+        neighbours=between_rows(equation, equation.there, found.inverse),
     )
 
 
