@@ -102,6 +102,13 @@ class Result:
         """
         return None if self.estimate is None else self.estimate.stderr(self.space)
 
+    @property
+    def answered(self) -> bool:
+        """Whether the fit is an answer: "converged", or "undetermined" with some error, if of a combination."""
+        if self.status == "undetermined":
+            return self.stderr is not None and (bool(np.isfinite(self.stderr).any()) or bool(self.combinations()))
+        return self.status == "converged"
+
     def interval(self, level: float = 0.9) -> Float[np.ndarray, "d 2"]:
         """Confidence interval of each parameter, with shape (d, 2).
 
@@ -254,7 +261,22 @@ class Result:
                     spreads = f"by {own:.3g} over the observations and by {again:.3g} over simulations at the fit"
                     words = "no population of this simulator has both; see avo.check"
                     found.append(f"E[{name} | x] spreads {spreads}: {words}")
-        return found
+        return [*found, *self._dependence()]
+
+    def _dependence(self) -> list[str]:
+        """Tell of rows that depend on one another, by the parameter whose error that widens most."""
+        if self.estimate is None or (rows := self.estimate.neighbours) is None:
+            return []
+        told = rows.dependent & ~self.estimate.unidentified(self.space)
+        if not told.any():
+            return []
+        j = int(np.argmax(np.where(told, rows.widening, 0.0)))
+        which = "neighbouring rows" if rows.lag[j] == 1 else f"rows {rows.lag[j]:.0f} apart"
+        return [
+            f"errors assume independent rows, but {which} correlate {rows.correlation[j]:.2f} in what they say of "
+            f"{self.names[j]}, whose error would then be {rows.widening[j]:.1f} times as large; unless the rows were "
+            "sorted, pass groups=, a label for each stretch of rows that depend on one another"
+        ]
 
     def _unidentified(self) -> list[str]:
         """Tell what the data do not identify, and what they do of it, in theta where the fit is of a point."""

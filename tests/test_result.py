@@ -18,7 +18,7 @@ from avo import critics
 from avo.critics import mlp
 from avo.folder import FORMAT, write_json
 from avo.refine import statistic as scores
-from avo.refine.estimate import Estimate
+from avo.refine.estimate import Estimate, Neighbours
 from avo.refine.features import Features
 from avo.refine.statistic import LearnedStatistic
 from avo.result import Result
@@ -367,6 +367,31 @@ def test_summary_warns_at_a_bound_and_where_no_population_fits() -> None:
     told = replace(fitted, estimate=replace(fitted.estimate, encoded=encoded)).summary()
     assert told.count("spreads by") == 1
     assert "E[mu | x] spreads by 0.44 over the observations and by 0.74 over simulations at the fit" in told
+
+
+def test_summary_warns_of_rows_that_depend_on_one_another() -> None:
+    """By the parameter whose error they widen most; neither chance nor what makes errors too large is told."""
+    rows = Neighbours(*np.array([[0.8, 0.3, 0.9], [1, 4, 1], [2.94, 3.06, 5.0], [0.0, 1e-6, 0.3]]))
+    result = refined()
+    told = lambda rows: replace(result, estimate=replace(result.estimate, neighbours=rows)).summary()  # noqa: E731
+    words = "warning: errors assume independent rows, but rows 4 apart correlate 0.30 in what they say of rate, whose "
+    assert words + "error would then be 3.1 times as large; unless the rows were sorted, pass groups=" in told(rows)
+    words = "but neighbouring rows correlate 0.80 in what they say of mu, whose error would then be 2.9 times"
+    assert words in told(rows._replace(p_value=np.array([0.0, 2e-4, 0.3])))
+    assert "warning" not in told(rows._replace(p_value=np.full(3, 2e-4)))
+    assert "warning" not in told(rows._replace(widening=np.full(3, 0.9))) and "warning" not in told(None)
+    result = replace(result, estimate=replace(result.estimate, covariance=np.diag([1e-3, 9.0, 1e-3])))
+    assert words in told(rows)  # where an error is infinite nothing widens it
+
+
+@pytest.mark.parametrize("status", ["converged", "undetermined", "misfit", "budget", "stopped", "failed"])
+def test_what_is_an_answer(status: Any) -> None:
+    result = replace(refined(), status=status)
+    assert result.answered == (status in ("converged", "undetermined"))
+    blind = replace(result, estimate=replace(result.estimate, covariance=9 * np.eye(3)))  # sd 3 in w: not identified
+    assert blind.stderr is not None and np.isinf(blind.stderr).all()
+    assert blind.answered == (status == "converged")
+    assert not replace(result, estimate=None, status="budget").answered
 
 
 @pytest.mark.parametrize("truth", [[1.0, 2.0], [1.0, 2.0, 3.0, 4.0], 3.0])

@@ -2,7 +2,9 @@
 
 Everything here is calling the library by the words of a command line, whose meaning is found in `avo.command.sources`,
 and writing its answers into a folder. A mistake of the user's ends as one sentence on stderr and exit status 2; an
-unexpected error keeps its traceback.
+unexpected error keeps its traceback, with exit status 1. `avo fit` ends with exit status 0 if the fit is an answer
+(`Result.answered`) and 3 if it is not; `avo report` and `avo check` of such a fit with 0, since they say what they are
+asked.
 
     line          the command line: its commands, in the order of `avo --help`
     listing       list, gallery, info, simulate

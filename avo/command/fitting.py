@@ -8,6 +8,8 @@ A fit leaves in its folder
     history.png               gap and parameters against simulator calls
     predictive.png            observed beside simulated data
     check.png                 how observations that it has not seen compare, from `avo check`
+
+and ends with exit status 0 for an answer, 3 for a fit without one, which is reported all the same.
 """
 
 from itertools import count
@@ -19,6 +21,8 @@ import typer
 import avo
 from avo.command.options import Key, Observations, Option, Quiet, Seed, Set, refuse_reading_options
 from avo.command.programs import keep_programs
+
+NO_ANSWER = 3  # exit status; 1 is an unexpected error's, 2 a mistake's
 
 
 def fit(
@@ -75,6 +79,10 @@ def fit(
     \b
     avo fit brownian --data prices.csv.gz --columns close --log-windows 180 \\
         --range mu=-1e-3,1e-3 --range sigma=1e-5,1e-1
+
+    Exit status: 0 for an answer, that is "converged", or "undetermined" with a finite error of something;
+    3 for a fit without one, such as "misfit" or "budget", whose report and folder are there all the same; 2 for a
+    mistake in the command.
     """  # fmt: skip
     options = dict(locals())
     if data_ is not None and set_:
@@ -97,8 +105,8 @@ def fit(
         typer.echo("\n" + outcome.increments(task.observed))
     if result.status == "stopped":
         typer.echo(f"continue it: the same command with --resume --out {out}")
-    if result.status == "failed":
-        raise typer.Exit(1)
+    if not result.answered:
+        raise typer.Exit(NO_ANSWER)
 
 
 def _folder(simulator: str, out: Path | None, resume: bool) -> Path:

@@ -28,6 +28,7 @@ CENTRAL = float(stats.norm.isf(0.05))  # half of the central 90 % of a normal di
 POINTS = 2**14  # of a scrambled net, for a population's moments in physical units
 LOOSE = 0.5  # standard deviation that directions which are not identified may lend to a parameter that is
 DISAGREE = 5.0  # standard errors beyond which encoded observations spread otherwise than encoded simulations
+DEPENDENT = 1e-4  # p below which rows of the observations depend on one another
 SURE = 2.0  # standard errors above zero, from which a variance has an error rather than an upper bound
 
 
@@ -52,6 +53,29 @@ class Population(NamedTuple):
 
     theta: Moments
     u: Moments
+
+
+class Neighbours(NamedTuple):
+    """How rows of the observations correlate with those near them, in what they say of each parameter.
+
+    How the numbers come about is in avo/refine/neighbours.py.
+
+    Args:
+        correlation: between rows that are `lag` apart, of the normal scores of their ranks.
+        lag: number of rows, where the correlation is largest.
+        widening: factor by which the correlations that are seen widen the error of independent rows.
+        p_value: of a correlation as clear between independent rows, of any parameter at any lag.
+    """
+
+    correlation: Float[np.ndarray, " d"]
+    lag: Float[np.ndarray, " d"]
+    widening: Float[np.ndarray, " d"]
+    p_value: Float[np.ndarray, " d"]
+
+    @property
+    def dependent(self) -> np.ndarray:
+        """For which parameters the rows depend on one another so that the stated error is too small."""
+        return (self.p_value < DEPENDENT) & (self.widening > 1)
 
 
 def symmetric(entries: Float[np.ndarray, " q"], d: int) -> Float[np.ndarray, "d d"]:
@@ -92,6 +116,7 @@ class Estimate:
             at the fit, and how far their variances differ, in standard errors. The equation does not use it.
         p_value: of a point without clusters, that of the observations against simulations at the estimate
             (avo/refine/agreement.py).
+        neighbours: how rows of the observations depend on their neighbours; None where clusters are given.
     """
 
     loc: Float[np.ndarray, " d"]
@@ -108,6 +133,7 @@ class Estimate:
     freedom: int
     encoded: Float[np.ndarray, "3 d"] | None = None
     p_value: float | None = None
+    neighbours: Neighbours | None = None
 
     @property
     def sd(self) -> Float[np.ndarray, " d"]:
@@ -255,6 +281,8 @@ class Estimate:
         """Describe the estimate as arrays and words, for `from_files`."""
         arrays = {f"estimate.{name}": getattr(self, name) for name in ARRAYS if getattr(self, name) is not None}
         arrays |= {"estimate.reference.loc": self.reference[0], "estimate.reference.factor": self.reference[1]}
+        if self.neighbours is not None:
+            arrays["estimate.neighbours"] = np.stack(self.neighbours)
         custom = self.statistic.features.custom
         words: dict[str, Any] = {"custom": None if custom is None else custom.describe()}
         words |= {"simulation_noise": self.simulation_noise, "moved": self.moved, "freedom": self.freedom}
@@ -269,7 +297,9 @@ class Estimate:
         """Read what `to_files` gave; a statistic of the user's own is in no file."""
         custom = restored_statistic(words.get("custom"), statistic)
         words = {name: word for name, word in words.items() if name != "custom"}
-        known = {name: arrays.get(f"estimate.{name}") for name in ARRAYS}
+        known: dict[str, Any] = {name: arrays.get(f"estimate.{name}") for name in ARRAYS}
+        if (rows := arrays.get("estimate.neighbours")) is not None:
+            known["neighbours"] = Neighbours(*rows)
         reference = arrays["estimate.reference.loc"], arrays["estimate.reference.factor"]
         learned = {
             name: LearnedStatistic.from_arrays(f"estimate.{name}", arrays, custom) for name in ("statistic", "encoder")

@@ -30,6 +30,7 @@ from avo.refine.equation import (
     information,
 )
 from avo.refine.estimate import UNIDENTIFIED, Estimate, floored, symmetric
+from avo.refine.neighbours import between_rows
 from avo.refine.point import ROUNDS, START, STILL, WIDEST
 from avo.refine.scores import Learner, Normal, monomials
 from avo.refine.statistic import LearnedStatistic, apply
@@ -117,6 +118,7 @@ def solve_population(
         moved=moved,
         freedom=observed.freedom,
         encoded=_encoded(encoder, observed, again),
+        neighbours=between_rows(equation, drawn, solution.information.inverse[:d]),
     )
 
 

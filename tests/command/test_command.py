@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,6 @@ from avo.command import app, outcome, sources
 from avo.folder import FORMAT
 
 _get = lru_cache(avo.simulators.get)
-QUICK = ("--budget", 2560, "--no-refine")  # where what is refined does not matter
 
 USER_FILE = """
 import jax
@@ -55,6 +55,12 @@ def avo_command(tmp_path, monkeypatch):
         return done
 
     return run
+
+
+@pytest.fixture
+def quick_fit(avo_command):
+    """Run a fit where what is refined does not matter: without errors there is no answer, exit status 3."""
+    return lambda *words: avo_command("fit", *words, "--budget", 2560, "--no-refine", status=3)
 
 
 @pytest.fixture
@@ -132,15 +138,15 @@ def test_false_is_false(avo_command, tmp_path):
         assert told["names"].tolist() == ["p_amp"]
 
 
-def test_observations_of_another_simulator_are_noticed(avo_command, tmp_path):
+def test_observations_of_another_simulator_are_noticed(avo_command, quick_fit, tmp_path):
     avo_command("simulate", "pendulum", "--n", 60, "--option", "points=8", "--out", "x.npz")
-    printed = avo_command("fit", "brownian", "--data", "x.npz", *QUICK).stderr
+    printed = quick_fit("brownian", "--data", "x.npz").stderr
     assert printed.splitlines()[0] == (
         "warning: x.npz was simulated with the parameters w0_sq, damping, start; brownian has mu, sigma. Is it the "
         "simulator that you mean?"
     )
     avo_command("simulate", "brownian", "--n", 60, "--option", "points=8", "--out", "y.npz")
-    assert "Is it the simulator" not in avo_command("fit", "brownian", "--data", "y.npz", *QUICK).stderr
+    assert "Is it the simulator" not in quick_fit("brownian", "--data", "y.npz").stderr
 
 
 def test_fit_of_simulated_observations(avo_command, tmp_path):
@@ -158,15 +164,15 @@ def test_fit_of_simulated_observations(avo_command, tmp_path):
     np.testing.assert_array_equal(result.theta, expected.theta)
     assert expected.summary(np.array([11.5])) in printed and "truth" in printed
     assert str(run.relative_to(tmp_path) / "history.png") in printed and "predictive.png" in printed
-    assert f"rate={float(np.mean(x_obs)):.5g}" in printed  # the closed-form estimate
+    assert f"rate={float(np.mean(x_obs)):.5g}\nthe estimate lies at most 0." in printed  # the closed-form estimate
     words = json.loads((run / "command.json").read_text())
     assert words["truth"] == {"rate": 11.5} and words["avo"] == avo.__version__ and words["format"] == FORMAT
     assert words["options"]["simulator"] == "poisson" and words["options"]["budget"] == 2560
 
 
-def test_fit_without_out_never_overwrites(avo_command, tmp_path):
+def test_fit_without_out_never_overwrites(quick_fit, tmp_path):
     (tmp_path / "runs" / "poisson-1").mkdir(parents=True)
-    avo_command("fit", "poisson", "--n", 60, *QUICK)
+    quick_fit("poisson", "--n", 60)
     assert (tmp_path / "runs" / "poisson-2" / "result.json").exists()
     assert list((tmp_path / "runs" / "poisson-1").iterdir()) == []
 
@@ -177,49 +183,49 @@ def test_resume_of_a_finished_run_gives_it_back(avo_command):
     assert avo_command(*words, "--resume").stdout == first
 
 
-def test_simulated_file_and_no_file_are_the_same_fit(avo_command, tmp_path):
+def test_simulated_file_and_no_file_are_the_same_fit(avo_command, quick_fit, tmp_path):
     avo_command("simulate", "poisson", "--n", 60, "--seed", 2, "--out", "x.npz")
-    avo_command("fit", "poisson", "--data", "x.npz", *QUICK, "--seed", 2, "--out", "a")
-    avo_command("fit", "poisson", "--n", 60, *QUICK, "--seed", 2, "--out", "b")
+    quick_fit("poisson", "--data", "x.npz", "--seed", 2, "--out", "a")
+    quick_fit("poisson", "--n", 60, "--seed", 2, "--out", "b")
     np.testing.assert_array_equal(avo.load(tmp_path / "a").theta, avo.load(tmp_path / "b").theta)
     assert json.loads((tmp_path / "a" / "command.json").read_text())["truth"] is None
 
 
-def test_one_column_suits_a_scalar_simulator(avo_command, user_file, tmp_path):
+def test_one_column_suits_a_scalar_simulator(quick_fit, user_file, tmp_path):
     np.savetxt(tmp_path / "x.csv", np.random.default_rng(0).normal(2.5, 1.0, (60, 1)))
     np.savetxt(tmp_path / "n.csv", np.random.default_rng(0).poisson(7, (60, 1)), header="count", comments="")
-    assert "60 observations" in avo_command("fit", "mine.py:scalar", "--data", "x.csv", *QUICK).stdout
-    avo_command("fit", "poisson", "--data", "n.csv", *QUICK)
+    assert "60 observations" in quick_fit("mine.py:scalar", "--data", "x.csv").stdout
+    quick_fit("poisson", "--data", "n.csv")
     assert avo.load(tmp_path / "runs" / "mine-1").x_shape == avo.load(tmp_path / "runs" / "poisson-1").x_shape == ()
 
 
 @pytest.mark.parametrize("function", ["simulate", "numpy_one", "wrapped"])
-def test_fit_of_the_users_function(avo_command, user_file, tmp_path, function):
+def test_fit_of_the_users_function(quick_fit, user_file, tmp_path, function):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(2.5, 1.0, (60, 3)))
-    printed = avo_command("fit", f"mine.py:{function}", "--data", "x.npy", *QUICK, "--out", "run").stdout
+    printed = quick_fit(f"mine.py:{function}", "--data", "x.npy", "--out", "run").stdout
     assert f"mine.{function}, 60 observations" in printed and "centre" in printed and " V" in printed
     assert avo.load(tmp_path / "run").calls <= 2560
 
 
-def test_columns_key_and_range_reach_the_fit(avo_command, user_file, tmp_path):
+def test_columns_key_and_range_reach_the_fit(quick_fit, user_file, tmp_path):
     x = np.random.default_rng(0).normal(2.5, 1.0, (60, 5))
     np.savez(tmp_path / "x.npz", other=x, x=x[:, :2])
-    words = ("--data", "x.npz", "--key", "other", "--columns", "4,0,1", "--range", "centre=-4,6", *QUICK)
-    avo_command("fit", "mine.py:simulate", *words, "--out", "run")
+    words = ("--data", "x.npz", "--key", "other", "--columns", "4,0,1", "--range", "centre=-4,6")
+    quick_fit("mine.py:simulate", *words, "--out", "run")
     result = avo.load(tmp_path / "run")
     assert result.space == avo.Space(centre=avo.Interval(-4.0, 6.0, unit="V"))
     digest = hashlib.sha256(np.ascontiguousarray(x[:, [4, 0, 1]]).tobytes()).hexdigest()
     assert json.loads((tmp_path / "run" / "fit.json").read_text())["data"] == digest
 
 
-def test_log_windows_make_brownian_count_in_steps(avo_command, tmp_path):
+def test_log_windows_make_brownian_count_in_steps(quick_fit, tmp_path):
     rng = np.random.default_rng(1)
     price = 1.3e4 * np.exp(np.cumsum(7e-4 * rng.normal(size=1201)))
     lines = [f"{i},{p:.17g}" for i, p in enumerate(price)]
     (tmp_path / "prices.csv").write_text("time,close\n" + "\n".join(lines) + "\n")
     ranges = ("--range", "mu=-1e-3,1e-3", "--range", "sigma=1e-5,1e-1")
-    words = ("--data", "prices.csv", "--columns", "close", "--log-windows", 30, *ranges, *QUICK)
-    printed = avo_command("fit", "brownian", *words, "--out", "run").stdout
+    words = ("--data", "prices.csv", "--columns", "close", "--log-windows", 30, *ranges)
+    printed = quick_fit("brownian", *words, "--out", "run").stdout
     assert "points=30, duration=30" in printed and "1/sqrt(step)" in printed
     space = avo.Space(
         mu=avo.Interval(-1e-3, 1e-3, unit="1/step"), sigma=avo.LogInterval(1e-5, 1e-1, unit="1/sqrt(step)")
@@ -233,13 +239,13 @@ def test_log_windows_make_brownian_count_in_steps(avo_command, tmp_path):
     assert "it is not identified by these windows" in printed
     drifting = price * np.exp(1.4e-4 * np.arange(1201))
     (tmp_path / "prices.csv").write_text("time,close\n" + "".join(f"{i},{p:.17g}\n" for i, p in enumerate(drifting)))
-    assert "it is identified by these windows" in avo_command("fit", "brownian", *words, "--out", "other").stdout
+    assert "it is identified by these windows" in quick_fit("brownian", *words, "--out", "other").stdout
 
 
-def test_given_duration_keeps_the_unit(avo_command, tmp_path):
+def test_given_duration_keeps_the_unit(quick_fit, tmp_path):
     np.save(tmp_path / "x.npy", np.cumsum(np.random.default_rng(1).normal(size=(30, 8)), axis=1))
-    words = ("--data", "x.npy", "--option", "duration=80", *QUICK)
-    printed = avo_command("fit", "brownian", *words).stdout
+    words = ("--data", "x.npy", "--option", "duration=80")
+    printed = quick_fit("brownian", *words).stdout
     assert "brownian with points=8\n" in printed and "1/sqrt(s)" in printed
 
 
@@ -250,6 +256,44 @@ def test_a_report_says_how_to_widen_the_range_of_what_lies_at_its_end():
     assert outcome.report(result, task).endswith(f"a table\nto widen the range of what lies at its end: {words}")
     result.at_bound = ()
     assert outcome.report(result, task).endswith("a table")
+
+
+def test_a_report_says_whether_the_maximum_likelihood_agrees():
+    """By the largest of the differences that have a finite error, in units of it."""
+    best = np.array([1.0, 2.0, 3.0])
+    problem = SimpleNamespace(mle=lambda x: best)
+    task: Any = SimpleNamespace(source=SimpleNamespace(name="mine", problem=problem), observed=np.zeros(7), truth=None)
+    error, names = np.array([0.1, 0.2, np.inf]), ("mu", "tau", "nu")
+    result: Any = SimpleNamespace(
+        at_bound=(), summary=lambda truth: "a table", names=names, stderr=error, settings={"target": "point"}
+    )
+    said = lambda theta: (setattr(result, "theta", np.array(theta)), outcome.report(result, task).splitlines())[1]  # noqa: E731
+    lines = said([1.03, 1.9, -40.0])
+    assert lines[-2:] == [
+        "closed-form maximum likelihood on the same observations: mu=1, tau=2, nu=3",
+        "the estimate lies at most 0.5 stated errors from it (tau): they agree",
+    ]
+    words = "they do not agree: the observations depend on one another, the simulator is wrong, or the fit is"
+    assert said([0.79, 1.9, 3.0])[-1] == f"the estimate lies at most 2.1 stated errors from it (mu): {words}"
+    assert said([1.19, 2.0, 3.0])[-1].endswith("1.9 stated errors from it (mu): they agree")
+    for silent in ({"stderr": None}, {"stderr": np.full(3, np.inf)}, {"settings": {"target": "population"}}):
+        result.__dict__.update({"stderr": error, "settings": {"target": "point"}} | silent)
+        assert said([0.7, 2.0, 3.0])[-1] == lines[-2]
+    result.settings["target"], best[0] = "point", np.nan  # where there is no maximum
+    assert said([0.7, 2.0, 3.0])[-1].startswith("the estimate lies at most 0.0 stated errors from it (tau)")
+
+
+def test_the_exit_status_says_whether_there_is_an_answer(avo_command, monkeypatch):
+    avo_command("fit", "poisson", "--n", 60, "--budget", 2560, "--out", "run")
+    found = avo.load("run")
+    assert found.answered
+    for i, (status, code) in enumerate(
+        {"converged": 0, "undetermined": 0, "misfit": 3, "budget": 3, "stopped": 3, "failed": 3}.items()
+    ):
+        changed = replace(found, status=status)
+        monkeypatch.setattr(avo, "fit", lambda *_, changed=changed, out, **__: (changed.save(out), changed)[1])
+        assert f"{status}: " in avo_command("fit", "poisson", "--n", 60, "--out", f"run-{i}", status=code).stdout
+        assert f"{status}: " in avo_command("report", f"run-{i}").stdout  # which says what it was asked for
 
 
 def test_unexpected_errors_keep_their_traceback(avo_command, monkeypatch):
@@ -267,12 +311,12 @@ def test_traceback_option_shows_where(avo_command):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_check_draws_observations_that_no_fit_has_seen(avo_command, monkeypatch, seed):
+def test_check_draws_observations_that_no_fit_has_seen(avo_command, quick_fit, monkeypatch, seed):
     seen = []
     found = SimpleNamespace(summary=lambda: "", savefig=lambda *_, **__: None)
     monkeypatch.setattr(avo, "check", lambda result, simulate, x, **_: (seen.append(x), found)[1])
     monkeypatch.setattr(avo.plots, "check", lambda _: found)
-    avo_command("fit", "poisson", "--seed", seed, "--n", 50, "--out", "run", *QUICK)
+    quick_fit("poisson", "--seed", seed, "--n", 50, "--out", "run")
     avo_command("check", "run", "--n", 50)
     problem = _get("poisson")
     theta = jnp.tile(jnp.asarray(problem.theta_true), (50, 1))

@@ -13,12 +13,14 @@ from avo.command import programs
 HEAVY = ("jax", "matplotlib", "equinox", "scipy", "optax", "PIL")
 
 
-def command(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run `avo` in a process of its own, without the caches of these tests."""
+def command(*words: str, status: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run `avo` in a process of its own, without the caches of these tests; it must succeed unless told otherwise."""
     there = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "AVO_"))}
     code = "import sys; from avo.command import main; sys.argv[0] = 'avo'; main()"
     called = [sys.executable, "-c", code, *words]
-    return subprocess.run(called, env=there | env, capture_output=True, text=True, check=True)
+    done = subprocess.run(called, env=there | env, capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    return done
 
 
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["list", "--tag", "series"], ["info"], ["fit", "--help"]])
@@ -42,11 +44,11 @@ def files(folder: Path) -> set[str]:
 
 def test_the_second_fit_compiles_nothing_new(tmp_path: Path) -> None:
     words = ("fit", "poisson", "--n", "60", "--budget", "2560", "--no-refine", "--quiet", "--out")
-    first = command(*words, str(tmp_path / "a"), XDG_CACHE_HOME=str(tmp_path / "cache"))
+    first = command(*words, str(tmp_path / "a"), status=3, XDG_CACHE_HOME=str(tmp_path / "cache"))
     kept = files(tmp_path / "cache")
     (folder,) = (tmp_path / "cache" / "avo").iterdir()
     assert folder.name.startswith(f"{avo.__version__}-jax-") and len(kept) > 5
-    second = command(*words, str(tmp_path / "b"), XDG_CACHE_HOME=str(tmp_path / "cache"))
+    second = command(*words, str(tmp_path / "b"), status=3, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert files(tmp_path / "cache") == kept
     assert first.stdout.replace(str(tmp_path / "a"), "") == second.stdout.replace(str(tmp_path / "b"), "")
     assert not any("cache" in name for name in files(tmp_path / "b"))

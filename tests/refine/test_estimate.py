@@ -10,7 +10,7 @@ from scipy import stats
 
 import avo
 from avo.refine import statistic as scores
-from avo.refine.estimate import Estimate, floored, symmetric
+from avo.refine.estimate import Estimate, Neighbours, floored, symmetric
 from avo.refine.features import Features
 from avo.refine.statistic import LearnedStatistic
 
@@ -320,12 +320,17 @@ def test_floored_and_symmetric() -> None:
 
 @pytest.mark.parametrize("kind", ["point", "population"])
 def test_files_give_back_the_same(kind: str) -> None:
-    found = made() if kind == "point" else made(population_covariance=SPREAD, covariance=P_COV)
+    rows = Neighbours(*RNG(3).uniform(size=(4, 3)))
+    found = made(neighbours=rows) if kind == "point" else made(population_covariance=SPREAD, covariance=P_COV)
     arrays, words = found.to_files()
     back = Estimate.from_files({name: np.asarray(a) for name, a in arrays.items()}, words)
     for name in ("loc", "population_covariance", "covariance", "values", "vectors", "identified"):
         np.testing.assert_array_equal(getattr(back, name), getattr(found, name))
     assert back.identified.dtype == bool
+    if kind == "point":
+        np.testing.assert_array_equal(np.stack(back.neighbours), np.stack(rows))
+    else:  # and of a file that older versions wrote
+        assert back.neighbours is None
     assert (back.simulation_noise, back.moved, back.freedom) == (found.simulation_noise, found.moved, found.freedom)
     np.testing.assert_array_equal(back.reference[0], found.reference[0])
     np.testing.assert_array_equal(back.reference[1], found.reference[1])

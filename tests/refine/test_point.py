@@ -131,7 +131,11 @@ def test_the_last_step_is_held_against_the_noise_of_both_ends(monkeypatch: pytes
     monkeypatch.setattr(point, "_approach", lambda *_: before)
     draws = SimpleNamespace(calls=2000, whole=int)
     equals: Any = SimpleNamespace(
-        draws=draws, observed=Observed(np.arange(50.0)[:, None]), statistic=None, centre=lambda loc, rows: there
+        draws=draws,
+        observed=Observed(np.arange(50.0)[:, None]),
+        statistic=None,
+        centre=lambda loc, rows: there,
+        there=None,
     )
     q, t = Normal(np.zeros(2), np.eye(2)), Linear(np.eye(2))
     found = point._settle(equals, LinearSpace(LINE), q, (np.zeros((500, 2)), np.zeros((0, 2))), 5000, encoder=t, wide=q)
@@ -189,6 +193,22 @@ def test_last_steps_count_clusters() -> None:
     simulated = np.sqrt(np.diagonal(weights @ ROOT @ ROOT.T @ weights.T) / 15_360)
     np.testing.assert_allclose(found.stderr(LINE), np.hypot(error, simulated), rtol=2e-3)
     np.testing.assert_allclose(plain.stderr(LINE), np.hypot(error * np.sqrt(99 / 299), simulated), rtol=2e-3)
+
+
+def test_an_estimate_tells_of_rows_that_depend_on_one_another() -> None:
+    """The noise of x, and so what rows say of theta, is an autoregression: r_k = .7^k, f^2 = 1.7 / .3."""
+    m, start = 2000, LINE.unconstrain(TRUTH)
+    e = RNG(6).normal(size=(m, 3))
+    for i in range(1, m):
+        e[i] = 0.7 * e[i - 1] + np.sqrt(0.51) * e[i]
+    x = TRUTH @ H.T + e @ ROOT.T
+    found = settled(gauss, x, LINE, np.eye(3), start).neighbours
+    assert found is not None and found.dependent.all() and found.lag.tolist() == [1, 1]
+    np.testing.assert_allclose(found.correlation, 0.7, atol=4 * np.sqrt(0.51 / m))
+    np.testing.assert_allclose(found.widening, np.sqrt(1.7 / 0.3), rtol=0.15)  # an error of 2 sqrt(10 / m), and twice
+    assert settled(gauss, x, LINE, np.eye(3), start, clusters=np.arange(m) // 50).neighbours is None
+    found = settled(gauss, x[RNG(7).permutation(m)], LINE, np.eye(3), start).neighbours
+    assert found is not None and not found.dependent.any()
 
 
 def test_last_steps_know_the_conditions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from avo.observations import Observed
 from avo.refine import population
 from avo.refine.equation import Equation, Noise, Residual
 from avo.refine.estimate import Estimate, Moments, floored
+from avo.refine.neighbours import correlations
 from avo.refine.population import Psi
 from avo.refine.scores import Normal
 from avo.refine.statistic import apply
@@ -74,7 +75,13 @@ def test_population_has_the_observations_moments_less_the_noise() -> None:
     rng = RNG(6)
     u = rng.multivariate_normal([0.6, -1.1], C, m)
     x = np.concatenate([u + rng.normal(size=(m, 2)) * E_SD, 3.0 + rng.normal(size=(m, 1))], 1)
+    x = x[np.argsort(x[:, 0])]
     found = fit_population(x, [0.4, -0.9], 0.5)
+    # A row says of the means what it has; sorted by the first of its values, rows are like their neighbours in that
+    rows, known = found.neighbours, correlations(x[:, :2])
+    assert rows is not None and rows.dependent[0] and rows.lag[0] == 1
+    np.testing.assert_allclose(rows.correlation, known.correlation, atol=0.05)
+    np.testing.assert_allclose(rows.widening, known.widening, rtol=0.05)
     n = m / (found.simulation_noise**2 - 1)
     assert 20_000 < n < 40_000  # the last round has half of the calls, and what the others left
     S = np.cov(x[:, :2].T, bias=True)
