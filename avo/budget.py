@@ -2,9 +2,11 @@
 
     who gets them                          how many                       why
 
-a fit without budget                   1,300,000 JAX, 100,000 host    a point ends at its statistical floor on all
-                                                                      but the hardest tasks, in minutes; code outside
-                                                                      JAX takes some 1000 times as long a call
+a fit without budget                   1,300,000 JAX, 100,000 host    code outside JAX takes some 1000 times as long a
+                                                                      call
+  of a point, in JAX, with a search    what its parts have use for,   more would only go to steps, which a search
+                                       `enough`; 170,000 for 1,000    leaves little to find
+                                       observations
 steps of the adversarial fit           what refining leaves           it finds the region; it needs steps, not calls
   of those at least                    20 steps                       fewer tell nothing
   one step                             `step_numbers`                 progress needs steps more than large batches
@@ -12,8 +14,8 @@ steps of the adversarial fit           what refining leaves           it finds t
                                        of all; host: one step         none of which takes as long as the steps
   its last simulations, kept           at most 20,000                 the scores are learned from them too, for free
 refining                               at most three quarters         the rest must find the region
-  of a point                           at most 70,000, or 20 for      simulations widen an error by sqrt(1 + m / M):
-                                       each observation               2.5 % where M = 20 m
+  of a point                           at most 70,000, or 40 for      simulations widen an error by sqrt(1 + m / M):
+                                       each observation               2 % where two thirds of them are M = 26 m
   of a population                      at most 300,000, or 150 for    its slopes come from the same simulations, whose
                                        each observation; for more     noise grows with the unknowns: 5 of two
                                        than 5 unknowns in proportion  parameters, d + d (d + 1) / 2 of d
@@ -30,9 +32,10 @@ of a search                            `SEARCH_SHARES`
 of a population's                      `POPULATION_SHARES`
 """
 
+import math
 from typing import Any, NamedTuple
 
-BUDGET = 1_300_000  # of a JAX simulator
+BUDGET = 1_300_000  # of a JAX simulator, at most
 HOST_BUDGET = 100_000  # of any other
 
 LEAST_STEPS = 20
@@ -44,7 +47,7 @@ SOME_STEPS = 3000  # of those; where the budget has fewer, steps are small
 FEW_CALLS = 1000  # below, a point's steps are smaller still
 
 SHARE = 0.75  # of all calls, at most, to refining; less where the adversarial fit can use them better
-ENOUGH = {"point": (70_000, 20), "population": (300_000, 150)}  # at most so many, or so many for each observation
+ENOUGH = {"point": (70_000, 40), "population": (300_000, 150)}  # at most so many, or so many for each observation
 UNKNOWNS = 5  # of a population of two parameters, for which that is enough; more unknowns take more calls
 LEAST_REFINE = {"point": 500, "population": 4000}
 LEAST_EACH = 40  # and of a point for each parameter, whose slopes take pairs
@@ -60,6 +63,7 @@ POINT_SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08, "more
 POPULATION_SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}
 
 SEARCH_SHARE, MOST_SEARCH = 0.4, 60_000
+SEARCHED = 40_000  # calls of steps that begin where a search ended
 ENDS_SHARE = 0.01
 
 # Of a search's: places all over the space, stages of places around the best candidate, the nearest places again, and
@@ -347,6 +351,22 @@ def chunk_of(steps: int) -> int:
         (15, 50)
     """
     return min(steps // LEAST_STEPS, CHUNK)
+
+
+def enough(observations: int, parameters: int) -> int:
+    """Compute the calls for which the parts of a point's fit with a search have use, at most `BUDGET`.
+
+    Args:
+        observations: how many there are.
+        parameters: how many there are.
+
+    Example:
+        >>> enough(1000, 2), enough(10_000, 2), enough(10**6, 2)
+        (170000, 593334, 1300000)
+    """
+    most, each = ENOUGH["point"]
+    refine = max(most, each * observations)
+    return min(MOST_SEARCH + math.ceil(max(refine / SHARE, refine + max(SEARCHED, SEARCHED // 4 * parameters))), BUDGET)
 
 
 def for_search(budget: int, size: int, parameters: int) -> int:

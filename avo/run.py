@@ -23,7 +23,7 @@ from avo.adversarial.loop import Progress, block_size, run_steps
 from avo.adversarial.proposals import Gaussian
 from avo.adversarial.settings import Settings, Target
 from avo.adversarial.trainer import Trainer, make_trainer
-from avo.budget import BUDGET, ENDS_SHARE, HOST_BUDGET, Plan, for_refining, for_search, least_refining, plan
+from avo.budget import BUDGET, ENDS_SHARE, HOST_BUDGET, Plan, enough, for_refining, for_search, least_refining, plan
 from avo.checks import flag, one_of, whole
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.host import HostSimulator
@@ -89,7 +89,9 @@ def fit(
         groups: labels, with shape (m,), of clusters of observations (beats of one patient, windows of one series),
             which may depend on one another: errors then count clusters, not observations.
         target: "point": one theta for all observations, the default; "population": each its own, theta ~ q.
-        budget: simulator calls in all, never exceeded; None: 1,300,000 for JAX simulators, 100,000 for others.
+        budget: simulator calls in all, never exceeded; None: for a point as many as its parts have use for, 170,000
+            for 1,000 observations and up to 1,300,000 for more (`avo.budget.enough`); 1,300,000 for other fits, and
+            100,000 for simulators outside JAX.
         seed: same seed, same numbers.
         start: a theta to begin at, besides where the search begins: a value for each parameter, by name or in order.
             The fit goes on from it unless it finds a place of less misfit. None: the search alone.
@@ -245,16 +247,22 @@ def planned(
     searched: bool = False,
 ) -> tuple[Settings, Plan]:  # fmt: skip
     """Divide the budget of a fit of m observations by d parameters, and choose settings where none are given."""
-    budget = (HOST_BUDGET if host else BUDGET) if budget is None else whole("budget", budget)
     if not (settings is None or isinstance(settings, Settings)):
         raise ValueError(f"settings must be avo.Settings(...); got {settings!r}.")
     if target is not None:
         one_of("target", target, get_args(Target))
     target = target or (settings.target if settings else "point")
     given, calls, rest = replace(settings, target=target) if settings else None, 0, 0
+    smallest = given or Settings.for_budget(0, target=target)
+    searched = searched and refine and target == "point"
+    if budget is None:
+        budget = HOST_BUDGET if host else BUDGET
+        if searched and for_search(budget, block_size(smallest), d):
+            budget = min(enough(m, d), budget)
+    else:
+        budget = whole("budget", budget)
     if refine:
-        smallest = given or Settings.for_budget(0, target=target)
-        if searched and target == "point":
+        if searched:
             calls = for_search(budget, block_size(smallest), d)
         rest = for_refining(budget - calls, target, smallest.calls, m, d)
         size = block_size(given or Settings.for_budget(budget - calls - rest, target=target))

@@ -1,5 +1,7 @@
 """avo.budget: the calls of a fit are divided as the table says, and none is lost."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,7 +39,7 @@ def test_three_quarters_refine_unless_a_part_has_enough() -> None:
     assert refining(20 * TINY.calls + 799, d=20) == 0 and refining(20 * TINY.calls + 800, d=20) == 800
     assert refining(5000, target="population") == 0
     assert refining(1_300_000) == 70_000
-    assert refining(1_300_000, m=10_000) == 200_000
+    assert refining(1_300_000, m=10_000) == 400_000
     assert refining(1_300_000, target="population") == 300_000
     assert refining(1_300_000, target="population", d=3) == 540_000
     assert refining(1_300_000, target="population", d=7) == 975_000
@@ -47,6 +49,22 @@ def test_a_fit_without_budget_has_one() -> None:
     for host, calls in ((False, 1_300_000), (True, 100_000)):
         settings, found = planned(None, None, None, host=host, m=300, d=2, refine=True)
         assert calls - found.chunk * settings.calls < found.steps * settings.calls + found.refine <= calls
+
+
+def test_a_searched_point_without_budget_has_what_its_parts_use() -> None:
+    known: dict[str, Any] = {"host": False, "d": 2, "refine": True, "searched": True}
+    for m, refine in ((300, 70_000), (1000, 70_000), (5000, 200_000)):
+        settings, found = planned(None, None, None, m=m, **known)
+        assert (found.search, found.refine) == (60_000, refine)
+        steps = max(40_000, refine / 3)
+        assert steps - found.chunk * settings.calls < found.steps * settings.calls <= steps
+    # As much as ever of more observations, of a population, and outside JAX
+    for changed, calls in (({"m": 10**5}, 1_300_000), ({"m": 300, "target": "population"}, 1_300_000),
+                           ({"m": 300, "host": True}, 100_000)):  # fmt: skip
+        target, options = changed.get("target"), known | {k: v for k, v in changed.items() if k != "target"}
+        settings, found = planned(None, None, target, **options)
+        used = found.search + found.refine + found.steps * settings.calls
+        assert calls - found.chunk * settings.calls < used <= calls
 
 
 def test_target_alone_decides_the_default_rate() -> None:
