@@ -43,17 +43,24 @@ def test_the_page_has_its_sections() -> None:
     assert [blocks(part)[-1].language for part in SECTIONS.values()] == ["python"] * 4
 
 
-@pytest.mark.parametrize("ran", ["A program in C", "A script in R"], indirect=True)
-def test_programs(ran: dict[str, Any]) -> None:
-    """Four standard errors from the truth at most, which are told, and no wider than a quarter of it."""
+@pytest.mark.parametrize("ran", ["A program in C"], indirect=True)
+def test_a_program_in_c(ran: dict[str, Any]) -> None:
+    """Four standard errors from the truth at most, and these are no wider than a quarter of it."""
     truth, result = np.array(ran["truth"]), ran["result"]
     assert result.calls <= 3_000 and result.status == "converged"
     assert np.all(abs(result.theta - truth) < 4 * result.stderr) and np.all(result.stderr < 0.25 * truth)
 
 
+@pytest.mark.parametrize("ran", ["A script in R"], indirect=True)
+def test_a_script_in_r(ran: dict[str, Any]) -> None:
+    """Within a tenth of the truth; the same law in NumPy was within a twentieth for eight seeds. Takes minutes."""
+    assert ran["result"].calls <= 900
+    np.testing.assert_allclose(ran["result"].theta, ran["truth"], rtol=0.1)
+
+
 @pytest.mark.parametrize("ran", ["A solver of SciPy"], indirect=True)
-def test_a_solver(ran: dict[str, Any]) -> None:
-    """Within two standard errors of the maximum-likelihood estimate, by least squares on the closed form's logarithm."""
+def test_a_solver_of_scipy(ran: dict[str, Any]) -> None:
+    """Within two standard errors of the maximum-likelihood estimate, by least squares on the closed form's log."""
     from scipy.optimize import curve_fit
 
     def log_growth(t: np.ndarray, rate: float, capacity: float) -> np.ndarray:

@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from avo.checks import ArgumentError, did_you_mean, flag, positive, takes
-from avo.data.reading import READABLE, read
+from avo.data.reading import read
 from avo.execution.failures import CallFailed
 from avo.execution.host import HostSimulator, real
 from avo.execution.processes import run_program
@@ -36,6 +36,7 @@ from avo.execution.templates import BRACES, Field, Template, every_template, fil
 SEEDS = 2**31 - 1  # a program's seed is below: C, Fortran, R and Julia all take such
 LAST_LINES, LAST_BYTES = 10, 4000  # of stderr, in messages
 STDOUT, STDERR = "stdout", "stderr"  # files of the folder that hold what the program writes there
+TABLES = (".npy", ".npz", ".csv", ".csv.gz")  # endings of files that are no mere text
 OWN = ("seed", "input")  # fields that are no parameters
 
 
@@ -191,7 +192,7 @@ class Command:
         except (OSError, ValueError) as error:
             raise _Failed(f"it could not be started: {error}") from error
         if code < 0:
-            raise _Failed(f"it was ended by signal {-code}, {signal.Signals(-code).name}")
+            raise _Failed(f"it was ended by signal {-code}, {signal.strsignal(-code)}")
         if code:
             raise _Failed(f"its return code was {code}")
 
@@ -207,7 +208,7 @@ class Command:
             found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
             raise _Failed(f"it left no file {self.read} (read=), but {', '.join(found)}")
         try:
-            table = self.read.lower().endswith(READABLE)
+            table = self.read.lower().endswith(TABLES)
             x = real(read(file)) if table else numbers(file.read_text("utf-8", "replace"))
         except (ValueError, OSError, ImportError) as error:
             raise _Failed(f"{self.read} (read=) cannot be read: {error}") from error
@@ -219,9 +220,7 @@ class Command:
         given = ", ".join(f"{name}={value!r}" for name, value in values.items() if name != "input")
         if (c := values["input"]) is not None:
             given += f", input={np.asarray(c).tolist()}"
-        err = folder / STDERR
-        said = err.read_bytes()[-LAST_BYTES:].decode("utf-8", "replace").split("\n") if err.is_file() else []
-        said = [line for line in said if line.strip()][-LAST_LINES:]
+        said = _last_lines(folder / STDERR)
         elsewhere = [word for word in self._command(values)[1:] if not word.startswith("/") and self._at_home(word)]
         return "\n".join([
             f"the command failed at {given}: {why}.",
@@ -236,6 +235,16 @@ class Command:
             return (self.home / word).is_file() and word not in self.files
         except (OSError, ValueError):  # no name of a file
             return False
+
+
+def _last_lines(file: Path) -> list[str]:
+    """Read the end of a text that may be long; of none where the program removed it."""
+    if not file.is_file():
+        return []
+    with file.open("rb") as text:
+        text.seek(max(file.stat().st_size - LAST_BYTES, 0))
+        lines = text.read().decode("utf-8", "replace").split("\n")
+    return [line for line in lines if line.strip()][-LAST_LINES:]
 
 
 def numbers(text: str) -> np.ndarray:
@@ -306,7 +315,7 @@ def from_command(
             holds a template, read now; a dict or list becomes JSON, in which a string that is one field, such as
             "{rate}", becomes a number.
         read: where x is: None or "stdout", what the program prints; the name of a file that it writes; or a function of
-            the folder, a `Path`, to an array. `.npy`, `.npz` and `.csv` are read as `avo.data.read` does, other files
+            the folder, a `Path`, to an array. `.npy`, `.npz` and `.csv` are read by `avo.data.read`, other files
             and stdout as numbers apart by white space or commas.
         env: templates that are added to the environment, by name.
         timeout: seconds that a call may take; then the program and all that it started are ended. None: any number.

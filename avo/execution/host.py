@@ -92,7 +92,7 @@ def from_numpy(fn: Callable[..., ArrayLike], batched: bool = False) -> HostSimul
     Args:
         fn: draws one x from one theta, with shape (d,), and `rng`, a `numpy.random.Generator`; with `batched=True` n
             rows of x from theta (n, d), those of one block: 4 to 32 in `avo.fit` by default, as many as divide
-            batch and pairs of the settings; elsewhere more, never more than 256.
+            batch and pairs of the settings; elsewhere more, never more than 256. What it returns is copied.
         batched: whether `fn` takes many rows at once.
 
     Returns:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 GRACE = 1.0  # seconds between asking a program to end and killing it
+LONGEST = 2**31 - 1  # milliseconds that can be waited for, 24 days
 
 
 def run_program(
@@ -54,7 +55,7 @@ def _wait(process: subprocess.Popen, timeout: float | None) -> int:
             try:
                 events = select.poll()
                 events.register(ending, select.POLLIN)
-                if not events.poll(math.ceil(1000 * timeout)):
+                if not events.poll(min(math.ceil(1000 * timeout), LONGEST)):
                     raise subprocess.TimeoutExpired(process.args, timeout)
                 timeout = None
             finally:

@@ -215,7 +215,7 @@ FAILURES = {
         {},
         r"its return code was 3\.\ncommand: .*\nstderr: *\n  one\n  two\n",
     ),
-    "signal": ("kill -9 $$", {}, r"it was ended by signal 9, SIGKILL\.\n.*\nstderr: nothing\n"),
+    "signal": ("kill -9 $$", {}, r"it was ended by signal 9, Killed.*\.\n.*\nstderr: nothing\n"),
     "timeout": ("sleep 60", {"timeout": QUICK}, r"it had not ended after 0\.3 s, its timeout, and was stopped\.\n"),
     "no numbers": ("echo a 1", {}, r"stdout \(read=\) cannot be read: .*word 1 is 'a'\.\n"),
     "nothing": ("true", {}, r"stdout \(read=\) cannot be read: it is empty; expected numbers\.\n"),
