@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__;
     from avo.adversarial.trainer import Trainer as Trainer
     from avo.adversarial.trainer import make_trainer as make_trainer
     from avo.diagnostics.goodness import check as check
+    from avo.execution.command import from_command as from_command
     from avo.execution.host import from_numpy as from_numpy
     from avo.plots import gallery as gallery
     from avo.refine.custom import Only as Only
@@ -47,6 +48,7 @@ _HOMES = {
     "Trainer": "adversarial.trainer",
     "check": "diagnostics.goodness",
     "fit": "run",
+    "from_command": "execution.command",
     "from_numpy": "execution.host",
     "load": "result",
     "make_trainer": "adversarial.trainer",

@@ -16,7 +16,7 @@ import numpy as np
 
 
 class ArgumentError(ValueError):
-    """An array given to a problem does not have the shape that it needs; the message is for the user as it stands."""
+    """What was given to a simulator does not have the shape that it needs; the message is for the user as it stands."""
 
 
 def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.6) -> str:

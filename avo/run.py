@@ -26,6 +26,7 @@ from avo.adversarial.trainer import Trainer, make_trainer
 from avo.budget import BUDGET, ENDS_SHARE, HOST_BUDGET, Plan, enough, for_refining, for_search, least_refining, plan
 from avo.checks import flag, one_of, whole
 from avo.execution.blocks import Drawn, Draws
+from avo.execution.command import Command
 from avo.execution.host import HostSimulator
 from avo.execution.programs import JaxSimulator
 from avo.execution.simulator import check_simulator
@@ -80,7 +81,7 @@ def fit(
 
     Args:
         simulate: `simulate(key, theta) -> x`, with theta (n, d) in physical units and x (n, *x_shape), written in JAX;
-            any other function goes through `avo.from_numpy`.
+            any other function goes through `avo.from_numpy`, an external program through `avo.from_command`.
         x_obs: observations, with shape (m, *x_shape), independent draws at one theta (or a population of them). One
             dimension is a vector, scaled per column; more are a series or image with channels last, scaled per channel.
         space: names, supports and units of the parameters.
@@ -239,7 +240,7 @@ def begun(state: State, loc: Float[np.ndarray, " d"] | None) -> State:
 def _name(simulate: Any) -> str:
     """Name a simulator: with the hash of the data and the rest of the identity, a run that is continued needs it."""
     fn = simulate.fn if isinstance(simulate, HostSimulator) else simulate
-    return getattr(fn, "__qualname__", type(simulate).__name__)
+    return fn.name if isinstance(fn, Command) else getattr(fn, "__qualname__", type(simulate).__name__)
 
 
 def planned(

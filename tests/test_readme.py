@@ -1,34 +1,30 @@
 """What the README shows runs as it stands there, with smaller budgets."""
 
 import re
-from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
+from pages import ROOT, blocks, read_page, run
 
 import avo
 import avo.run
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+README = read_page("README.md")
 
 
 def test_python_blocks_run(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(avo.run, "BUDGET", 30_000)
     monkeypatch.setattr(avo.run, "HOST_BUDGET", 2_560)
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 6
+    *fits, distance, latents = [block for block in blocks(README) if block.language == "python"]
+    assert len(fits) == 4
     namespace, results = {}, []
-    *blocks, distance, latents = blocks
-    # As a user has JAX: single precision, and shapes may be of different rank
-    with jax.enable_x64(False), jax.numpy_rank_promotion("allow"):
-        for block in blocks:
-            exec(compile(block, "README.md", "exec"), namespace)
-            results.append(namespace["result"])
-        exec(compile(distance, "README.md", "exec"), namespace)
-        value = float(re.findall(r"value=([\d.]+)", capsys.readouterr().out)[-1])
-        exec(compile(latents, "README.md", "exec"), namespace)
+    for block in fits:
+        run(block, "README.md", namespace)
+        results.append(namespace["result"])
+    run(distance, "README.md", namespace)
+    value = float(re.findall(r"value=([\d.]+)", capsys.readouterr().out)[-1])
+    run(latents, "README.md", namespace)
     assert abs(value / 3**0.5 - 1) < 0.1  # normals 1 apart in each of three columns; a standard error is .02
     # The start is an amplitude of the curve: four latents of a VAE hold it
     told = capsys.readouterr().out
@@ -55,7 +51,6 @@ def test_commands_named_exist(command):
 
 
 def test_files_named_exist():
-    root = Path(__file__).resolve().parents[1]
     for name in (
         "avo/adversarial/trainer.py",
         "simulators",
@@ -64,4 +59,4 @@ def test_files_named_exist():
         "CITATION.cff",
         "docs/demo.png",
     ):
-        assert name in README and (root / name).exists(), name
+        assert name in README and (ROOT / name).exists(), name

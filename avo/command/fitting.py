@@ -72,7 +72,7 @@ def fit(
     avo fit decay.py:simulate --data decay.npy   your simulator
 
     Your file says the parameters in `space = avo.Space(...)`. Your function is simulate(key, theta) in JAX, for many
-    rows of theta at once, or simulate(rng, theta) in NumPy, for one theta.
+    rows of theta at once, or simulate(rng, theta) in NumPy, for one theta, or a program, by avo.from_command.
 
     Windows of minutely prices, sigma per square root of a minute:
 

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from avo import checks
+from avo.execution.failures import CallFailed
 
 
 def _seed(value: int) -> int:
@@ -44,7 +45,9 @@ class Plainly(TyperGroup):
             if isinstance(error, BrokenPipeError):  # of `avo ... | head`: Typer ends without a word
                 raise
             # Typer's own exits, and JAX's failures, are subclasses of RuntimeError
-            if ctx.params.get("traceback") or (isinstance(error, RuntimeError) and type(error) is not RuntimeError):
+            if ctx.params.get("traceback") or (
+                isinstance(error, RuntimeError) and type(error) not in (RuntimeError, CallFailed)
+            ):
                 raise
             words = str(error)
             if isinstance(error, OSError) and error.filename and error.strerror:  # the system's own

@@ -24,6 +24,7 @@ import typer
 import avo
 from avo import data
 from avo.checks import did_you_mean, takes
+from avo.execution.command import bound
 from avo.execution.host import HostSimulator
 from avo.space import Space
 
@@ -108,7 +109,11 @@ def source_of(simulator: str, option: list[str] | None, observed: np.ndarray | N
     if file.endswith(".py") or simulator.endswith(".py"):
         if option:
             raise ValueError("--option is for the simulators of `avo list`; write your own's options into its file.")
-        return _user_source(Path(file if colon else simulator), function if colon else "")
+        source = _user_source(Path(file if colon else simulator), function if colon else "")
+        if isinstance(source.simulate, HostSimulator):
+            shape = None if observed is None else observed.shape[1:]
+            source = source._replace(simulate=bound(source.simulate, source.space.names, None, shape))
+        return source
     problem = problem_of(simulator, option)
     if observed is not None and observed.ndim == 2:
         problem = _resized(problem, option, observed.shape[1], log_windows is not None)

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 
 from avo.checks import ArgumentError, takes
+from avo.execution.command import bound
 from avo.execution.host import HostSimulator
 from avo.execution.programs import JaxSimulator, compile_simulator
 from avo.space import Space
@@ -27,14 +28,14 @@ def check_simulator(
         n: number of rows of a block: compiled programs call `simulate` with the same shapes.
 
     Returns:
-        The simulator, compiled if it is written in JAX.
+        The simulator, compiled if it is written in JAX, told the names of theta's columns if it is a command.
 
     Raises:
         ValueError: if it cannot be called so, is not written in JAX, or returns another shape.
     """
     _check_call(simulate, inputs is not None)
     if isinstance(simulate, HostSimulator):
-        return simulate
+        return bound(simulate, space.names, None if inputs is None else inputs.shape[1:], x.shape[1:])
     compiled, dtype = compile_simulator(simulate), jnp.result_type(float)
     rows = [jax.ShapeDtypeStruct((n, space.dim), dtype)]
     rows += [] if inputs is None else [jax.ShapeDtypeStruct((n, *inputs.shape[1:]), dtype)]

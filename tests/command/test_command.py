@@ -36,6 +36,9 @@ def numpy_one(rng, theta):
     return rng.normal(theta[0], 1.0, size=3)
 
 wrapped = avo.from_numpy(lambda generator, theta: generator.normal(theta[0], 1.0, size=3))
+program = avo.from_command(["/bin/sh", "-c", "echo $0 $(($1 % 7)) $(($1 % 11))", "{centre}", "{seed}"])
+ends = avo.from_command(["/bin/sh", "-c", "echo too far >&2; exit 3", "{centre}"])
+typo = avo.from_command(["/bin/sh", "-c", "echo 1 2 3", "{center}"])
 number = 3
 """
 
@@ -197,6 +200,18 @@ def test_one_column_suits_a_scalar_simulator(quick_fit, user_file, tmp_path):
     assert "60 observations" in quick_fit("mine.py:scalar", "--data", "x.csv").stdout
     quick_fit("poisson", "--data", "n.csv")
     assert avo.load(tmp_path / "runs" / "mine-1").x_shape == avo.load(tmp_path / "runs" / "poisson-1").x_shape == ()
+
+
+def test_fit_of_the_users_program(avo_command, user_file, tmp_path):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(2.5, 1.0, (60, 3)))
+    avo_command("fit", "mine.py:program", "--data", "x.npy", "--budget", 640, "--no-refine", "--out", "run")
+    result = avo.load(tmp_path / "run")
+    assert result.names == ("centre",) and result.x_shape == (3,) and result.calls == 640
+    said = avo_command("fit", "mine.py:ends", "--data", "x.npy", status=2).stderr
+    assert said.startswith("error: the command failed at centre=0.0, seed=") and "return code was 3" in said
+    assert "stderr: \n  too far\n" in said and "Traceback" not in said
+    said = avo_command("fit", "mine.py:typo", "--data", "x.npy", status=2).stderr
+    assert "args[3] must name parameters; got {center}, and there are {centre}," in said and "mean 'centre'" in said
 
 
 @pytest.mark.parametrize("function", ["simulate", "numpy_one", "wrapped"])

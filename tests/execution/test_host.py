@@ -44,6 +44,42 @@ def test_rows_are_independent_of_each_other() -> None:
     assert np.unique(same).size == same.size
 
 
+def test_rows_of_one_buffer_are_copied_as_they_come() -> None:
+    """As wrappers of C and Fortran return them: the same memory each time, with other numbers."""
+    buffer, wide = np.zeros(3), np.zeros((256, 3))
+
+    def reuse(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        buffer[:] = draw(rng, theta)
+        return buffer
+
+    def reuse_many(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        wide[: len(theta)] = draw_many(rng, theta)
+        return wide[: len(theta)]
+
+    many = np.tile(THETA, (60, 1))  # three blocks
+    np.testing.assert_array_equal(from_numpy(reuse)(KEY, THETA), from_numpy(draw)(KEY, THETA))
+    np.testing.assert_array_equal(
+        from_numpy(reuse_many, batched=True)(KEY, many), from_numpy(draw_many, batched=True)(KEY, many)
+    )
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_generators_are_those_of_key_and_row(batched: bool) -> None:
+    """The numbers of the message, `default_rng([*key, row])`, and those of its children."""
+    found, key = [], jax.random.fold_in(KEY, 1)
+
+    def fn(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        (child,) = rng.spawn(1)
+        found.append((rng.random(), child.random()))
+        return theta
+
+    from_numpy(fn, batched=batched)(key, np.ones((300, 2)))
+    words = [int(word) for word in jax.random.key_data(key)]
+    assert min(words) > 2**16
+    rngs = [np.random.default_rng([*words, row]) for row in ((0, 256) if batched else range(300))]
+    assert found == [(rng.random(), child.random()) for rng in rngs for child in rng.spawn(1)]
+
+
 def test_batched_calls_get_blocks_of_fixed_size() -> None:
     sizes, states = [], []
 

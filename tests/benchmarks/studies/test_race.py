@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avo.benchmarks.studies.speed import race, simulators
+from avo.benchmarks.studies.speed import calls, race, simulators
 from avo.benchmarks.studies.speed.race import Way
 
 
@@ -42,3 +42,14 @@ def test_a_simulator_races_its_rival_on_the_same_law() -> None:
     ours, rival = simulators.RACES["brownian against arrays"]().items()
     assert ours[0] == "avo" and rival[0] == "NumPy, all paths at once"
     assert ours[1].units == rival[1].units == 10_000 and ours[1].note == rival[1].note == "single"
+
+
+def test_calls_outside_jax_race_what_they_cannot_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bare way comes first; a program's time is by the wall clock alone, for it is no time of this process."""
+    monkeypatch.setattr(calls, "PROGRAMS", 2)
+    found = calls.race("program", 0)
+    assert list(found["wall"]["each"]) == ["subprocess.run", "from_command", "with a timeout"] and "cpu" not in found
+    assert list(found["wall"]["ratio"]) == ["from_command/subprocess.run", "with a timeout/subprocess.run"]
+    ways = calls.RACES["function"]()
+    assert list(ways) == ["generator", "from_numpy", "from_numpy, batched"]
+    assert {way.units for way in ways.values()} == {calls.BLOCKS * 256}
