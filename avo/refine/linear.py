@@ -20,7 +20,6 @@ from avo.execution.blocks import Drawn, Draws
 from avo.space import Space
 
 WIDTH = 4.0  # of a range in w
-LEAST_UNIT = 1 / 3
 EDGE = 1e-6 * WIDTH  # least distance of a place from a bound, where u is still a number
 
 
@@ -51,10 +50,6 @@ class LinearSpace:
     def rate(self, u: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
         """Compute dw / du."""
         return np.where(self.bounded, WIDTH * special.expit(u) * special.expit(-u), 1.0)
-
-    def unit(self, w: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
-        """Compute the width in w over which x may be taken to change alike: dw / du, but towards a bound a third."""
-        return np.where(self.bounded, np.maximum(w * (1 - w / WIDTH), LEAST_UNIT), 1.0)
 
     def inside(self, w: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
         """Move what lies beyond a bound to it."""

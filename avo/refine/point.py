@@ -38,10 +38,10 @@ from avo.refine.statistic import LearnedStatistic
 
 ROUNDS = 4  # at most, that look for place and width
 FEW = 1000  # training steps of their t, which need not be the best
-START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in units
+START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in w
 BLOCK = 1000  # rows of an adversarial fit's simulations, one after another, that count as of one proposal
 NARROW = 0.5  # that of the last q, in standard deviations that one observation leaves
-SOFT = 0.3  # that of any q in directions that are not identified, in units
+SOFT = 0.3  # that of any q in directions that are not identified, in w
 OPEN = 4.0  # how much wider than the last q the reference of E[theta | x] is
 TRIES = 5  # steps at most before the last
 LEFT = 4  # times as many calls as further pairs for a slope must be left for these, half of them for the residual
@@ -69,13 +69,11 @@ def solve_point(
     learner = Learner.start(linear, observed, seed, custom)
     rows = PointRows.of(budget, draws.size, space.dim)
     simulations = [some._replace(u=space.of(some.u)) for some in Drawn.joined(pool).blocks(BLOCK)] if pool else []
-    start = space.inside(space.of(q.loc))
-    start = Normal(start, _narrowed(space.rate(q.loc)[:, None] * q.factor, space.unit(start)))
+    start = Normal(space.inside(space.of(q.loc)), _narrowed(space.rate(q.loc)[:, None] * q.factor))
     q, each = _locate(learner, space, start, rows, simulations, last)
     simulations.append(learner.simulate(q, rows.learn))
     statistic = learner.scores(ROUNDS, q, simulations, each)
-    size = np.linalg.norm(q.factor / space.unit(q.loc)[:, None], axis=0)
-    wide = Normal(q.loc, q.factor * np.minimum(OPEN, WIDEST / size))
+    wide = Normal(q.loc, q.factor * np.minimum(OPEN, WIDEST / np.linalg.norm(q.factor, axis=0)))
     encoder = learner.encoder(ROUNDS + 1, wide, learner.simulate(wide, rows.wide))
     zeta, more = learner.normal(rows.slope // 2), learner.normal(rows.more // 2)
     return _settle(Equation(linear, observed, statistic), space, q, (zeta, more), last, encoder=encoder, wide=wide)
@@ -108,7 +106,7 @@ def _locate(
         lost = residual.unexplained(found, A)
         step, _ = held(space, q.loc, step, covariance)
         move = _cut(damping.stride(step) * step, q.factor)
-        old, q = q, Normal(q.loc + move, _adapt(found, q, m, lost, space.unit(q.loc + move)))
+        old, q = q, Normal(q.loc + move, _adapt(found, q, m, lost))
         each = np.linalg.norm(q.factor, axis=0) ** 2 * np.where(found.identified, found.values, 0.0) / m
         change = np.log(_widths(found, old) / np.linalg.norm(q.factor, axis=0))
         if np.linalg.norm(np.linalg.solve(old.factor, move)) < 0.5 and np.abs(change).max() < 0.7 and not lost:
@@ -116,10 +114,10 @@ def _locate(
     return q, each
 
 
-def _narrowed(factor: Float[np.ndarray, "d d"], unit: Float[np.ndarray, " d"]) -> Float[np.ndarray, "d d"]:
-    """Scale a proposal to the first round's width, in units of each parameter, keeping its axes."""
-    axes, size, _ = np.linalg.svd(factor / unit[:, None])
-    return unit[:, None] * axes * np.minimum(size * START / size[-1], WIDEST)
+def _narrowed(factor: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
+    """Scale a proposal to the first round's width, keeping its axes."""
+    axes, size, _ = np.linalg.svd(factor)
+    return axes * np.minimum(size * START / size[-1], WIDEST)
 
 
 def _widths(found: Information, q: Normal) -> Float[np.ndarray, " d"]:
@@ -127,17 +125,13 @@ def _widths(found: Information, q: Normal) -> Float[np.ndarray, " d"]:
     return np.linalg.norm(found.vectors.T @ q.factor, axis=1)
 
 
-def _adapt(
-    found: Information, q: Normal, m: int, lost: bool, unit: Float[np.ndarray, " d"]
-) -> Float[np.ndarray, "d d"]:
+def _adapt(found: Information, q: Normal, m: int, lost: bool) -> Float[np.ndarray, "d d"]:
     """Choose the next q: half as wide as what one observation leaves, at most four times as wide as the last.
 
     Where nothing is identified it is `SOFT`; but where t says that the answer is elsewhere, q opens.
     """
-    along = 1 / np.linalg.norm(found.vectors / unit[:, None], axis=0)
     # One observation leaves sqrt(m) times the standard deviation that all of them leave
-    known = np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST * along)
-    wanted = np.where(found.identified, known, (START_SD if lost else SOFT) * along)
+    wanted = np.where(found.identified, np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST), START_SD if lost else SOFT)
     last = _widths(found, q)
     return found.vectors * np.clip(wanted, last / 8, last * 4)
 
