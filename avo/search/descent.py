@@ -1,4 +1,4 @@
-"""Descents: from starts all over the space to the place of least misfit, the worse half given up after each round.
+"""Descents: from starts all over the space to the places of least misfit, the worse half given up after each round.
 
 With z(u) the whitened difference of features' means (avo/search/misfit.py), of variance 1 / n + 1 / m at the answer, a
 step is one of Gauss and Newton,
@@ -11,25 +11,34 @@ wide as what one observation leaves of u, at most .5, so that A is the slope of 
 
 Where one observation says little of u, a regression of u on it takes many rows; A takes few, whatever it says.
 
+Descents that have come together, within two widths of the pairs of either, are one: the better half of those that are
+left goes on, so that the last rounds hold distinct places. Where fewer are left than planned, they share the calls of
+all. Up to two that do not go on, but fit no worse than the best by far (`Misfit.worse`), are kept aside as they are:
+there may be several solutions.
+
 Source: Gauss-Newton for the method of simulated moments, McFadden, Econometrica 57 (1989), 995, with common random
 numbers; successive halving, Jamieson and Talwalkar, AISTATS 2016, algorithm 1.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from avo.adversarial.proposals import START_SD
-from avo.budget import Round
+from avo.budget import ENDS, Round
 from avo.execution.blocks import Draws
-from avo.refine.equation import slope
+from avo.refine.equation import inside, slope
 from avo.refine.scores import REACH, Normal
 from avo.search.misfit import Misfit
-from avo.search.places import inside
 
 START, WIDEST = 0.2, 0.5  # width of a descent's first pairs, and of any, in u
 NARROW = 0.5  # width of pairs, in standard deviations that one observation leaves
 FASTER = 4.0  # by which factor a width changes in a step, at most
 PRIOR = 0.1 / START_SD**2  # P: where nothing moves z, no step is taken
+TOGETHER = 2.0  # widths of its pairs within which a descent has come to where another one is
+WORSE = 3.0  # standard deviations from which an end fits worse than the best: the level .001 of its test
+UNDER_WAY = 6.0  # the same of descents that are still under way
 
 
 def descend(
@@ -38,17 +47,53 @@ def descend(
     starts: list[Float[np.ndarray, " d"]],
     rounds: tuple[Round, ...],
     rng: np.random.Generator,
-) -> Normal:
-    """Descend from all starts side by side, and keep the better half after each round: the last one's proposal."""
+) -> list[Normal]:
+    """Descend from all starts side by side, and go on with the better half of distinct ones after each round.
+
+    Returns:
+        The last round's proposal, and those kept aside.
+    """
     d = draws.space.dim
     kept = [Normal(u, START * np.eye(d)) for u in starts]
-    for now in rounds:
+    aside: list[Normal] = []
+    for now, following in zip(rounds, [*rounds[1:], None], strict=True):
+        now = now.shared(len(kept), draws.size)
         for _ in range(now.steps):
             kept = [_stepped(draws, misfit, q, now.pairs, rng) for q in kept]
-        if len(kept) > 1:
-            order = np.argsort(misfit.at(draws, np.stack([q.loc for q in kept]), now.choice))
-            kept = [kept[i] for i in order[: -(-len(kept) // 2)]]
-    return kept[0]
+        if following is not None and len(kept) > 1:
+            z = misfit.rows_at(draws, np.stack([q.loc for q in kept]), now.choice)
+            left = [kept[i] for i in distinct(kept, misfit, z, following.starts, UNDER_WAY)]
+            kept, aside = left[: following.starts], aside + left[following.starts :]
+    return [*kept, *aside]
+
+
+def distinct(
+    found: Sequence[Normal], misfit: Misfit, z: Float[np.ndarray, "places n k"], count: int, worse: float = WORSE
+) -> list[int]:
+    """Choose so many places by their misfit, the best first, of which no two are one.
+
+    More of them, up to `ENDS`, are chosen as long as they do not fit worse than the best.
+
+    Args:
+        found: the places, and how wide their pairs are.
+        misfit: what they are held by.
+        z: of fresh rows at each place.
+        count: how many are chosen, whether or not they fit worse.
+        worse: standard deviations from which the others fit worse than the best.
+    """
+    chosen: list[int] = []
+    for i in np.argsort(misfit.of(z.mean(1), z.shape[1])):
+        if any(together(found[i], found[j]) for j in chosen):
+            continue
+        if len(chosen) < count or (len(chosen) < ENDS and misfit.worse(z[i], z[chosen[0]]) < worse):
+            chosen.append(int(i))
+    return chosen
+
+
+def together(p: Normal, q: Normal) -> bool:
+    """Tell whether two places lie within two widths of the pairs of either."""
+    way = q.loc - p.loc
+    return any(np.linalg.norm(np.linalg.solve(one.factor, way)) < TOGETHER for one in (p, q))
 
 
 def _stepped(draws: Draws, misfit: Misfit, q: Normal, pairs: int, rng: np.random.Generator) -> Normal:

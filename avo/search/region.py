@@ -6,9 +6,10 @@
                        one; then places around it, as wide as that regression leaves u open;
     the nearest        of all places, with more simulations each;
     descents           from the last candidate, from what regressions say, and from the nearest places that lie apart
-                       (avo/search/descent.py), the worse half given up after each round;
-    the end            where the last descent leads, or the last candidate, or the user's own start: what fresh
-                       simulations at each say.
+                       (avo/search/descent.py), those that come together taken for one, the worse half given up after
+                       each round;
+    the end            where the last descents lead, or the last candidate, or the user's own start: what fresh
+                       simulations at each say. Other ends that fit as well are kept.
 
 Regressions reach far, descents come near: where the simulator oscillates the first find what the others would not, and
 where one observation says little of u the others. `SEARCH_SHARES` in avo/budget.py divides the calls.
@@ -28,22 +29,32 @@ from avo.execution.blocks import Drawn, Draws
 from avo.execution.simulator import useless
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
+from avo.refine.equation import inside
 from avo.refine.scores import Normal
-from avo.search.descent import descend
+from avo.search.descent import WORSE, descend, distinct, together
 from avo.search.misfit import Misfit
-from avo.search.places import Candidate, Places, all_over, apart, inside, normal
+from avo.search.places import Candidate, Places, all_over, apart, normal
 
 
 class Region(NamedTuple):
-    """Where the answer is: N(loc, factor factor^T) in u, simulations all over the space, and the misfit it went by."""
+    """Where the answer is: N(loc, factor factor^T) in u, simulations all over the space, and the misfit it went by.
+
+    `others` are ends of descents elsewhere that fit as well.
+    """
 
     q: Normal
     drawn: list[Drawn]
     misfit: Misfit
+    others: list[Normal]
 
     def nearest(self, draws: Draws, found: Sequence[Normal], rows: int) -> int:
         """Choose among places, by the misfit of so many fresh simulations at the centre of each."""
         return int(np.argmin(self.misfit.at(draws, np.stack([q.loc for q in found]), rows)))
+
+    def elsewhere(self, start: Normal) -> list[Normal]:
+        """Choose all ends but the one that lies nearest to a start, from which the answer is looked for."""
+        ends = sorted([self.q, *self.others], key=lambda q: float(np.linalg.norm(q.loc - start.loc)))
+        return ends[1:]
 
 
 def search(
@@ -108,7 +119,18 @@ def search(
     nearest = known.nearest(rows.again)
     nearest = nearest[np.argsort(misfit.at(draws, nearest, rows.again_each))]
     count, given = rows.rounds[0].starts, [] if start is None else [inside(space, start)]
-    starts = [*given, best.loc, *(inside(space, c.loc) for c in known.said()), *apart(nearest, count)]
-    region = Region(descend(draws, misfit, starts[:count], rows.rounds, rng), drawn, misfit)
-    ends = [region.q, *(Normal(u, region.q.factor) for u in [*given, best.loc])]
-    return region._replace(q=ends[region.nearest(draws, ends, rows.end)])
+    starts = [*given, best.loc, *(inside(space, c.loc) for c in known.said())][: count - count // 4]
+    starts = apart(np.concatenate([nearest, known.nearest(len(known.u))]), count, starts)
+    found = descend(draws, misfit, starts, rows.rounds, rng)
+    ends = [*found, *(Normal(u, found[0].factor) for u in [*given, best.loc])]
+    half_way = [(found[0].loc + q.loc) / 2 for q in found[1:]]
+    at = np.stack([*(q.loc for q in ends), *half_way])
+    z = misfit.rows_at(draws, at, rows.end_of(len(at), draws.size))
+    nearest_end = ends[int(np.argmin(misfit.of(z[: len(ends)].mean(1), z.shape[1])))]
+    first, *others = distinct(found, misfit, z[: len(found)], 1)
+    # Where it fits as well half-way, both are one solution that the data hardly tell
+    others = [i for i in others if misfit.worse(z[len(ends) + max(i, first) - 1], z[first]) > WORSE]
+    fit = [nearest_end, *(found[i] for i in (first, *others) if not together(found[i], nearest_end))]
+    # What fits equally well is the user's to choose
+    fit = fit if start is None else sorted(fit, key=lambda q: float(np.linalg.norm(q.loc - start)))
+    return Region(fit[0], drawn, misfit, fit[1:])

@@ -11,7 +11,7 @@ from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.custom import custom_statistic
 from avo.refine.scores import Normal
-from avo.search.descent import PRIOR, _stepped, descend
+from avo.search.descent import PRIOR, _stepped, descend, together
 from avo.search.misfit import LEAST_VARIANCE, Misfit
 from avo.search.region import search
 from avo.search.regression import adjusted, estimate
@@ -179,7 +179,7 @@ def test_pairs_become_half_as_wide_as_what_one_observation_leaves() -> None:
 
 
 def test_the_better_half_goes_on() -> None:
-    """Of four starts two lie where nothing leads away: the last proposal is that of one of the others."""
+    """Of four starts two lie where nothing leads away: the last proposal is that of the others, which come together."""
     space = avo.Space(a=avo.Real(0.0, 1.0))
 
     def flat(key: jax.Array, theta: jax.Array) -> jax.Array:
@@ -189,11 +189,77 @@ def test_the_better_half_goes_on() -> None:
     u = RNG(2).normal(size=(320, 1))
     misfit = Misfit(Observed(x), Drawn.of(u, u + RNG(3).normal(size=(320, 1))), 1.5)
     draws = Draws(jax.jit(flat), space, jax.random.key(0), 16, (1,))
-    rounds = (Round(4, 2, 32, 64), Round(2, 1, 32, 64), Round(1, 1, 64, 64))
+    rounds = (Round(4, 8, 32, 64), Round(2, 1, 32, 64), Round(1, 1, 64, 64))
     starts = [np.array([place]) for place in (-3.0, 2.0, -1.5, 0.5)]
-    q = descend(draws, misfit, starts, rounds, RNG(4))
+    (q,) = descend(draws, misfit, starts, rounds, RNG(4))
     assert abs(q.loc[0] - x.mean()) < 4 * np.sqrt(1 / 200 + 1 / 128)
-    assert draws.calls == 4 * (4 * 2 * 32 + 2 * 32 + 64) + 6 * 64
+    # What came together was looked at once more, beside one of the others, which then fitted worse
+    assert draws.calls == 4 * (4 * 8 * 32 + 2 * 32 + 64) + 6 * 64
+
+
+def test_places_within_two_widths_of_either_are_one() -> None:
+    narrow, wide = (Normal(np.zeros(2), factor) for factor in (0.1 * np.eye(2), np.array([[3.0, 0.0], [1.0, 0.5]])))
+    for far, answer in ((1.99, True), (2.01, False)):
+        for q, axis in ((narrow, [0.06, 0.08]), (wide, [0.6 * 3.0, 0.6 * 1.0 + 0.8 * 0.5])):
+            other = Normal(far * np.array(axis), 0.05 * np.eye(2))
+            assert together(q, other) is together(other, q) is answer
+
+
+# --- several solutions -----------------------------------------------------------------------------------------------
+
+
+def test_how_much_worse_a_place_fits_is_told_in_standard_deviations() -> None:
+    """From 400 observations at 0 and 300 rows at each place: no worse where both are equal, by c^2 / sd where one is."""
+    found = []
+    for rng in (RNG(seed) for seed in range(200)):
+        x, u = rng.normal(size=(400, 1)), rng.normal(size=(64, 1))
+        if not found:
+            misfit = Misfit(Observed(x), Drawn.of(u, u), 1.5)
+        misfit.own = np.concatenate([x, rng.normal(size=(400, 1))], 1)
+        middle = misfit.own.mean(0)
+        misfit.own = misfit.own - middle
+        rows = rng.normal(size=(3, 300, 2)) - middle
+        rows[2, :, 1] += 0.5
+        found.append([misfit.worse(rows[0], rows[1]), misfit.worse(rows[2], rows[0])])
+    equal, worse = np.array(found).T
+    assert abs(equal.mean()) < 4 / np.sqrt(200) and abs(equal.std() - 1) < 4 / np.sqrt(400)
+    # The direction is that of the first halves: .5 in one feature, and noise of variance 2 / 150 in both
+    away = 0.5**2 / np.sqrt(0.5**2 + 4 / 150) / np.sqrt(2 / 150 + 4 / 400)
+    assert abs(worse.mean() - away) < 4 / np.sqrt(200) and abs(worse.std() - 1) < 0.25
+
+
+def square(key: jax.Array, theta: jax.Array) -> jax.Array:
+    return theta**2 + 0.5 * jax.random.normal(key, (len(theta), 3))
+
+
+SQUARE = avo.Space(theta=avo.Interval(-3, 3))
+
+
+@pytest.mark.parametrize("start", [None, -1.2, 1.2])
+def test_all_ends_that_fit_as_well_are_handed_over(start: float | None) -> None:
+    """x ~ N(theta^2, .5^2) is told at theta and at -theta; the first is the one nearer to the user's start."""
+    x = np.asarray(square(jax.random.key(3), jnp.full((500, 1), 1.5)))
+    at = None if start is None else np.asarray(SQUARE.unconstrain(jnp.array([start])), float)
+    draws = Draws(jax.jit(square), SQUARE, jax.random.key(1), 16, (3,))
+    found = search(draws, Observed(x), budget=40_000, seed=1, start=at)
+    assert draws.calls <= 40_000
+    ends = np.array([float(SQUARE.constrain(q.loc)[0]) for q in (found.q, *found.others)])
+    # A step of some 100 pairs tells theta to .5 / 3 sqrt(1 / 600 + 1 / 1500)
+    np.testing.assert_allclose(np.sort(ends), [-1.5, 1.5], atol=0.1)
+    assert start is None or np.sign(ends[0]) == np.sign(start)
+    assert [q.loc[0] for q in found.elsewhere(found.q)] == [found.others[0].loc[0]]
+    assert [q.loc[0] for q in found.elsewhere(found.others[0])] == [found.q.loc[0]]
+
+
+def test_an_end_that_fits_worse_is_none() -> None:
+    """Where two values of three are as well at -theta, and the third differs by 1.2 of its spread."""
+
+    def uneven(key: jax.Array, theta: jax.Array) -> jax.Array:
+        return theta**2 + jnp.array([[0.0, 0.0, 0.2]]) * theta + 0.5 * jax.random.normal(key, (len(theta), 3))
+
+    x = np.asarray(uneven(jax.random.key(3), jnp.full((500, 1), 1.5)))
+    found = search(Draws(jax.jit(uneven), SQUARE, jax.random.key(1), 16, (3,)), Observed(x), budget=40_000, seed=1)
+    assert found.others == [] and abs(float(SQUARE.constrain(found.q.loc)[0]) - 1.5) < 0.03
 
 
 # --- the calls -------------------------------------------------------------------------------------------------------
@@ -207,6 +273,13 @@ def test_a_search_never_exceeds_its_calls(calls: int, size: int, d: int) -> None
     assert rows.each % size == rows.choice % size == rows.end % size == rows.again_each % size == 0
     assert rows.each >= 16 and all(now.pairs % size == 0 and now.pairs >= 4 * d for now in rows.rounds)
     assert rows.rounds[-1].starts == 1 and len(rows.rounds) <= 4
+    # Another number of ends shares the calls of a round, and of the end
+    for now in rows.rounds:
+        for count in (1, 2, 3, now.starts):
+            shared = now.shared(count, size)
+            assert count * shared.pairs <= now.starts * now.pairs and shared.pairs % size == shared.choice % size == 0
+            assert count * shared.choice <= now.starts * now.choice
+    assert all(ends * rows.end_of(ends, size) <= 3 * rows.end for ends in range(2, 6))
     used = rows.each * (rows.first + rows.stages * rows.stage) + (rows.stages * 4 + 3) * rows.choice
     used += rows.again * rows.again_each + 3 * rows.end
     used += sum(4 * now.starts * now.steps * now.pairs for now in rows.rounds)
