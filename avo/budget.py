@@ -24,6 +24,8 @@ refining                               at most three quarters         the rest m
 a point's search                       two fifths, at most 60,000;    it comes near from anywhere; with fewer starts
                                        none with fewer than four      it may end anywhere, and steps serve better
                                        starts of its descents
+  other ends that fit as well          what the search leaves         half to two more steps of each, half to comparing
+                                                                      them with the best one; mostly there is none
 choosing among its end and the steps'  `ENDS_SHARE` of refining       misfits differ by far more than their noise
 another end that fits as well          `MODE_SHARE` of refining,      it is told whether it is a solution; the rest is
                                        of two at most                 the answer's, whose error is to be small
@@ -63,7 +65,7 @@ POPULATION_SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}
 
 SEARCH_SHARE, MOST_SEARCH = 0.4, 60_000
 ENDS_SHARE = 0.01
-MODE_SHARE = 0.2
+MODE_SHARE = 0.3
 
 # Of a search's: places all over the space, stages of places around the best candidate, the nearest places again, and
 # rounds of descents, each of half as many starts as the one before, and with as many calls; choices are made by fresh
@@ -73,10 +75,10 @@ SEARCH_STAGES, SEARCH_EACH = 4, 16  # simulations at each place, at least: the m
 CANDIDATES = 4  # in each choice, at most
 LEAST_PLACES = 20  # all over the space; a regression on fewer says nothing
 AGAIN_EACH = 64  # simulations at each of the nearest places
+ENDS, ENDS_STEPS = 3, 2  # of descents, that fit equally well, at most; steps of those elsewhere with what is left
 STARTS, DESCENT_STEPS = 8, (3, 3, 2, 2)  # of descents, at most; steps of each round's
 LEAST_STARTS = 4  # without which a fit does without a search
 LEAST_PAIRS = 32  # of a step's slope, and four for each parameter
-ENDS = 3  # of descents, that fit equally well, at most
 
 
 def whole_blocks(rows: float, size: int) -> int:
@@ -187,16 +189,6 @@ class Round(NamedTuple):
     pairs: int
     choice: int
 
-    def shared(self, starts: int, size: int) -> "Round":
-        """Divide the calls among another number of starts, in whole blocks of `size` rows.
-
-        Example:
-            >>> Round(starts=4, steps=2, pairs=80, choice=400).shared(3, 16)
-            Round(starts=3, steps=2, pairs=96, choice=528)
-        """
-        pairs, choice = (whole_blocks(self.starts * rows / starts, size) for rows in (self.pairs, self.choice))
-        return Round(starts, self.steps, pairs, choice)
-
 
 class SearchRows(NamedTuple):
     """Places of the parts of a search, and the simulations at each, in whole blocks: what `of` gives.
@@ -210,7 +202,7 @@ class SearchRows(NamedTuple):
         again: places of least misfit that are looked at again, with `again_each` simulations.
         again_each: of those.
         rounds: of descents.
-        end: simulations at each of three ends.
+        end: simulations at each of three ends, at most.
     """
 
     first: int
@@ -222,10 +214,6 @@ class SearchRows(NamedTuple):
     again_each: int
     rounds: tuple[Round, ...]
     end: int
-
-    def end_of(self, ends: int, size: int) -> int:
-        """Compute how many simulations there are at each of so many ends."""
-        return self.end if ends <= 3 else whole_blocks(3 * self.end / ends, size)
 
     @staticmethod
     def of(calls: int, size: int, parameters: int) -> "SearchRows":
@@ -296,7 +284,7 @@ def for_mode(refine: int, size: int, parameters: int) -> int:
 
     Example:
         >>> for_mode(70_000, 16, 2), for_mode(4000, 256, 2)
-        (14000, 0)
+        (21000, 0)
     """
     calls = int(MODE_SHARE * refine)
     return calls if calls >= least_refining(calls, "point", size, parameters) else 0

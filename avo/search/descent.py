@@ -11,10 +11,8 @@ wide as what one observation leaves of u, at most .5, so that A is the slope of 
 
 Where one observation says little of u, a regression of u on it takes many rows; A takes few, whatever it says.
 
-Descents that have come together, within two widths of the pairs of either, are one: the better half of those that are
-left goes on, so that the last rounds hold distinct places. Where fewer are left than planned, they share the calls of
-all. Up to two that do not go on, but fit no worse than the best by far (`Misfit.worse`), are kept aside as they are:
-there may be several solutions.
+Up to two that are given up, but are elsewhere than all that go on and fit no worse by far (`Misfit.worse`), are kept
+aside: there may be several solutions. Elsewhere is more than two widths of the pairs of either away.
 
 Source: Gauss-Newton for the method of simulated moments, McFadden, Econometrica 57 (1989), 995, with common random
 numbers; successive halving, Jamieson and Talwalkar, AISTATS 2016, algorithm 1.
@@ -48,7 +46,7 @@ def descend(
     rounds: tuple[Round, ...],
     rng: np.random.Generator,
 ) -> list[Normal]:
-    """Descend from all starts side by side, and go on with the better half of distinct ones after each round.
+    """Descend from all starts side by side, and keep the better half after each round.
 
     Returns:
         The last round's proposal, and those kept aside.
@@ -56,37 +54,25 @@ def descend(
     d = draws.space.dim
     kept = [Normal(u, START * np.eye(d)) for u in starts]
     aside: list[Normal] = []
-    for now, following in zip(rounds, [*rounds[1:], None], strict=True):
-        now = now.shared(len(kept), draws.size)
+    for now in rounds:
         for _ in range(now.steps):
-            kept = [_stepped(draws, misfit, q, now.pairs, rng) for q in kept]
-        if following is not None and len(kept) > 1:
+            kept = [stepped(draws, misfit, q, now.pairs, rng) for q in kept]
+        if len(kept) > 1:
             z = misfit.rows_at(draws, np.stack([q.loc for q in kept]), now.choice)
-            left = [kept[i] for i in distinct(kept, misfit, z, following.starts, UNDER_WAY)]
-            kept, aside = left[: following.starts], aside + left[following.starts :]
+            order = np.argsort(misfit.of(z.mean(1), now.choice))
+            half = -(-len(kept) // 2)
+            given_up = [kept[i] for i in order[half:] if misfit.worse(z[i], z[order[0]]) < UNDER_WAY]
+            kept = [kept[i] for i in order[:half]]
+            aside = elsewhere(kept, [*given_up, *aside])
     return [*kept, *aside]
 
 
-def distinct(
-    found: Sequence[Normal], misfit: Misfit, z: Float[np.ndarray, "places n k"], count: int, worse: float = WORSE
-) -> list[int]:
-    """Choose so many places by their misfit, the best first, of which no two are one.
-
-    More of them, up to `ENDS`, are chosen as long as they do not fit worse than the best.
-
-    Args:
-        found: the places, and how wide their pairs are.
-        misfit: what they are held by.
-        z: of fresh rows at each place.
-        count: how many are chosen, whether or not they fit worse.
-        worse: standard deviations from which the others fit worse than the best.
-    """
-    chosen: list[int] = []
-    for i in np.argsort(misfit.of(z.mean(1), z.shape[1])):
-        if any(together(found[i], found[j]) for j in chosen):
-            continue
-        if len(chosen) < count or (len(chosen) < ENDS and misfit.worse(z[i], z[chosen[0]]) < worse):
-            chosen.append(int(i))
+def elsewhere(known: Sequence[Normal], found: Sequence[Normal]) -> list[Normal]:
+    """Choose in turn those that are not together with a known one or one before, one fewer than `ENDS` at most."""
+    chosen: list[Normal] = []
+    for q in found:
+        if len(chosen) < ENDS - 1 and not any(together(q, other) for other in [*known, *chosen]):
+            chosen.append(q)
     return chosen
 
 
@@ -96,7 +82,7 @@ def together(p: Normal, q: Normal) -> bool:
     return any(np.linalg.norm(np.linalg.solve(one.factor, way)) < TOGETHER for one in (p, q))
 
 
-def _stepped(draws: Draws, misfit: Misfit, q: Normal, pairs: int, rng: np.random.Generator) -> Normal:
+def stepped(draws: Draws, misfit: Misfit, q: Normal, pairs: int, rng: np.random.Generator) -> Normal:
     """Take one step, and fit the width of the next one's pairs to what this one's slope says."""
     space, d, rows = draws.space, len(q.loc), 2 * pairs
     du = rng.normal(size=(pairs, d)) @ q.factor.T

@@ -24,14 +24,14 @@ import numpy as np
 from jaxtyping import Float
 
 from avo.adversarial.proposals import START_SD
-from avo.budget import SearchRows
+from avo.budget import ENDS_STEPS, SearchRows
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.simulator import useless
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
 from avo.refine.equation import inside
 from avo.refine.scores import Normal
-from avo.search.descent import WORSE, descend, distinct, together
+from avo.search.descent import WORSE, descend, elsewhere, stepped
 from avo.search.misfit import Misfit
 from avo.search.places import Candidate, Places, all_over, apart, normal
 
@@ -86,7 +86,7 @@ def search(
         True
     """
     space, rng = draws.space, np.random.default_rng(seed)
-    rows = SearchRows.of(budget, draws.size, space.dim)
+    rows, limit = SearchRows.of(budget, draws.size, space.dim), draws.calls + budget
     drawn: list[Drawn] = []
 
     def simulate(u: np.ndarray, each: int) -> Drawn:
@@ -121,16 +121,33 @@ def search(
     count, given = rows.rounds[0].starts, [] if start is None else [inside(space, start)]
     starts = [*given, best.loc, *(inside(space, c.loc) for c in known.said())][: count - count // 4]
     starts = apart(np.concatenate([nearest, known.nearest(len(known.u))]), count, starts)
-    found = descend(draws, misfit, starts, rows.rounds, rng)
-    ends = [*found, *(Normal(u, found[0].factor) for u in [*given, best.loc])]
-    half_way = [(found[0].loc + q.loc) / 2 for q in found[1:]]
-    at = np.stack([*(q.loc for q in ends), *half_way])
-    z = misfit.rows_at(draws, at, rows.end_of(len(at), draws.size))
-    nearest_end = ends[int(np.argmin(misfit.of(z[: len(ends)].mean(1), z.shape[1])))]
-    first, *others = distinct(found, misfit, z[: len(found)], 1)
-    # Where it fits as well half-way, both are one solution that the data hardly tell
-    others = [i for i in others if misfit.worse(z[len(ends) + max(i, first) - 1], z[first]) > WORSE]
-    fit = [nearest_end, *(found[i] for i in (first, *others) if not together(found[i], nearest_end))]
+    last, *aside = descend(draws, misfit, starts, rows.rounds, rng)
+    region = Region(last, drawn, misfit, [])
+    ends = [last, *(Normal(u, last.factor) for u in [*given, best.loc])]
+    q = ends[region.nearest(draws, ends, rows.end)]
+    others = _equal(draws, misfit, q, elsewhere([q], [last, *aside]), limit - draws.calls, rng)
     # What fits equally well is the user's to choose
-    fit = fit if start is None else sorted(fit, key=lambda q: float(np.linalg.norm(q.loc - start)))
-    return Region(fit[0], drawn, misfit, fit[1:])
+    found = [q, *others] if start is None else sorted([q, *others], key=lambda q: float(np.linalg.norm(q.loc - start)))
+    return region._replace(q=found[0], others=found[1:])
+
+
+def _equal(
+    draws: Draws, misfit: Misfit, best: Normal, found: list[Normal], calls: int, rng: np.random.Generator
+) -> list[Normal]:
+    """Choose those that fit as well as the best place, and where simulations half-way to it fit worse.
+
+    Half of the calls goes to further steps of each, half to the comparison. Where it fits as well half-way, both places
+    are one solution that the data hardly tell.
+    """
+    steps, places = 4 * ENDS_STEPS * len(found), 1 + 2 * len(found)
+    pairs, rows = draws.whole(calls / max(2 * steps, 1)), draws.whole(calls / (2 * places))
+    if not found or steps * pairs + places * rows > calls:
+        return []
+    for _ in range(ENDS_STEPS):
+        found = [stepped(draws, misfit, q, pairs, rng) for q in found]
+    found = elsewhere([best], found)
+    at = [best.loc, *(q.loc for q in found), *((q.loc + best.loc) / 2 for q in found)]
+    z = misfit.rows_at(draws, np.stack(at), rows)
+    here, there, between = z[0], z[1 : 1 + len(found)], z[1 + len(found) :]
+    worse = misfit.worse
+    return [q for q, a, half in zip(found, there, between, strict=True) if worse(a, here) < WORSE < worse(half, here)]
