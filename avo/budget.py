@@ -26,7 +26,11 @@ refining                               at most three quarters         the rest m
 a point's search                       two fifths, at most 60,000;    it comes near from anywhere; with fewer starts
                                        none with fewer than four      it may end anywhere, and steps serve better
                                        starts of its descents
+  other ends that fit as well          what the search leaves         half to two more steps of each, half to comparing
+                                                                      them with the best one; mostly there is none
 choosing among its end and the steps'  `ENDS_SHARE` of refining       misfits differ by far more than their noise
+another end that fits as well          `MODE_SHARE` of refining,      it is told whether it is a solution; the rest is
+                                       of two at most                 the answer's, whose error is to be small
 of a point's refining                  `POINT_SHARES`
 of a search                            `SEARCH_SHARES`
 of a population's                      `POPULATION_SHARES`
@@ -65,6 +69,7 @@ POPULATION_SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}
 SEARCH_SHARE, MOST_SEARCH = 0.4, 60_000
 SEARCHED = 40_000  # calls of steps that begin where a search ended
 ENDS_SHARE = 0.01
+MODE_SHARE = 0.3
 
 # Of a search's: places all over the space, stages of places around the best candidate, the nearest places again, and
 # rounds of descents, each of half as many starts as the one before, and with as many calls; choices are made by fresh
@@ -74,6 +79,7 @@ SEARCH_STAGES, SEARCH_EACH = 4, 16  # simulations at each place, at least: the m
 CANDIDATES = 4  # in each choice, at most
 LEAST_PLACES = 20  # all over the space; a regression on fewer says nothing
 AGAIN_EACH = 64  # simulations at each of the nearest places
+ENDS, ENDS_STEPS = 3, 2  # of descents, that fit equally well, at most; steps of those elsewhere with what is left
 STARTS, DESCENT_STEPS = 8, (3, 3, 2, 2)  # of descents, at most; steps of each round's
 LEAST_STARTS = 4  # without which a fit does without a search
 LEAST_PAIRS = 32  # of a step's slope, and four for each parameter
@@ -275,6 +281,17 @@ def least_refining(calls: int, target: str, size: int, parameters: int) -> int:
     """
     rows = PointRows.of(calls, size, parameters) if target == "point" else PopulationRows.of(calls, size)
     return rows.least
+
+
+def for_mode(refine: int, size: int, parameters: int) -> int:
+    """Compute how many of a point's calls for refining another end that fits as well gets, 0 where they are too few.
+
+    Example:
+        >>> for_mode(70_000, 16, 2), for_mode(4000, 256, 2)
+        (21000, 0)
+    """
+    calls = int(MODE_SHARE * refine)
+    return calls if calls >= least_refining(calls, "point", size, parameters) else 0
 
 
 class Plan(NamedTuple):

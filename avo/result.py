@@ -29,6 +29,7 @@ from avo.observations import show, validate_observations
 from avo.refine.custom import Only
 from avo.refine.estimate import DISAGREE, Estimate, Population
 from avo.refine.identifiability import Combination, Identifiability
+from avo.refine.modes import UNLIKELY, Mode
 from avo.refine.statistic import apply
 from avo.space import Space
 from avo.tables import aligned
@@ -36,7 +37,6 @@ from avo.types import Frame, Statistic
 
 AT_BOUND = 3.0  # |u| of a parameter with two bounds that lies within 5 % of one
 Status = Literal["converged", "undetermined", "misfit", "budget", "stopped", "failed"]
-UNLIKELY = 0.005  # p of the observations at the estimate, below which the simulator does not reproduce them
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,9 +51,10 @@ class Result:
         failures: kind of failure -> number of calls.
         status: how far the answer may be believed, in one word. "converged": every parameter has an error, and
             simulations at the estimate reproduce the observations; "undetermined": so, but the observations do not
-            identify all parameters; "misfit": simulations at the estimate do not reproduce the observations; "budget":
-            more calls may help, or errors were not asked for; "stopped", by the user; "failed". Where several hold, the
-            first of failed, stopped, misfit, undetermined, budget.
+            identify all parameters, or several solutions fit equally well (`modes`); "misfit": simulations at the
+            estimate do not reproduce the observations; "budget": more calls may help, or errors were not asked for;
+            "stopped", by the user; "failed". Where several hold, the first of failed, stopped, misfit, undetermined,
+            budget.
         message: the sentence why.
         history: name -> array over steps: calls, gap, failed; theta, u and sd with one column per parameter.
         x_shape: shape of one observation.
@@ -62,6 +63,7 @@ class Result:
         estimate: what refining found, in u (avo/refine/estimate.py); None without it.
         seed: of the fit.
         data: hash of the observations, their conditions and clusters (`avo.folder.digest`).
+        elsewhere: solutions besides the answer that fit as well; `modes` holds all.
     """
 
     space: Space
@@ -78,6 +80,7 @@ class Result:
     estimate: Estimate | None = None
     seed: int | None = None
     data: str | None = None
+    elsewhere: tuple[Mode, ...] = ()
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(self.names, self.theta, strict=True))
@@ -108,6 +111,18 @@ class Result:
         if self.status == "undetermined":
             return self.stderr is not None and (bool(np.isfinite(self.stderr).any()) or bool(self.combinations()))
         return self.status == "converged"
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """Solutions of equal misfit that the fit found, the answer first: one entry where there is no other.
+
+        Each has `theta`, `stderr` and `p_value`. Errors and intervals of the result are those of the answer: of
+        solutions that fit equally well the one nearest to `start=`, else the one of least misfit in the search, by
+        chance alone. Empty without refining, and for a population.
+        """
+        if self.estimate is None or self.estimate.population_covariance is not None:
+            return ()
+        return (Mode.of(self.estimate, self.space), *self.elsewhere)
 
     def interval(self, level: float = 0.9) -> Float[np.ndarray, "d 2"]:
         """Confidence interval of each parameter, with shape (d, 2).
@@ -220,7 +235,7 @@ class Result:
         words = [*self._correlations(), *(f"warning: {warning}" for warning in self._warnings())]
         return "\n".join(
             [
-                *aligned(rows), "", *words, *self._agreement(), f"{self.status}: {self.message}",
+                *aligned(rows), "", *words, *self._others(), *self._agreement(), f"{self.status}: {self.message}",
                 f"{self.calls:,} simulator calls{failures}",
             ]
         )  # fmt: skip
@@ -232,6 +247,10 @@ class Result:
             return []
         words = "do not reproduce" if p < UNLIKELY else "reproduce"
         return [f"simulations at the estimate {words} the observations, p = {p:.2g} (avo.check looks at fresh ones)"]
+
+    def _others(self) -> list[str]:
+        """Write the solutions besides the answer."""
+        return [f"another solution: {mode.line(self.names)}" for mode in self.elsewhere]
 
     def _correlations(self) -> list[str]:
         """Write the correlations of a population that differ from zero, the strongest first."""
@@ -360,6 +379,7 @@ class Result:
                     "seed": self.seed,
                     "data": self.data,
                     "estimate": words,
+                    "modes": [mode.to_json(self.names) for mode in self.modes],
                 }
             ),
         )
@@ -441,5 +461,7 @@ def _rebuilt(
         frame=_read_frame(arrays),
         estimate=Estimate.from_files(arrays, words["estimate"], statistic) if words["estimate"] else None,
         settings={k: tuple(v) if isinstance(v, list) else v for k, v in words["settings"].items()},
+        # Older files name none
+        elsewhere=tuple(map(Mode.from_json, words.get("modes", ())[1:])),
         **{k: words[k] for k in ("calls", "failures", "status", "message", "seed", "data")},
     )

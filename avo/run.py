@@ -23,7 +23,18 @@ from avo.adversarial.loop import Progress, block_size, run_steps
 from avo.adversarial.proposals import Gaussian
 from avo.adversarial.settings import Settings, Target
 from avo.adversarial.trainer import Trainer, make_trainer
-from avo.budget import BUDGET, ENDS_SHARE, HOST_BUDGET, Plan, enough, for_refining, for_search, least_refining, plan
+from avo.budget import (
+    BUDGET,
+    ENDS_SHARE,
+    HOST_BUDGET,
+    Plan,
+    enough,
+    for_mode,
+    for_refining,
+    for_search,
+    least_refining,
+    plan,
+)
 from avo.checks import flag, one_of, whole
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.command import Command
@@ -34,10 +45,11 @@ from avo.folder import Folder, digest, leaves
 from avo.observations import Observed, make_frame, validate_clusters, validate_data
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
 from avo.refine.estimate import DISAGREE, Estimate, floored
+from avo.refine.modes import UNLIKELY, Mode, fits, several, solutions
 from avo.refine.point import STILL, solve_point
 from avo.refine.population import solve_population
 from avo.refine.scores import NoAnswer, Normal
-from avo.result import UNLIKELY, Result, Status, load
+from avo.result import Result, Status, load
 from avo.search.region import Region, search
 from avo.space import Space
 from avo.types import State, Statistic
@@ -326,26 +338,35 @@ def _refine(
     task: Task, draws: Draws, region: Region | None, result: Result, late: list[Drawn], progress: bool
 ) -> Result:
     """Let learned scores finish what search and steps began; keep the nearer end where they find no answer."""
-    solve = solve_population if task.settings.target == "population" else solve_point
-    found, why, last = None, "", draws.calls + task.plan.refine
+    last = draws.calls + task.plan.refine
     with _bar(draws, task.plan.refine, "refine", progress):
         try:
             q = result.proposal
             start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
+            elsewhere, share = [], 0
             if region is not None:
                 ends = start, region.q
                 start = ends[region.nearest(draws, ends, draws.whole(ENDS_SHARE * task.plan.refine))]
                 result, late = _moved(result, start.loc), [*late, *region.drawn]
-            left = last - draws.calls
-            found = solve(draws, task.observed, start, budget=left, seed=task.seed, pool=late, custom=task.custom)
+                share = for_mode(last - draws.calls, draws.size, task.space.dim)
+                elsewhere = region.elsewhere(start) if share else []
+            answer, why = _solved(task, draws, start, last - draws.calls - share * len(elsewhere), late)
+            others = [_solved(task, draws, q, share, late)[0] for q in elsewhere]
         except KeyboardInterrupt:
             words = f"stopped by the user while refining; {result.message}"
             return replace(result, status="stopped", message=words)
-        except NoAnswer as error:
-            why = str(error)
-        except np.linalg.LinAlgError as error:
-            why = f"its equations cannot be solved ({error})"
-    return _refined(result, found, why)
+    return _refined(result, answer, others, why)
+
+
+def _solved(task: Task, draws: Draws, start: Normal, budget: int, pool: list[Drawn]) -> tuple[Estimate | None, str]:
+    """Solve the equation from a start; without an estimate, why there is none."""
+    solve = solve_population if task.settings.target == "population" else solve_point
+    try:
+        return solve(draws, task.observed, start, budget=budget, seed=task.seed, pool=pool, custom=task.custom), ""
+    except NoAnswer as error:
+        return None, str(error)
+    except np.linalg.LinAlgError as error:
+        return None, f"its equations cannot be solved ({error})"
 
 
 def _moved(result: Result, loc: Float[np.ndarray, " d"]) -> Result:
@@ -353,29 +374,40 @@ def _moved(result: Result, loc: Float[np.ndarray, " d"]) -> Result:
     return replace(result, proposal=eqx.tree_at(lambda q: q.loc, q, jnp.asarray(loc, q.loc.dtype)))
 
 
-def _refined(result: Result, found: Estimate | None, why: str = "") -> Result:
-    """Put an estimate in the place of the adversarial fit's, unless there is none, or its last step says so."""
+def _refined(result: Result, found: Estimate | None, others: list[Estimate | None], why: str = "") -> Result:
+    """Put an estimate in the place of the adversarial fit's, unless there is none, or its last step says so.
+
+    Where it does not fit, another one that does is the answer; where several do, all are named.
+    """
+    known = solutions([found, *others], result.space)
+    if known and not fits(found):
+        found = known[0]
     if found is None or not np.isfinite(found.moved):
         words = "refining found no solution near the adversarial fit, which therefore stands, without errors"
         return replace(result, status="budget", message=f"{words}; {why or 'a larger budget may help'}.")
     result = _moved(result, found.loc)
     q, covariance = result.proposal, found.population_covariance
     factor = q.factor() if covariance is None else floored(covariance, 1e-3)
-    words = f"the last step was {found.moved:.1f} standard errors long; simulations widen the errors by a factor "
+    modes = [Mode.of(one, result.space) for one in known]
+    words = f"{several(modes, result.names)}; " if len(modes) > 1 else ""
+    words += f"the last step was {found.moved:.1f} standard errors long; simulations widen the errors by a factor "
     return replace(
         result,
         proposal=q.with_factor(jnp.asarray(factor, q.loc.dtype)),
         estimate=found,
-        status=_believed(found, result.space),
+        status=_believed(found, result.space, len(modes)),
         message=f"{words}{found.simulation_noise:.2f}.",
+        elsewhere=tuple(modes[1:]),
     )
 
 
-def _believed(found: Estimate, space: Space) -> Status:
-    """Say in a word how far a refined estimate may be believed."""
+def _believed(found: Estimate, space: Space, solutions: int = 1) -> Status:
+    """Say in a word how far a refined estimate, one of so many solutions, may be believed."""
     apart = found.encoded is not None and bool(np.any(np.abs(found.encoded[2]) > DISAGREE))
     if apart or (found.p_value is not None and found.p_value < UNLIKELY):
         return "misfit"
+    if solutions > 1:
+        return "undetermined"
     if found.moved > STILL:
         return "budget"
     open_ = not found.identified.all() or bool(found.unidentified(space).any())

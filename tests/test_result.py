@@ -20,6 +20,7 @@ from avo.folder import FORMAT, write_json
 from avo.refine import statistic as scores
 from avo.refine.estimate import Estimate, Neighbours
 from avo.refine.features import Features
+from avo.refine.modes import Mode
 from avo.refine.statistic import LearnedStatistic
 from avo.result import Result
 from avo.types import Frame
@@ -260,6 +261,22 @@ def refined(target: str = "point", inputs: bool = False) -> Result:
     )
 
 
+def test_modes_are_words_that_older_files_lack(tmp_path: Path) -> None:
+    other = Mode(np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.25)
+    result = replace(refined("point", False), elsewhere=(other,))
+    folder = result.save(tmp_path)
+    words = json.loads((folder / "result.json").read_text())
+    assert words["modes"][0]["theta"] == dict(zip(SPACE.names, result.theta.tolist(), strict=True))
+    assert words["modes"][1] == {
+        "theta": {"mu": 1.0, "rate": 2.5, "tau": 0.3}, "stderr": {"mu": 0.1, "rate": None, "tau": 0.2}, "p_value": 0.25
+    }  # fmt: skip
+    assert "another solution: mu = 1 +- 0.1, rate = 2.5 +- inf, tau = 0.3 +- 0.2, p = 0.25" in result.summary()
+    for one, again in zip(avo.load(folder).modes, result.modes, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
+    write_json(folder / "result.json", {name: word for name, word in words.items() if name != "modes"})
+    assert len(avo.load(folder).modes) == 1
+
+
 @pytest.mark.parametrize("target", ["point", "population"])
 @pytest.mark.parametrize("inputs", [False, True])
 def test_round_trip_of_a_refined_result_is_exact(tmp_path: Path, target: str, inputs: bool) -> None:
@@ -271,6 +288,7 @@ def test_round_trip_of_a_refined_result_is_exact(tmp_path: Path, target: str, in
     np.testing.assert_array_equal(back.interval(0.8), result.interval(0.8))
     np.testing.assert_array_equal(back.encode(x, c), result.encode(x, c))
     np.testing.assert_array_equal(back.view(x, c), result.view(x, c))
+    assert len(back.modes) == (1 if target == "point" else 0)
     key = jax.random.key(3)
     np.testing.assert_array_equal(back.replicate(key, 4), result.replicate(key, 4))
     np.testing.assert_array_equal(back.central(key, 4), result.central(key, 4))

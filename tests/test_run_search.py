@@ -11,8 +11,9 @@ from test_run_refining import SHIFT, X3, Stopping, shift, shift_rows
 
 import avo
 import avo.execution.blocks
+import avo.folder
 from avo.budget import for_search
-from avo.run import _believed
+from avo.run import _believed, _refined
 
 BUDGET = 40_003
 
@@ -34,7 +35,7 @@ def test_search_steps_and_refining_share_the_budget(whole: tuple[Stopping, avo.R
     steps = result.history["calls"][-1]
     search, refine = for_search(BUDGET, 4, 2), 0.75 * (BUDGET - for_search(BUDGET, 4, 2))
     assert search == int(0.4 * BUDGET) and BUDGET - search - refine - TINY.calls < steps <= BUDGET - search - refine
-    assert 0.8 * search + refine < result.calls - steps <= search + refine
+    assert 0.75 * search + refine < result.calls - steps <= search + refine
     # The steps begin where the search ended, which is nearer than the sd of one observation
     best = np.array([X3[:, 0].mean(), (4 * X3[:, 1] + X3[:, 2]).mean() / 5])
     assert np.all(np.abs(result.history["theta"][0] - best) < 0.5)
@@ -143,3 +144,85 @@ def test_a_wrong_simulator_is_a_misfit() -> None:
 def test_without_errors_a_fit_ends_for_want_of_budget() -> None:
     result = fit(shift, X3, SHIFT, budget=2100 * TINY.calls)
     assert result.status == "budget" and result.message.endswith("no error was asked for (refine=False).")
+
+
+# --- several solutions -----------------------------------------------------------------------------------------------
+
+SQUARE = avo.Space(theta=avo.Interval(-3, 3))
+X_SQUARE = np.random.default_rng(7).normal(1.5**2, 0.5, (500, 3))
+
+
+class Square:
+    """x ~ N(theta^2, .5^2), in NumPy, which counts its rows and is stopped by Ctrl-C after some."""
+
+    def __init__(self, after: float = np.inf) -> None:
+        self.rows, self.after, self.__qualname__ = 0, after, "square"
+
+    def __call__(self, rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        if self.rows + len(theta) > self.after:
+            raise KeyboardInterrupt
+        self.rows += len(theta)
+        return theta**2 + rng.normal(0.0, 0.5, (len(theta), 3))
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[Square, avo.Result]:
+    """The simulator that counted its rows, and its fit."""
+    simulator = Square()
+    return simulator, searched(avo.from_numpy(simulator, batched=True), x=X_SQUARE, space=SQUARE)
+
+
+def test_solutions_that_fit_equally_well_are_named(both: tuple[Square, avo.Result], tmp_path: Path) -> None:
+    """The maximum likelihood is at +- sqrt(mean x), told to .5 / sqrt(1500) / (2 theta)."""
+    simulator, result = both
+    assert simulator.rows == result.calls <= BUDGET
+    assert result.status == "undetermined" and len(result.modes) == 2
+    best, error = np.sqrt(X_SQUARE.mean()), 0.5 / np.sqrt(1500) / (2 * np.sqrt(X_SQUARE.mean()))
+    assert np.array_equal(result.modes[0].theta, result.theta)
+    assert np.prod([mode.theta[0] for mode in result.modes]) < 0
+    for mode in result.modes:
+        assert mode.p_value is not None and mode.p_value > 0.005
+        assert abs(abs(mode.theta[0]) - best) < error
+        np.testing.assert_allclose(mode.stderr, error, rtol=0.25)
+    named = " and ".join(f"theta = {mode.theta[0]:.3g}" for mode in result.modes)
+    assert f"undetermined: two solutions fit equally well: {named}; the last step" in result.summary()
+    assert f"another solution: theta = {result.modes[1].theta[0]:.5g} +- " in result.summary()
+    back = avo.load(result.save(tmp_path))
+    for one, other in zip(back.modes, result.modes, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_stopped_while_the_second_solution_is_refined_it_goes_on_bit_for_bit(
+    both: tuple[Square, avo.Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(avo.execution.blocks, "KEEP_SECONDS", -1.0)
+    monkeypatch.setattr(avo.folder, "CHECKPOINT_SECONDS", -1.0)
+    simulator, whole = both
+    first = Square(after=whole.calls - 1001)
+    options: dict[str, Any] = dict(x=X_SQUARE, space=SQUARE, out=tmp_path)
+    assert searched(avo.from_numpy(first, batched=True), **options).status == "stopped"
+    last = Square()
+    resumed = searched(avo.from_numpy(last, batched=True), resume=True, **options)
+    assert equal(resumed, whole)
+    for one, other in zip(resumed.modes, whole.modes, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert last.rows < whole.calls / 2
+
+
+def test_an_ordinary_fit_has_its_answer_as_the_only_mode(whole: tuple[Stopping, avo.Result]) -> None:
+    (mode,), result = whole[1].modes, whole[1]
+    assert np.array_equal(mode.theta, result.theta) and np.array_equal(mode.stderr, np.asarray(result.stderr))
+    assert "another solution" not in result.summary() and "equally well" not in result.message
+
+
+def test_another_solution_takes_the_place_of_one_that_does_not_fit(whole: tuple[Stopping, avo.Result]) -> None:
+    result = whole[1]
+    found = result.estimate
+    assert found is not None
+    away = replace(found, loc=found.loc + 1.0)
+    assert _refined(result, replace(found, p_value=0.001), [away]).estimate is away
+    assert _refined(result, None, [None, away], "no").status == "converged"
+    two = _refined(result, found, [replace(found, p_value=0.001), away])
+    assert two.estimate is found and two.status == "undetermined" and len(two.modes) == 2
+    assert _refined(result, replace(found, p_value=0.001), [None]).status == "misfit"
+    assert _refined(result, None, [None], "too few").message.endswith("without errors; too few.")

@@ -1,4 +1,4 @@
-"""Descents: from starts all over the space to the place of least misfit, the worse half given up after each round.
+"""Descents: from starts all over the space to the places of least misfit, the worse half given up after each round.
 
 With z(u) the whitened difference of features' means (avo/search/misfit.py), of variance 1 / n + 1 / m at the answer, a
 step is one of Gauss and Newton,
@@ -11,25 +11,33 @@ wide as what one observation leaves of u, at most .5, so that A is the slope of 
 
 Where one observation says little of u, a regression of u on it takes many rows; A takes few, whatever it says.
 
+Up to two that are given up, but are elsewhere than all that go on and fit no worse by far (`Misfit.worse`), are kept
+aside: there may be several solutions. Elsewhere is more than two widths of the pairs of either away.
+
 Source: Gauss-Newton for the method of simulated moments, McFadden, Econometrica 57 (1989), 995, with common random
 numbers; successive halving, Jamieson and Talwalkar, AISTATS 2016, algorithm 1.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from avo.adversarial.proposals import START_SD
-from avo.budget import Round
+from avo.budget import ENDS, Round
 from avo.execution.blocks import Draws
 from avo.refine.equation import slope
+from avo.refine.linear import inside
 from avo.refine.scores import REACH, Normal
 from avo.search.misfit import Misfit
-from avo.search.places import inside
 
 START, WIDEST = 0.2, 0.5  # width of a descent's first pairs, and of any, in u
 NARROW = 0.5  # width of pairs, in standard deviations that one observation leaves
 FASTER = 4.0  # by which factor a width changes in a step, at most
 PRIOR = 0.1 / START_SD**2  # P: where nothing moves z, no step is taken
+TOGETHER = 2.0  # widths of its pairs within which a descent has come to where another one is
+WORSE = 3.0  # standard deviations from which an end fits worse than the best: the level .001 of its test
+UNDER_WAY = 6.0  # the same of descents that are still under way
 
 
 def descend(
@@ -38,20 +46,44 @@ def descend(
     starts: list[Float[np.ndarray, " d"]],
     rounds: tuple[Round, ...],
     rng: np.random.Generator,
-) -> Normal:
-    """Descend from all starts side by side, and keep the better half after each round: the last one's proposal."""
+) -> list[Normal]:
+    """Descend from all starts side by side, and keep the better half after each round.
+
+    Returns:
+        The last round's proposal, and those kept aside.
+    """
     d = draws.space.dim
     kept = [Normal(u, START * np.eye(d)) for u in starts]
+    aside: list[Normal] = []
     for now in rounds:
         for _ in range(now.steps):
-            kept = [_stepped(draws, misfit, q, now.pairs, rng) for q in kept]
+            kept = [stepped(draws, misfit, q, now.pairs, rng) for q in kept]
         if len(kept) > 1:
-            order = np.argsort(misfit.at(draws, np.stack([q.loc for q in kept]), now.choice))
-            kept = [kept[i] for i in order[: -(-len(kept) // 2)]]
-    return kept[0]
+            z = misfit.rows_at(draws, np.stack([q.loc for q in kept]), now.choice)
+            order = np.argsort(misfit.of(z.mean(1), now.choice))
+            half = -(-len(kept) // 2)
+            given_up = [kept[i] for i in order[half:] if misfit.worse(z[i], z[order[0]]) < UNDER_WAY]
+            kept = [kept[i] for i in order[:half]]
+            aside = elsewhere(kept, [*given_up, *aside])
+    return [*kept, *aside]
 
 
-def _stepped(draws: Draws, misfit: Misfit, q: Normal, pairs: int, rng: np.random.Generator) -> Normal:
+def elsewhere(known: Sequence[Normal], found: Sequence[Normal]) -> list[Normal]:
+    """Choose in turn those that are not together with a known one or one before, one fewer than `ENDS` at most."""
+    chosen: list[Normal] = []
+    for q in found:
+        if len(chosen) < ENDS - 1 and not any(together(q, other) for other in [*known, *chosen]):
+            chosen.append(q)
+    return chosen
+
+
+def together(p: Normal, q: Normal) -> bool:
+    """Tell whether two places lie within two widths of the pairs of either."""
+    way = q.loc - p.loc
+    return any(np.linalg.norm(np.linalg.solve(one.factor, way)) < TOGETHER for one in (p, q))
+
+
+def stepped(draws: Draws, misfit: Misfit, q: Normal, pairs: int, rng: np.random.Generator) -> Normal:
     """Take one step, and fit the width of the next one's pairs to what this one's slope says."""
     space, d, rows = draws.space, len(q.loc), 2 * pairs
     du = rng.normal(size=(pairs, d)) @ q.factor.T

@@ -15,6 +15,7 @@ from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.agreement import LEAST_VARIANCE
 from avo.refine.custom import CustomStatistic
+from avo.refine.equation import covariance_of_mean
 from avo.refine.features import CLIP, make_features
 from avo.refine.statistic import apply
 
@@ -46,9 +47,10 @@ class Misfit:
         self.middle, size = f.mean(0), f.std(0)
         self.size = np.where(size > 1e-6 * (np.abs(self.middle) + 1e-30), size, 1.0)
         f = self._standardised(f)
-        self.mean = f.mean(0)
+        self.mean, own = f.mean(0), f
         values, vectors = np.linalg.eigh(np.cov(f.T).reshape(f.shape[1], -1))
         self.whitening = vectors / np.sqrt(np.maximum(values, 0.0) + LEAST_VARIANCE)
+        self.own = (own - self.mean) @ self.whitening
 
     def _standardised(self, f: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
         return np.clip((f - self.middle) / self.size, -CLIP, CLIP)
@@ -67,3 +69,34 @@ class Misfit:
     def at(self, draws: Draws, u: Float[np.ndarray, "places d"], rows: int) -> Float[np.ndarray, " places"]:
         """Compute the misfit of so many fresh simulations at each place."""
         return self.of(self.residuals(draws(np.repeat(u, rows, axis=0)), rows), rows)
+
+    def rows_at(
+        self, draws: Draws, u: Float[np.ndarray, "places d"], rows: int
+    ) -> Float[np.ndarray, "places {rows} k"]:
+        """Compute z of each of so many fresh simulations at each place."""
+        return self.residuals(draws(np.repeat(u, rows, axis=0)), 1).reshape(len(u), rows, -1)
+
+    def worse(self, a: Float[np.ndarray, "n k"], b: Float[np.ndarray, "n k"]) -> float:
+        """By how many standard deviations place a fits worse than b, from z of single rows at both.
+
+            T = (a1 - b1)^T (a2 + b2),    E[T] = |E[a]|^2 - |E[b]|^2,
+
+        with 1 and 2 the means of each half of the rows, and z = 0 the observations' mean: half the log likelihood ratio
+        of two normal models of that mean, for each observation, along a direction that has no part in the noise of what
+        is compared. Given a1 - b1, T is a mean over independent rows, whose variance is that of the rows: simulations'
+        at both places, and twice the observations'.
+
+        Example:
+            >>> rng = np.random.default_rng(0)
+            >>> x, u = rng.normal(size=(300, 1)), rng.normal(size=(3200, 1))
+            >>> misfit = Misfit(Observed(x), Drawn.of(u, u + rng.normal(size=(3200, 1))), 1.5)
+            >>> z = [misfit.residuals(Drawn.of(x, at + rng.normal(size=x.shape)), 1) for at in (0.0, 0.0, 1.0)]
+            >>> abs(misfit.worse(z[1], z[0])) < 3, misfit.worse(z[2], z[0]) > 3
+            (True, True)
+        """
+        half = len(a) // 2
+        way = a[:half].mean(0) - b[:half].mean(0)
+        there, here, own = a[half:] @ way, b[half:] @ way, self.own @ way
+        variance = there.var() / len(there) + here.var() / len(here)
+        variance += 4 * float(covariance_of_mean(own[:, None], self.observed.clusters)[0, 0])
+        return float((there.mean() + here.mean()) / np.sqrt(variance + 1e-300))

@@ -1,5 +1,6 @@
 """Places in u: all over the space or around a proposal, what simulations there say, and which of them lead on."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,6 @@ from avo.search.regression import estimate
 from avo.space import Space
 
 EDGE = 0.02  # of a range at each end, where the first places are not
-FARTHEST = 4.5  # |u| of a parameter with two bounds, 1 % of the range from one
 NEAREST = (40, 120)  # places of least misfit that a regression takes
 LEAST_SD = 0.03  # of places around a candidate, in u
 APART = 0.5  # least distance in u between two places from which descents start
@@ -56,18 +56,20 @@ class Places(NamedTuple):
         return [Candidate(few[0], np.cov(few.T).reshape(len(few[0]), -1)), *self.said()]
 
 
-def apart(u: Float[np.ndarray, "n d"], count: int) -> list[Float[np.ndarray, " d"]]:
-    """Choose so many places in turn, each `APART` from all that were chosen before.
+def apart(
+    u: Float[np.ndarray, "n d"], count: int, given: Sequence[Float[np.ndarray, " d"]] = ()
+) -> list[Float[np.ndarray, " d"]]:
+    """Add places to given ones in turn, each `APART` from all before it, until there are so many.
 
     Example:
         >>> [a.tolist() for a in apart(np.array([[0.0], [0.3], [-0.7], [9.0]]), 3)]
         [[0.0], [-0.7], [9.0]]
     """
-    chosen: list[np.ndarray] = []
+    chosen = list(given)
     for place in u:
         if len(chosen) < count and all(np.linalg.norm(place - other) > APART for other in chosen):
             chosen.append(place)
-    return chosen
+    return chosen[:count]
 
 
 def all_over(space: Space, rng: np.random.Generator, count: int) -> Float[np.ndarray, "n d"]:
@@ -79,8 +81,3 @@ def all_over(space: Space, rng: np.random.Generator, count: int) -> Float[np.nda
 def normal(rng: np.random.Generator, count: int, d: int) -> Float[np.ndarray, "n d"]:
     """Draw standard normal numbers that are spread evenly."""
     return stats.norm.ppf(qmc.Halton(d, rng=rng).random(count))
-
-
-def inside(space: Space, u: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
-    """Keep places where theta still moves with u."""
-    return np.where(space.bounded, np.clip(u, -FARTHEST, FARTHEST), u)

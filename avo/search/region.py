@@ -6,9 +6,10 @@
                        one; then places around it, as wide as that regression leaves u open;
     the nearest        of all places, with more simulations each;
     descents           from the last candidate, from what regressions say, and from the nearest places that lie apart
-                       (avo/search/descent.py), the worse half given up after each round;
-    the end            where the last descent leads, or the last candidate, or the user's own start: what fresh
-                       simulations at each say.
+                       (avo/search/descent.py), those that come together taken for one, the worse half given up after
+                       each round;
+    the end            where the last descents lead, or the last candidate, or the user's own start: what fresh
+                       simulations at each say. Other ends that fit as well are kept.
 
 Regressions reach far, descents come near: where the simulator oscillates the first find what the others would not, and
 where one observation says little of u the others. `SEARCH_SHARES` in avo/budget.py divides the calls.
@@ -23,27 +24,37 @@ import numpy as np
 from jaxtyping import Float
 
 from avo.adversarial.proposals import START_SD
-from avo.budget import SearchRows
+from avo.budget import ENDS_STEPS, SearchRows
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.simulator import useless
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
+from avo.refine.linear import inside
 from avo.refine.scores import Normal
-from avo.search.descent import descend
+from avo.search.descent import WORSE, descend, elsewhere, stepped
 from avo.search.misfit import Misfit
-from avo.search.places import Candidate, Places, all_over, apart, inside, normal
+from avo.search.places import Candidate, Places, all_over, apart, normal
 
 
 class Region(NamedTuple):
-    """Where the answer is: N(loc, factor factor^T) in u, simulations all over the space, and the misfit it went by."""
+    """Where the answer is: N(loc, factor factor^T) in u, simulations all over the space, and the misfit it went by.
+
+    `others` are ends of descents elsewhere that fit as well.
+    """
 
     q: Normal
     drawn: list[Drawn]
     misfit: Misfit
+    others: list[Normal]
 
     def nearest(self, draws: Draws, found: Sequence[Normal], rows: int) -> int:
         """Choose among places, by the misfit of so many fresh simulations at the centre of each."""
         return int(np.argmin(self.misfit.at(draws, np.stack([q.loc for q in found]), rows)))
+
+    def elsewhere(self, start: Normal) -> list[Normal]:
+        """Choose all ends but the one that lies nearest to a start, from which the answer is looked for."""
+        ends = sorted([self.q, *self.others], key=lambda q: float(np.linalg.norm(q.loc - start.loc)))
+        return ends[1:]
 
 
 def search(
@@ -75,7 +86,7 @@ def search(
         True
     """
     space, rng = draws.space, np.random.default_rng(seed)
-    rows = SearchRows.of(budget, draws.size, space.dim)
+    rows, limit = SearchRows.of(budget, draws.size, space.dim), draws.calls + budget
     drawn: list[Drawn] = []
 
     def simulate(u: np.ndarray, each: int) -> Drawn:
@@ -108,7 +119,35 @@ def search(
     nearest = known.nearest(rows.again)
     nearest = nearest[np.argsort(misfit.at(draws, nearest, rows.again_each))]
     count, given = rows.rounds[0].starts, [] if start is None else [inside(space, start)]
-    starts = [*given, best.loc, *(inside(space, c.loc) for c in known.said()), *apart(nearest, count)]
-    region = Region(descend(draws, misfit, starts[:count], rows.rounds, rng), drawn, misfit)
-    ends = [region.q, *(Normal(u, region.q.factor) for u in [*given, best.loc])]
-    return region._replace(q=ends[region.nearest(draws, ends, rows.end)])
+    starts = [*given, best.loc, *(inside(space, c.loc) for c in known.said())][: count - count // 4]
+    starts = apart(np.concatenate([nearest, known.nearest(len(known.u))]), count, starts)
+    last, *aside = descend(draws, misfit, starts, rows.rounds, rng)
+    region = Region(last, drawn, misfit, [])
+    ends = [last, *(Normal(u, last.factor) for u in [*given, best.loc])]
+    q = ends[region.nearest(draws, ends, rows.end)]
+    others = _equal(draws, misfit, q, elsewhere([q], [last, *aside]), limit - draws.calls, rng)
+    # What fits equally well is the user's to choose
+    found = [q, *others] if start is None else sorted([q, *others], key=lambda q: float(np.linalg.norm(q.loc - start)))
+    return region._replace(q=found[0], others=found[1:])
+
+
+def _equal(
+    draws: Draws, misfit: Misfit, best: Normal, found: list[Normal], calls: int, rng: np.random.Generator
+) -> list[Normal]:
+    """Choose those that fit as well as the best place, and where simulations half-way to it fit worse.
+
+    Half of the calls goes to further steps of each, half to the comparison. Where it fits as well half-way, both places
+    are one solution that the data hardly tell.
+    """
+    steps, places = 4 * ENDS_STEPS * len(found), 1 + 2 * len(found)
+    pairs, rows = draws.whole(calls / max(2 * steps, 1)), draws.whole(calls / (2 * places))
+    if not found or steps * pairs + places * rows > calls:
+        return []
+    for _ in range(ENDS_STEPS):
+        found = [stepped(draws, misfit, q, pairs, rng) for q in found]
+    found = elsewhere([best], found)
+    at = [best.loc, *(q.loc for q in found), *((q.loc + best.loc) / 2 for q in found)]
+    z = misfit.rows_at(draws, np.stack(at), rows)
+    here, there, between = z[0], z[1 : 1 + len(found)], z[1 + len(found) :]
+    worse = misfit.worse
+    return [q for q, a, half in zip(found, there, between, strict=True) if worse(a, here) < WORSE < worse(half, here)]

@@ -11,7 +11,7 @@ from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.custom import custom_statistic
 from avo.refine.scores import Normal
-from avo.search.descent import PRIOR, _stepped, descend
+from avo.search.descent import PRIOR, descend, elsewhere, stepped, together
 from avo.search.misfit import LEAST_VARIANCE, Misfit
 from avo.search.region import search
 from avo.search.regression import adjusted, estimate
@@ -145,7 +145,7 @@ def test_a_step_is_that_of_gauss_and_newton() -> None:
     misfit = Misfit(Observed(x), Drawn.of(u, np.asarray(plane(jax.random.key(4), jnp.asarray(u)))), 1.5, custom)
     draws = Draws(jax.jit(plane), space, jax.random.key(5), 16, (3,))
     q = Normal(np.array([1.0, 0.5]), 0.2 * np.eye(2))
-    near = _stepped(draws, misfit, q, pairs, RNG(6))
+    near = stepped(draws, misfit, q, pairs, RNG(6))
     at = Draws(jax.jit(plane), space, jax.random.key(5), 16, (3,))
     at.stage = 1  # the rows at the centre are the second draw; the pairs are the first
     z = misfit.residuals(at(np.tile(q.loc, (2 * pairs, 1))), 2 * pairs)[0]
@@ -158,7 +158,7 @@ def test_a_step_is_that_of_gauss_and_newton() -> None:
     assert np.linalg.norm(step) < 3 * 0.2  # no longer than three widths
     # A from 64 pairs of products that do not cancel, beside that of one place
     np.testing.assert_allclose(near.loc - q.loc, step, atol=0.05 * np.linalg.norm(step))
-    far = _stepped(draws, misfit, Normal(np.array([30.0, 0.5]), 0.2 * np.eye(2)), pairs, RNG(6))
+    far = stepped(draws, misfit, Normal(np.array([30.0, 0.5]), 0.2 * np.eye(2)), pairs, RNG(6))
     np.testing.assert_allclose(np.linalg.norm(far.loc - [30.0, 0.5]), 0.6, rtol=1e-9)
 
 
@@ -171,10 +171,10 @@ def test_pairs_become_half_as_wide_as_what_one_observation_leaves() -> None:
     misfit = Misfit(Observed(x), Drawn.of(u, np.asarray(plane(jax.random.key(4), jnp.asarray(u)))), 1.5, custom)
     draws = Draws(jax.jit(plane), space, jax.random.key(5), 16, (3,))
     B = np.array([[2.0, 0.3, -1.0], [0.0, 1.5, 0.7]])
-    q = _stepped(draws, misfit, Normal(np.zeros(2), 0.2 * np.eye(2)), 2048, RNG(7))
+    q = stepped(draws, misfit, Normal(np.zeros(2), 0.2 * np.eye(2)), 2048, RNG(7))
     # LEAST_VARIANCE of the whitened features, and their products, take and add some hundredths
     np.testing.assert_allclose(q.factor @ q.factor.T, np.linalg.inv(B @ B.T) / 4, rtol=0.1, atol=0.002)
-    q = _stepped(draws, misfit, Normal(np.zeros(2), 0.01 * np.eye(2)), 2048, RNG(7))
+    q = stepped(draws, misfit, Normal(np.zeros(2), 0.01 * np.eye(2)), 2048, RNG(7))
     np.testing.assert_allclose(np.linalg.norm(q.factor, axis=0), 0.04, rtol=1e-9)
 
 
@@ -191,9 +191,79 @@ def test_the_better_half_goes_on() -> None:
     draws = Draws(jax.jit(flat), space, jax.random.key(0), 16, (1,))
     rounds = (Round(4, 2, 32, 64), Round(2, 1, 32, 64), Round(1, 1, 64, 64))
     starts = [np.array([place]) for place in (-3.0, 2.0, -1.5, 0.5)]
-    q = descend(draws, misfit, starts, rounds, RNG(4))
+    q, *aside = descend(draws, misfit, starts, rounds, RNG(4))
     assert abs(q.loc[0] - x.mean()) < 4 * np.sqrt(1 / 200 + 1 / 128)
     assert draws.calls == 4 * (4 * 2 * 32 + 2 * 32 + 64) + 6 * 64
+    # What is flat fits worse by far, and is not kept aside
+    assert all(other.loc[0] > 0 for other in aside)
+
+
+def test_places_within_two_widths_of_either_are_one() -> None:
+    narrow, wide = (Normal(np.zeros(2), factor) for factor in (0.1 * np.eye(2), np.array([[3.0, 0.0], [1.0, 0.5]])))
+    places = [Normal(np.array([at]), np.eye(1)) for at in (0.0, 1.9, 2.1, 3.0, 4.2, 7.0)]
+    assert elsewhere(places[:1], places[1:]) == [places[2], places[4]]
+    assert elsewhere(places[5:], places) == [places[0], places[2]]
+    for far, answer in ((1.99, True), (2.01, False)):
+        for q, axis in ((narrow, [0.06, 0.08]), (wide, [0.6 * 3.0, 0.6 * 1.0 + 0.8 * 0.5])):
+            other = Normal(far * np.array(axis), 0.05 * np.eye(2))
+            assert together(q, other) is together(other, q) is answer
+
+
+# --- several solutions -----------------------------------------------------------------------------------------------
+
+
+def test_how_much_worse_a_place_fits_is_told_in_standard_deviations() -> None:
+    """By 400 observations at 0 and 300 rows at each place: not where both are there, c^2 / sd where one is c away."""
+    found = []
+    for rng in (RNG(seed) for seed in range(200)):
+        x, u = rng.normal(size=(400, 1)), rng.normal(size=(64, 1))
+        if not found:
+            misfit = Misfit(Observed(x), Drawn.of(u, u), 1.5)
+        misfit.own = np.concatenate([x, rng.normal(size=(400, 1))], 1)
+        middle = misfit.own.mean(0)
+        misfit.own = misfit.own - middle
+        rows = rng.normal(size=(3, 300, 2)) - middle
+        rows[2, :, 1] += 0.5
+        found.append([misfit.worse(rows[0], rows[1]), misfit.worse(rows[2], rows[0])])
+    equal, worse = np.array(found).T
+    assert abs(equal.mean()) < 4 / np.sqrt(200) and abs(equal.std() - 1) < 4 / np.sqrt(400)
+    # The direction is that of the first halves: .5 in one feature, and noise of variance 2 / 150 in both
+    away = 0.5**2 / np.sqrt(0.5**2 + 4 / 150) / np.sqrt(2 / 150 + 4 / 400)
+    assert abs(worse.mean() - away) < 4 / np.sqrt(200) and abs(worse.std() - 1) < 0.25
+
+
+def square(key: jax.Array, theta: jax.Array) -> jax.Array:
+    return theta**2 + 0.5 * jax.random.normal(key, (len(theta), 3))
+
+
+SQUARE = avo.Space(theta=avo.Interval(-3, 3))
+
+
+@pytest.mark.parametrize("start", [None, -1.2, 1.2])
+def test_all_ends_that_fit_as_well_are_handed_over(start: float | None) -> None:
+    """x ~ N(theta^2, .5^2) is told at theta and at -theta; the first is the one nearer to the user's start."""
+    x = np.asarray(square(jax.random.key(3), jnp.full((500, 1), 1.5)))
+    at = None if start is None else np.asarray(SQUARE.unconstrain(jnp.array([start])), float)
+    draws = Draws(jax.jit(square), SQUARE, jax.random.key(1), 16, (3,))
+    found = search(draws, Observed(x), budget=40_000, seed=1, start=at)
+    assert draws.calls <= 40_000
+    ends = np.array([float(SQUARE.constrain(q.loc)[0]) for q in (found.q, *found.others)])
+    # A step of some 100 pairs tells theta to .5 / 3 sqrt(1 / 600 + 1 / 1500), where the last one was long enough
+    np.testing.assert_allclose(abs(ends), 1.5, atol=0.1)
+    assert set(np.sign(ends)) == {-1.0, 1.0} and (start is None or np.sign(ends[0]) == np.sign(start))
+    assert [q.loc[0] for q in found.elsewhere(found.q)][0] in [q.loc[0] for q in found.others]
+    assert found.q.loc[0] in [q.loc[0] for q in found.elsewhere(found.others[0])]
+
+
+def test_an_end_that_fits_worse_is_none() -> None:
+    """Where two values of three are as well at -theta, and the third differs by 1.2 of its spread."""
+
+    def uneven(key: jax.Array, theta: jax.Array) -> jax.Array:
+        return theta**2 + jnp.array([[0.0, 0.0, 0.2]]) * theta + 0.5 * jax.random.normal(key, (len(theta), 3))
+
+    x = np.asarray(uneven(jax.random.key(3), jnp.full((500, 1), 1.5)))
+    found = search(Draws(jax.jit(uneven), SQUARE, jax.random.key(1), 16, (3,)), Observed(x), budget=40_000, seed=1)
+    assert found.others == [] and abs(float(SQUARE.constrain(found.q.loc)[0]) - 1.5) < 0.03
 
 
 # --- the calls -------------------------------------------------------------------------------------------------------

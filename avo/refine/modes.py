@@ -1,0 +1,107 @@
+"""Several solutions of equal misfit: which ones count, and what is said of them.
+
+The search hands over distinct places that fit equally well (avo/search), and the equation is solved from each. Another
+solution counts if it is solved, simulations at it reproduce the observations (p >= .005, where p is known), and it lies
+apart from those before it,
+
+    |w_1 - w_2| > 5 standard errors per direction:    d^T (Cov_1 + Cov_2)^-1 d > 25 dim,    d = w_1 - w_2,
+
+w the scale of the errors (avo/refine/linear.py). Two places along a direction that is not identified are one: there the
+covariance is that of the usual start.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from avo.refine.estimate import Estimate
+from avo.refine.linear import LinearSpace
+from avo.space import Space
+
+UNLIKELY = 0.005  # p of the observations at the estimate, below which the simulator does not reproduce them
+APART = 5.0  # standard errors per direction, from which two solutions are two
+NUMBERS = ("no", "one", "two", "three")
+
+
+class Mode(NamedTuple):
+    """A solution: theta (d,), its standard errors (d,), and p of the observations at it, None where it is not known."""
+
+    theta: Float[np.ndarray, " d"]
+    stderr: Float[np.ndarray, " d"]
+    p_value: float | None = None
+
+    @staticmethod
+    def of(found: Estimate, space: Space) -> "Mode":
+        """Say in physical units what an estimate knows."""
+        theta = np.asarray(space.constrain(jnp.asarray(found.loc, float)), float)
+        return Mode(theta, np.asarray(found.stderr(space), float), found.p_value)
+
+    def line(self, names: tuple[str, ...]) -> str:
+        """Write theta, errors and p in a line.
+
+        Example:
+            >>> Mode(np.array([1.5, -2.0]), np.array([0.012, np.inf]), 0.4).line(("a", "b"))
+            'a = 1.5 +- 0.012, b = -2 +- inf, p = 0.4'
+        """
+        values = zip(names, self.theta, self.stderr, strict=True)
+        words = [f"{name} = {value:.5g} +- {error:.2g}" for name, value, error in values]
+        return ", ".join([*words, *([] if self.p_value is None else [f"p = {self.p_value:.2g}"])])
+
+    def to_json(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Describe it by the names of the parameters; an infinite error is null."""
+        errors = [error if np.isfinite(error) else None for error in self.stderr.tolist()]
+        theta, stderr = (dict(zip(names, values, strict=True)) for values in (self.theta.tolist(), errors))
+        return {"theta": theta, "stderr": stderr, "p_value": self.p_value}
+
+    @staticmethod
+    def from_json(words: dict[str, Any]) -> "Mode":
+        """Read what `to_json` gave.
+
+        Example:
+            >>> mode = Mode(np.array([1.5, -2.0]), np.array([0.012, np.inf]))
+            >>> Mode.from_json(mode.to_json(("a", "b")))
+            Mode(theta=array([ 1.5, -2. ]), stderr=array([0.012,   inf]), p_value=None)
+        """
+        errors = [np.inf if error is None else error for error in words["stderr"].values()]
+        return Mode(np.array(list(words["theta"].values())), np.array(errors), words["p_value"])
+
+
+def fits(found: Estimate | None) -> bool:
+    """Tell whether an estimate is a solution, at which simulations reproduce the observations."""
+    return found is not None and np.isfinite(found.moved) and (found.p_value is None or found.p_value >= UNLIKELY)
+
+
+def solutions(found: Sequence[Estimate | None], space: Space) -> list[Estimate]:
+    """Choose those that fit, each apart from all before it, in their order."""
+    chosen: list[Estimate] = []
+    for one in found:
+        if one is not None and fits(one) and all(apart(one, other, space) for other in chosen):
+            chosen.append(one)
+    return chosen
+
+
+def apart(one: Estimate, other: Estimate, space: Space) -> bool:
+    """Tell whether two estimates differ by more than 5 standard errors per direction."""
+    line = LinearSpace(space)
+    way = line.of(one.loc) - line.of(other.loc)
+    return bool(way @ np.linalg.solve(one.covariance + other.covariance, way) > APART**2 * len(way))
+
+
+def several(modes: Sequence[Mode], names: tuple[str, ...]) -> str:
+    """Name solutions that fit equally well in one phrase.
+
+    Example:
+        >>> several([Mode(np.array([a]), np.array([0.01])) for a in (1.4912, -1.5004)], ("theta",))
+        'two solutions fit equally well: theta = 1.49 and theta = -1.5'
+        >>> several([Mode(np.array(ab), np.ones(2)) for ab in ([1.5, -1.0], [-1.0, 1.5])], ("a", "b"))
+        'two solutions fit equally well: (a, b) = (1.5, -1) and (a, b) = (-1, 1.5)'
+    """
+
+    def tuple_of(words: Sequence[str]) -> str:
+        return words[0] if len(words) == 1 else f"({', '.join(words)})"
+
+    places = [f"{tuple_of(names)} = {tuple_of([f'{value:.3g}' for value in mode.theta])}" for mode in modes]
+    return f"{NUMBERS[len(places)]} solutions fit equally well: {', '.join(places[:-1])} and {places[-1]}"
