@@ -20,7 +20,6 @@ from avo.execution.blocks import Drawn, Draws
 from avo.space import Space
 
 WIDTH = 4.0  # of a range in w
-FARTHEST = 6.0  # |u| where theta is within 1/400 of its range of a bound
 EDGE = 1e-6 * WIDTH  # least distance of a place from a bound, where u is still a number
 
 
@@ -88,11 +87,6 @@ class LinearDraws:
     def __call__(self, w: Float[np.ndarray, "n d"], mirrored: bool = False) -> Drawn:
         """Simulate one row per row of w; `mirrored` as for `Draws`. Where they were is in w, too."""
         return self.draws(self.space.u(w), mirrored)._replace(u=self.space.inside(w))
-
-
-def inside(space: Space, u: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
-    """Keep u where theta still moves with it: beyond, an answer at a bound would be chased for ever."""
-    return np.where(space.bounded, np.clip(u, -FARTHEST, FARTHEST), u)
 
 
 def held(

@@ -30,7 +30,6 @@ from avo.refine.equation import (
     information,
 )
 from avo.refine.estimate import UNIDENTIFIED, Estimate, floored, symmetric
-from avo.refine.linear import inside
 from avo.refine.neighbours import between_rows
 from avo.refine.point import ROUNDS, START, STILL, WIDEST
 from avo.refine.scores import Learner, Normal, monomials
@@ -39,6 +38,7 @@ from avo.refine.statistic import LearnedStatistic, apply
 FLOOR = 0.05  # least standard deviation, in u, of a population's q while it is fitted
 WIDER = 1.5  # how much wider than a population the q is under which its t is learned
 NEAR = 1.5  # standard errors below which a step of a population ends the rounds
+FARTHEST = 6.0  # |u| of a mean with two bounds; theta is within 1/400 of its range of the bound there
 PHASES = 3  # at most, each with a t of its own
 
 
@@ -131,7 +131,8 @@ def _locate(
     """Look for the population in phases, each with a t of its own, learned where the last one led."""
     axes, size, _ = np.linalg.svd(q.factor)
     wild = axes * np.minimum(size, 1.0)  # where a width hardly shows the adversarial fit may leave it anywhere
-    start = Psi(inside(learner.draws.space, q.loc), wild @ wild.T)
+    loc = np.where(learner.draws.space.bounded, np.clip(q.loc, -FARTHEST, FARTHEST), q.loc)
+    start = Psi(loc, wild @ wild.T)
     state, rounds = State(start, start, np.full(len(q.loc), START)), 0
     for phase in range(PHASES):
         equation = _learn(learner, phase, state, rows.learn, pool)
