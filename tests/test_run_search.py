@@ -11,7 +11,6 @@ from test_run_refining import SHIFT, X3, Stopping, shift, shift_rows
 
 import avo
 import avo.execution.blocks
-import avo.folder
 from avo.budget import for_search
 from avo.run import _believed, _refined
 
@@ -193,10 +192,8 @@ def test_solutions_that_fit_equally_well_are_named(both: tuple[Square, avo.Resul
 
 
 def test_stopped_while_the_second_solution_is_refined_it_goes_on_bit_for_bit(
-    both: tuple[Square, avo.Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    both: tuple[Square, avo.Result], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(avo.execution.blocks, "KEEP_SECONDS", -1.0)
-    monkeypatch.setattr(avo.folder, "CHECKPOINT_SECONDS", -1.0)
     simulator, whole = both
     first = Square(after=whole.calls - 1001)
     options: dict[str, Any] = dict(x=X_SQUARE, space=SQUARE, out=tmp_path)
@@ -206,6 +203,7 @@ def test_stopped_while_the_second_solution_is_refined_it_goes_on_bit_for_bit(
     assert equal(resumed, whole)
     for one, other in zip(resumed.modes, whole.modes, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    # Draws of search and refining that were finished are kept
     assert last.rows < whole.calls / 2
 
 

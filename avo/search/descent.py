@@ -27,9 +27,9 @@ from avo.adversarial.proposals import START_SD
 from avo.budget import ENDS, Round
 from avo.execution.blocks import Draws
 from avo.refine.equation import slope
-from avo.refine.linear import inside
 from avo.refine.scores import REACH, Normal
 from avo.search.misfit import Misfit
+from avo.search.places import inside
 
 START, WIDEST = 0.2, 0.5  # width of a descent's first pairs, and of any, in u
 NARROW = 0.5  # width of pairs, in standard deviations that one observation leaves

@@ -14,6 +14,7 @@ from avo.search.regression import estimate
 from avo.space import Space
 
 EDGE = 0.02  # of a range at each end, where the first places are not
+FARTHEST = 4.5  # |u| of a parameter with two bounds, 1 % of the range from one; by 6, descents were lost at bounds
 NEAREST = (40, 120)  # places of least misfit that a regression takes
 LEAST_SD = 0.03  # of places around a candidate, in u
 APART = 0.5  # least distance in u between two places from which descents start
@@ -81,3 +82,8 @@ def all_over(space: Space, rng: np.random.Generator, count: int) -> Float[np.nda
 def normal(rng: np.random.Generator, count: int, d: int) -> Float[np.ndarray, "n d"]:
     """Draw standard normal numbers that are spread evenly."""
     return stats.norm.ppf(qmc.Halton(d, rng=rng).random(count))
+
+
+def inside(space: Space, u: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
+    """Keep places where theta still moves with u, by simulations as few as a search has."""
+    return np.where(space.bounded, np.clip(u, -FARTHEST, FARTHEST), u)

@@ -29,11 +29,10 @@ from avo.execution.blocks import Drawn, Draws
 from avo.execution.simulator import useless
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
-from avo.refine.linear import inside
 from avo.refine.scores import Normal
 from avo.search.descent import WORSE, descend, elsewhere, stepped
 from avo.search.misfit import Misfit
-from avo.search.places import Candidate, Places, all_over, apart, normal
+from avo.search.places import Candidate, Places, all_over, apart, inside, normal
 
 
 class Region(NamedTuple):
@@ -119,8 +118,10 @@ def search(
     nearest = known.nearest(rows.again)
     nearest = nearest[np.argsort(misfit.at(draws, nearest, rows.again_each))]
     count, given = rows.rounds[0].starts, [] if start is None else [inside(space, start)]
-    starts = [*given, best.loc, *(inside(space, c.loc) for c in known.said())][: count - count // 4]
-    starts = apart(np.concatenate([nearest, known.nearest(len(known.u))]), count, starts)
+    nearest = np.concatenate([nearest, known.nearest(len(known.u))])
+    starts = [*given, best.loc, *(inside(space, c.loc) for c in known.said()), *apart(nearest, count)]
+    # The last quarter is elsewhere than all the others
+    starts = apart(nearest, count, starts[: count - count // 4])
     last, *aside = descend(draws, misfit, starts, rows.rounds, rng)
     region = Region(last, drawn, misfit, [])
     ends = [last, *(Normal(u, last.factor) for u in [*given, best.loc])]
