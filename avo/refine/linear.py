@@ -34,7 +34,7 @@ class LinearSpace:
         >>> line = LinearSpace(Space(a=Interval(0, 8), b=Real()))
         >>> line.of(np.array([np.log(3.0), 5.0])).tolist(), line.rate(np.array([np.log(3.0), 5.0])).tolist()
         ([3.0, 5.0], [0.75, 1.0])
-        >>> line.constrain(np.array([3.0, 5.0])).tolist()
+        >>> line.constrain(np.array([3.0, 5.0])).round(6).tolist()
         [6.0, 5.0]
     """
 

@@ -204,7 +204,7 @@ def test_one_column_suits_a_scalar_simulator(quick_fit, user_file, tmp_path):
 
 def test_fit_of_the_users_program(avo_command, user_file, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(2.5, 1.0, (60, 3)))
-    avo_command("fit", "mine.py:program", "--data", "x.npy", "--budget", 640, "--no-refine", "--out", "run")
+    avo_command("fit", "mine.py:program", "--data", "x.npy", "--budget", 640, "--no-refine", "--out", "run", status=3)
     result = avo.load(tmp_path / "run")
     assert result.names == ("centre",) and result.x_shape == (3,) and result.calls == 640
     said = avo_command("fit", "mine.py:ends", "--data", "x.npy", status=2).stderr

@@ -46,7 +46,7 @@ def test_saved_and_loaded_to_the_bit(few: Trained, tmp_path: Path) -> None:
     words = (tmp_path / "vae" / "trained.json").read_text()
     assert (json.loads(words)["format"], json.loads(words)["avo"]) == (FORMAT, avo.__version__)
     for broken in (
-        '{"format": 1}',
+        f'{{"format": {FORMAT}}}',
         "[1]",
         words.replace('"beta":', '"bet":', 1),
         words.replace('"width":', '"wide":', 1),
@@ -54,8 +54,8 @@ def test_saved_and_loaded_to_the_bit(few: Trained, tmp_path: Path) -> None:
         (tmp_path / "vae" / "trained.json").write_text(broken)
         with pytest.raises(ValueError, match=r"trained.json is damaged"):
             latents.load(tmp_path / "vae")
-    (tmp_path / "vae" / "trained.json").write_text(words.replace('"format": 1', '"format": 77'))
-    with pytest.raises(ValueError, match=r"has format 77 by avo .*; avo .* reads format 1.*or train again"):
+    (tmp_path / "vae" / "trained.json").write_text(words.replace(f'"format": {FORMAT}', '"format": 77'))
+    with pytest.raises(ValueError, match=rf"has format 77 by avo .*; avo .* reads format {FORMAT}.*or train again"):
         latents.load(tmp_path / "vae")
 
 
