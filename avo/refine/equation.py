@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import special, stats
 
 from avo.adversarial.proposals import START_SD
 from avo.execution.blocks import Drawn, Draws
@@ -22,6 +22,9 @@ from avo.refine.scores import NoAnswer, Normal
 from avo.refine.statistic import apply
 
 CHANCE = 1e-3  # level of the test that a direction moves t at all
+SELDOM = 0.1  # share of calls that succeed at a place, below which no step ends there
+STEEP = 0.25  # of the largest share of calls that succeed, below which the least one says that u decides it
+LEAN, NEWTON = 0.1, 20  # penalty of the slope of the log odds that a call succeeds; Newton steps of that fit
 NEVER = 1e-6  # level of the test that a residual is chance
 
 
@@ -68,6 +71,78 @@ def slope(
     A = (inverse @ du.T @ odd).T
     residuals = (odd - du @ A.T) * np.sqrt(n / max(n - d, 1))
     return A, Noise(residuals, du @ inverse)
+
+
+def slope_given_success(
+    du: Float[np.ndarray, "n d"], plus: Float[np.ndarray, "n k"], minus: Float[np.ndarray, "n k"], s: np.ndarray
+) -> tuple[Float[np.ndarray, "k d"], Noise]:
+    """Find the slope of m(u) = E[t | success, u] from pairs of which some rows failed.
+
+        m = E[t s] / E[s],    A = d/du E[(t - m) s] / E[s],    s = 1 where a call succeeds, else 0; m as at the centre
+
+    Pairs that both succeed tell how t moves while the same rows succeed, those of which one fails that others do: where
+    calls fail by their x, the first alone would be half of the story. Where all fail by chance, it is all of it.
+
+    Args:
+        du: as in `slope`.
+        plus: t at centre + du, anything where it failed.
+        minus: t at centre - du.
+        s: which rows succeeded, (n, 2).
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> du, e = rng.normal(size=(20_000, 1)) / 10, rng.normal(size=(20_000, 1))
+        >>> x, y = du + e, -du + e  # given x < 0 the mean of x moves by 1 - 2 / pi of what the centre does
+        >>> A, _ = slope_given_success(du, x, y, np.concatenate([x, y], axis=1) < 0)
+        >>> bool(abs(A[0, 0] - (1 - 2 / np.pi)) < 0.05)
+        True
+    """
+    both, one = s.all(1), s[:, 0] != s[:, 1]
+    A, noise = slope(du[both], plus[both], minus[both])
+    m = (s[:, 0] @ plus + s[:, 1] @ minus) / s.sum()
+    odd = np.where(s[one, :1], plus[one] - m, m - minus[one]) / 2
+    # How many succeed at +du and at -du does not depend on |du| to first order: pairs of one count half, whatever |du|
+    squares = du[both].T @ du[both], du[one].T @ du[one]
+    inverse = np.linalg.inv(squares[0] + squares[1] / 2)
+    weights = du @ inverse
+    residuals = np.concatenate([noise.residuals, odd])
+    A = A @ squares[0] @ inverse + odd.T @ weights[one]
+    return A, Noise(residuals, np.concatenate([weights[both], weights[one]]))
+
+
+def success(zeta: Float[np.ndarray, "n d"], ok: np.ndarray) -> Float[np.ndarray, " n"]:
+    """Estimate the share of calls that succeed at each place: log odds a + b zeta, by logistic regression.
+
+    Example:
+        >>> zeta = np.random.default_rng(0).normal(size=(2000, 2))
+        >>> p = success(zeta, zeta[:, 0] < 0.5)
+        >>> bool(p[zeta[:, 0] < 0.3].min() > 0.8), bool(p[zeta[:, 0] > 0.7].max() < 0.2)
+        (True, True)
+    """
+    f = np.column_stack([np.ones(len(zeta)), zeta])
+    b, ridge = np.zeros(f.shape[1]), np.diag([0.0] + [LEAN] * zeta.shape[1])
+    for _ in range(NEWTON):  # maximum of the penalised likelihood, which is concave
+        p = special.expit(f @ b)
+        H = (f * (p * (1 - p))[:, None]).T @ f + ridge + 1e-9 * np.eye(len(b))
+        step = np.linalg.solve(H, f.T @ (ok - p) - ridge @ b)
+        b = b + step * min(1.0, 2 / max(float(np.abs(step).max()), 1e-30))
+    return special.expit(f @ b)
+
+
+def slope_of_rows(du: Float[np.ndarray, "n d"], t: Float[np.ndarray, "n k"]) -> tuple[np.ndarray, Noise]:
+    """Regress t on u from rows that are no pairs: t = a + A du + error.
+
+    Example:
+        >>> du = np.random.default_rng(0).normal(size=(500, 2)) + 0.3
+        >>> slope_of_rows(du, du @ np.array([[2.0], [-1.0]]) + 0.5)[0].round(6).tolist()
+        [[2.0, -1.0]]
+    """
+    n, d = du.shape
+    rest = du - du.mean(0)
+    weights = rest @ np.linalg.inv(rest.T @ rest)
+    A = t.T @ weights
+    residuals = (t - t.mean(0) - rest @ A.T) * np.sqrt(n / max(n - d - 1, 1))
+    return A, Noise(residuals, weights)
 
 
 class Information(NamedTuple):
@@ -258,9 +333,18 @@ class Equation:
         drawn = self.draws(np.concatenate([q.loc + du, q.loc - du]), mirrored=True)
         du = (drawn.u[: len(du)] - drawn.u[len(du) :]) / 2  # at a bound, what is left of them inside
         self.pairs = du, drawn
-        ok = drawn.ok[: len(du)] & drawn.ok[len(du) :]
-        t, _ = self.values(drawn, np.concatenate([ok, ok]), 2 * (du.shape[1] + 1))
-        return *slope(du[ok], t[: ok.sum()], t[ok.sum() :]), drawn
+        n, least = len(du), 2 * (du.shape[1] + 1)
+        t, _ = self.values(drawn, drawn.ok, least)
+        if drawn.ok.all():
+            return *slope(du, t[:n], t[n:]), drawn
+        values = np.zeros((2 * n, t.shape[1]))
+        values[drawn.ok] = t
+        s = drawn.ok.reshape(2, n).T
+        p = success(np.concatenate([zeta, -zeta]), drawn.ok)
+        if np.quantile(p, 0.05) > STEEP * p.max() and s.all(1).sum() >= least:
+            return *slope_given_success(du, values[:n], values[n:], s), drawn
+        # Beside a bound beyond which calls fail, pairs succeed only where they are close
+        return *slope_of_rows(np.concatenate([du, -du])[drawn.ok], t), drawn
 
     def centre(self, loc: Float[np.ndarray, " d"], rows: int) -> Residual:
         """Simulate at loc: the residual there."""

@@ -84,6 +84,11 @@ class LinearDraws:
         """Simulator calls so far."""
         return self.draws.calls
 
+    @property
+    def failed(self) -> int:
+        """Those of them that failed."""
+        return self.draws.failed
+
     def __call__(self, w: Float[np.ndarray, "n d"], mirrored: bool = False) -> Drawn:
         """Simulate one row per row of w; `mirrored` as for `Draws`. Where they were is in w, too."""
         return self.draws(self.space.u(w), mirrored)._replace(u=self.space.inside(w))

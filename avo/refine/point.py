@@ -29,7 +29,7 @@ from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.agreement import p_value
 from avo.refine.custom import CustomStatistic
-from avo.refine.equation import Damping, Equation, Information, Noise, Residual, information
+from avo.refine.equation import SELDOM, Damping, Equation, Information, Noise, Residual, information
 from avo.refine.estimate import UNDETERMINED, Estimate
 from avo.refine.linear import LinearDraws, LinearSpace, held
 from avo.refine.neighbours import between_rows
@@ -105,8 +105,9 @@ def _locate(
         step, covariance = residual.step(found)
         lost = residual.unexplained(found, A)
         step, _ = held(space, q.loc, step, covariance)
-        move = _cut(damping.stride(step) * step, q.factor)
-        old, q = q, Normal(q.loc + move, _adapt(found, q, m, lost))
+        spare = last - learner.draws.calls - rows.rest
+        loc = _succeeding(learner.draws, q.loc, q.loc + _cut(damping.stride(step) * step, q.factor), spare)
+        move, old, q = loc - q.loc, q, Normal(loc, _adapt(found, q, m, lost))
         each = np.linalg.norm(q.factor, axis=0) ** 2 * np.where(found.identified, found.values, 0.0) / m
         change = np.log(_widths(found, old) / np.linalg.norm(q.factor, axis=0))
         if np.linalg.norm(np.linalg.solve(old.factor, move)) < 0.5 and np.abs(change).max() < 0.7 and not lost:
@@ -192,7 +193,7 @@ def _settle(
     unclear = not near.found.identified.all() or np.any(near.found.rough > ROUGH)
     if unclear and last - draws.calls >= LEFT * len(more):
         slope = near.slope.with_more(_slope(equation, Normal(near.start, q.factor), more))
-        near = _stepped(space, q, near.start, near.here, near.rows, slope)
+        near = _stepped(equation, space, q, last, (near.start, near.here, near.rows, slope))
     rows = draws.whole(last - draws.calls)
     there, slope, compared = equation.centre(near.loc, rows), near.slope, rows
     if near.far < STILL:
@@ -221,6 +222,7 @@ def _settle(
         freedom=observed.freedom,
         p_value=p,
         neighbours=between_rows(equation, equation.there, found.inverse),
+        failing=float(np.mean(~equation.there.ok)) if equation.there is not None else 0.0,
     )
 
 
@@ -230,7 +232,7 @@ def _approach(equation: Equation, space: LinearSpace, q: Normal, zeta: Float[np.
     while True:
         slope = _slope(equation, Normal(loc, q.factor), zeta)
         rows, tries = draws.whole((last - draws.calls) / 5), tries + 1
-        near = _stepped(space, q, loc, equation.centre(loc, rows), rows, slope)
+        near = _stepped(equation, space, q, last, (loc, equation.centre(loc, rows), rows, slope))
         if near.far < STILL or tries == TRIES or last - draws.calls < 8 * len(zeta):
             return near
         loc = near.loc
@@ -242,12 +244,27 @@ def _slope(equation: Equation, q: Normal, zeta: Float[np.ndarray, "n d"]) -> Slo
 
 
 def _stepped(
-    space: LinearSpace, q: Normal, start: Float[np.ndarray, " d"], here: Residual, rows: int, slope: Slope
-) -> Approach:
+    equation: Equation, space: LinearSpace, q: Normal, last: int,
+    known: tuple[Float[np.ndarray, " d"], Residual, int, Slope],
+) -> Approach:  # fmt: skip
     """Take a step from where slope and residual are known."""
+    start, here, rows, slope = known
     found = information(slope.A, here.V, slope.noise, UNDETERMINED)
     move, _ = held(space, start, *here.step(found))
-    return Approach(start, here, rows, slope, found, here.length(found, move), start + _cut(move, q.factor))
+    draws = equation.draws
+    loc = _succeeding(draws, start, start + _cut(move, q.factor), last - draws.calls - 2 * draws.size)
+    return Approach(start, here, rows, slope, found, here.length(found, move), loc)
+
+
+def _succeeding(
+    draws: Draws | LinearDraws, start: Float[np.ndarray, " d"], loc: Float[np.ndarray, " d"], calls: int
+) -> Float[np.ndarray, " d"]:
+    """Halve a step that ends where hardly a call succeeds, by a block of calls; asked only where calls have failed."""
+    for _ in range(min(TRIES, calls // draws.size) if draws.failed else 0):
+        if draws(np.tile(loc, (draws.size, 1))).ok.mean() >= SELDOM:
+            break
+        loc = (start + loc) / 2
+    return loc
 
 
 def _together(near: Approach, there: Residual, rows: int) -> Residual:

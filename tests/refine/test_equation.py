@@ -4,8 +4,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from scipy import special, stats
 
-from avo.refine.equation import Damping, Residual, covariance_of_mean, information, slope
+from avo.refine.equation import (
+    Damping,
+    Residual,
+    covariance_of_mean,
+    information,
+    slope,
+    slope_given_success,
+    slope_of_rows,
+    success,
+)
 
 RNG = np.random.default_rng
 
@@ -188,3 +198,62 @@ def test_step_and_what_it_leaves() -> None:
     off = V3 @ off / np.sqrt(off @ V3 @ off)  # one standard deviation, of which no step explains anything
     for size, expected in ((3.0, False), (8.0, True)):
         assert Residual(A3 @ du + size * off, V3, V3, 1e-9 * V3).unexplained(found, A3) == expected
+
+
+# --- where calls fail ------------------------------------------------------------------------------------------------
+
+
+def some_pairs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x = theta + noise in two dimensions, at mirrored places a tenth of the noise apart."""
+    rng = np.random.default_rng(seed)
+    du, e = rng.normal(size=(n, 2)) * [0.1, 0.05], rng.normal(size=(n, 2))
+    return du, e + du, e - du
+
+
+def test_slope_where_calls_fail_by_chance_is_that_of_the_pairs_that_succeed() -> None:
+    du, plus, minus = some_pairs(300, 0)
+    t_plus, t_minus = plus + 0.3 * plus**2, minus + 0.3 * minus**2
+    ok = np.random.default_rng(1).random(300) > 0.4
+    A, noise = slope_given_success(du, t_plus, t_minus, np.column_stack([ok, ok]))
+    expected, its_noise = slope(du[ok], t_plus[ok], t_minus[ok])
+    np.testing.assert_allclose(A, expected, rtol=1e-12)
+    np.testing.assert_allclose(noise.bias(np.eye(2)), its_noise.bias(np.eye(2)), rtol=1e-10)
+
+
+def test_slope_where_calls_fail_by_their_x_is_that_of_the_mean_given_success() -> None:
+    """Given x1 < 0.4 the mean of x1 moves by 1 - h (h + 0.4), h the inverse Mills ratio,, that of x2 by 1."""
+    mills = stats.norm.pdf(0.4) / stats.norm.cdf(0.4)
+    truth = np.diag([1 - mills * (mills + 0.4), 1.0])
+    found, errors = [], []
+    for seed in range(20):
+        du, plus, minus = some_pairs(4000, seed)
+        s = np.column_stack([plus[:, 0], minus[:, 0]]) < 0.4
+        A, noise = slope_given_success(du, plus, minus, s)
+        found.append(A)
+        errors.append(noise.bias(np.array([[1.0, 0.0], [0.0, 0.0]]))[0, 0])
+    spread = np.std(found, axis=0, ddof=1)
+    assert np.all(np.abs(np.mean(found, axis=0) - truth) < 4 * spread / np.sqrt(20) + 0.01)
+    assert abs(np.mean(found, axis=0)[0, 0] - 1.0) > 0.5  # what pairs that succeed say alone
+    np.testing.assert_allclose(np.sqrt(np.mean(errors)), spread[0, 0], rtol=0.5)
+
+
+def test_slope_of_rows_agrees_with_least_squares_and_states_its_noise() -> None:
+    rng = np.random.default_rng(3)
+    du = rng.normal(size=(200, 2)) * [1.0, 0.2] + 0.4
+    truth, found, stated = np.array([[1.5, -0.5], [0.0, 2.0], [1.0, 1.0]]), [], []
+    for _ in range(200):
+        t = du @ truth.T + 0.7 + rng.normal(size=(200, 3)) * [1.0, 0.3, 2.0]
+        A, noise = slope_of_rows(du, t)
+        found.append(A)
+        stated.append(noise.bias(np.diag([1.0, 0.0, 0.0])))
+    line = np.linalg.lstsq(np.column_stack([np.ones(200), du]), t, rcond=None)[0]
+    np.testing.assert_allclose(A, line[1:].T, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(np.mean(stated, axis=0), np.cov(np.array(found)[:, 0].T), rtol=0.35, atol=0.002)
+
+
+def test_success_recovers_a_logistic_law() -> None:
+    rng = np.random.default_rng(4)
+    zeta = rng.normal(size=(20_000, 2))
+    p = special.expit(0.8 + zeta @ [0.5, -1.5])
+    assert np.abs(success(zeta, rng.random(20_000) < p) - p).max() < 0.03
+    assert np.all(success(zeta, np.ones(20_000, bool)) > 0.999)
