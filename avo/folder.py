@@ -1,8 +1,12 @@
 """The run's folder: refused to any other run, continued to the same bits, and its files never half-written.
 
     fit.json          what the run is: seed, settings, space, hash of the data; a run that is continued must be the same
-    checkpoint.npz    how far it has come; draws-N.npz: finished draws of a host simulator. Gone when it is done
+    calls.sqlite      all calls of a simulator outside JAX (avo/execution/store.py)
+    checkpoint.npz    how far it has come; gone when it is done
     result.json       the result in words; arrays.npz: its arrays
+
+The run that writes into a folder holds a lock on it, which the system takes back when the process ends, however it
+ends. Calls and checkpoint carry the run's identity, a hash of what fit.json says: those of another run are never taken.
 
 Arrays are in `.npz`, words in JSON; there is no pickle. Everything is written to a temporary name beside its place and
 renamed, which either happens or does not. Words carry a number of their format and the version of avo that wrote them,
@@ -14,6 +18,7 @@ import io
 import json
 import os
 import time
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +31,12 @@ import numpy as np
 
 from avo import __version__, checks
 
-FORMAT = 2  # of all files that avo reads again; a change that an older version would misread makes it the next
+try:
+    import fcntl
+except ImportError:  # Windows: two runs in one folder are then told apart by fit.json alone
+    fcntl = None
+
+FORMAT = 3  # of all files that avo reads again; a change that an older version would misread makes it the next
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -135,14 +145,37 @@ CHECKPOINT_SECONDS = 20.0
 
 
 class Folder:
-    """The run's folder: refuses to overwrite another run, keeps checkpoints, continues bit for bit."""
+    """The run's folder: refuses to overwrite another run, keeps checkpoints, continues bit for bit.
 
-    def __init__(self, out: str | Path, resume: bool, plan: dict[str, Any]) -> None:
-        self.path, self.plan = checks.folder("out", out), plan
+    Args:
+        out: where it is, as the user gave it.
+        resume: whether a run that is there may be continued.
+        plan: what the run is.
+        source: of the simulator, by its hash; None: not known. A change is said, and no reason to refuse.
+    """
+
+    def __init__(self, out: str | Path, resume: bool, plan: dict[str, Any], source: str | None = None) -> None:
+        self.path, self.plan = checks.folder("out", out), json.loads(json.dumps(plan))
+        self.source, self.writes = source, True
+        self.identity = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
+        self.checkpoint, self.last = self.path / "checkpoint.npz", time.monotonic()
         if self.path.exists() and not self.path.is_dir():
             raise FileExistsError(f"out={str(out)!r} is a file; choose a folder.")
-        self.checkpoint, self.last = self.path / "checkpoint.npz", time.monotonic()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"out={str(out)!r} cannot be made ({error.strerror}); choose another folder.") from error
+        self.lock = _locked(self.path)
+        try:
+            self._open(out, resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, out: str | Path, resume: bool) -> None:
+        """Refuse a folder that holds another run, and say what has changed in one that is continued."""
         known = self.path / "fit.json"
+        self.fresh = not any(path.exists() for path in (known, self.checkpoint, self.calls))
         held = [name for name in ("fit.json", "result.json") if (self.path / name).exists()]
         if not held:
             refuse_others(self.path, "proposal")
@@ -151,39 +184,66 @@ class Folder:
                 f"out={str(out)!r} already holds a run; choose another folder"
                 + (", or continue it: resume=True." if known.exists() else ".")
             )
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"out={str(out)!r} cannot be made ({error.strerror}); choose another folder.") from error
-        if known.exists():
-            before = read_stamped(known)
-            changed = [name for name in plan if before.get(name) != json.loads(json.dumps(plan[name]))]
-            if changed:
-                raise ValueError(
-                    f"out={str(out)!r} holds a run with other {', '.join(changed)}; resume needs the same."
-                )
+        if not known.exists():
+            return
+        before = read_stamped(known)
+        changed = [name for name in self.plan if before.get(name) != self.plan[name]]
+        if changed:
+            raise ValueError(f"out={str(out)!r} holds a run with other {', '.join(changed)}; resume needs the same.")
+        if before.get("avo") != __version__:
+            warnings.warn(
+                f"the run in {self.path} was begun by avo {before.get('avo')}; this is {__version__}, whose numbers "
+                "may differ.",
+                stacklevel=4,
+            )
+        if None not in (self.source, before.get("source")) and before["source"] != self.source:
+            warnings.warn(
+                f"the simulator has changed since the run in {self.path} was begun; what it has done so far is kept. "
+                "If x now means something else, start anew in another folder.",
+                stacklevel=4,
+            )
 
     def claim(self) -> None:
         """Say in the folder what run it holds."""
         if not (self.path / "fit.json").exists():
-            write_json(self.path / "fit.json", stamped(self.plan))
+            write_json(self.path / "fit.json", stamped(self.plan | {"source": self.source}))
+
+    def close(self) -> None:
+        """Give up the lock."""
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
 
     @property
-    def has_draws(self) -> bool:
-        """Whether the folder holds draws of a host simulator."""
-        return any(self.path.glob("draws-*.npz"))
+    def calls(self) -> Path:
+        """The file that keeps the calls of a simulator outside JAX."""
+        return self.path / "calls.sqlite"
 
     def free(self) -> None:
-        """Leave the folder to another run."""
+        """Leave the folder to another run, unless there was a run in it before this one."""
+        if not self.fresh:
+            return
         self.clear()
-        (self.path / "fit.json").unlink(missing_ok=True)
+        for path in (self.path / "fit.json", *self.path.glob("calls.sqlite*")):
+            path.unlink(missing_ok=True)
 
     def save(self, arrays: Callable[[], dict[str, Any]], force: bool = False) -> None:
-        """Write a checkpoint, of what `arrays()` gives, unless one was written a moment ago."""
-        self.claim()
-        if force or time.monotonic() - self.last > CHECKPOINT_SECONDS:
-            write_arrays(self.checkpoint, arrays())
-            self.last = time.monotonic()
+        """Write a checkpoint, of what `arrays()` gives, unless one was written a moment ago.
+
+        Where it cannot be written, the user is told once, and the run goes on.
+        """
+        if not self.writes or not (force or time.monotonic() - self.last > CHECKPOINT_SECONDS):
+            return
+        try:
+            write_arrays(self.checkpoint, arrays() | {"identity": np.array(self.identity)})
+        except OSError as error:
+            self.writes = False
+            warnings.warn(
+                f"{self.checkpoint} cannot be written ({error.strerror}); the run goes on, but what it does from here "
+                "on is lost if it is stopped.",
+                stacklevel=2,
+            )
+        self.last = time.monotonic()
 
     @property
     def finished(self) -> bool:
@@ -191,13 +251,43 @@ class Folder:
         return (self.path / "result.json").exists()
 
     def restore(self) -> dict[str, np.ndarray] | None:
-        """Read the last checkpoint; None where there is none."""
-        return read_arrays(self.checkpoint) if self.checkpoint.exists() else None
+        """Read the last checkpoint; None where there is none.
+
+        Raises:
+            ValueError: if it is damaged, or of another run.
+        """
+        if not self.checkpoint.exists():
+            return None
+        arrays = read_arrays(self.checkpoint)
+        if str(arrays.pop("identity", "")) != self.identity:
+            raise ValueError(f"{self.checkpoint} is of another run; choose another folder.")
+        return arrays
 
     def clear(self) -> None:
         """Remove what only a run that is not finished needs."""
-        for path in (self.checkpoint, *self.path.glob("draws-*.npz")):
-            path.unlink(missing_ok=True)
+        self.checkpoint.unlink(missing_ok=True)
+
+
+def _locked(folder: Path) -> int | None:
+    """Lock a folder; None where the system has no such locks.
+
+    Raises:
+        FileExistsError: if a run that goes on holds the lock.
+    """
+    if fcntl is None:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise FileExistsError(
+            f"{folder} is in use by a run that goes on; choose another folder, or wait for it."
+        ) from error
+    except OSError:  # some network file systems
+        os.close(handle)
+        return None
+    return handle
 
 
 def digest(*arrays: np.ndarray | None) -> str:

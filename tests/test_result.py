@@ -16,6 +16,7 @@ import pytest
 import avo
 from avo import critics
 from avo.critics import mlp
+from avo.execution.failures import Failures
 from avo.folder import FORMAT, write_json
 from avo.refine import statistic as scores
 from avo.refine.estimate import Estimate, Neighbours
@@ -48,7 +49,7 @@ def made(critic: Any = None, full: bool = True) -> Result:
         proposal=avo.Gaussian(LOC, jnp.array([-1.1, 0.2, -0.6]), lower),
         critic=mlp(jax.random.key(1), (4, 2), width=7, depth=3) if critic is None else critic,
         calls=5376,
-        failures={"non-finite": 17},
+        failures=Failures({"non-finite": 17}),
         status="budget",
         message="mu still moved at the end of 6 steps; a larger budget may help.",
         history={
@@ -183,11 +184,13 @@ def test_every_built_in_critic_is_read_without_like(make: Any, x_shape: tuple[in
 def test_a_format_that_is_not_known_is_refused(found: int | None, words: str, tmp_path: Path) -> None:
     folder = made().save(tmp_path)
     told = json.loads((folder / "result.json").read_text())
-    assert told["format"] == FORMAT == 2 and told["avo"] == avo.__version__
+    assert told["format"] == FORMAT == 3 and told["avo"] == avo.__version__
     assert (told["seed"], told["data"]) == (11, "5e1f")
     told = {k: v for k, v in told.items() if k != "format"} | ({} if found is None else {"format": found, "avo": "9.1"})
     (folder / "result.json").write_text(json.dumps(told))
-    with pytest.raises(ValueError, match=rf"result.json has {words}; avo {avo.__version__} reads format 2. Read it by"):
+    with pytest.raises(
+        ValueError, match=rf"result.json has {words}; avo {avo.__version__} reads format {FORMAT}. Read it by"
+    ):
         avo.load(folder)
 
 
@@ -211,7 +214,7 @@ def test_summary() -> None:
     for line, name, value, unit in zip(lines[1:], SPACE.names, THETA, ["mV", "", "ms"], strict=False):
         assert line.split() == [name, f"{value:.5g}", *([unit] if unit else [])]
     assert lines[-2] == "budget: mu still moved at the end of 6 steps; a larger budget may help."
-    assert lines[-1] == "5,376 simulator calls, 17 non-finite"
+    assert lines[-1] == "5,376 simulator calls, of which failed: 17 non-finite"
 
 
 def test_summary_beside_the_truth() -> None:

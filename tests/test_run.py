@@ -252,9 +252,7 @@ def test_single_precision_is_not_asked_for_too_much() -> None:
 
 def test_nan_everywhere() -> None:
     simulator = avo.from_numpy(lambda rng, theta: np.full(10, np.nan))
-    with pytest.raises(
-        ValueError, match=r"NaN or infinity in all of its first 16 draws, at parameters such as {'mean'"
-    ):
+    with pytest.raises(RuntimeError, match=r"13 of the first 13 calls failed.*'non-finite'.*at theta = \[-0\.09"):
         fit(simulator)
 
 
@@ -277,12 +275,25 @@ def test_nan_from_some_step_on_ends_as_failed() -> None:
     assert (result.status, result.message) == ("failed", words.format("2 steps", 7))
 
 
-def test_an_error_of_the_users_function_is_passed_on() -> None:
+def test_an_error_of_the_users_function_ends_the_fit_where_no_call_succeeds() -> None:
     def broken(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
         raise OverflowError("too stiff")
 
     with pytest.raises(RuntimeError, match=r"failed at theta = \[.*\] with OverflowError: too stiff.*default_rng"):
         fit(avo.from_numpy(broken))
+
+
+@pytest.mark.parametrize(
+    ("fn", "batched", "words"),
+    [
+        (lambda rng, t: t, False, r"like a row of x_obs: expected \(10,\) for each theta, got \(2,\)"),
+        (lambda rng, t: t[:1], False, r"expected \(10,\) for each theta, got \(1,\)"),
+        (lambda rng, t: t, True, r"expected \(4, 10\) for 4 rows of theta, got \(4, 2\)"),
+    ],
+)
+def test_another_shape_ends_the_fit(fn: Any, batched: bool, words: str) -> None:
+    with pytest.raises(RuntimeError, match=words):
+        fit(avo.from_numpy(fn, batched=batched))
 
 
 # --- words -----------------------------------------------------------------------------------------------------------
@@ -343,9 +354,6 @@ def test_few_observations_are_warned_of() -> None:
         (simulate, {"proposal": 3}, r"proposal must be a module or a function proposal\(dim\) that makes one; got 3"),
         (simulate, {"proposal": avo.Gaussian.start(3)}, r"proposal must have one dimension per parameter, 2; got 3"),
         (simulate, {"settings": {"batch": 3}}, r"settings must be avo.Settings"),
-        (avo.from_numpy(lambda rng, t: t), {}, r"like a row of x_obs: expected \(10,\) for each theta, got \(2,\)"),
-        (avo.from_numpy(lambda rng, t: t[:1]), {}, r"expected \(10,\) for each theta, got \(1,\)"),
-        (avo.from_numpy(lambda rng, t: t, batched=True), {}, r"expected \(10,\) for each theta, got \(2,\)"),
         (simulate, {"space": {"mean": (0, 1)}}, r"space must be an avo.Space"),
         (simulate, {"inputs": np.arange(499.0)}, r"one row per observation: x_obs has 500, inputs 499"),
         (

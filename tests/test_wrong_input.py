@@ -256,7 +256,7 @@ def test_wrong_output_shape(refused):
 
 
 def test_wrong_output_shape_of_a_numpy_function():
-    with pytest.raises(ValueError, match=r"row of x_obs"):
+    with pytest.raises(RuntimeError, match=r"row of x_obs"):
         fit(avo.from_numpy(lambda rng, theta: rng.normal(theta[0], 1.0, size=2)))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from avo.adversarial.settings import Settings
 from avo.budget import chunk_of
+from avo.execution.failures import Failures
 from avo.execution.simulator import useless
 from avo.result import Result, Status
 from avo.space import Space
@@ -66,7 +67,7 @@ def result_of(
         proposal=state.average,
         critic=state.critic,
         calls=done * settings.calls + lost,
-        failures={"non-finite": int(info.failed.sum())},
+        failures=Failures({"non-finite": int(info.failed.sum())}),
         status=status,
         message=message,
         history={

@@ -19,8 +19,8 @@ from avo.adversarial.settings import Settings
 from avo.adversarial.targets import sampling_of
 from avo.adversarial.trainer import Trainer
 from avo.budget import chunk_of
-from avo.execution.blocks import Drawn, simulate_host, simulate_jax
-from avo.execution.host import HostSimulator
+from avo.execution.blocks import Drawn, simulate_jax
+from avo.execution.calls import Calls
 from avo.execution.programs import JaxSimulator
 from avo.folder import Folder, fill, leaves
 from avo.result import Result
@@ -79,20 +79,12 @@ def _compiled_chunk(simulate: Callable, ask: Callable, tell: Callable, settings:
     return chunk
 
 
-def _host_chunk(simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int) -> Chunk:
+def _host_chunk(simulate: Calls, ask: Callable, tell: Callable, settings: Settings, steps: int) -> Chunk:
     """Make the same for any other simulator, which runs between `ask` and `tell`."""
 
     def chunk(key: PRNGKeyArray, state: State) -> tuple[State, Told]:
-        x_shape = state.data.shift.shape
-
         def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
-            x = simulate_host(simulate, block_keys(key_x, settings), block_size(settings), theta, inputs)
-            if x.shape[1:] != x_shape:
-                raise ValueError(
-                    f"the simulator must return x shaped like a row of x_obs: expected {x_shape} for each theta, "
-                    f"got {x.shape[1:]}."
-                )
-            return jnp.asarray(x)
+            return jnp.asarray(simulate(block_keys(key_x, settings), theta, inputs))
 
         told = []
         for _ in range(steps):
@@ -143,7 +135,7 @@ class Progress(NamedTuple):
 
 
 def run_steps(
-    simulate: HostSimulator | JaxSimulator,
+    simulate: Calls | JaxSimulator,
     trainer: Trainer,
     settings: Settings,
     space: Space,
@@ -158,7 +150,7 @@ def run_steps(
     """Take the steps that are left, in chunks between which progress, checkpoints and stopping happen.
 
     Args:
-        simulate: the simulator, as `check_simulator` gave it.
+        simulate: the simulator in JAX, or the calls of any other.
         trainer: `ask` and `tell`.
         settings: the numbers of the algorithm.
         space: the parameters.
@@ -170,8 +162,10 @@ def run_steps(
         progress: show a bar, on a terminal.
     """
     steps = int(before.state.horizon)
+    if isinstance(simulate, Calls) and int(before.state.step):
+        simulate.skip(int(before.state.step) * settings.calls)
     arguments = trainer.ask, trainer.tell, settings, chunk
-    if host := isinstance(simulate, HostSimulator):
+    if host := isinstance(simulate, Calls):
         run_chunk = _host_chunk(simulate, *arguments)
     else:
         run_chunk = simulate.program(_compiled_chunk, *arguments)

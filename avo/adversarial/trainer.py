@@ -43,6 +43,7 @@ from avo.adversarial.reinforce import reinforce_gradient
 from avo.adversarial.settings import Settings
 from avo.adversarial.targets import Point, Population, geometric, target_of
 from avo.checks import takes, whole
+from avo.execution.failures import FARTHEST
 from avo.execution.programs import compiled
 from avo.observations import make_frame, show, show_rows, validate_observations
 from avo.space import Space
@@ -120,6 +121,7 @@ def _shown(state: State, x: Float[Array, "n *x_shape"]) -> tuple[Float[Array, "n
     assert state.pending is not None
     z = show_rows(state.data, x.astype(state.pending.u.dtype), state.pending.rows)
     ok = jnp.all(jnp.isfinite(z.reshape(z.shape[0], -1)), axis=1)
+    ok &= jnp.all(jnp.abs(x.reshape(x.shape[0], -1)) <= FARTHEST, axis=1)
     return jnp.where(ok.reshape(ok.shape + (1,) * (z.ndim - 1)), z, 0.0), ok
 
 

@@ -3,9 +3,8 @@
 A block is so many rows with one key. All parts of a fit ask for blocks of one size, so that a simulator is traced once.
 """
 
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,12 +13,12 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo.budget import whole_blocks
+from avo.execution.calls import Calls
+from avo.execution.failures import FARTHEST
 from avo.execution.host import HostSimulator
 from avo.execution.programs import JaxSimulator, compile_simulator
-from avo.folder import read_arrays, write_arrays
 from avo.space import Space
 
-KEEP_SECONDS = 20.0  # between two saves of a host simulator's draws
 BUFFER = 4096  # rows of one compiled program, as many of them simulated as are wanted
 
 
@@ -28,14 +27,6 @@ def simulate_jax(simulate: Callable, keys: PRNGKeyArray, size: int, theta: Array
     rows = (a.reshape((len(keys), size) + a.shape[1:]) for a in (theta, inputs) if a is not None)
     x = jax.lax.map(lambda block: simulate(*block), (keys, *rows))
     return x.reshape((len(keys) * size,) + x.shape[2:])
-
-
-def simulate_host(
-    simulate: Callable, keys: PRNGKeyArray, size: int, theta: Array, inputs: Array | None = None
-) -> np.ndarray:
-    """Simulate blocks of `size` rows by calls of `simulate`, with the keys of `simulate_jax`."""
-    rows = (np.asarray(a).reshape((len(keys), size) + a.shape[1:]) for a in (theta, inputs) if a is not None)
-    return np.concatenate([simulate(k, *block) for k, *block in zip(keys, *rows, strict=True)])
 
 
 def _fill(simulate: Callable, space: Space, shape: tuple[int, ...]) -> Callable:
@@ -93,8 +84,9 @@ class Drawn(NamedTuple):
 
     @staticmethod
     def of(u: np.ndarray, x: np.ndarray, inputs: np.ndarray | None = None) -> "Drawn":
-        """Mark the rows that are not finite as failed."""
-        return Drawn(u, x, inputs, np.asarray(np.isfinite(x.reshape(len(x), -1)).all(1)))
+        """Mark the rows that are not finite, or out of scale, as failed."""
+        with np.errstate(invalid="ignore"):
+            return Drawn(u, x, inputs, np.asarray((np.abs(x.reshape(len(x), -1)) <= FARTHEST).all(1)))
 
     def blocks(self, size: int) -> list["Drawn"]:
         """Cut into parts of so many rows."""
@@ -114,14 +106,13 @@ class Draws:
     """Simulations at given u, counted: the same u in the same order give the same x.
 
     Args:
-        simulate: the simulator, `HostSimulator` or any in JAX.
+        simulate: the simulator, any in JAX, `HostSimulator` or its `Calls`.
         space: the parameters.
         key: randomness of all draws.
         size: rows per block; every number of rows is a multiple of it.
         x_shape: shape of one x.
         inputs: the observed conditions (m, *c_shape), which simulations take in turn, each as often as any other.
         tick: called with the number of rows after each block or buffer of blocks.
-        folder: where the finished draws of a host simulator are kept, for a run that is continued.
     """
 
     def __init__(
@@ -134,11 +125,12 @@ class Draws:
         inputs: np.ndarray | None = None,
         *,
         tick: Callable[[int], Any] = lambda rows: None,
-        folder: Path | None = None,
     ) -> None:
-        self.simulate = simulate if isinstance(simulate, HostSimulator) else compile_simulator(simulate)
+        if isinstance(simulate, HostSimulator):
+            simulate = Calls(simulate, size, tuple(x_shape))
+        self.simulate = simulate if isinstance(simulate, Calls) else compile_simulator(simulate)
         self.space, self.key, self.size = space, key, size
-        self.x_shape, self.inputs, self.tick, self.folder = tuple(x_shape), inputs, tick, folder
+        self.x_shape, self.inputs, self.tick = tuple(x_shape), inputs, tick
         self.calls, self.failed, self.stage = 0, 0, 0
         self.order = np.random.default_rng(1).permutation(0 if inputs is None else len(inputs))
         self.met = 0
@@ -157,7 +149,7 @@ class Draws:
             rows = self.order[(self.met + np.arange(distinct)) % len(self.order)]
             self.met += distinct
             c = self.inputs[np.concatenate([rows, rows]) if mirrored else rows]
-        part = self._host if isinstance(self.simulate, HostSimulator) else self._compiled
+        part = self._called if isinstance(self.simulate, Calls) else self._compiled
         x = part(jax.random.fold_in(self.key, self.stage), names, u, c)
         self.stage, self.calls = self.stage + 1, self.calls + n
         result = Drawn.of(u, x, c)
@@ -180,18 +172,8 @@ class Draws:
         rows = (None if a is None else np.asarray(a, dtype).reshape((-1, self.size) + a.shape[1:]) for a in (u, c))
         return batched(buffer, names, *rows, rows=wide).reshape((len(u), *self.x_shape))
 
-    def _host(self, key: PRNGKeyArray, names: np.ndarray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:
-        kept = None if self.folder is None else self.folder / f"draws-{self.stage}.npz"
-        parts = [read_arrays(kept)["x"]] if kept is not None and kept.exists() else []
-        done, last = len(parts[0]) if parts else 0, time.monotonic()
-        self.tick(done)
-        theta = np.asarray(self.space.constrain(jnp.asarray(u)))
-        for i in range(done // self.size, len(names)):
-            rows = slice(i * self.size, (i + 1) * self.size)
-            given = () if c is None else (c[rows],)
-            parts.append(self.simulate(jax.random.fold_in(key, names[i]), theta[rows], *given))
-            self.tick(self.size)
-            if kept is not None and (i == len(names) - 1 or time.monotonic() - last > KEEP_SECONDS):
-                parts, last = [np.concatenate(parts)], time.monotonic()
-                write_arrays(kept, {"x": parts[0]})
-        return np.concatenate(parts)
+    def _called(self, key: PRNGKeyArray, names: np.ndarray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:
+        assert isinstance(self.simulate, Calls)
+        self.simulate.tick = self.tick
+        keys = jax.vmap(partial(jax.random.fold_in, key))(names)
+        return self.simulate(keys, np.asarray(self.space.constrain(jnp.asarray(u))), c)

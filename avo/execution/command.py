@@ -28,8 +28,9 @@ from jaxtyping import ArrayLike
 
 from avo.checks import ArgumentError, did_you_mean, flag, positive, takes
 from avo.data.reading import read
+from avo.execution.chunks import real
 from avo.execution.failures import CallFailed
-from avo.execution.host import HostSimulator, real
+from avo.execution.host import HostSimulator
 from avo.execution.processes import run_program
 from avo.execution.templates import BRACES, Field, Template, every_template, filled_in, planted
 
@@ -41,7 +42,11 @@ OWN = ("seed", "input")  # fields that are no parameters
 
 
 class _Failed(Exception):
-    """Why a call failed, for the middle of a sentence."""
+    """Why a call failed, for the middle of a sentence, and which kind of failure it is."""
+
+    def __init__(self, why: str, kind: str = "exit status") -> None:
+        super().__init__(why)
+        self.kind = kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +93,7 @@ class Command:
             return self._x(folder)
         except _Failed as error:
             kept = self.keep
-            raise CallFailed(self._told(str(error), folder, values)) from error.__cause__
+            raise CallFailed(self._told(str(error), folder, values), error.kind) from error.__cause__
         finally:
             if not kept:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -188,7 +193,8 @@ class Command:
                 self._command(values), folder, env, self.timeout, out=folder / STDOUT, err=folder / STDERR
             )
         except subprocess.TimeoutExpired:
-            raise _Failed(f"it had not ended after {self.timeout:g} s, its timeout, and was stopped") from None
+            why = f"it had not ended after {self.timeout:g} s, its timeout, and was stopped"
+            raise _Failed(why, "timeout") from None
         except (OSError, ValueError) as error:
             raise _Failed(f"it could not be started: {error}") from error
         if code < 0:
@@ -202,16 +208,16 @@ class Command:
             try:
                 return real(self.read(folder))
             except Exception as error:
-                raise _Failed(f"read= raised {type(error).__name__}: {error}") from error
+                raise _Failed(f"read= raised {type(error).__name__}: {error}", "exception") from error
         file = folder / self.read
         if not file.is_file():
             found = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-            raise _Failed(f"it left no file {self.read} (read=), but {', '.join(found)}")
+            raise _Failed(f"it left no file {self.read} (read=), but {', '.join(found)}", "wrong shape")
         try:
             table = self.read.lower().endswith(TABLES)
             x = real(read(file)) if table else numbers(file.read_text("utf-8", "replace"))
         except (ValueError, OSError, ImportError) as error:
-            raise _Failed(f"{self.read} (read=) cannot be read: {error}") from error
+            raise _Failed(f"{self.read} (read=) cannot be read: {error}", "wrong shape") from error
         return _in_shape(x, self.x_shape)
 
     def _told(self, why: str, folder: Path, values: Mapping[str, Any]) -> str:

@@ -5,17 +5,15 @@ random generator per call made from the key and the row's number: same key, same
 """
 
 import inspect
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 import numpy as np
 from jaxtyping import ArrayLike, PRNGKeyArray
 
-from avo.checks import ArgumentError, flag, takes
-from avo.execution.failures import CallFailed
+from avo.checks import ArgumentError, flag, positive, takes
+from avo.execution.chunks import call
 
 BATCH = 256  # rows that a batched simulator gets at a time, with one generator; fixed, since it decides the numbers
 
@@ -26,6 +24,7 @@ class HostSimulator:
 
     fn: Callable[..., ArrayLike]
     batched: bool
+    timeout: float | None = None
 
     def __call__(self, key: PRNGKeyArray, theta: ArrayLike, inputs: ArrayLike | None = None) -> np.ndarray:
         """Draw one x per row of theta (n, d), with inputs (n, *c_shape) where there are any.
@@ -46,7 +45,7 @@ class HostSimulator:
         for first, seed in zip(starts.tolist(), seeds, strict=True):
             part = slice(first, first + BATCH) if self.batched else first
             arguments = (rows[part],) if conditions is None else (rows[part], conditions[part])
-            drawn = self._drawn(seed, *arguments)
+            drawn = call(self.fn, seed, *arguments)
             if self.batched and (drawn.ndim == 0 or len(drawn) != len(rows[part])):
                 raise ValueError(
                     f"a batched simulator must return one row of x per row of theta: "
@@ -63,30 +62,8 @@ class HostSimulator:
         assert x is not None
         return x
 
-    def _drawn(self, seed: np.ndarray, theta: np.ndarray, *inputs: np.ndarray) -> np.ndarray:
-        """Call the function once."""
-        try:
-            return real(self.fn(np.random.default_rng(seed), theta, *inputs))
-        except (CallFailed, ArgumentError):  # which say all that there is to say
-            raise
-        except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            raise CallFailed(
-                f"the simulator failed at theta = {theta[0].tolist() if self.batched else theta.tolist()} with "
-                f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno}). "
-                f"To repeat the call: rng = numpy.random.default_rng({seed.tolist()})."
-            ) from error
 
-
-def real(x: ArrayLike) -> np.ndarray:
-    """Make an array of real numbers of what a user's function returned."""
-    drawn = np.asarray(x)
-    if drawn.dtype.kind == "c":
-        raise TypeError("x is complex, and must be real; return its parts side by side")
-    return np.asarray(drawn, dtype=float)
-
-
-def from_numpy(fn: Callable[..., ArrayLike], batched: bool = False) -> HostSimulator:
+def from_numpy(fn: Callable[..., ArrayLike], batched: bool = False, timeout: float | None = None) -> HostSimulator:
     """Make a simulator from a function of NumPy arrays, `fn(rng, theta) -> x` or `fn(rng, theta, inputs) -> x`.
 
     Args:
@@ -94,6 +71,9 @@ def from_numpy(fn: Callable[..., ArrayLike], batched: bool = False) -> HostSimul
             rows of x from theta (n, d), those of one block: 4 to 32 in `avo.fit` by default, as many as divide
             batch and pairs of the settings; elsewhere more, never more than 256. What it returns is copied.
         batched: whether `fn` takes many rows at once.
+        timeout: seconds that a call in `avo.fit` may take, which needs processes: `executor=` a number of them, else
+            one is started. A call that takes longer is stopped with its process, and counts as failed. None: any
+            number.
 
     Returns:
         A simulator for `avo.fit`, `simulate(key, theta) -> x`.
@@ -113,4 +93,5 @@ def from_numpy(fn: Callable[..., ArrayLike], batched: bool = False) -> HostSimul
             "from_numpy needs a function of two arguments, fn(rng, theta) -> x, or three, fn(rng, theta, inputs) -> x; "
             f"got {getattr(fn, '__name__', fn)}{inspect.signature(fn)}."
         )
-    return HostSimulator(fn, flag("batched", batched))
+    seconds = None if timeout is None else positive("timeout", timeout, ", in seconds")
+    return HostSimulator(fn, flag("batched", batched), seconds)

@@ -1,5 +1,6 @@
 """What a user hands over as a simulator, looked at once before a fit."""
 
+import hashlib
 import inspect
 from typing import Any
 
@@ -96,3 +97,12 @@ def useless(space: Space, u: ArrayLike, calls: int) -> ValueError:
         f"simulate returned NaN or infinity in all of its first {calls} draws, at parameters such as {theta}; "
         "check that it works there, or narrow the space."
     )
+
+
+def source_of(simulate: Any) -> str | None:
+    """Name what a user's function says by the hash of its source; None where Python does not have it."""
+    fn = simulate.fn if isinstance(simulate, HostSimulator) else simulate
+    try:
+        return hashlib.sha256(inspect.getsource(fn).encode()).hexdigest()
+    except (TypeError, OSError):
+        return None

@@ -117,6 +117,8 @@ class Estimate:
         p_value: of a point without clusters, that of the observations against simulations at the estimate
             (avo/refine/agreement.py).
         neighbours: how rows of the observations depend on their neighbours; None where clusters are given.
+        failing: share of the simulations at the estimate that failed. The others are compared with the observations:
+            what is estimated is theta of x given that a call succeeds.
     """
 
     loc: Float[np.ndarray, " d"]
@@ -134,6 +136,7 @@ class Estimate:
     encoded: Float[np.ndarray, "3 d"] | None = None
     p_value: float | None = None
     neighbours: Neighbours | None = None
+    failing: float = 0.0
 
     @property
     def sd(self) -> Float[np.ndarray, " d"]:
@@ -286,7 +289,7 @@ class Estimate:
         custom = self.statistic.features.custom
         words: dict[str, Any] = {"custom": None if custom is None else custom.describe()}
         words |= {"simulation_noise": self.simulation_noise, "moved": self.moved, "freedom": self.freedom}
-        words |= {"p_value": self.p_value}
+        words |= {"p_value": self.p_value, "failing": self.failing}
         arrays |= self.statistic.to_arrays("estimate.statistic")
         return arrays | self.encoder.to_arrays("estimate.encoder"), words
 

@@ -119,6 +119,7 @@ def solve_population(
         freedom=observed.freedom,
         encoded=_encoded(encoder, observed, again),
         neighbours=between_rows(equation, drawn, solution.information.inverse[:d]),
+        failing=float(np.mean(~drawn.ok)),
     )
 
 

@@ -1,7 +1,6 @@
 """Blocks of rows: same numbers whatever the buffer, exact counts, shared random numbers, draws that survive a stop."""
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import pytest
 import avo
 from avo.execution import blocks as rows
 from avo.execution.blocks import Draws
+from avo.execution.calls import Calls
 
 SIZE = 8
 SPACE = avo.Space(a=avo.Real(0.25, 2.0), b=avo.Interval(-3, 5))
@@ -87,7 +87,7 @@ def test_rows_belong_to_their_u(simulator: Any) -> None:
 
 
 def test_blocks_have_the_numbers_of_a_fit() -> None:
-    """One block is one call with one of the keys, as `simulate_jax` and `simulate_host` make them."""
+    """One block is one call with one of the keys, as `simulate_jax` and `Calls` make them."""
     u = RNG(2).normal(size=(3 * SIZE, 2))
     keys = jax.random.split(jax.random.fold_in(KEY, 0), 3)
     theta = SPACE.constrain(u)
@@ -95,7 +95,9 @@ def test_blocks_have_the_numbers_of_a_fit() -> None:
     np.testing.assert_allclose(draws(simulate)(u).x, one, rtol=1e-13)
     np.testing.assert_array_equal(rows.simulate_jax(jax.jit(simulate), keys, SIZE, theta), draws(simulate)(u).x)
     host = avo.from_numpy(row)
-    np.testing.assert_array_equal(rows.simulate_host(host, keys, SIZE, theta), draws(host)(u).x)
+    np.testing.assert_array_equal(Calls(host, SIZE, (3,))(keys, theta), draws(host)(u).x)
+    parts = [host(k, theta[i * SIZE : (i + 1) * SIZE]) for i, k in enumerate(keys)]
+    np.testing.assert_array_equal(np.concatenate(parts), draws(host)(u).x)
 
 
 @pytest.mark.parametrize("rows_at_a_time", [1, 3, 7, 20])
@@ -207,47 +209,6 @@ def test_inputs_are_not_taken_in_the_order_of_the_observations() -> None:
     first = np.asarray(draws(with_inputs, inputs=c)(np.zeros((200, 2))).inputs)[:, 0]
     # Means of 200 of 400 without repetition vary by 400 / sqrt(12 * 200) / sqrt(2)
     assert abs(first.mean() - 199.5) < 4 * 400 / np.sqrt(12 * 400)
-
-
-# --- a host simulator that is stopped --------------------------------------------------------------------------------
-
-
-def test_a_stopped_host_simulator_goes_on_to_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "KEEP_SECONDS", -1.0)  # keep every block
-    u = [RNG(k).normal(size=(n, 2)) for k, n in enumerate((24, 40))]
-    whole = draws(avo.from_numpy(row))
-    expected = [whole(part).x for part in u]
-    first = Counted(stop=24 + 19)
-    some = draws(avo.from_numpy(first), folder=tmp_path)
-    np.testing.assert_array_equal(some(u[0]).x, expected[0])
-    with pytest.raises(KeyboardInterrupt):
-        some(u[1])
-    assert some.calls == 24  # finished draws only
-    again, ticks = Counted(), []
-    rest = draws(avo.from_numpy(again), folder=tmp_path, tick=ticks.append)
-    found = [rest(part) for part in u]
-    for drawn, x in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(drawn.x, x)
-        assert drawn.ok.all()
-    assert again.calls == 40 - 16  # two of five blocks were kept, the third was cut short
-    assert rest.calls == sum(ticks) == 64
-    last = Counted()
-    np.testing.assert_array_equal(draws(avo.from_numpy(last), folder=tmp_path)(u[0]).x, expected[0])
-    assert last.calls == 0
-
-
-def test_finished_draws_are_kept_whatever_the_time(tmp_path: Path) -> None:
-    some = draws(avo.from_numpy(row), folder=tmp_path)
-    x = some(np.zeros((16, 2))).x
-    some(np.zeros((8, 2)))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["draws-0.npz", "draws-1.npz"]
-    with np.load(tmp_path / "draws-0.npz") as kept:
-        np.testing.assert_array_equal(kept["x"], x)
-
-
-def test_draws_of_a_compiled_simulator_are_not_kept(tmp_path: Path) -> None:
-    draws(simulate, folder=tmp_path)(np.zeros((8, 2)))
-    assert list(tmp_path.iterdir()) == []
 
 
 # --- compilation -----------------------------------------------------------------------------------------------------
