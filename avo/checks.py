@@ -30,6 +30,16 @@ def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.6) -> str
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def printable(text: object) -> str:
+    """Make text of a stranger's file safe for a terminal: what is not printed becomes "?".
+
+    Example:
+        >>> printable("rate" + chr(27) + "[2J")
+        'rate?[2J'
+    """
+    return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
 def takes(fn: Callable[..., Any], count: int) -> bool:
     """Say whether `fn` can be called with `count` positional arguments; True where Python cannot tell.
 

@@ -1,10 +1,11 @@
-"""What docs/simulators_elsewhere.md shows runs as it stands there, and finds the truth that it states."""
+"""What the pages on simulators outside JAX show runs as it stands there, and finds the truth that it states."""
 
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,14 @@ SDEINT = "A stochastic differential equation, solved by sdeint"
 def test_sdeint(ran: dict[str, Any]) -> None:
     truth, result = np.array(ran["truth"]), ran["result"]
     assert np.all(abs(result.theta - truth) < 4 * result.stderr) and np.all(result.stderr < 0.1 * truth)
+
+
+def test_the_script_for_dask(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    script = next(block for block in blocks(read_page("docs/clusters.md")) if block.language == "python")
+    (tmp_path / "drop.py").write_text(script.text)
+    done = subprocess.run([sys.executable, "drop.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line}
+    for name, truth in (("height", 6.0), ("gravity", 9.81)):
+        estimate, stderr = map(float, rows[name][1:3])
+        assert abs(estimate - truth) < 4 * stderr < 0.2

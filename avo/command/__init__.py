@@ -9,7 +9,7 @@ asked.
     line          the command line: its commands, in the order of `avo --help`
     listing       list, gallery, info, simulate
     fitting       fit
-    runs          report and check, of a finished run
+    runs          report, check and replay, of a run that is there
     comparing     compare
     benchmarking  bench
     options       what several commands take; errors as sentences

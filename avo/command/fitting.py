@@ -4,6 +4,7 @@ A fit leaves in its folder
 
     result.json, arrays.npz   the result, for `avo.load`; the history is in it
     command.json              the command, its options and the version
+    calls.sqlite              the calls of a simulator outside JAX, for `--resume` and `avo replay`
     fit.json                  what `--resume` compares before it continues
     history.png               gap and parameters against simulator calls
     predictive.png            observed beside simulated data
@@ -19,7 +20,7 @@ from typing import Annotated, Literal
 import typer
 
 import avo
-from avo.command.options import Key, Observations, Option, Quiet, Seed, Set, refuse_reading_options
+from avo.command.options import Key, Observations, Option, Quiet, Seed, Set, Workers, refuse_reading_options
 from avo.command.programs import keep_programs
 
 NO_ANSWER = 3  # exit status; 1 is an unexpected error's, 2 a mistake's
@@ -58,6 +59,11 @@ def fit(
     refine: Annotated[
         bool, typer.Option("--refine/--no-refine", help="Learned scores after the adversarial fit: errors.")
     ] = True,
+    workers: Workers = None,
+    max_failures: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of failed calls beyond which the fit of a simulator outside JAX stops."),
+    ] = 0.5,
     n: Observations = 1000,
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the stopped run in --out.")] = False,
@@ -96,11 +102,11 @@ def fit(
     task = sources.task_of(simulator, option, range_, data_, reading, truth=set_, n=n, seed=seed)
     result = avo.fit(
         task.source.simulate, task.observed, task.source.space, target=target, budget=budget, seed=seed, refine=refine,
-        out=out, resume=resume, progress=not quiet,
+        executor=workers, max_failures=max_failures, out=out, resume=resume, progress=not quiet,
     )  # fmt: skip
     outcome.write_command(out, options, task, result)
     typer.echo(outcome.report(result, task))
-    typer.echo("\n" + "\n".join(map(str, outcome.draw(out, result, task, seed))))
+    typer.echo("\n" + "\n".join(map(str, outcome.draw(out, result, task, seed, workers))))
     if log_windows is not None:
         typer.echo("\n" + outcome.increments(task.observed))
     if result.status == "stopped":

@@ -9,7 +9,7 @@ from avo.command.comparing import compare
 from avo.command.fitting import fit
 from avo.command.listing import gallery, info, list_, simulate
 from avo.command.options import Plainly
-from avo.command.runs import check, report
+from avo.command.runs import check, replay, report
 
 app = typer.Typer(
     cls=Plainly,
@@ -32,7 +32,7 @@ def _avo(
 
 
 app.command("list")(list_)
-for command in (gallery, info, simulate, fit, report, check, compare):
+for command in (gallery, info, simulate, fit, report, check, replay, compare):
     app.command()(command)
 app.add_typer(bench, name="bench")
 

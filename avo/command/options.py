@@ -30,6 +30,10 @@ Option = Annotated[
 ]
 Observations = Annotated[int, typer.Option("--n", min=1, help="Number of observations to simulate.")]
 Key = Annotated[str | None, typer.Option(help="Array of an .npz file; left out: x, or the only one.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that call a simulator outside JAX; left out: none but this one."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, on a terminal either.")]
 
 

@@ -1,5 +1,6 @@
 """What a fit leaves behind: its folder's words and pictures, and its report."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import avo
 from avo import data
 from avo.command.sources import PREDICTED, Task, stream
+from avo.execution.calls import Calls
 from avo.execution.host import HostSimulator
 from avo.folder import stamped, write_json
 from avo.result import Result
@@ -28,22 +30,30 @@ def write_command(out: Path, options: dict[str, Any], task: Task, result: Result
     write_json(out / "command.json", stamped({"command": "fit", "options": words, "truth": known}))
 
 
-def draw(out: Path, result: Result, task: Task, seed: int) -> list[Path]:
+def draw(out: Path, result: Result, task: Task, seed: int, workers: int | None = None) -> list[Path]:
     """Draw how the fit went, and simulations at its estimate beside the observations."""
     source, observed = task.source, task.observed
     n = min(len(observed), PICTURE_ROWS[isinstance(source.simulate, HostSimulator)])
     key_theta, key_x = jax.random.split(stream(seed, PREDICTED))
     population = result.settings["target"] == "population"
     theta = result.sample(key_theta, n) if population else jnp.tile(jnp.asarray(result.theta), (n, 1))
-    x_sim = np.asarray(source.simulate(key_x, theta))
+    x_sim = _simulated(source.simulate, key_x, theta, observed.shape[1:], workers)
     words = {} if (p := source.problem) is None else {"axes": p.axes, "quantity": p.quantity, "unit": p.unit}
-    figures = {
-        "history.png": avo.plots.history(result, task.truth),
-        "predictive.png": avo.plots.predictive(observed, x_sim, **words),
-    }
+    figures = {"history.png": avo.plots.history(result, task.truth)}
+    if len(x_sim) > 1:
+        figures["predictive.png"] = avo.plots.predictive(observed, x_sim, **words)
     for name, figure in figures.items():
         figure.savefig(out / name, dpi=100)
     return [out / name for name in figures]
+
+
+def _simulated(simulate: Any, key: Any, theta: Any, x_shape: tuple[int, ...], workers: int | None) -> np.ndarray:
+    """Simulate, without the rows that fail."""
+    if not isinstance(simulate, HostSimulator):
+        return np.asarray(simulate(key, theta))
+    with closing(Calls(simulate, len(theta), x_shape, executor=workers)) as calls:
+        x = calls.alone(key, theta)
+    return x[np.isfinite(x.reshape(len(x), -1)).all(1)]
 
 
 def report(result: Result, task: Task) -> str:

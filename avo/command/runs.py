@@ -1,12 +1,20 @@
-"""`avo report` and `avo check`: a finished run of `avo fit` again, and beside observations it has not seen."""
+"""`avo report`, `avo check` and `avo replay`: a run of `avo fit` again, beside new observations, and call by call.
 
+A run's folder may be somebody else's: its words and arrays are read, and nothing that it names is run unless the user
+says so.
+"""
+
+import hashlib
+import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import avo
-from avo.command.options import Observations, Quiet, Seed
+from avo import checks
+from avo.command.options import Observations, Quiet, Seed, Workers
 from avo.command.programs import keep_programs
 
 if TYPE_CHECKING:
@@ -15,6 +23,11 @@ if TYPE_CHECKING:
 OPTIONS = ("simulator", "option", "columns", "key", "log_windows")  # of `avo fit`, which a check needs again
 
 Run = Annotated[Path, typer.Argument(help="Folder of a finished run of `avo fit`.")]
+Simulator = Annotated[
+    str | None,
+    typer.Option("--simulator", help="path/to/file.py:function, where the run was of a simulator of your own."),
+]
+Trust = Annotated[bool, typer.Option("--trust", help="Run the file that the run names, instead.")]
 
 
 def report(run: Run) -> None:
@@ -26,10 +39,13 @@ def report(run: Run) -> None:
     typer.echo(result.summary(truth))
     if result.estimate is not None:
         typer.echo(f"\n{result.identifiability()}")
+    if any(result.failures.values()):
+        typer.echo(f"\nfailed calls:\n{result.failures.summary()}")
 
 
 def check(
     run: Run,
+    *,
     data_: Annotated[
         Path | None,
         typer.Option("--data", help="Observations that the fit has not seen, in a file like the fit's own."),
@@ -37,6 +53,9 @@ def check(
     replicates: Annotated[int, typer.Option(help="Simulated sets that the observations are compared with.")] = 199,
     n: Observations = 1000,
     seed: Seed = 1,
+    simulator: Simulator = None,
+    trust: Trust = False,
+    workers: Workers = None,
     quiet: Quiet = False,
 ) -> None:
     """Ask whether the simulator, at a run's estimate, reproduces observations that the fit has not seen.
@@ -50,7 +69,8 @@ def check(
     options, truth = words["options"], words["truth"]
     reading = sources.Reading(options["columns"], options["key"], options["log_windows"])
     observed = None if data_ is None else sources.read(data_, reading)
-    source = sources.source_of(options["simulator"], options["option"], observed, reading.log_windows)
+    name = _simulator(run, options["simulator"], simulator, trust)
+    source = sources.source_of(name, options["option"], observed, reading.log_windows)
     if observed is not None:
         observed = sources.suited(observed, source, str(data_))
     elif truth is None or source.problem is None:
@@ -58,9 +78,69 @@ def check(
     else:
         known = [truth[name] for name in result.names]
         observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
-    found = avo.check(result, source.simulate, observed, replicates=replicates, seed=seed, progress=not quiet)
+    found = avo.check(
+        result, source.simulate, observed, replicates=replicates, seed=seed, executor=workers, progress=not quiet
+    )
     avo.plots.check(found).savefig(run / "check.png", dpi=100)
     typer.echo(f"{found.summary()}\n\n{run / 'check.png'}")
+
+
+def replay(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of a simulator outside JAX.")],
+    call: Annotated[int, typer.Argument(min=0, help="Number of the call, from 0, as `avo report` names failures.")],
+    *,
+    simulator: Simulator = None,
+    trust: Trust = False,
+    debug: Annotated[bool, typer.Option("--pdb", help="Enter the debugger where the call raises.")] = False,
+) -> None:
+    """Repeat one call of a run, with its theta and seed: what it gave then, and what it gives now.
+
+    \b
+    avo report runs/queue-1                                 failures by kind, with the number of a call of each
+    avo replay runs/queue-1 1234 --simulator queue.py:run   that call again
+    """
+    from avo.command import sources
+    from avo.execution.failures import CallFailed
+    from avo.execution.replay import find
+    from avo.folder import read_stamped
+
+    found = find(run, call)
+    theta = found.theta if found.theta.ndim == 1 else found.theta[found.row]
+    words = read_stamped(run / "fit.json") if (run / "fit.json").is_file() else {}
+    names = [entry["name"] for entry in words.get("space", [])] if isinstance(words.get("space"), list) else []
+    if len(names) != len(theta):
+        names = [f"theta[{i}]" for i in range(len(theta))]
+    named = ", ".join(f"{checks.printable(name)}={value}" for name, value in zip(names, theta.tolist(), strict=True))
+    typer.echo(f"call {call} at {named}\nrng = numpy.random.default_rng({found.seed.tolist()})")
+    then = f"x = {found.x}" if found.kind is None else found.kind + (f": {found.words}" if found.words else "")
+    typer.echo(f"then: {then}")
+    options = read_stamped(run / "command.json")["options"] if (run / "command.json").is_file() else {}
+    source = sources.source_of(_simulator(run, options.get("simulator"), simulator, trust), None, None, None)
+    fn: Any = source.simulate
+    try:
+        typer.echo(f"now: x = {found(fn)}")
+    except CallFailed as error:
+        cause = error.__cause__ or error
+        typer.echo("now: " + "".join(traceback.format_exception(cause)).rstrip())
+        if debug:
+            import pdb
+
+            pdb.post_mortem(cause.__traceback__)
+
+
+def _simulator(run: Path, known: Any, given: str | None, trust: bool) -> str:
+    """Find which simulator is meant: the user's own word, or the run's, whose file is run only if the user says so."""
+    if given is not None:
+        return given
+    if not isinstance(known, str):
+        raise ValueError(f"--simulator must say path/to/file.py:function; {run} does not.")
+    file = Path(known.rpartition(":")[0] or known)
+    if file.suffix != ".py" or trust:
+        return known
+    what = f"{file}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}" if file.is_file() else f"{file}"
+    if sys.stdin.isatty() and typer.confirm(f"{run} names {what}. Run it?"):
+        return known
+    raise ValueError(f"{run} names {what}, which would be run. Say --simulator {checks.printable(known)}, or --trust.")
 
 
 def _finished(run: Path) -> "tuple[Result, dict[str, Any]]":

@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import cloudpickle
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,6 +26,7 @@ import avo
 from avo import data
 from avo.checks import did_you_mean, takes
 from avo.execution.command import bound
+from avo.execution.failures import CallFailed
 from avo.execution.host import HostSimulator
 from avo.space import Space
 
@@ -203,6 +205,10 @@ def _module(file: Path) -> Any:
         raise ValueError(f"{file} cannot be run: {type(error).__name__}: {error}{_line(error, file)}") from error
     finally:
         sys.path.remove(str(file.resolve().parent))
+    # Worker processes get its functions by value, and find its neighbours where nothing else has their name
+    cloudpickle.register_pickle_by_value(module)
+    if str(file.resolve().parent) not in sys.path:
+        sys.path.append(str(file.resolve().parent))
     return module
 
 
@@ -267,7 +273,12 @@ def _x_shape(source: Source) -> tuple[int, ...] | None:
         return source.problem.x_shape
     theta = source.space.constrain(jnp.zeros((2, source.space.dim)))
     if isinstance(source.simulate, HostSimulator):
-        return source.simulate(jax.random.key(0), theta[:1]).shape[1:] if takes(source.simulate.fn, 2) else None
+        if not takes(source.simulate.fn, 2):
+            return None
+        try:
+            return source.simulate(jax.random.key(0), theta[:1]).shape[1:]
+        except CallFailed:  # here perhaps, elsewhere not
+            return None
     try:
         rows, *shape = jax.eval_shape(source.simulate, jax.random.key(0), theta).shape
     except Exception:  # whatever the user's function raises, the fit raises too, with its own words

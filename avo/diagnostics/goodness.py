@@ -21,6 +21,7 @@ The overall p-value is calibrated as Westfall and Young (1993) do: of each of th
 parts, each judged against the B others, ranked among the B + 1.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -43,6 +44,8 @@ from avo.diagnostics.classifier import Classifier, classify, half_means, make_cl
 from avo.diagnostics.features import Look, Units, in_units_of_x, look_of, names, positive, sample_features, summaries
 from avo.diagnostics.pvalues import holm, rank, standing
 from avo.diagnostics.samples import Sample, draw_sample, in_units, observed_sample, units_of
+from avo.execution.calls import Calls
+from avo.execution.host import HostSimulator
 from avo.execution.simulator import check_simulator
 from avo.observations import number_clusters, validate_observations
 from avo.result import Result
@@ -157,6 +160,7 @@ def check(
     groups: ArrayLike | None = None,
     replicates: int = 199,
     seed: int = 0,
+    executor: Any = None,
     progress: bool = True,
 ) -> Check:
     """Ask whether the simulator, at the fit, reproduces observations that the fit did not see.
@@ -180,6 +184,7 @@ def check(
             which one row, drawn by the seed, stands for all.
         replicates: simulated sets, B, at least 19. A check costs (B + 4) m simulator calls, a few more for m < 250.
         seed: same seed, same numbers.
+        executor: where calls of a simulator outside JAX are made, as in `avo.fit`. Calls that fail are left out.
         progress: show a bar.
 
     Returns:
@@ -205,9 +210,18 @@ def check(
     if groups is not None:
         rows = _one_of_each(groups, len(x), seed)
         x, c = x[rows], None if c is None else c[rows]
-    simulate = check_simulator(simulate, result.space, x, c, block_size(Settings()))
-    key_reference, key_sets, key_random = jax.random.split(jax.random.key(seed), 3)
+    checked = check_simulator(simulate, result.space, x, c, block_size(Settings()))
     observed = observed_sample(x, c)
+    if not isinstance(checked, HostSimulator):
+        return _check(result, checked, observed, replicates, seed, progress)
+    with closing(Calls(checked, len(x), x.shape[1:], executor=executor, max_failures=0.5)) as calls:
+        return _check(result, calls.alone, observed, replicates, seed, progress)
+
+
+def _check(result: Result, simulate: Simulator, observed: Sample, replicates: int, seed: int, progress: bool) -> Check:
+    """Draw all sets, and look at them."""
+    x, _, c = observed
+    key_reference, key_sets, key_random = jax.random.split(jax.random.key(seed), 3)
     draw = partial(draw_sample, simulate, observed)
     blocks = max(REFERENCE, -(-LEAST_REFERENCE // len(x)))
     reference = [draw(result.central, jax.random.fold_in(key_reference, i)) for i in range(blocks)]

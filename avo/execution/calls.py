@@ -14,7 +14,7 @@ from jaxtyping import Array, PRNGKeyArray
 from avo.execution.chunks import FINE, Chunk, Ran
 from avo.execution.executors import Pieces, place
 from avo.execution.failures import KINDS, CallFailed, Failures, Where, where
-from avo.execution.host import HostSimulator
+from avo.execution.host import BATCH, HostSimulator
 from avo.execution.store import Store
 
 CHANCE = 3.5  # standard deviations of a share of failures that count as chance
@@ -49,8 +49,8 @@ class Calls:
         max_failures: float = 1.0,
     ) -> None:
         self.simulate, self.size, self.max_failures = simulate, size, max_failures
-        self.shape = (size, *x_shape) if simulate.batched else tuple(x_shape)
-        self.place = place(executor, simulate, self.shape)
+        self.x_shape = tuple(x_shape)
+        self.place = place(executor, simulate, self.x_shape)
         self.tick: Callable[[int], Any] = lambda rows: None
         self.made, self.failures = 0, Failures()
         self.store: Store | None = None
@@ -63,20 +63,43 @@ class Calls:
         Raises:
             CallFailed: where more calls fail than the user allows.
         """
-        rows = np.asarray(theta, float)
-        calls = self._chunk(keys, rows, None if inputs is None else np.asarray(inputs))
-        n, each = len(calls.seeds), self.rows
-        ran, done, settled = Ran.empty(n, self.shape, self.simulate.batched), np.zeros(n, bool), 0
+        words = np.asarray(jax.random.key_data(keys), np.uint32).reshape(len(keys), -1)
+        theta, c = np.asarray(theta, float), None if inputs is None else np.asarray(inputs)
+        if self.simulate.batched:
+            seeds = np.column_stack([words, np.zeros(len(words), np.uint32)])
+            chunk = Chunk(seeds, self._blocks(theta), None if c is None else self._blocks(c))
+        else:
+            number = np.tile(np.arange(self.size, dtype=np.uint32), len(keys))
+            chunk = Chunk(np.column_stack([np.repeat(words, self.size, axis=0), number]), theta, c)
+        return self._made(chunk).reshape(len(theta), *self.x_shape)
+
+    def alone(self, key: PRNGKeyArray, theta: Any, inputs: Any = None) -> np.ndarray:
+        """Simulate any number of rows by one key, to the numbers of `HostSimulator`."""
+        theta, c = np.asarray(theta, float), None if inputs is None else np.asarray(inputs)
+        words, n, found = np.asarray(jax.random.key_data(key), np.uint32).ravel(), len(theta), []
+        for first in range(0, n, BATCH if self.simulate.batched else n):
+            part = slice(first, first + BATCH if self.simulate.batched else n)
+            rows = [None if a is None else a[part][None] if self.simulate.batched else a for a in (theta, c)]
+            number = [first] if self.simulate.batched else range(n)
+            seeds = np.column_stack([np.tile(words, (len(number), 1)), np.array(number, np.uint32)])
+            found.append(self._made(Chunk(seeds, *rows)).reshape(-1, *self.x_shape))  # pyright: ignore[reportArgumentType]
+        return np.concatenate(found)
+
+    def _blocks(self, a: np.ndarray) -> np.ndarray:
+        return a.reshape(-1, self.size, *a.shape[1:])
+
+    def _made(self, calls: Chunk) -> np.ndarray:
+        """Make calls, and settle them in their order: what is judged, and when, depends on nothing else."""
+        ran, done, settled = Ran.empty(calls, self.x_shape), np.zeros(len(calls.seeds), bool), 0
         for at, piece in self._pieces(calls):
             ran.x[at], ran.states[at], done[at] = piece.x, piece.states, True
             ran.words.update({int(at[i]): words for i, words in piece.words.items()})
-            self.tick(each * len(at))
-            # In the order of calls: what is judged, and when, depends on nothing else
-            until = n if done.all() else int(done.argmin())
+            self.tick(piece.states.size)
+            until = len(done) if done.all() else int(done.argmin())
             if until > settled:
-                self._settle(rows[each * settled : each * until], ran, slice(settled, until))
+                self._settle(calls, ran, slice(settled, until))
                 settled = until
-        return ran.x.reshape(len(rows), *self.shape[1 if self.simulate.batched else 0 :])
+        return ran.x
 
     def skip(self, rows: int) -> None:
         """Pass over rows whose calls were made and used before the run was stopped; their failures count.
@@ -89,24 +112,19 @@ class Calls:
         for first, chunk, ran in self.store.between(self.made, until):
             if first != self.made:
                 break
-            self._settle(chunk.theta.reshape(-1, chunk.theta.shape[-1]), ran, slice(0, len(ran.x)))
+            self._settle(chunk, ran, slice(0, len(ran.x)))
         if self.made != until:
             raise ValueError(f"{self.store.path} lacks calls {self.made} to {until}; delete its folder to start anew.")
-
-    @property
-    def rows(self) -> int:
-        """Rows that one call of the function makes."""
-        return self.size if self.simulate.batched else 1
 
     def _pieces(self, calls: Chunk) -> Pieces:
         """Give the calls that the store has, then make the others, each of which it keeps before it is counted."""
         if self.store is None:
             yield from self.place.pieces(calls)
             return
-        n, base = len(calls.seeds), self.made
+        n, (each,), base = len(calls.seeds), calls.block or (1,), self.made
         left = np.ones(n, bool)
-        for first, chunk, ran in self.store.between(base, base + n * self.rows):
-            at = (first - base) // self.rows + np.arange(len(ran.x))
+        for first, chunk, ran in self.store.between(base, base + n * each):
+            at = (first - base) // each + np.arange(len(ran.x))
             if at[0] < 0 or at[-1] >= n or not np.array_equal(chunk.seeds, calls.seeds[at]):
                 raise ValueError(f"{self.store.path} holds other calls than this run makes; delete its folder.")
             left[at] = False
@@ -115,21 +133,12 @@ class Calls:
         for at, ran in self.place.pieces(calls.part(rest)):
             at = rest[at]
             for part in np.split(np.arange(len(at)), np.flatnonzero(np.diff(at) != 1) + 1):
-                self.store.add(base + int(at[part[0]]) * self.rows, calls.part(at[part]), ran.part(part))
+                self.store.add(base + int(at[part[0]]) * each, calls.part(at[part]), ran.part(part))
             yield at, ran
 
-    def _chunk(self, keys: PRNGKeyArray, theta: np.ndarray, inputs: np.ndarray | None) -> Chunk:
-        """Give each call its seed, the block's key and the row's number, as `HostSimulator` does."""
-        words = np.asarray(jax.random.key_data(keys), np.uint32).reshape(len(keys), -1)
-        if self.simulate.batched:
-            theta, inputs = (None if a is None else a.reshape(-1, self.size, *a.shape[1:]) for a in (theta, inputs))  # pyright: ignore[reportAssignmentType]
-            return Chunk(np.column_stack([words, np.zeros(len(words), np.uint32)]), theta, inputs)
-        number = np.tile(np.arange(self.size, dtype=np.uint32), len(keys))
-        return Chunk(np.column_stack([np.repeat(words, self.size, axis=0), number]), theta, inputs)
-
-    def _settle(self, theta: np.ndarray, ran: Ran, calls: slice) -> None:
+    def _settle(self, chunk: Chunk, ran: Ran, calls: slice) -> None:
         """Count the next calls in order, remember where they failed, and judge how many did."""
-        states = ran.states[calls].ravel()
+        states, theta = ran.states[calls].ravel(), chunk.theta[calls].reshape(-1, chunk.theta.shape[-1])
         each, failed = ran.states.shape[1], states != FINE
         n, share = self.made + np.arange(1, len(failed) + 1), self.max_failures
         so_far = sum(self.failures.values()) + np.cumsum(failed)

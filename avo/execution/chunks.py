@@ -38,6 +38,11 @@ class Chunk(NamedTuple):
     theta: np.ndarray
     inputs: np.ndarray | None
 
+    @property
+    def block(self) -> tuple[int, ...]:
+        """Rows of theta that a call gets: () where it is one."""
+        return self.theta.shape[1:-1]
+
     def part(self, chosen: slice | np.ndarray) -> Chunk:
         """Take some of the calls."""
         return Chunk(*(None if a is None else a[chosen] for a in self))  # pyright: ignore[reportArgumentType]
@@ -59,10 +64,10 @@ class Ran(NamedTuple):
     seconds: float
 
     @staticmethod
-    def empty(calls: int, shape: tuple[int, ...], batched: bool) -> Ran:
-        """Make what is to be filled."""
-        states = np.full((calls, shape[0] if batched else 1), FINE, np.uint8)
-        return Ran(np.full((calls, *shape), np.nan), states, {}, 0.0)
+    def empty(chunk: Chunk, x_shape: tuple[int, ...]) -> Ran:
+        """Make what the calls of a chunk are to fill."""
+        n, (rows,) = len(chunk.seeds), chunk.block or (1,)
+        return Ran(np.full((n, *chunk.block, *x_shape), np.nan), np.full((n, rows), FINE, np.uint8), {}, 0.0)
 
     def part(self, chosen: np.ndarray) -> Ran:
         """Take what some of the calls gave; the time is that of all."""
@@ -76,8 +81,7 @@ class Ran(NamedTuple):
 
 def run(
     fn: Callable[..., ArrayLike],
-    shape: tuple[int, ...],
-    batched: bool,
+    x_shape: tuple[int, ...],
     chunk: Chunk,
     begun: Callable[[int], Any] = lambda call: None,
 ) -> Ran:
@@ -85,8 +89,7 @@ def run(
 
     Args:
         fn: the user's function.
-        shape: of what a call returns.
-        batched: whether the first axis of it counts rows that fail alone where they are not finite.
+        x_shape: of one x. Rows of a block fail alone where they are not finite, together where the call raises.
         chunk: the calls.
         begun: told the place of each call before it is made.
 
@@ -98,18 +101,19 @@ def run(
         ...     return 1 / (theta - 2.0)
         >>> chunk = Chunk(np.arange(3, dtype=np.uint32)[:, None], np.array([[1.0], [2.0], [4.0]]), None)
         >>> with np.errstate(divide="ignore"):
-        ...     ran = run(fn, (1,), False, chunk)
+        ...     ran = run(fn, (1,), chunk)
         >>> ran.x.ravel().tolist(), [KINDS[state] for state in ran.states.ravel() if state != FINE]
         ([-1.0, nan, 0.5], ['non-finite'])
     """
-    ran, start = Ran.empty(len(chunk.seeds), shape, batched), time.perf_counter()
+    ran, start = Ran.empty(chunk, x_shape), time.perf_counter()
+    shape = ran.x.shape[1:]
     for i, seed in enumerate(chunk.seeds):
         begun(i)
         given = (chunk.theta[i],) if chunk.inputs is None else (chunk.theta[i], chunk.inputs[i])
         try:
             x = call(fn, seed, *given)
             if x.shape != shape:
-                words = f"{shape} for {shape[0]} rows of theta" if batched else f"{shape} for each theta"
+                words = f"{shape} for {shape[0]} rows of theta" if chunk.block else f"{shape} for each theta"
                 raise CallFailed(
                     f"the simulator must return x shaped like a row of x_obs: expected {words}, got {x.shape}.",
                     "wrong shape",

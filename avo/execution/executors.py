@@ -109,7 +109,7 @@ class There:
                     elif isinstance(error, ArgumentError) or not isinstance(error, Exception):
                         raise error
                     elif repeated[at].all():
-                        yield at, self._lost(error)
+                        yield at, self._lost(calls.part(at), error)
                     else:
                         again.extend(at.tolist())
                         repeated[at] = True
@@ -131,25 +131,25 @@ class There:
                 "processes, replaces those that die."
             ) from error
 
-    def _lost(self, error: Exception) -> Ran:
-        ran = Ran.empty(1, self.job.shape, self.job.batched)
+    def _lost(self, chunk: Chunk, error: Exception) -> Ran:
+        ran = Ran.empty(chunk, self.job.x_shape)
         words = f"the call was lost twice with its worker ({type(error).__name__}: {error})"
         ran.failed(0, CallFailed(words, "dead worker"))
         return ran
 
 
-def place(executor: Any, simulate: HostSimulator, shape: tuple[int, ...]) -> Place:
+def place(executor: Any, simulate: HostSimulator, x_shape: tuple[int, ...]) -> Place:
     """Make the place that a user chose.
 
     Args:
         executor: None: here; a number of processes; or an executor of `concurrent.futures`, or one like it.
         simulate: the simulator.
-        shape: of what a call returns.
+        x_shape: of one x.
 
     Raises:
         ValueError: if it is none of these, or the simulator cannot be sent there.
     """
-    job = Job(simulate.fn, shape, simulate.batched)
+    job = Job(simulate.fn, x_shape)
     if executor is None and simulate.timeout is not None:
         executor = 1
     if executor is None:
@@ -191,5 +191,8 @@ def _pickled(job: Job) -> bytes:
 
 def _workers(executor: Any) -> int:
     """Ask an executor how many workers it has; as many as there are cores where it does not say."""
-    known = getattr(executor, "_max_workers", None)
+    if (client := getattr(executor, "_client", None)) is not None and hasattr(client, "nthreads"):  # Dask's
+        known = sum(client.nthreads().values())
+    else:  # of concurrent.futures and loky; of mpi4py
+        known = getattr(executor, "_max_workers", getattr(executor, "num_workers", None))
     return known if isinstance(known, int) and known > 0 else os.cpu_count() or 1

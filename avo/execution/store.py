@@ -42,9 +42,10 @@ class Store:
 
     Args:
         path: the file.
-        identity: of the run; calls of another run are never taken.
+        identity: of the run; calls of another run are never taken. None: whatever is there, for a look at it.
 
     Raises:
+        FileNotFoundError: if there is no file to look at.
         ValueError: if the file is damaged, or holds calls of another run.
 
     Example:
@@ -58,10 +59,17 @@ class Store:
         >>> store.close()
     """
 
-    def __init__(self, path: Path, identity: str) -> None:
-        self.path, self.writes = path, True
+    def __init__(self, path: Path, identity: str | None) -> None:
+        self.path, self.writes = path, identity is not None
+        if identity is None and not path.is_file():
+            raise FileNotFoundError(
+                f"{path.parent} keeps no calls (no {path.name}); runs of simulators outside JAX do."
+            )
         try:
             self.file = sqlite3.connect(path, check_same_thread=False, timeout=5.0)
+            if identity is None:
+                self.file.execute("SELECT identity FROM run").fetchall()
+                return
             self.file.execute("PRAGMA journal_mode=WAL")
             self.file.execute("PRAGMA synchronous=NORMAL")
             with self.file:

@@ -31,8 +31,7 @@ class Job(NamedTuple):
     """A simulator, as workers get it: the arguments of `avo.execution.chunks.run` before the chunk."""
 
     fn: Callable[..., Any]
-    shape: tuple[int, ...]
-    batched: bool
+    x_shape: tuple[int, ...]
 
 
 def send(stream: IO[bytes], data: bytes) -> None:

@@ -45,7 +45,7 @@ class Workers:
         timeout: seconds that a call may take; None: any number.
 
     Example:
-        >>> job = Job(lambda rng, theta: 2 * theta, (1,), False)
+        >>> job = Job(lambda rng, theta: 2 * theta, (1,))
         >>> import cloudpickle
         >>> workers = Workers(2, job, cloudpickle.dumps(tuple(job)), None)
         >>> chunk = Chunk(np.zeros((3, 1), np.uint32), np.array([[1.0], [2.0], [3.0]]), None)
@@ -84,7 +84,7 @@ class Workers:
     def _made(self, chunk: Chunk) -> Ran:
         """Make the calls of a chunk, by one process after another where calls end them."""
         size = len(chunk.seeds)
-        lost, deaths = Ran.empty(size, self.job.shape, self.job.batched), Counter[int]()
+        lost, deaths = Ran.empty(chunk, self.job.x_shape), Counter[int]()
         while True:
             left = np.array([i for i in range(size) if i not in lost.words], int)
             process = self._process()

@@ -336,7 +336,6 @@ def test_errors() -> None:
         ((good, "normal", x), {}, r"simulate must be a function simulate\(key, theta\) -> x; got 'normal'"),
         ((good, lambda key: key, x), {}, r"simulate must be callable as"),
         ((good, lambda key, theta: theta[:, :1], x), {}, r"simulate must return one row of x per row of theta"),
-        ((good, avo.from_numpy(lambda rng, theta: theta[:1]), x), {}, r"simulate must return x shaped like x_new"),
         ((good, lambda key, theta: theta / 0.0 * 0.0, x), {}, r"NaN or infinity in 60 of 60 draws, at parameters"),
         ((good, normal, x), {"replicates": 18}, r"replicates must be a whole number of at least 19; got 18"),
         ((good, normal, x), {"replicates": 20.5}, r"replicates must be a whole number"),
@@ -347,6 +346,28 @@ def test_errors() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             check(*arguments, **options)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_calls_that_fail_are_left_out_wherever_they_are_made(batched: bool) -> None:
+    def flaky(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        x = rng.normal(theta, 1.0)
+        if batched:
+            return np.where(rng.random((len(theta), 1)) < 0.1, np.nan, x)
+        if rng.random() < 0.1:
+            raise ArithmeticError("no water")
+        return x
+
+    x = np.random.default_rng(11).normal(size=(300, 2))
+    good, simulate = plane(x), avo.from_numpy(flaky, batched)
+    found, again = (
+        check(good, simulate, x, replicates=19, executor=executor, progress=False) for executor in (None, 2)
+    )
+    assert found.calls == 23 * 300 and abs(found.failed - 690) < 4 * np.sqrt(690)
+    assert found.p_value > 0.05
+    assert (again.p_value, again.failed, again.table) == (found.p_value, found.failed, found.table)
+    with pytest.raises(RuntimeError, match=r"like a row of x_obs: expected"):
+        check(good, avo.from_numpy(lambda rng, theta: theta[..., :1], batched), x, progress=False)
 
 
 def test_report_of_the_study() -> None:
