@@ -29,6 +29,7 @@ from avo.budget import (
     BUDGET,
     ENDS_SHARE,
     HOST_BUDGET,
+    PROBES,
     Plan,
     enough,
     for_mode,
@@ -243,6 +244,10 @@ def _run(
     x, c, settings = task.observed.x, task.observed.inputs, task.settings
     key_draws, size = jax.random.fold_in(key_run, REFINE), block_size(settings)
     draws = Draws(task.simulate, task.space, key_draws, size, x.shape[1:], c)
+    if isinstance(task.simulate, Calls) and task.plan.refine:
+        middle = np.asarray(task.space.constrain(jnp.zeros(task.space.dim)), float)
+        task.simulate.probe(jax.random.fold_in(key_draws, REFINE), middle, None if c is None else c[0])
+        draws.calls += PROBES
     region = None
     if task.plan.search:
         with _bar(draws, task.plan.search, "search", progress):
@@ -396,7 +401,7 @@ def _refine(
     task: Task, draws: Draws, region: Region | None, result: Result, late: list[Drawn], progress: bool
 ) -> Result:
     """Let learned scores finish what search and steps began; keep the nearer end where they find no answer."""
-    last = draws.calls + task.plan.refine
+    last = draws.calls + task.plan.refine - (PROBES if isinstance(task.simulate, Calls) else 0)
     with _bar(draws, task.plan.refine, "refine", progress):
         try:
             q = result.proposal

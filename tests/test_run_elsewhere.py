@@ -52,6 +52,45 @@ def test_max_failures_is_a_share(share: Any) -> None:
         fit(avo.from_numpy(row), max_failures=share)
 
 
+# --- what cannot work is noticed -------------------------------------------------------------------------------------
+
+
+def test_draws_from_elsewhere_are_noticed() -> None:
+    other = RNG(8)
+
+    def elsewhere(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        return other.normal(theta[0], theta[1], 10)
+
+    with pytest.warns(UserWarning, match="two different x from one theta and one generator"):
+        refined(avo.from_numpy(elsewhere))
+
+
+def still(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+    return theta[0] + theta[1] * np.linspace(-1, 1, 10)
+
+
+def still_in_jax(key: Any, theta: Any) -> Any:
+    return theta[:, :1] + theta[:, 1:] * np.linspace(-1, 1, 10)[None]
+
+
+@pytest.mark.parametrize("budget", [8000, 40_000])  # without and with a search
+@pytest.mark.parametrize("simulator", [avo.from_numpy(still), still_in_jax], ids=["numpy", "jax"])
+def test_a_simulator_that_draws_nothing_is_noticed(simulator: Any, budget: int) -> None:
+    with pytest.warns(UserWarning, match=r"simulate gave the same x in all of \d+ calls at one theta"):
+        refined(simulator, budget=budget)
+
+
+def test_whole_numbers_that_hardly_vary_are_no_reason_to_warn() -> None:
+    """Counts are zero at most places of the space; where the observations are, they vary (warnings are errors)."""
+
+    def counts(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        return rng.poisson(theta[0], 3).astype(float)
+
+    x = RNG(2).poisson(2.5, (200, 3)).astype(float)
+    found = refined(avo.from_numpy(counts), x, budget=40_000, space=avo.Space(rate=avo.LogInterval(1e-9, 30)))
+    assert found.stderr is not None and abs(found.theta[0] - x.mean()) < found.stderr[0]
+
+
 # --- failures --------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 A block is so many rows with one key. All parts of a fit ask for blocks of one size, so that a simulator is traced once.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from avo.execution.host import HostSimulator
 from avo.execution.programs import JaxSimulator, compile_simulator
 from avo.space import Space
 
+REPEATS = 8, 96  # of a theta, and of all thetas with so many, that tell whether x varies
 BUFFER = 4096  # rows of one compiled program, as many of them simulated as are wanted
 
 
@@ -102,6 +104,23 @@ class Drawn(NamedTuple):
         return Drawn(np.concatenate(u), np.concatenate(x), c, np.concatenate(ok))
 
 
+def _varied(drawn: Drawn) -> bool:
+    """Say whether rows at one theta differ, warn if nowhere two of very many do; False: there were too few to tell."""
+    ends = np.flatnonzero(np.any(drawn.u[1:] != drawn.u[:-1], axis=1)) + 1
+    parts = [part[ok] for part, ok in zip(np.split(drawn.x, ends), np.split(drawn.ok, ends), strict=True)]
+    if any(len(part) > 1 and np.any(part != part[0]) for part in parts):
+        return True
+    same = [len(part) for part in parts if len(part) >= REPEATS[0]]
+    if sum(same) < REPEATS[1]:
+        return False
+    warnings.warn(
+        f"simulate gave the same x in all of {max(same)} calls at one theta, as if it drew nothing at random: does it "
+        "use its key (a simulator outside JAX: its rng, its {seed})? Errors and p-values need its noise.",
+        stacklevel=5,
+    )
+    return True
+
+
 class Draws:
     """Simulations at given u, counted: the same u in the same order give the same x.
 
@@ -131,7 +150,7 @@ class Draws:
         self.simulate = simulate if isinstance(simulate, Calls) else compile_simulator(simulate)
         self.space, self.key, self.size = space, key, size
         self.x_shape, self.inputs, self.tick = tuple(x_shape), inputs, tick
-        self.calls, self.failed, self.stage = 0, 0, 0
+        self.calls, self.failed, self.stage, self.varied = 0, 0, 0, False
         self.order = np.random.default_rng(1).permutation(0 if inputs is None else len(inputs))
         self.met = 0
 
@@ -154,6 +173,8 @@ class Draws:
         self.stage, self.calls = self.stage + 1, self.calls + n
         result = Drawn.of(u, x, c)
         self.failed += int(n - result.ok.sum())
+        if not self.varied and c is None:
+            self.varied = _varied(result)
         return result
 
     def _compiled(self, key: PRNGKeyArray, names: np.ndarray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:

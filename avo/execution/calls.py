@@ -4,6 +4,7 @@ The number of a call decides all that concerns it, its seed among it; when and w
 that fails is a row of NaN, counted; more failures than the user allows end the run.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from avo.budget import PROBES
 from avo.execution.chunks import FINE, Chunk, Ran
 from avo.execution.executors import Pieces, place
 from avo.execution.failures import KINDS, CallFailed, Failures, Where, where
@@ -84,6 +86,21 @@ class Calls:
             seeds = np.column_stack([np.tile(words, (len(number), 1)), np.array(number, np.uint32)])
             found.append(self._made(Chunk(seeds, *rows)).reshape(-1, *self.x_shape))  # pyright: ignore[reportArgumentType]
         return np.concatenate(found)
+
+    def probe(self, key: PRNGKeyArray, theta: Any, inputs: Any = None) -> None:
+        """Make the same call `PROBES` times, and warn of one that differs from itself: it draws elsewhere too."""
+        theta, c = (None if a is None else np.repeat(np.asarray(a)[None], PROBES, axis=0) for a in (theta, inputs))
+        if self.simulate.batched:
+            theta, c = (None if a is None else a[:, None] for a in (theta, c))
+        words = np.append(np.asarray(jax.random.key_data(key), np.uint32).ravel(), np.uint32(0))
+        x = self._made(Chunk(np.tile(words, (PROBES, 1)), theta, c))  # pyright: ignore[reportArgumentType]
+        if np.isfinite(x).all() and not np.array_equal(x[0], x[1]):
+            warnings.warn(
+                "simulate gave two different x from one theta and one generator, so that part of what it draws comes "
+                "from elsewhere: numpy.random, random, the time. Draw all of it from rng (a program: from its {seed}); "
+                "else no run can be repeated, and pairs of simulations cannot share their noise.",
+                stacklevel=4,
+            )
 
     def _blocks(self, a: np.ndarray) -> np.ndarray:
         return a.reshape(-1, self.size, *a.shape[1:])
