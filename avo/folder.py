@@ -9,8 +9,9 @@ The run that writes into a folder holds a lock on it, which the system takes bac
 ends. Calls and checkpoint carry the run's identity, a hash of what fit.json says: those of another run are never taken.
 
 Arrays are in `.npz`, words in JSON; there is no pickle. Everything is written to a temporary name beside its place and
-renamed, which either happens or does not. Words carry a number of their format and the version of avo that wrote them,
-arrays neither: they are read by the words beside them.
+renamed, which either happens or does not. Words carry a number of their format, the version of avo that wrote them, and
+a checksum; arrays are read by the words beside them, which hold theirs. So a file that was damaged, edited or exchanged
+is refused, whatever it says.
 """
 
 import hashlib
@@ -39,6 +40,9 @@ except ImportError:  # Windows: two runs in one folder are then told apart by fi
 FORMAT = 3  # of all files that avo reads again; a change that an older version would misread makes it the next
 
 
+INFLATED = 2000  # times as large as its file an archive may be; compression makes at most 1032 bytes of one
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,16 +59,19 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     write_bytes(path, (json.dumps(values, indent=2) + "\n").encode())
 
 
-def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Write named arrays as one `.npz`."""
+def write_arrays(path: Path, arrays: dict[str, Any]) -> str:
+    """Write named arrays as one `.npz`, and give the checksum of the file."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{name: np.asarray(a) for name, a in arrays.items()})  # pyright: ignore[reportArgumentType]
     write_bytes(path, buffer.getvalue())
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
 def damaged(path: Path) -> ValueError:
     """Make the error of a file that does not hold what was written."""
-    return ValueError(f"{path} is damaged; delete it or its folder to start anew, or restore it from a copy.")
+    return ValueError(
+        f"{path} is damaged, or was edited; delete it or its folder to start anew, or restore it from a copy."
+    )
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -78,18 +85,30 @@ def read_json(path: Path) -> dict[str, Any]:
     return found
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read what `write_arrays` wrote; ValueError if it is damaged."""
+def read_arrays(path: Path, checksum: str | None = None) -> dict[str, np.ndarray]:
+    """Read what `write_arrays` wrote; ValueError if it is damaged, or not what the checksum is of."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        content = path.read_bytes()
+        if checksum is not None and hashlib.sha256(content).hexdigest() != checksum:
+            raise damaged(path)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # looked at before memory is taken
+            if sum(entry.file_size for entry in archive.infolist()) > INFLATED * len(content) + 2**20:
+                raise damaged(path)
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             return dict(archive)
     except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise (error if isinstance(error, FileNotFoundError) else damaged(path)) from error
 
 
 def stamped(values: dict[str, Any]) -> dict[str, Any]:
-    """Put the format, and the version that writes it, before the words of a file that avo reads again."""
-    return {"format": FORMAT, "avo": __version__, **values}
+    """Put format, version and a checksum beside the words of a file that avo reads again."""
+    words = {"format": FORMAT, "avo": __version__, **values}
+    return words | {"checksum": _checksum(words)}
+
+
+def _checksum(words: dict[str, Any]) -> str:
+    plain = {name: word for name, word in words.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def read_stamped(path: Path, again: str = "fit again") -> dict[str, Any]:
@@ -105,6 +124,8 @@ def read_stamped(path: Path, again: str = "fit again") -> dict[str, Any]:
             f"{path} has {written}; avo {__version__} reads format {FORMAT}. Read it by the version that wrote it, or "
             f"{again}."
         )
+    if words.pop("checksum", None) != _checksum(words):
+        raise damaged(path)
     return words
 
 

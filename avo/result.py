@@ -375,7 +375,7 @@ class Result:
             {} if self.frame is None else {f"frame.{k}": a for k, a in self.frame._asdict().items() if a is not None}
         )
         arrays, words = ({}, None) if self.estimate is None else self.estimate.to_files()
-        write_arrays(folder / "arrays.npz", trees | history | units | arrays)
+        checksum = write_arrays(folder / "arrays.npz", trees | history | units | arrays)
         # Written last: a folder with result.json is a whole result
         write_json(
             folder / "result.json",
@@ -395,6 +395,7 @@ class Result:
                     "data": self.data,
                     "estimate": words,
                     "modes": [mode.to_json(self.names) for mode in self.modes],
+                    "arrays": checksum,
                 }
             ),
         )
@@ -445,7 +446,7 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
             f"{folder} holds no finished result (no result.json); avo.fit(out=...) writes one there."
         )
     words = read_stamped(folder / "result.json")
-    arrays = read_arrays(folder / "arrays.npz")
+    arrays = read_arrays(folder / "arrays.npz", words.get("arrays"))
     try:
         return _rebuilt(words, arrays, like, statistic)
     except KeyError as error:  # a name that is missing, or one of a kind or critic that is not known
@@ -476,8 +477,7 @@ def _rebuilt(
         frame=_read_frame(arrays),
         estimate=Estimate.from_files(arrays, words["estimate"], statistic) if words["estimate"] else None,
         settings={k: tuple(v) if isinstance(v, list) else v for k, v in words["settings"].items()},
-        # Older files name none
-        elsewhere=tuple(map(Mode.from_json, words.get("modes", ())[1:])),
+        elsewhere=tuple(map(Mode.from_json, words["modes"][1:])),
         failures=Failures.from_json(words["failures"]),
         **{k: words[k] for k in ("calls", "status", "message", "seed", "data")},
     )

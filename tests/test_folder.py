@@ -74,7 +74,7 @@ def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
     whole = (tmp_path / name).read_bytes()
     for damaged in (whole[: len(whole) // 2], b"no such thing"):
         (tmp_path / name).write_bytes(damaged)
-        with pytest.raises(ValueError, match=rf"{name} is damaged; delete it"):
+        with pytest.raises(ValueError, match=rf"{name} is damaged, or was edited; delete it"):
             fit(avo.from_numpy(row), budget=LONG, out=tmp_path, resume=True)
 
 

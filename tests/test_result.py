@@ -2,6 +2,8 @@
 
 import json
 import os
+import struct
+import zipfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,7 @@ import avo
 from avo import critics
 from avo.critics import mlp
 from avo.execution.failures import Failures
-from avo.folder import FORMAT, write_json
+from avo.folder import FORMAT, read_arrays, write_arrays, write_json
 from avo.refine import statistic as scores
 from avo.refine.estimate import Estimate, Neighbours
 from avo.refine.features import Features
@@ -264,7 +266,7 @@ def refined(target: str = "point", inputs: bool = False) -> Result:
     )
 
 
-def test_modes_are_words_that_older_files_lack(tmp_path: Path) -> None:
+def test_modes_are_words(tmp_path: Path) -> None:
     other = Mode(np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.25)
     result = replace(refined("point", False), elsewhere=(other,))
     folder = result.save(tmp_path)
@@ -276,8 +278,58 @@ def test_modes_are_words_that_older_files_lack(tmp_path: Path) -> None:
     assert "another solution: mu = 1 +- 0.1, rate = 2.5 +- inf, tau = 0.3 +- 0.2, p = 0.25" in result.summary()
     for one, again in zip(avo.load(folder).modes, result.modes, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
-    write_json(folder / "result.json", {name: word for name, word in words.items() if name != "modes"})
-    assert len(avo.load(folder).modes) == 1
+
+
+def edited(word: str, value: Any) -> Any:
+    """Change a word of result.json, as somebody might by hand."""
+
+    def edit(folder: Path) -> None:
+        words = json.loads((folder / "result.json").read_text())
+        assert word in words and words[word] != value
+        (folder / "result.json").write_text(json.dumps(words | {word: value}))
+
+    return edit
+
+
+def exchanged(folder: Path) -> None:
+    """Put another result's arrays in the place of this one's."""
+    other = replace(made(), calls=3).save(folder / "other")
+    arrays = read_arrays(other / "arrays.npz")
+    write_arrays(folder / "arrays.npz", arrays | {"proposal.0": arrays["proposal.0"] + 1.0})
+
+
+def inflated(folder: Path) -> None:
+    """Make arrays.npz an archive that would take far more memory than disk."""
+    with zipfile.ZipFile(folder / "arrays.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("proposal.0.npy", "w", force_zip64=True) as entry:
+            for _ in range(64):
+                entry.write(bytes(2**20))
+    # The archive says of itself that it is a thousand times as large
+    content = (folder / "arrays.npz").read_bytes()
+    size = struct.pack("<I", 64 * 2**20)
+    assert size in content
+    (folder / "arrays.npz").write_bytes(content.replace(size, struct.pack("<I", 2**32 - 2)))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [edited("status", "great"), edited("calls", None), edited("message", ""), edited("seed", 12), edited("theta", {"mu": 9.0}),
+     edited("space", [{"name": "mu", "kind": "Interval", "low": -30, "high": 50, "unit": ""}]), exchanged, inflated],
+    ids=["status", "calls", "message", "seed", "theta", "space", "exchanged", "inflated"],
+)  # fmt: skip
+def test_a_file_that_was_edited_or_exchanged_is_refused(damage: Any, tmp_path: Path) -> None:
+    folder = made().save(tmp_path)
+    damage(folder)
+    with pytest.raises(
+        ValueError, match=r"(result\.json|arrays\.npz) is damaged, or was edited; delete it or its folder"
+    ):
+        avo.load(folder)
+
+
+def test_sizes_are_looked_at_before_memory_is_taken(tmp_path: Path) -> None:
+    inflated(tmp_path)
+    with pytest.raises(ValueError, match="is damaged, or was edited"):
+        read_arrays(tmp_path / "arrays.npz")
 
 
 @pytest.mark.parametrize("target", ["point", "population"])

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import avo
 from avo.command import app
-from avo.folder import FORMAT
+from avo.folder import FORMAT, stamped, write_json
 
 SPACE = avo.Space(mu=avo.Interval(-3.0, 5.0))
 X = np.random.default_rng(0).normal(1.3, 1.0, (40, 3))
@@ -354,13 +354,14 @@ def test_seeds_that_make_no_key(refused, seed):
 def test_files_of_a_run_that_hold_something_else(refused, tmp_path):
     folder = fit(budget=2560, refine=False).save(tmp_path / "run")
     known = json.loads((folder / "result.json").read_text())
-    words = "is damaged; delete it or its folder to start anew, or restore it from a copy."
+    words = "is damaged, or was edited; delete it or its folder to start anew, or restore it from a copy."
     for found in ({}, {"truth": None}, {"truth": None, "options": None}, {"truth": None, "options": {"key": None}}):
-        (folder / "command.json").write_text(json.dumps({"format": FORMAT} | found))
+        write_json(folder / "command.json", stamped(found))
         assert refused("report", "run") == f"error: run/command.json {words}\n"
     kind = [known["space"][0] | {"kind": "Intervall"}]
     for found in ({"format": FORMAT}, known | {"space": kind}, known | {"critic": known["critic"] | {"name": "mpl"}}):
-        (folder / "result.json").write_text(json.dumps(found))
+        found.pop("checksum", None)
+        write_json(folder / "result.json", stamped(found))
         with pytest.raises(ValueError, match=rf"result\.json {words}"):
             avo.load(folder)
 

@@ -66,7 +66,7 @@ class Trained:
             raise FileExistsError(f"{folder} already holds a trained model; choose another folder.")
         refuse_others(folder, "model")
         history = {f"history.{name}": a for name, a in self.history.items()}
-        write_arrays(folder / "arrays.npz", leaves("model", self.model) | history)
+        checksum = write_arrays(folder / "arrays.npz", leaves("model", self.model) | history)
         # Written last: a folder with trained.json is a whole model
         recipe = self.model.recipe
         words = {
@@ -75,6 +75,7 @@ class Trained:
             "settings": dict(self.settings),
             "model": None if recipe is None else dict(recipe),
             "units": {name: list(getattr(self.model, name).shape) for name in UNITS},
+            "arrays": checksum,
         }
         write_json(folder / "trained.json", stamped(words))
         return folder
@@ -108,7 +109,8 @@ def load(path: str | Path, like: BetaVAE | None = None) -> Trained:
     folder = Path(path)
     if not (folder / "trained.json").is_file():
         raise FileNotFoundError(f"{folder} holds no trained model (no trained.json); Trained.save writes one.")
-    words, arrays = read_stamped(folder / "trained.json", "train again"), read_arrays(folder / "arrays.npz")
+    words = read_stamped(folder / "trained.json", "train again")
+    arrays = read_arrays(folder / "arrays.npz", words.get("arrays"))
     try:
         options, objective = words["model"], Objective(**words["objective"])
         epoch, settings = words["epoch"], words["settings"]
