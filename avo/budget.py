@@ -312,6 +312,10 @@ class Plan(NamedTuple):
     refine: int
     search: int = 0
 
+    def calls(self, step: int) -> int:
+        """Compute the calls of all parts, where a step takes so many."""
+        return self.steps * step + self.refine + self.search
+
 
 def step_numbers(budget: int, target: str) -> dict[str, Any]:
     """Choose the numbers of one step of the adversarial fit, by the settings' names.

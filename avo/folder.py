@@ -173,11 +173,14 @@ class Folder:
         resume: whether a run that is there may be continued.
         plan: what the run is.
         source: of the simulator, by its hash; None: not known. A change is said, and no reason to refuse.
+        budget: in calls, for a run that was given a time; `calls_of` reads it.
     """
 
-    def __init__(self, out: str | Path, resume: bool, plan: dict[str, Any], source: str | None = None) -> None:
+    def __init__(
+        self, out: str | Path, resume: bool, plan: dict[str, Any], source: str | None = None, budget: int | None = None
+    ) -> None:
         self.path, self.plan = checks.folder("out", out), json.loads(json.dumps(plan))
-        self.source, self.writes = source, True
+        self.source, self.budget, self.writes = source, budget, True
         self.identity = hashlib.sha256(json.dumps(self.plan, sort_keys=True).encode()).hexdigest()
         self.checkpoint, self.last = self.path / "checkpoint.npz", time.monotonic()
         if self.path.exists() and not self.path.is_dir():
@@ -227,7 +230,7 @@ class Folder:
     def claim(self) -> None:
         """Say in the folder what run it holds."""
         if not (self.path / "fit.json").exists():
-            write_json(self.path / "fit.json", stamped(self.plan | {"source": self.source}))
+            write_json(self.path / "fit.json", stamped(self.plan | {"source": self.source, "calls": self.budget}))
 
     def close(self) -> None:
         """Give up the lock."""
@@ -287,6 +290,13 @@ class Folder:
     def clear(self) -> None:
         """Remove what only a run that is not finished needs."""
         self.checkpoint.unlink(missing_ok=True)
+
+
+def calls_of(out: str | Path) -> int | None:
+    """Read how many calls a run that was begun has, to continue one whose budget was a time."""
+    known = checks.folder("out", out) / "fit.json"
+    found = read_stamped(known).get("calls") if known.is_file() else None
+    return found if isinstance(found, int) else None
 
 
 def _locked(folder: Path) -> int | None:

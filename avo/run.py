@@ -4,6 +4,7 @@ The adversarial fit finds the region (avo/adversarial), learned scores finish th
 (avo/refine), within one budget of calls (avo/budget.py).
 """
 
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
@@ -44,10 +45,11 @@ from avo.execution.calls import Calls
 from avo.execution.command import Command
 from avo.execution.failures import Failures, where
 from avo.execution.host import HostSimulator
+from avo.execution.pace import TRAINING, as_time, in_calls
 from avo.execution.programs import JaxSimulator
 from avo.execution.simulator import check_simulator, source_of
 from avo.execution.store import Store
-from avo.folder import Folder, digest, leaves
+from avo.folder import Folder, calls_of, digest, leaves
 from avo.observations import Observed, make_frame, validate_clusters, validate_data
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
 from avo.refine.estimate import DISAGREE, Estimate, floored
@@ -85,7 +87,7 @@ def fit(
     inputs: ArrayLike | None = None,
     groups: ArrayLike | None = None,
     target: Target | None = None,
-    budget: int | None = None,
+    budget: int | str | None = None,
     seed: int = 0,
     start: Mapping[str, float] | ArrayLike | None = None,
     refine: bool = True,
@@ -123,9 +125,10 @@ def fit(
         groups: labels, with shape (m,), of clusters of observations (beats of one patient, windows of one series),
             which may depend on one another: errors then count clusters, not observations.
         target: "point": one theta for all observations, the default; "population": each its own, theta ~ q.
-        budget: simulator calls in all, never exceeded; None: for a point as many as its parts have use for, 170,000
-            for 1,000 observations and up to 1,300,000 for more (`avo.budget.enough`); 1,300,000 for other fits, and
-            100,000 for simulators outside JAX.
+        budget: simulator calls in all, never exceeded; or a time such as "90 s", "30 min" or "2h", which becomes calls
+            once, by timing some (a run that is continued keeps its number). None: for a point as many as its parts
+            have use for, 170,000 for 1,000 observations and up to 1,300,000 for more (`avo.budget.enough`); 1,300,000
+            for other fits, and 100,000 for simulators outside JAX.
         seed: same seed, same numbers.
         start: a theta to begin at, besides where the search begins: a value for each parameter, by name or in order.
             The fit goes on from it unless it finds a place of less misfit. None: the search alone.
@@ -182,6 +185,9 @@ def fit(
     begin = None if start is None else start_in(space, start)
     if begin is not None and proposal is not None:
         raise ValueError("start= and proposal= both say where to begin; leave one of them out.")
+    if isinstance(budget, str):
+        known = None if out is None or not resume else calls_of(out)
+        budget = known or in_calls(budget, check_simulator(simulate, space, x, c, 1), space, x.shape[1:], c, executor)
     settings, divided = planned(
         budget, settings, target, host=host, m=len(x), d=space.dim, refine=flag("refine", refine),
         searched=proposal is None,
@@ -206,7 +212,7 @@ def fit(
         space, x, steps=task.plan.steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
     )  # fmt: skip
     identity = _identity(task, trainer, name, getattr(loss, "name", "custom"), begin)
-    folder = None if out is None else Folder(out, resume, identity, source_of(simulate))
+    folder = None if out is None else Folder(out, resume, identity, source_of(simulate), budget)
     try:
         return _run(task, trainer, begin, folder, statistic, progress)
     except Exception:
@@ -219,6 +225,13 @@ def fit(
             checked.close()
         if folder is not None:
             folder.close()
+
+
+def _forecast(calls: Calls, each: float, count: int) -> str:
+    """Say how long so many calls take, if each takes so many seconds."""
+    workers = calls.place.workers
+    by = f", {workers} workers" if workers > 1 else ""
+    return f"{as_time(each)} a call{by}: {as_time(count * (each / workers + TRAINING[True]))} for {count:,} calls"
 
 
 def _of_use(task: Task, folder: Folder) -> bool:
@@ -246,8 +259,10 @@ def _run(
     draws = Draws(task.simulate, task.space, key_draws, size, x.shape[1:], c)
     if isinstance(task.simulate, Calls) and task.plan.refine:
         middle = np.asarray(task.space.constrain(jnp.zeros(task.space.dim)), float)
-        task.simulate.probe(jax.random.fold_in(key_draws, REFINE), middle, None if c is None else c[0])
+        each = task.simulate.probe(jax.random.fold_in(key_draws, REFINE), middle, None if c is None else c[0])
         draws.calls += PROBES
+        if progress and sys.stderr.isatty():
+            tqdm.write(_forecast(task.simulate, each, task.plan.calls(settings.calls)), file=sys.stderr)
     region = None
     if task.plan.search:
         with _bar(draws, task.plan.search, "search", progress):

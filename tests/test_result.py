@@ -313,8 +313,8 @@ def inflated(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [edited("status", "great"), edited("calls", None), edited("message", ""), edited("seed", 12), edited("theta", {"mu": 9.0}),
-     edited("space", [{"name": "mu", "kind": "Interval", "low": -30, "high": 50, "unit": ""}]), exchanged, inflated],
+    [edited("status", "great"), edited("calls", None), edited("message", ""), edited("seed", 12),
+     edited("theta", {"mu": 9.0}), edited("space", [{"name": "mu", "kind": "Real", "unit": ""}]), exchanged, inflated],
     ids=["status", "calls", "message", "seed", "theta", "space", "exchanged", "inflated"],
 )  # fmt: skip
 def test_a_file_that_was_edited_or_exchanged_is_refused(damage: Any, tmp_path: Path) -> None:

@@ -35,7 +35,11 @@ def fit(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; left out: runs/NAME-1, -2, ...")] = None,
     budget: Annotated[
-        int | None, typer.Option(help="Simulator calls of the fit; pictures take 1000 more, of a NumPy simulator 201.")
+        str | None,
+        typer.Option(
+            metavar="CALLS|TIME",
+            help="Simulator calls of the fit, or a time: 2h; pictures take 1000 more, of a NumPy simulator 201.",
+        ),
     ] = None,
     seed: Seed = 0,
     target: Annotated[
@@ -90,7 +94,8 @@ def fit(
     3 for a fit without one, such as "misfit" or "budget", whose report and folder are there all the same; 2 for a
     mistake in the command.
     """  # fmt: skip
-    options = dict(locals())
+    calls = _budget(budget)
+    options = {name: value for name, value in locals().items() if name != "calls"} | {"budget": calls}
     if data_ is not None and set_:
         raise ValueError("--set says the truth of simulated observations; leave it out with --data.")
     refuse_reading_options(data_, columns, key, log_windows)
@@ -101,7 +106,7 @@ def fit(
     reading = sources.Reading(columns, key, log_windows)
     task = sources.task_of(simulator, option, range_, data_, reading, truth=set_, n=n, seed=seed)
     result = avo.fit(
-        task.source.simulate, task.observed, task.source.space, target=target, budget=budget, seed=seed, refine=refine,
+        task.source.simulate, task.observed, task.source.space, target=target, budget=calls, seed=seed, refine=refine,
         executor=workers, max_failures=max_failures, out=out, resume=resume, progress=not quiet,
     )  # fmt: skip
     outcome.write_command(out, options, task, result)
@@ -113,6 +118,11 @@ def fit(
         typer.echo(f"continue it: the same command with --resume --out {out}")
     if not result.answered:
         raise typer.Exit(NO_ANSWER)
+
+
+def _budget(text: str | None) -> int | str | None:
+    """Read a number of calls, or leave a time to the fit."""
+    return int(text) if text is not None and text.strip().lstrip("+-").isdecimal() else text
 
 
 def _folder(simulator: str, out: Path | None, resume: bool) -> Path:

@@ -4,6 +4,7 @@ The number of a call decides all that concerns it, its seed among it; when and w
 that fails is a row of NaN, counted; more failures than the user allows end the run.
 """
 
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -87,8 +88,13 @@ class Calls:
             found.append(self._made(Chunk(seeds, *rows)).reshape(-1, *self.x_shape))  # pyright: ignore[reportArgumentType]
         return np.concatenate(found)
 
-    def probe(self, key: PRNGKeyArray, theta: Any, inputs: Any = None) -> None:
-        """Make the same call `PROBES` times, and warn of one that differs from itself: it draws elsewhere too."""
+    def probe(self, key: PRNGKeyArray, theta: Any, inputs: Any = None) -> float:
+        """Make the same call `PROBES` times, and warn of one that differs from itself: it draws elsewhere too.
+
+        Returns:
+            Seconds of a call.
+        """
+        began = time.perf_counter()
         theta, c = (None if a is None else np.repeat(np.asarray(a)[None], PROBES, axis=0) for a in (theta, inputs))
         if self.simulate.batched:
             theta, c = (None if a is None else a[:, None] for a in (theta, c))
@@ -101,6 +107,7 @@ class Calls:
                 "else no run can be repeated, and pairs of simulations cannot share their noise.",
                 stacklevel=4,
             )
+        return (time.perf_counter() - began) / PROBES * min(self.place.workers, PROBES)
 
     def _blocks(self, a: np.ndarray) -> np.ndarray:
         return a.reshape(-1, self.size, *a.shape[1:])

@@ -40,7 +40,9 @@ Pieces = Iterator[tuple[np.ndarray, Ran]]  # places of calls, and what they gave
 
 
 class Place(Protocol):
-    """Where calls are made."""
+    """Where calls are made, by so many workers."""
+
+    workers: int
 
     def pieces(self, calls: Chunk) -> Pieces:
         """Make calls, and give what they gave as it comes."""
@@ -55,7 +57,7 @@ class Here:
     """Calls one after another, in this thread."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.pace = job, Pace()
+        self.job, self.pace, self.workers = job, Pace(), 1
 
     def pieces(self, calls: Chunk) -> Pieces:
         """Make calls, a chunk after another."""
