@@ -66,6 +66,7 @@ POINT_SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08, "more
 # rounds are few, goes to the last comparison
 POPULATION_SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}
 
+MOST_BUDGET = 10**10  # of which the steps, of 16 calls, still count in 32 bits
 PROBES = 2  # calls of a simulator outside JAX with one theta and one seed, of those that refine, before all others
 SEARCH_SHARE, MOST_SEARCH = 0.4, 60_000
 SEARCHED = 40_000  # calls of steps that begin where a search ended

@@ -244,7 +244,7 @@ def text(name: str, value: Any) -> str:
 
 
 def folder(name: str, value: Any) -> Path:
-    """Check the name of a folder; "" would be the current one, whatever lies there.
+    """Check the name of a folder; "" would be the current one, whatever lies there, and ~ is the user's own.
 
     Raises:
         ValueError: if it is no path, or empty.
@@ -259,7 +259,7 @@ def folder(name: str, value: Any) -> Path:
     """
     if not isinstance(value, (str, PathLike)) or not str(value):
         raise ValueError(f"{name} must be the path of a folder; got {value!r}.")
-    return Path(value)
+    return Path(value).expanduser()
 
 
 def one_of(name: str, value: Any, known: Collection[str], more: str = "") -> str:

@@ -30,6 +30,7 @@ from avo.budget import (
     BUDGET,
     ENDS_SHARE,
     HOST_BUDGET,
+    MOST_BUDGET,
     PROBES,
     Plan,
     enough,
@@ -357,7 +358,7 @@ def planned(
         if searched and for_search(budget, block_size(smallest), d):
             budget = min(enough(m, d), budget)
     else:
-        budget = whole("budget", budget)
+        budget = whole("budget", budget, most=MOST_BUDGET)
     if refine:
         if searched:
             calls = for_search(budget, block_size(smallest), d)

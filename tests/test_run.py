@@ -361,7 +361,7 @@ def test_few_observations_are_warned_of() -> None:
             {"budget": 19 * TINY.calls},
             r"budget=304 is too small: a step takes 16.*at least 20 steps, 320 calls",
         ),
-        (simulate, {"budget": 1e6}, r"budget must be a whole number of at least 1; got 1000000.0"),
+        (simulate, {"budget": 1e6}, r"budget must be a whole number from 1 to 10000000000; got 1000000.0"),
         (simulate, {"budget": True}, r"budget must be a whole number"),
         (simulate, {"seed": 1.5}, r"seed must be a whole number from 0 to 9223372036854775807; got 1.5"),
         (simulate, {"target": "cloud"}, r"target must be one of point, population; got 'cloud'"),

@@ -351,6 +351,31 @@ def test_seeds_that_make_no_key(refused, seed):
         assert refused(*command, "--seed", seed) == f"error: --seed {words}\n"
 
 
+@pytest.mark.parametrize(
+    "words", [("--out", ""), ("--out=",), ("--out", "a\nb"), ("--data", " "), ("--set", "\x1b[2J")]
+)
+def test_words_that_are_empty_or_no_words(refused, tmp_path, words):
+    before = sorted(tmp_path.iterdir())
+    assert refused("fit", "poisson", *words).startswith("error: each word must be printable and not empty; got ")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_tilde_is_the_users_own_folder(refused, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for words in (("--data=~/x.npy",), ("--data", "~/x.npy")):
+        assert refused("fit", "poisson", *words).startswith(f"error: There is no file {tmp_path}/home/x.npy")
+    (tmp_path / "home").mkdir()
+    fit(budget=2560, refine=False, out="~/run")
+    assert (tmp_path / "home" / "run" / "result.json").exists()
+
+
+def test_numbers_that_no_memory_holds(refused):
+    assert "--n must leave room in memory; 9,999,999,999 observations of poisson are" in refused(
+        "fit", "poisson", "--n", 9_999_999_999
+    )
+    assert "budget must be a whole number from 1 to 10000000000" in refused("fit", "poisson", "--budget", 10**22)
+
+
 def test_files_of_a_run_that_hold_something_else(refused, tmp_path):
     folder = fit(budget=2560, refine=False).save(tmp_path / "run")
     known = json.loads((folder / "result.json").read_text())

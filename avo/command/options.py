@@ -40,6 +40,17 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, on a term
 class Plainly(TyperGroup):
     """Commands whose expected errors are sentences."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse words that are empty or hold a line break, and read ~ as a shell does, which leaves `--out=~/x` alone.
+
+        An empty path would be the current folder, whatever lies there.
+        """
+        for word in args:
+            if not word.strip() or (word.startswith("-") and word.endswith("=")) or not word.isprintable():
+                typer.echo(f"error: each word must be printable and not empty; got {word!r}.", err=True)
+                raise typer.Exit(2)
+        return super().parse_args(ctx, [_at_home(word) for word in args])
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an error of the user's is printed, and ends it with status 2."""
         try:
@@ -58,6 +69,11 @@ class Plainly(TyperGroup):
                 words = f"{error.filename}: {error.strerror}. Name another path."
             typer.echo(f"error: {words}", err=True)
             raise typer.Exit(2) from error
+
+
+def _at_home(word: str) -> str:
+    name, equals, value = word.partition("=") if word.startswith("-") else ("", "", word)
+    return name + equals + (str(Path(value).expanduser()) if value.startswith("~") else value)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 # Streams of random numbers besides those of the fit, which splits the seed's key
 OBSERVED, PREDICTED, UNSEEN = 20_001, 20_002, 20_003
+MOST_NUMBERS = 2 * 10**8  # in observations that are simulated, 1.6 GB
 WORDS = {"true": True, "yes": True, "false": False, "no": False, "none": None}  # whatever their case
 
 
@@ -102,6 +103,11 @@ def observations(
     problem: "Problem", theta: np.ndarray | list[float], n: int, seed: int, number: int = OBSERVED
 ) -> np.ndarray:
     """Simulate n observations at one theta; `number` names their stream, so that no fit has seen those of `UNSEEN`."""
+    if (size := n * math.prod(problem.x_shape)) > MOST_NUMBERS:
+        raise ValueError(
+            f"--n must leave room in memory; {n:,} observations of {problem.name} are {size:,} numbers, and at most "
+            f"{MOST_NUMBERS:,} are simulated at once."
+        )
     simulate = jax.jit(problem.simulate)  # one compilation instead of one for each of its operations
     return np.asarray(simulate(stream(seed, number), jnp.tile(jnp.asarray(theta, dtype=float), (n, 1))))
 
