@@ -8,6 +8,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -250,6 +251,9 @@ def _run(
     key_init, key_run = jax.random.split(jax.random.key(task.seed))
     state = trainer.init(key_init)
     if folder is not None and folder.finished:
+        folder.clear()  # of a run that was killed at its very end
+        with suppress(ValueError, OSError):
+            Store(folder.calls, None).close()
         return load(folder.path, like=(state.proposal, state.critic), statistic=statistic)
     if folder is not None:
         folder.claim()

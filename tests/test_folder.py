@@ -1,6 +1,8 @@
 """avo.folder: a run is continued to the same bits, and nobody else's files are read or written over."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,20 @@ def test_a_stopped_fit_says_so_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert equal(resumed, whole)
     assert equal(avo.load(tmp_path), whole)
     assert not (tmp_path / "checkpoint.npz").exists()
+
+
+def test_a_run_that_was_killed_at_its_very_end_is_tidied(tmp_path: Path) -> None:
+    done = fit(avo.from_numpy(row), out=tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    script = (
+        "import sqlite3, os, sys; f = sqlite3.connect(sys.argv[1]); f.execute('DELETE FROM chunks WHERE first < 0'); "
+    )
+    script += "f.execute('INSERT INTO run SELECT identity FROM run LIMIT 0'); f.commit(); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", script, tmp_path / "calls.sqlite"], check=False)
+    (tmp_path / "checkpoint.npz").write_bytes(b"whatever")
+    assert sorted(path.name for path in tmp_path.iterdir()) != names
+    assert equal(fit(avo.from_numpy(Interrupted(0)), out=tmp_path, resume=True), done)
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
 def test_a_finished_run_is_loaded_without_a_call(tmp_path: Path) -> None:
