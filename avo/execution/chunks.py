@@ -155,9 +155,14 @@ def call(
         place = traceback.extract_tb(error.__traceback__)[-1]
         raise CallFailed(
             f"the simulator failed at theta = {(theta[0] if theta.ndim > 1 else theta).tolist()} with "
-            f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno}). "
+            f"{type(error).__name__}: {error} ({_file(place)}, line {place.lineno}). "
             f"To repeat the call: rng = numpy.random.default_rng({seed.tolist()})."
         ) from error
+
+
+def _file(place: traceback.FrameSummary) -> str:
+    """Name the user's file, or the function where a worker got it by value and knows no file."""
+    return place.name if place.filename.startswith("<") else Path(place.filename).name
 
 
 def real(x: ArrayLike) -> np.ndarray:
