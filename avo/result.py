@@ -89,7 +89,7 @@ class Result:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the parameters, in the order of theta."""
+        """Names of the free parameters, in the order of theta."""
         return self.space.names
 
     @property
@@ -209,7 +209,10 @@ class Result:
         return self.estimate
 
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
-        """Draw n thetas from the fitted proposal; for `target="point"` its width says nothing about the error."""
+        """Draw n thetas from the fitted proposal; for `target="point"` its width says nothing about the error.
+
+        A simulator takes them as `result.space.full(theta)`, with what is fixed.
+        """
         return self.space.constrain(self.proposal.sample(key, whole("n", n, least=0)))
 
     def summary(self, truth: np.ndarray | None = None) -> str:
@@ -229,9 +232,13 @@ class Result:
             words = f"one value for each of {', '.join(self.names)}"
             columns["truth"] = shaped("truth", truth, (self.space.dim,), words)
         rows = [["parameter", *columns, "unit"]]
-        for i, (name, unit) in enumerate(zip(self.names, self.space.units, strict=True)):
-            cells = [values[i] for values in columns.values()]
-            rows.append([name, *(cell if isinstance(cell, str) else f"{cell:.5g}" for cell in cells), unit])
+        for name in self.space.columns:
+            if name in self.space.fixed:
+                cells: list[Any] = [f"{self.space[name].value:.5g} (fixed)", *[""] * (len(columns) - 1)]
+            else:
+                cells = [values[self.names.index(name)] for values in columns.values()]
+            cells = [cell if isinstance(cell, str) else f"{cell:.5g}" for cell in cells]
+            rows.append([name, *cells, self.space[name].unit])
         failures = ", ".join(f"{n:,} {kind}" for kind, n in self.failures.items() if n)
         failures = f", of which failed: {failures}" if failures else ""
         if failures and self.failures.place is not None:

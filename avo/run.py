@@ -113,10 +113,11 @@ def fit(
 
     Args:
         simulate: `simulate(key, theta) -> x`, with theta (n, d) in physical units and x (n, *x_shape), written in JAX;
-            any other function goes through `avo.from_numpy`, an external program through `avo.from_command`.
+            any other function goes through `avo.from_numpy`, an external program through `avo.from_command`. What the
+            space fixes has its columns in theta too.
         x_obs: observations, with shape (m, *x_shape), independent draws at one theta (or a population of them). One
             dimension is a vector, scaled per column; more are a series or image with channels last, scaled per channel.
-        space: names, supports and units of the parameters.
+        space: names, supports and units of the parameters, and which are fixed.
         inputs: known conditions of each observation, with shape (m, *c_shape); then `simulate(key, theta, inputs)`.
             Simulated pairs draw theirs from the observed ones, and the critic sees (c, x).
         groups: labels, with shape (m,), of clusters of observations (beats of one patient, windows of one series),
@@ -373,15 +374,14 @@ def _identity(
 
 def _failures(task: Task, draws: Draws, region: Region | None, result: Result) -> Failures:
     """Count the calls that failed, and say where they lie."""
-    names = task.space.names
     if isinstance(task.simulate, Calls):
         found = task.simulate.failures
-        found.place = task.simulate.where(names)
+        found.place = task.simulate.where(task.space.columns)
         return found
     place = None
     if region is not None:
         u, _, _, ok = Drawn.joined(region.drawn)
-        place = where(names, np.asarray(task.space.constrain(jnp.asarray(u))), ~ok)
+        place = where(task.space.names, np.asarray(task.space.constrain(jnp.asarray(u))), ~ok)
     return Failures({"non-finite": result.failures["non-finite"] + draws.failed}, place)
 
 

@@ -8,12 +8,15 @@ Every parameter theta has an unconstrained coordinate u, in which the proposal l
     Real(loc, scale)         theta = loc + scale u
 
 The scales make u of order one, so that one start, N(0, 1.5^2 I), suits every problem.
+
+A parameter may be `Fixed`. It has no u: names, dimension, u and theta are those of the free parameters, and `full` adds
+the fixed ones where theta goes to the simulator.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.core
@@ -213,17 +216,45 @@ class Real:
         return (theta - self.loc) / self.scale
 
 
-KINDS = {kind.__name__: kind for kind in (Interval, LogInterval, Positive, Real)}
+@dataclass(frozen=True)
+class Fixed:
+    """Parameter that is known: the simulator gets it, and no fit moves it.
+
+    Args:
+        value: what it is.
+        unit: physical unit, for tables and plots.
+
+    Raises:
+        ValueError: if `value` is not a finite number.
+
+    Example:
+        >>> Space(dose=Fixed(0.7, unit="mg"), rate=Interval(0, 9)).names
+        ('rate',)
+    """
+
+    bounded: ClassVar[bool] = False
+    logarithmic: ClassVar[bool] = False
+
+    value: float
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self, "value")
+
+
+FREE = (Interval, LogInterval, Positive, Real)
+KINDS = {kind.__name__: kind for kind in (*FREE, Fixed)}
 
 
 class Space:
     """Named parameters with supports and units, and the map between theta and u.
 
     Args:
-        **parameters: name -> `Interval`, `LogInterval`, `Positive` or `Real`, in the order of theta's columns.
+        **parameters: name -> `Interval`, `LogInterval`, `Positive` or `Real`, or what it is fixed at, a number or
+            `Fixed`, in the order of the columns of theta that the simulator gets.
 
     Raises:
-        ValueError: if there is no parameter, or one is not of a known kind.
+        ValueError: if no parameter is free, or one is not of a known kind.
 
     Example:
         >>> space = Space(mu=Interval(-3, 3), sigma=LogInterval(0.05, 3.0, unit="V"))
@@ -232,43 +263,52 @@ class Space:
         >>> theta = space.constrain(jnp.array([0.4, -1.2]))
         >>> bool(jnp.allclose(space.unconstrain(theta), jnp.array([0.4, -1.2]), atol=1e-5))
         True
+        >>> space = Space(dose=0.7, rate=Interval(0, 9))
+        >>> space.names, space.columns, space.full(np.array([4.0])).tolist()
+        (('rate',), ('dose', 'rate'), [0.7, 4.0])
     """
 
-    def __init__(self, /, **parameters: Parameter) -> None:
+    def __init__(self, /, **parameters: "Parameter | Fixed | float") -> None:
         if not parameters:
             raise ValueError("Space needs at least one parameter, e.g. Space(mu=avo.Interval(-3, 3)).")
-        for name, parameter in parameters.items():
-            if not isinstance(parameter, tuple(KINDS.values())):
-                raise ValueError(
-                    f"Space: parameter {name!r} must be one of {', '.join(KINDS)}; "
-                    f"got {parameter!r}. For example {name}=avo.Interval(0, 1)."
-                )
-        self._parameters = dict(parameters)
+        self._parameters: dict[str, Any] = {name: _parameter(name, p) for name, p in parameters.items()}
+        self.fixed = {name: p for name, p in self._parameters.items() if isinstance(p, Fixed)}
+        self._free: dict[str, Parameter] = {name: p for name, p in self._parameters.items() if name not in self.fixed}
+        if not self._free:
+            raise ValueError(
+                f"Space needs a parameter that is free; all are fixed, {', '.join(self.fixed)}. Give one a range, e.g. "
+                f"{next(iter(self.fixed))}=avo.Interval(0, 1)."
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the parameters, in the order of theta's columns."""
+        """Names of the free parameters, in the order of theta's columns."""
+        return tuple(self._free)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of all parameters, fixed ones too, in the order of the columns of theta that the simulator gets."""
         return tuple(self._parameters)
 
     @property
     def dim(self) -> int:
-        """Number of parameters, d."""
-        return len(self._parameters)
+        """Number of free parameters, d."""
+        return len(self._free)
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Units of the parameters; "" where none was given."""
+        """Units of the free parameters; "" where none was given."""
         return tuple(p.unit for p in self)
 
     @property
     def bounded(self) -> np.ndarray:
-        """Which parameters have two bounds, with shape (d,)."""
+        """Which free parameters have two bounds, with shape (d,)."""
         return np.array([p.bounded for p in self])
 
     def __iter__(self) -> Iterator[Parameter]:
-        return iter(self._parameters.values())
+        return iter(self._free.values())
 
-    def __getitem__(self, name: str) -> Parameter:
+    def __getitem__(self, name: str) -> Any:
         return self._parameters[name]
 
     def __eq__(self, other: object) -> bool:
@@ -317,7 +357,7 @@ class Space:
         """
         theta = self._wide(theta, "theta")
         if not isinstance(theta, jax.core.Tracer):
-            for i, (name, p) in enumerate(self._parameters.items()):
+            for i, (name, p) in enumerate(self._free.items()):
                 low, high = p.support
                 column = np.asarray(theta[..., i])
                 if not np.all((column > low) & (column < high)):
@@ -326,14 +366,56 @@ class Space:
                     )
         return jnp.stack([p.unconstrain(theta[..., i]) for i, p in enumerate(self)], axis=-1)
 
+    def full(self, theta: Any) -> Any:
+        """Add the fixed parameters: theta as the simulator gets it, a column for each of `columns`.
+
+        Args:
+            theta: the free parameters, with shape (..., d). NumPy's is taken for double precision, so that fixed
+                values keep all their digits; JAX's stays what it is, traced too.
+
+        Returns:
+            All parameters, with shape (..., number of columns); theta itself where nothing is fixed.
+
+        Raises:
+            ValueError: if the last axis is not d.
+
+        Example:
+            >>> Space(a=Interval(-3, 5), n=Fixed(20_000_001), b=Real()).full(np.array([[1.5, 2.5]])).tolist()
+            [[1.5, 20000001.0, 2.5]]
+        """
+        if not self.fixed:
+            return theta
+        xp: Any = jnp if isinstance(theta, jax.Array) else np
+        theta = self._wide(theta, "theta") if xp is jnp else np.asarray(theta, float)
+        self._check_wide(theta.shape, "theta")
+        at = dict(zip(self.names, range(self.dim), strict=True))
+        rows = (
+            xp.full(theta.shape[:-1], p.value, theta.dtype) if name in self.fixed else theta[..., at[name]]
+            for name, p in self._parameters.items()
+        )  # fmt: skip
+        return xp.stack(list(rows), axis=-1)
+
+    def free(self, theta: Any) -> Any:
+        """Leave out the fixed parameters, the inverse of `full`.
+
+        Example:
+            >>> Space(a=0.7, b=Real()).free(np.array([[0.7, 2.5]])).tolist()
+            [[2.5]]
+        """
+        return theta[..., [self.columns.index(name) for name in self.names]] if self.fixed else theta
+
     def _wide(self, values: Float[ArrayLike, "*n d"], name: str) -> Float[Array, "*n d"]:
         a = jnp.asarray(values, dtype=jnp.result_type(float))
-        if a.ndim == 0 or a.shape[-1] != self.dim:
-            raise ValueError(
-                f"{name} must have {self.dim} values ({', '.join(self.names)}) along its last axis; "
-                f"got shape {a.shape}."
-            )
+        self._check_wide(a.shape, name)
         return a
+
+    def _check_wide(self, shape: tuple[int, ...], name: str) -> None:
+        if not shape or shape[-1] != self.dim:
+            without = f", without what is fixed ({', '.join(self.fixed)})" if self.fixed else ""
+            raise ValueError(
+                f"{name} must have {self.dim} values ({', '.join(self.names)}) along its last axis{without}; "
+                f"got shape {shape}."
+            )
 
     def to_json(self) -> list[dict[str, object]]:
         """Describe the space by plain values, for `Space.from_json`.
@@ -353,3 +435,15 @@ class Space:
                 for row in rows
             }
         )
+
+
+def _parameter(name: str, parameter: Any) -> Any:
+    """Take a number for what a parameter is fixed at, and refuse what is neither number nor parameter."""
+    if isinstance(parameter, tuple(KINDS.values())):
+        return parameter
+    if hasattr(parameter, "__float__") and np.ndim(parameter) == 0 and not isinstance(parameter, (bool, np.bool_)):
+        return Fixed(parameter)
+    raise ValueError(
+        f"Space: parameter {name!r} must be one of {', '.join(kind.__name__ for kind in FREE)}; "
+        f"got {parameter!r}. For example {name}=avo.Interval(0, 1), or a number, at which it is fixed."
+    )

@@ -11,6 +11,7 @@ import avo
 from avo import data
 from avo.command.sources import PREDICTED, Task, stream
 from avo.execution.host import HostSimulator
+from avo.execution.simulator import handed
 from avo.folder import stamped, write_json
 from avo.result import Result
 
@@ -35,7 +36,7 @@ def draw(out: Path, result: Result, task: Task, seed: int) -> list[Path]:
     key_theta, key_x = jax.random.split(stream(seed, PREDICTED))
     population = result.settings["target"] == "population"
     theta = result.sample(key_theta, n) if population else jnp.tile(jnp.asarray(result.theta), (n, 1))
-    x_sim = np.asarray(source.simulate(key_x, theta))
+    x_sim = np.asarray(source.simulate(key_x, handed(source.simulate, source.space, theta)))
     words = {} if (p := source.problem) is None else {"axes": p.axes, "quantity": p.quantity, "unit": p.unit}
     figures = {
         "history.png": avo.plots.history(result, task.truth),

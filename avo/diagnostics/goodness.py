@@ -43,7 +43,7 @@ from avo.diagnostics.classifier import Classifier, classify, half_means, make_cl
 from avo.diagnostics.features import Look, Units, in_units_of_x, look_of, names, positive, sample_features, summaries
 from avo.diagnostics.pvalues import holm, rank, standing
 from avo.diagnostics.samples import Sample, draw_sample, in_units, observed_sample, units_of
-from avo.execution.simulator import check_simulator
+from avo.execution.simulator import check_simulator, handed
 from avo.observations import number_clusters, validate_observations
 from avo.result import Result
 from avo.tables import aligned
@@ -208,7 +208,10 @@ def check(
     simulate = check_simulator(simulate, result.space, x, c, block_size(Settings()))
     key_reference, key_sets, key_random = jax.random.split(jax.random.key(seed), 3)
     observed = observed_sample(x, c)
-    draw = partial(draw_sample, simulate, observed)
+
+    def draw(thetas: Any, key: Any) -> Sample:
+        return draw_sample(simulate, observed, lambda *of: handed(simulate, result.space, thetas(*of)), key)
+
     blocks = max(REFERENCE, -(-LEAST_REFERENCE // len(x)))
     reference = [draw(result.central, jax.random.fold_in(key_reference, i)) for i in range(blocks)]
 
