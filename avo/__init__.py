@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__;
     from avo.run import fit as fit
     from avo.space import Fixed as Fixed
     from avo.space import Interval as Interval
+    from avo.space import Known as Known
     from avo.space import LogInterval as LogInterval
     from avo.space import Positive as Positive
     from avo.space import Real as Real
@@ -40,6 +41,7 @@ _HOMES = {
     "Fixed": "space",
     "Gaussian": "adversarial.proposals",
     "Interval": "space",
+    "Known": "space",
     "LogInterval": "space",
     "Only": "refine.custom",
     "Positive": "space",

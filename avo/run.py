@@ -117,7 +117,7 @@ def fit(
             space fixes has its columns in theta too.
         x_obs: observations, with shape (m, *x_shape), independent draws at one theta (or a population of them). One
             dimension is a vector, scaled per column; more are a series or image with channels last, scaled per channel.
-        space: names, supports and units of the parameters, and which are fixed.
+        space: names, supports and units of the parameters, which are fixed, and what is known of others: `prior=`.
         inputs: known conditions of each observation, with shape (m, *c_shape); then `simulate(key, theta, inputs)`.
             Simulated pairs draw theirs from the observed ones, and the critic sees (c, x).
         groups: labels, with shape (m,), of clusters of observations (beats of one patient, windows of one series),
@@ -189,6 +189,7 @@ def fit(
     custom = custom_statistic(statistic, x, c)
     if custom is not None and not refine:
         raise ValueError("statistic= acts where the estimate is refined, and refine=False; leave one of them out.")
+    _check_known(space, settings.target, refine)
     checked = check_simulator(simulate, space, x, c, block_size(settings))
     if isinstance(checked, HostSimulator):
         checked = Calls(checked, block_size(settings), x.shape[1:], executor=executor, max_failures=max_failures)
@@ -219,6 +220,20 @@ def fit(
             checked.close()
         if folder is not None:
             folder.close()
+
+
+def _check_known(space: Space, target: Target, refine: bool) -> None:
+    """Refuse what is known of parameters where nothing would come of it."""
+    names = ", ".join(space.known)
+    if names and target == "population":
+        raise ValueError(
+            f"prior= of {names} is a measurement of one theta that all observations share, and in a population each "
+            'has its own; leave it out, or fit target="point".'
+        )
+    if names and not refine:
+        raise ValueError(
+            f"prior= of {names} acts where the estimate is refined, and refine=False; leave one of them out."
+        )
 
 
 def _of_use(task: Task, folder: Folder) -> bool:
@@ -263,6 +278,8 @@ def _run(
     if result.status == "converged" and result.estimate is None:
         words = "the budget is too small for errors" if task.refine else "no error was asked for (refine=False)"
         result = replace(result, status="budget", message=f"{result.message.rstrip('.')}; {words}.")
+    if result.estimate is None and task.space.known:
+        result = replace(result, message=f"{result.message} What is known by prior= has had no part in the estimate.")
     failures = _failures(task, draws, region, result)
     result = replace(result, calls=result.calls + draws.calls, failures=failures)
     if folder is not None and result.status != "stopped":

@@ -11,6 +11,12 @@ The scales make u of order one, so that one start, N(0, 1.5^2 I), suits every pr
 
 A parameter may be `Fixed`. It has no u: names, dimension, u and theta are those of the free parameters, and `full` adds
 the fixed ones where theta goes to the simulator.
+
+Of a free parameter something may be `Known`, `prior=(value, sd)`: the result of another measurement of it,
+
+    value = theta + error,    or    log value = log theta + error,    error ~ N(0, sd^2),
+
+which enters the estimate once, beside the observations (avo/refine/known.py).
 """
 
 import math
@@ -24,7 +30,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import finite, positive, text
+from avo.checks import finite, flag, pair, positive, text
+
+FAR, WIDE = 4.5, 1.5  # |u| within which a fit starts, three standard deviations, and one: beyond, nothing is known
 
 
 class Parameter(Protocol):
@@ -39,21 +47,92 @@ class Parameter(Protocol):
     @property
     def unit(self) -> str: ...
     @property
+    def prior(self) -> "Known | tuple[float, float] | None": ...
+    @property
     def support(self) -> tuple[float, float]: ...
     def constrain(self, u: Array) -> Array: ...
     def unconstrain(self, theta: Array) -> Array: ...
 
 
-def _check(parameter: object, *names: str) -> None:
-    """Check that fields are finite numbers, made Python's own so that equal parameters hash alike; the unit is text."""
-    kind = type(parameter).__name__
+@dataclass(frozen=True)
+class Known:
+    """What another measurement says of a parameter: its value, and the standard error of that.
+
+    Args:
+        value: the parameter's value, in its own unit.
+        sd: standard error of the value; with `log` that of the value's logarithm, .1 for about a tenth of it.
+        log: whether it is the logarithm that was measured with a normal error.
+
+    Raises:
+        ValueError: if `value` is not finite, or not above zero with `log`, or `sd` is not above zero.
+
+    Example:
+        >>> Interval(0.5, 50, prior=(5.0, 1.0)) == Interval(0.5, 50, prior=Known(5.0, 1.0))
+        True
+        >>> print(Known(5.0, 1.0), "or", Known(5.0, 0.2, log=True))
+        5 +- 1 or 5 */ 1.22
+    """
+
+    value: float
+    sd: float
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        _plain(self, "prior", "value", "sd")
+        positive("prior: sd", self.sd)
+        flag("prior: log", self.log)
+        if self.log and self.value <= 0:
+            raise ValueError(f"prior: value must be above zero where log=True; got {self.value:g}.")
+
+    def __str__(self) -> str:
+        return f"{self.value:.5g} " + (f"*/ {math.exp(self.sd):.3g}" if self.log else f"+- {self.sd:.3g}")
+
+    @property
+    def centre(self) -> float:
+        """The value, or its logarithm, on the scale on which the error is normal."""
+        return math.log(self.value) if self.log else self.value
+
+
+def _plain(of: object, words: str, *names: str) -> None:
+    """Check that fields are finite numbers, made Python's own so that what is equal hashes alike."""
     for name in names:
-        value = getattr(parameter, name)
-        plain = finite(f"{kind}: {name}", value)
+        value = getattr(of, name)
+        plain = finite(f"{words}: {name}", value)
         if isinstance(value, np.number) or not isinstance(value, (int, float)):
             plain = value.item() if hasattr(value, "item") else plain
-            object.__setattr__(parameter, name, plain)  # the way into a frozen dataclass
+            object.__setattr__(of, name, plain)  # the way into a frozen dataclass
+
+
+def _check(parameter: Any, *names: str) -> None:
+    """Check that fields are finite numbers, the unit is text, and what is known suits the support."""
+    kind = type(parameter).__name__
+    _plain(parameter, kind, *names)
     text(f"{kind}: unit", vars(parameter)["unit"])
+    prior = vars(parameter).get("prior")
+    if prior is None:
+        return
+    if not isinstance(prior, Known):
+        prior = Known(*pair(f"{kind}: prior", prior, "(value, sd), or avo.Known(value, sd, log=True)"))
+        object.__setattr__(parameter, "prior", prior)
+    low, high = parameter.support
+    if prior.log and low < 0:
+        raise ValueError(
+            f"{kind}: prior is of log theta, and theta may be negative, down to {low:g}; leave log=True out, or take a "
+            "range above zero."
+        )
+    if low < high and not low < prior.value < high:
+        raise ValueError(
+            f"{kind}: prior must have a value inside ({low:g}, {high:g}), or the range be wider; got {prior}."
+        )
+    if not parameter.bounded:
+        at = parameter.unconstrain(jnp.asarray(prior.value, float))
+        rate = float(jax.grad(parameter.constrain)(at)) / (prior.value if prior.log else 1)
+        if abs(at) > FAR or prior.sd > WIDE * rate:
+            wanted = "loc and scale" if isinstance(parameter, Real) else "a scale"
+            raise ValueError(
+                f"{kind}: prior must lie where the fit looks, within {FAR:g} scales and known to {WIDE:g} of them; "
+                f"{prior} is {at:.3g} from the start and known to {prior.sd / rate:.3g}. Give {kind} {wanted} near it."
+            )
 
 
 @dataclass(frozen=True)
@@ -64,6 +143,7 @@ class Interval:
         low: lower bound.
         high: upper bound, above `low`.
         unit: physical unit, for tables and plots.
+        prior: what another measurement says of it, (value, sd) or `Known`.
 
     Raises:
         ValueError: if a bound is not finite or low >= high.
@@ -79,6 +159,7 @@ class Interval:
     low: float
     high: float
     unit: str = ""
+    prior: Known | tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         _check(self, "low", "high")
@@ -104,6 +185,7 @@ class LogInterval:
         low: lower bound, above zero.
         high: upper bound, above `low`.
         unit: physical unit, for tables and plots.
+        prior: what another measurement says of it, (value, sd) or `Known`.
 
     Raises:
         ValueError: if a bound is not finite, low <= 0 or low >= high.
@@ -119,6 +201,7 @@ class LogInterval:
     low: float
     high: float
     unit: str = ""
+    prior: Known | tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         _check(self, "low", "high")
@@ -147,6 +230,7 @@ class Positive:
     Args:
         scale: typical size, above zero; the proposal starts there.
         unit: physical unit, for tables and plots.
+        prior: what another measurement says of it, (value, sd) or `Known`.
 
     Raises:
         ValueError: if `scale` is not a finite number above zero.
@@ -161,6 +245,7 @@ class Positive:
 
     scale: float = 1.0
     unit: str = ""
+    prior: Known | tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         _check(self, "scale")
@@ -185,6 +270,7 @@ class Real:
         loc: typical value; the proposal starts there.
         scale: typical distance from `loc`, above zero.
         unit: physical unit, for tables and plots.
+        prior: what another measurement says of it, (value, sd) or `Known`.
 
     Raises:
         ValueError: if `loc` or `scale` is not finite, or scale <= 0.
@@ -200,6 +286,7 @@ class Real:
     loc: float = 0.0
     scale: float = 1.0
     unit: str = ""
+    prior: Known | tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         _check(self, "loc", "scale")
@@ -304,6 +391,11 @@ class Space:
     def bounded(self) -> np.ndarray:
         """Which free parameters have two bounds, with shape (d,)."""
         return np.array([p.bounded for p in self])
+
+    @property
+    def known(self) -> dict[str, Known]:
+        """What other measurements say of free parameters, by name."""
+        return {name: p.prior for name, p in self._free.items() if isinstance(p.prior, Known)}
 
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self._free.values())
@@ -424,17 +516,19 @@ class Space:
             >>> Space.from_json(Space(rate=LogInterval(1, 30)).to_json()) == Space(rate=LogInterval(1, 30))
             True
         """
-        return [{"name": name, "kind": type(p).__name__, **vars(p)} for name, p in self._parameters.items()]
+        return [{"name": name, "kind": type(p).__name__, **_fields(p)} for name, p in self._parameters.items()]
 
     @staticmethod
     def from_json(rows: list[dict]) -> "Space":
         """Rebuild a space from what `to_json` gave."""
-        return Space(
-            **{
-                row["name"]: KINDS[row["kind"]](**{k: v for k, v in row.items() if k not in ("name", "kind")})
-                for row in rows
+
+        def made(row: dict) -> Any:
+            fields: dict[str, Any] = {
+                k: Known(**v) if k == "prior" else v for k, v in row.items() if k not in ("name", "kind")
             }
-        )
+            return KINDS[row["kind"]](**fields)
+
+        return Space(**{row["name"]: made(row) for row in rows})
 
 
 def _parameter(name: str, parameter: Any) -> Any:
@@ -447,3 +541,10 @@ def _parameter(name: str, parameter: Any) -> Any:
         f"Space: parameter {name!r} must be one of {', '.join(kind.__name__ for kind in FREE)}; "
         f"got {parameter!r}. For example {name}=avo.Interval(0, 1), or a number, at which it is fixed."
     )
+
+
+def _fields(parameter: Any) -> dict[str, Any]:
+    """Give a parameter's fields as plain values; of what is known nothing where nothing is, as older files do."""
+    fields = dict(vars(parameter))
+    prior = fields.pop("prior", None)
+    return fields if prior is None else fields | {"prior": dict(vars(prior))}

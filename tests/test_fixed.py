@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fits import TINY, TINY_BUDGET, equal
-from pages import blocks, read_page, run, sections
 
 import avo
 from avo.execution.blocks import Draws
@@ -184,12 +183,3 @@ def test_a_problem_has_none() -> None:
             name="x", summary="", simulate=problem.simulate, space=Space(mu=Real(), sigma=0.5),
             theta_true=np.zeros(1), x_shape=(3,),
         )  # fmt: skip
-
-
-def test_the_page_shows_it(capsys: pytest.CaptureFixture[str]) -> None:
-    namespace: dict[str, Any] = {}
-    for block in blocks(sections(read_page("docs/known.md"))["A parameter that is fixed"]):
-        run(block, "docs/known.md", namespace)
-    result = namespace["result"]
-    assert "(fixed)" in capsys.readouterr().out and result.names == ("clearance", "volume")
-    assert np.all(np.abs(result.theta - namespace["truth"][1:]) < 4 * result.stderr)
