@@ -30,6 +30,7 @@ from avo.refine.estimate import UNDETERMINED
 from avo.refine.linear import LinearSpace
 
 NONE = 1e-12  # of the largest information, what rounding leaves where there is none
+TINY = 1e-300  # p below which the count of standard errors is about that of one degree of freedom
 
 
 class Measured(NamedTuple):
@@ -92,8 +93,8 @@ class Step:
         if self.known is None:
             return residual.length(self.found, move, before)
         inverse = self.data.inverse
-        P = _information(self.data, inverse @ (residual.V_obs + residual.V_sim + before) @ inverse.T)
-        square = move @ P @ move + np.sum((self.known.slope * move) ** 2)
+        way = length_in(self.data, inverse @ (residual.V_obs + residual.V_sim + before) @ inverse.T, move)
+        square = way**2 + np.sum((self.known.slope * move) ** 2)
         return float(np.sqrt(square / max(self.found.identified.sum(), 1)))
 
 
@@ -136,6 +137,12 @@ def step_of(space: LinearSpace, w: Float[np.ndarray, " d"], residual: Residual, 
     return Step(step, covariance, both, found, known, _standard_errors(square, freedom))
 
 
+def length_in(found: Information, C: Float[np.ndarray, "d d"], move: Float[np.ndarray, " d"]) -> float:
+    """Measure a move along what the data identify, in the errors of the data: sqrt(move^T P move)."""
+    K = found.vectors[:, found.identified]
+    return float(np.linalg.norm(np.linalg.solve(np.linalg.cholesky(K.T @ C @ K), K.T @ move)))
+
+
 def _information(found: Information, C: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d d"]:
     """Invert the covariance of the data's step along what they identify."""
     K = found.vectors[:, found.identified]
@@ -143,9 +150,13 @@ def _information(found: Information, C: Float[np.ndarray, "d d"]) -> Float[np.nd
 
 
 def _standard_errors(square: float, freedom: int) -> float:
-    """Say of a chi^2 how many standard errors of a normal number are as unlikely."""
+    """Say of a chi^2 how many standard errors of a normal number are as unlikely.
+
+    Example:
+        >>> round(_standard_errors(9.0, 1), 3), round(_standard_errors(9.0, 2), 2), _standard_errors(0.0, 0)
+        (3.0, 2.54, 0.0)
+    """
     if freedom <= 0:
         return 0.0
-    if freedom == 1:  # however large
-        return float(np.sqrt(square))
-    return float(stats.norm.isf(stats.chi2.sf(square, freedom) / 2))
+    p = stats.chi2.sf(square, freedom)
+    return float(np.sqrt(square) if freedom == 1 or p < TINY else stats.norm.isf(p / 2))

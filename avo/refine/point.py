@@ -31,7 +31,7 @@ from avo.refine.agreement import p_value
 from avo.refine.custom import CustomStatistic
 from avo.refine.equation import SELDOM, Damping, Equation, Information, Noise, Residual, information
 from avo.refine.estimate import UNDETERMINED, Alone, Estimate
-from avo.refine.known import step_of
+from avo.refine.known import length_in, step_of
 from avo.refine.linear import LinearDraws, LinearSpace, held
 from avo.refine.neighbours import between_rows
 from avo.refine.scores import REACH, Learner, Normal
@@ -235,9 +235,10 @@ def _settle(
 
 def _led_away(space: LinearSpace, near: Approach) -> Float[np.ndarray, " d"] | None:
     """Say where the data alone lead, if what is known leads far from there: that estimate, and p, need simulations."""
-    move, _ = held(space, near.start, *near.here.step(near.found))
-    place = near.start + move
-    return place if near.here.length(near.found, place - near.loc) > STILL else None
+    step, covariance = near.here.step(near.found)
+    place = near.start + held(space, near.start, step, covariance)[0]
+    far = length_in(near.found, covariance, place - near.loc)
+    return place if far > STILL * np.sqrt(near.found.identified.sum()) else None
 
 
 def _by_data(
