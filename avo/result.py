@@ -110,8 +110,8 @@ class Result:
     def by_data(self) -> Mode | None:
         """Estimate by the data alone, with `theta`, `stderr` and `p_value`, where `prior=` says more; else None.
 
-        It is the answer of the equation where that was solved last, at the estimate that takes both into account: far
-        from there, in standard errors of the data, it is a straight line's.
+        It is one step of the equation from where both together lead; if the data lead more than three of their standard
+        errors away from there, one from simulations where they lead (avo/refine/point.py).
         """
         if self.estimate is None or self.estimate.alone is None:
             return None

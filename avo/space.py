@@ -146,7 +146,7 @@ class Interval:
         prior: what another measurement says of it, (value, sd) or `Known`.
 
     Raises:
-        ValueError: if a bound is not finite or low >= high.
+        ValueError: if a bound is not finite, low >= high, or what is known lies outside.
 
     Example:
         >>> float(Interval(-3, 5).constrain(jnp.array(0.0)))
@@ -188,7 +188,7 @@ class LogInterval:
         prior: what another measurement says of it, (value, sd) or `Known`.
 
     Raises:
-        ValueError: if a bound is not finite, low <= 0 or low >= high.
+        ValueError: if a bound is not finite, low <= 0, low >= high, or what is known lies outside.
 
     Example:
         >>> round(float(LogInterval(0.1, 10.0).constrain(jnp.array(0.0))), 6)
@@ -233,7 +233,7 @@ class Positive:
         prior: what another measurement says of it, (value, sd) or `Known`.
 
     Raises:
-        ValueError: if `scale` is not a finite number above zero.
+        ValueError: if `scale` is not a finite number above zero, or what is known lies far from it.
 
     Example:
         >>> float(Positive(2.5).constrain(jnp.array(0.0)))
@@ -273,7 +273,7 @@ class Real:
         prior: what another measurement says of it, (value, sd) or `Known`.
 
     Raises:
-        ValueError: if `loc` or `scale` is not finite, or scale <= 0.
+        ValueError: if `loc` or `scale` is not finite, scale <= 0, or what is known lies far from there.
 
     Example:
         >>> float(Real(2.0, 0.5).constrain(jnp.array(3.0)))
