@@ -27,7 +27,9 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__;
     from avo.result import Result as Result
     from avo.result import load as load
     from avo.run import fit as fit
+    from avo.space import Fixed as Fixed
     from avo.space import Interval as Interval
+    from avo.space import Known as Known
     from avo.space import LogInterval as LogInterval
     from avo.space import Positive as Positive
     from avo.space import Real as Real
@@ -36,8 +38,10 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__;
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Fixed": "space",
     "Gaussian": "adversarial.proposals",
     "Interval": "space",
+    "Known": "space",
     "LogInterval": "space",
     "Only": "refine.custom",
     "Positive": "space",

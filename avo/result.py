@@ -28,7 +28,7 @@ from avo.folder import (
 )
 from avo.observations import show, validate_observations
 from avo.refine.custom import Only
-from avo.refine.estimate import DISAGREE, Estimate, Population
+from avo.refine.estimate import CONTRADICT, DISAGREE, Estimate, Population
 from avo.refine.identifiability import Combination, Identifiability
 from avo.refine.modes import UNLIKELY, Mode
 from avo.refine.statistic import apply
@@ -89,7 +89,7 @@ class Result:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the parameters, in the order of theta."""
+        """Names of the free parameters, in the order of theta."""
         return self.space.names
 
     @property
@@ -105,6 +105,17 @@ class Result:
         refining: the width of q is not an error.
         """
         return None if self.estimate is None else self.estimate.stderr(self.space)
+
+    @property
+    def by_data(self) -> Mode | None:
+        """Estimate by the data alone, with `theta`, `stderr` and `p_value`, where `prior=` says more; else None.
+
+        It is one step of the equation from where both together lead; if the data lead more than three of their standard
+        errors away from there, one from simulations where they lead (avo/refine/point.py).
+        """
+        if self.estimate is None or self.estimate.alone is None:
+            return None
+        return Mode.of(self.estimate.by_data, self.space)
 
     @property
     def answered(self) -> bool:
@@ -209,7 +220,10 @@ class Result:
         return self.estimate
 
     def sample(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
-        """Draw n thetas from the fitted proposal; for `target="point"` its width says nothing about the error."""
+        """Draw n thetas from the fitted proposal; for `target="point"` its width says nothing about the error.
+
+        A simulator takes them as `result.space.full(theta)`, with what is fixed.
+        """
         return self.space.constrain(self.proposal.sample(key, whole("n", n, least=0)))
 
     def summary(self, truth: np.ndarray | None = None) -> str:
@@ -229,9 +243,13 @@ class Result:
             words = f"one value for each of {', '.join(self.names)}"
             columns["truth"] = shaped("truth", truth, (self.space.dim,), words)
         rows = [["parameter", *columns, "unit"]]
-        for i, (name, unit) in enumerate(zip(self.names, self.space.units, strict=True)):
-            cells = [values[i] for values in columns.values()]
-            rows.append([name, *(cell if isinstance(cell, str) else f"{cell:.5g}" for cell in cells), unit])
+        for name in self.space.columns:
+            if name in self.space.fixed:
+                cells: list[Any] = [f"{self.space[name].value:.5g} (fixed)", *[""] * (len(columns) - 1)]
+            else:
+                cells = [values[self.names.index(name)] for values in columns.values()]
+            cells = [cell if isinstance(cell, str) else f"{cell:.5g}" for cell in cells]
+            rows.append([name, *cells, self.space[name].unit])
         failures = ", ".join(f"{n:,} {kind}" for kind, n in self.failures.items() if n)
         failures = f", of which failed: {failures}" if failures else ""
         if failures and self.failures.place is not None:
@@ -284,7 +302,7 @@ class Result:
                     spreads = f"by {own:.3g} over the observations and by {again:.3g} over simulations at the fit"
                     words = "no population of this simulator has both; see avo.check"
                     found.append(f"E[{name} | x] spreads {spreads}: {words}")
-        return [*found, *self._failing(), *self._dependence()]
+        return [*found, *self._contradiction(), *self._failing(), *self._dependence()]
 
     def _failing(self) -> list[str]:
         """Tell of simulations that fail at the estimate."""
@@ -343,7 +361,7 @@ class Result:
             if self.stderr is not None:
                 low, high = self._limits()
                 columns |= {"stderr": self.stderr, "5 %": low, "95 %": high}
-            return columns
+            return columns | self._sources()
         reach = float(stats.norm.ppf(0.84)) * self.proposal.sd()
         low, high = (np.asarray(self.space.constrain(self.proposal.loc + end)) for end in (-reach, reach))
         columns = {"median": self.theta, "16 %": low, "84 %": high}
@@ -356,6 +374,24 @@ class Result:
             columns |= {"mean": found.mean, "+- (mean)": found.mean_stderr}
             columns |= {"sd": [f"{sign}{v:.5g}" for sign, v in zip(small, sd, strict=True)], "+- (sd)": error}
         return columns
+
+    def _sources(self) -> dict[str, list[str]]:
+        """Write what the data alone say, and what was known, where something was."""
+        alone = self.by_data
+        if alone is None:
+            return {}
+        rows = zip(alone.theta, alone.stderr, strict=True)
+        data = [f"{value:.4g} +- {error:.2g}" if np.isfinite(error) else "nothing" for value, error in rows]
+        return {"the data alone": data, "known": [str(self.space.known.get(name, "")) for name in self.names]}
+
+    def _contradiction(self) -> list[str]:
+        """Tell of data that disagree with what was known."""
+        if self.estimate is None or self.estimate.apart <= CONTRADICT:
+            return []
+        return [
+            f"the data and what was known disagree by {self.estimate.apart:.1f} standard errors; the estimate lies "
+            "between them, and its error believes both. Look for a mistake in one of them, or leave prior= out"
+        ]
 
     def save(self, path: str | Path) -> Path:
         """Write the result into a folder: `result.json` and `arrays.npz`, for `avo.load`.

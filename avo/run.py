@@ -118,10 +118,11 @@ def fit(
 
     Args:
         simulate: `simulate(key, theta) -> x`, with theta (n, d) in physical units and x (n, *x_shape), written in JAX;
-            any other function goes through `avo.from_numpy`, an external program through `avo.from_command`.
+            any other function goes through `avo.from_numpy`, an external program through `avo.from_command`. What the
+            space fixes has its columns in theta too.
         x_obs: observations, with shape (m, *x_shape), independent draws at one theta (or a population of them). One
             dimension is a vector, scaled per column; more are a series or image with channels last, scaled per channel.
-        space: names, supports and units of the parameters.
+        space: names, supports and units of the parameters, which are fixed, and what is known of others: `prior=`.
         inputs: known conditions of each observation, with shape (m, *c_shape); then `simulate(key, theta, inputs)`.
             Simulated pairs draw theirs from the observed ones, and the critic sees (c, x).
         groups: labels, with shape (m,), of clusters of observations (beats of one patient, windows of one series),
@@ -197,6 +198,7 @@ def fit(
     custom = custom_statistic(statistic, x, c)
     if custom is not None and not refine:
         raise ValueError("statistic= acts where the estimate is refined, and refine=False; leave one of them out.")
+    _check_known(space, settings.target, refine)
     checked = check_simulator(simulate, space, x, c, block_size(settings))
     if isinstance(checked, HostSimulator):
         checked = Calls(checked, block_size(settings), x.shape[1:], executor=executor, max_failures=max_failures)
@@ -236,6 +238,20 @@ def _forecast(calls: Calls, each: float, count: int) -> str:
     return f"{as_time(each)} a call{by}: {as_time(count * (each / workers + TRAINING[True]))} for {count:,} calls"
 
 
+def _check_known(space: Space, target: Target, refine: bool) -> None:
+    """Refuse what is known of parameters where nothing would come of it."""
+    names = ", ".join(space.known)
+    if names and target == "population":
+        raise ValueError(
+            f"prior= of {names} is a measurement of one theta that all observations share, and in a population each "
+            'has its own; leave it out, or fit target="point".'
+        )
+    if names and not refine:
+        raise ValueError(
+            f"prior= of {names} acts where the estimate is refined, and refine=False; leave one of them out."
+        )
+
+
 def _of_use(task: Task, folder: Folder) -> bool:
     """Say whether a run that an error ended has anything to be continued from."""
     if isinstance(task.simulate, Calls):
@@ -263,7 +279,7 @@ def _run(
     key_draws, size = jax.random.fold_in(key_run, REFINE), block_size(settings)
     draws = Draws(task.simulate, task.space, key_draws, size, x.shape[1:], c)
     if isinstance(task.simulate, Calls) and task.plan.refine:
-        middle = np.asarray(task.space.constrain(jnp.zeros(task.space.dim)), float)
+        middle = task.space.full(np.asarray(task.space.constrain(jnp.zeros(task.space.dim)), float))
         each = task.simulate.probe(jax.random.fold_in(key_draws, REFINE), middle, None if c is None else c[0])
         draws.calls += PROBES
         if progress and sys.stderr.isatty():
@@ -287,6 +303,8 @@ def _run(
     if result.status == "converged" and result.estimate is None:
         words = "the budget is too small for errors" if task.refine else "no error was asked for (refine=False)"
         result = replace(result, status="budget", message=f"{result.message.rstrip('.')}; {words}.")
+    if result.estimate is None and task.space.known:
+        result = replace(result, message=f"{result.message} What is known by prior= has had no part in the estimate.")
     failures = _failures(task, draws, region, result)
     result = replace(result, calls=result.calls + draws.calls, failures=failures)
     if folder is not None and result.status != "stopped":
@@ -398,15 +416,14 @@ def _identity(
 
 def _failures(task: Task, draws: Draws, region: Region | None, result: Result) -> Failures:
     """Count the calls that failed, and say where they lie."""
-    names = task.space.names
     if isinstance(task.simulate, Calls):
         found = task.simulate.failures
-        found.place = task.simulate.where(names)
+        found.place = task.simulate.where(task.space.columns)
         return found
     place = None
     if region is not None:
         u, _, _, ok = Drawn.joined(region.drawn)
-        place = where(names, np.asarray(task.space.constrain(jnp.asarray(u))), ~ok)
+        place = where(task.space.names, np.asarray(task.space.constrain(jnp.asarray(u))), ~ok)
     return Failures({"non-finite": result.failures["non-finite"] + draws.failed}, place)
 
 

@@ -151,7 +151,7 @@ class Problem:
         name: the registry's name.
         summary: one line for `avo list`.
         simulate: `simulate(key, theta) -> x`, theta (n, d) in physical units, x (n, *x_shape).
-        space: names, supports and units of theta.
+        space: names, supports and units of theta, none of it fixed; a fit may fix some in a space of its own.
         theta_true: (d,) default truth, inside the space.
         x_shape: shape of one observation.
         axes: one `Axis` per axis of x.
@@ -167,8 +167,8 @@ class Problem:
         inputs: the columns of known conditions, of a problem that has them: `simulate(key, theta, inputs)`, (n, k).
 
     Raises:
-        ValueError: from `simulate`, `mean`, `mle` and `log_prob`, if an array does not have the shape described here;
-            under jit, once, when it is traced.
+        ValueError: if the space has a fixed parameter; from `simulate`, `mean`, `mle` and `log_prob`, if an array does
+            not have the shape described here; under jit, once, when it is traced.
     """
 
     name: str
@@ -187,6 +187,11 @@ class Problem:
     inputs: Inputs | None = None
 
     def __post_init__(self) -> None:
+        if self.space.fixed:
+            raise ValueError(
+                f"{self.name}: the space of a Problem has no fixed parameters; got {', '.join(self.space.fixed)}. Fix "
+                "them for a fit: avo.fit(problem.simulate, x_obs, avo.Space(...))."
+            )
         for name in ("simulate", "mean", "mle", "log_prob"):
             fn = getattr(self, name)
             plain = getattr(fn, "unchecked", fn)  # `dataclasses.replace` comes with a checked one, of other parameters

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avo.space import Interval, LogInterval, Positive, Real, Space
+from avo.space import Interval, Known, LogInterval, Positive, Real, Space
 
 KINDS: dict[str, Any] = {
     "interval": Interval(-3.0, 5.0),
@@ -97,6 +97,15 @@ def test_kinds_say_whether_they_have_two_bounds_and_a_logarithmic_scale() -> Non
         (lambda: Interval(0, 1, unit=5), r"^Interval: unit must be a string; got 5\.$"),  # type: ignore[arg-type]
         (lambda: Real(unit=None), r"^Real: unit must be a string; got None\.$"),  # type: ignore[arg-type]
         (lambda: Space(), r"Space needs at least one parameter"),
+        (lambda: Interval(0, 9, prior=(4.0, 0.0)), r"^prior: sd must be a finite number above zero; got 0\.0\.$"),
+        (lambda: Interval(0, 9, prior=4.0), r"prior must be two finite numbers \(value, sd\), or avo\.Known"),  # type: ignore[arg-type]
+        (lambda: Interval(0, 9, prior=(4.0, math.nan)), r"prior must be two finite numbers .* got \(4\.0, nan\)"),
+        (lambda: Interval(0, 9, prior=(9.0, 1.0)), r"prior must have a value inside \(0, 9\), or .* got 9 \+- 1\.$"),
+        (lambda: Known(-1.0, 0.1, log=True), r"prior: value must be above zero where log=True; got -1"),
+        (lambda: Interval(-1, 9, prior=Known(4.0, 0.1, log=True)), r"log theta, and theta may be negative, down to -1"),
+        (lambda: Real(1.3, 0.7, prior=(4.6, 0.1)), r"4\.6 \+- 0\.1 is 4\.71 from the start .* Give Real loc and scale"),
+        (lambda: Real(1.3, 0.7, prior=(1.0, 1.1)), r"known to 1\.57\. Give Real loc and scale near it"),
+        (lambda: Positive(2.5, prior=(0.01, 0.001)), r"is -5\.52 from the start and known to 0\.1\. Give Positive a"),
         (
             lambda: Space(mu=(0, 1)),  # type: ignore[arg-type]
             r"parameter 'mu' must be one of Interval, LogInterval, Positive, Real; got \(0, 1\)",
@@ -123,6 +132,18 @@ def test_json_round_trip() -> None:
     back = Space.from_json(json.loads(text))
     assert back == space
     assert back.names == space.names and back.units == space.units
+
+
+def test_what_is_known_is_one_thing_however_it_is_written() -> None:
+    made = [Interval(0, 9, prior=prior) for prior in ((4, 0.5), [4.0, 0.5], Known(4, 0.5), np.array([4, 0.5]))]  # type: ignore[arg-type]
+    assert len(set(made)) == 1 and made[0] != Interval(0, 9) and made[0] != Interval(0, 9, prior=(4, 0.6))
+    space = Space(a=made[0], b=Real(1.3, 0.7, "V", (1.0, 0.3)), c=Positive(prior=Known(1.5, 0.1, log=True)), d=Real())
+    assert space.known == {"a": Known(4, 0.5), "b": Known(1, 0.3), "c": Known(1.5, 0.1, True)}
+    again = Space.from_json(json.loads(json.dumps(space.to_json())))
+    assert again == space and hash(again) == hash(space) and again.known == space.known
+    assert "prior" not in space.to_json()[3]  # as older files have it
+    np.testing.assert_allclose(Known(1.5, 0.1, log=True).centre, math.log(1.5), rtol=1e-15)
+    assert [str(known) for known in space.known.values()] == ["4 +- 0.5", "1 +- 0.3", "1.5 */ 1.11"]
 
 
 def test_equality_and_hash() -> None:

@@ -79,11 +79,12 @@ def _compiled_chunk(simulate: Callable, ask: Callable, tell: Callable, settings:
     return chunk
 
 
-def _host_chunk(simulate: Calls, ask: Callable, tell: Callable, settings: Settings, steps: int) -> Chunk:
+def _host_chunk(simulate: Calls, ask: Callable, tell: Callable, settings: Settings, steps: int, space: Space) -> Chunk:
     """Make the same for any other simulator, which runs between `ask` and `tell`."""
 
     def chunk(key: PRNGKeyArray, state: State) -> tuple[State, Told]:
-        def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
+        def rows(key_x: PRNGKeyArray, theta: Any, inputs: Array | None) -> Array:
+            theta = space.full(np.asarray(space.free(theta)))  # what is fixed to all digits, which `ask` does not give
             return jnp.asarray(simulate(block_keys(key_x, settings), theta, inputs))
 
         told = []
@@ -166,7 +167,7 @@ def run_steps(
         simulate.skip(int(before.state.step) * settings.calls)
     arguments = trainer.ask, trainer.tell, settings, chunk
     if host := isinstance(simulate, Calls):
-        run_chunk = _host_chunk(simulate, *arguments)
+        run_chunk = _host_chunk(simulate, *arguments, space)
     else:
         run_chunk = simulate.program(_compiled_chunk, *arguments)
     window = chunk_of(steps)  # so many steps decide whether a simulator is of use

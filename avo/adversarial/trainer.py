@@ -55,8 +55,9 @@ class Trainer(NamedTuple):
 
     Args:
         init: `init(key) -> State`.
-        ask: `ask(key, state) -> (theta, state)` with theta (settings.calls, d): first the critic's rows, then those
-            of the gradient: u+, then u-, or with "plain" independent ones.
+        ask: `ask(key, state) -> (theta, state)` with theta (settings.calls, d), a column for each parameter, fixed
+            ones too: first the critic's rows, then those of the gradient: u+, then u-, or with "plain" independent
+            ones.
         tell: `tell(state, theta, x) -> (state, info)`; rows of x that are not finite count as failed simulations.
     """
 
@@ -79,14 +80,14 @@ def _ask(space: Space, target: Point | Population, key: PRNGKeyArray, state: Sta
         critic = s.critic_steps * s.batch
         rows = jax.random.randint(key_rows, (critic + sampling.own,), 0, state.data.z.shape[0])
         rows = jnp.concatenate([rows[:critic], sampling.shared(rows[critic:])])
-    return space.constrain(u), state._replace(pending=Pending(key_tell, u, zeta, rows))
+    return space.full(space.constrain(u)), state._replace(pending=Pending(key_tell, u, zeta, rows))
 
 
 def _tell(loss: Loss, target: Point | Population, state: State, theta: Array, x: Array) -> tuple[State, Info]:
     s = target.settings
     if state.pending is None:
         raise ValueError("tell needs the state that ask returned, once; ask again before the next tell.")
-    _check_rows("theta", theta, state.pending.u.shape)
+    _check_rows("theta", theta, (len(state.pending.u), len(target.space.columns)))
     _check_rows("x", x, (len(state.pending.u), *state.data.shift.shape))
     z, ok = _shown(state, x)
     watched, drawn = slice(None, s.critic_steps * s.batch), slice(s.critic_steps * s.batch, None)

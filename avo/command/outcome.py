@@ -13,6 +13,7 @@ from avo import data
 from avo.command.sources import PREDICTED, Task, stream
 from avo.execution.calls import Calls
 from avo.execution.host import HostSimulator
+from avo.execution.simulator import handed
 from avo.folder import stamped, write_json
 from avo.result import Result
 
@@ -37,7 +38,8 @@ def draw(out: Path, result: Result, task: Task, seed: int, workers: int | None =
     key_theta, key_x = jax.random.split(stream(seed, PREDICTED))
     population = result.settings["target"] == "population"
     theta = result.sample(key_theta, n) if population else jnp.tile(jnp.asarray(result.theta), (n, 1))
-    x_sim = _simulated(source.simulate, key_x, theta, observed.shape[1:], workers)
+    full = handed(source.simulate, source.space, theta)
+    x_sim = _simulated(source.simulate, key_x, full, observed.shape[1:], workers)
     words = {} if (p := source.problem) is None else {"axes": p.axes, "quantity": p.quantity, "unit": p.unit}
     figures = {"history.png": avo.plots.history(result, task.truth)}
     if len(x_sim) > 1:

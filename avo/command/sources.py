@@ -120,7 +120,7 @@ def source_of(simulator: str, option: list[str] | None, observed: np.ndarray | N
         source = _user_source(Path(file if colon else simulator), function if colon else "")
         if isinstance(source.simulate, HostSimulator):
             shape = None if observed is None else observed.shape[1:]
-            source = source._replace(simulate=bound(source.simulate, source.space.names, None, shape))
+            source = source._replace(simulate=bound(source.simulate, source.space.columns, None, shape))
         return source
     problem = problem_of(simulator, option)
     if observed is not None and observed.ndim == 2:
@@ -264,7 +264,7 @@ def warn_of_other_names(file: Path | None, source: Source) -> None:
         return
     with np.load(file, allow_pickle=False) as arrays:
         names = [str(name) for name in arrays["names"].ravel()] if "names" in arrays.files else []
-    own = source.space.names
+    own = source.space.columns
     if not (set(names) <= set(own) or set(own) <= set(names)):
         warnings.warn(
             f"{file} was simulated with the parameters {', '.join(names)}; {source.name} has {', '.join(own)}. "
@@ -277,7 +277,7 @@ def _x_shape(source: Source) -> tuple[int, ...] | None:
     """Find the shape of one observation; None where only the fit can say what is wrong with the function."""
     if source.problem is not None:
         return source.problem.x_shape
-    theta = source.space.constrain(jnp.zeros((2, source.space.dim)))
+    theta = source.space.full(source.space.constrain(jnp.zeros((2, source.space.dim))))
     if isinstance(source.simulate, HostSimulator):
         if not takes(source.simulate.fn, 2):
             return None
@@ -359,10 +359,14 @@ def truth_of(problem: "Problem", words: list[str] | None) -> np.ndarray:
 
 
 def ranged(space: Space, words: list[str] | None) -> Space:
-    parameters: dict[str, Any] = dict(zip(space.names, space, strict=True))
+    parameters: dict[str, Any] = {name: space[name] for name in space.columns}
     for name, value in _pairs(words, "--range").items():
-        _known(name, space.names, "--range")
+        _known(name, space.columns, "--range")
         low, high = _numbers(value, 2, f"--range {name}")
+        if name in space.fixed:
+            raise ValueError(
+                f"--range: {name} is fixed at {space[name].value:g}; give it a range in your file's space."
+            )
         if not parameters[name].bounded:
             raise ValueError(f"--range: {name} has no bounds to replace, it is a {type(parameters[name]).__name__}.")
         try:

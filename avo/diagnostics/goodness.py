@@ -46,7 +46,7 @@ from avo.diagnostics.pvalues import holm, rank, standing
 from avo.diagnostics.samples import Sample, draw_sample, in_units, observed_sample, units_of
 from avo.execution.calls import Calls
 from avo.execution.host import HostSimulator
-from avo.execution.simulator import check_simulator
+from avo.execution.simulator import check_simulator, handed
 from avo.observations import number_clusters, validate_observations
 from avo.result import Result
 from avo.tables import aligned
@@ -212,17 +212,24 @@ def check(
         x, c = x[rows], None if c is None else c[rows]
     checked = check_simulator(simulate, result.space, x, c, block_size(Settings()))
     observed = observed_sample(x, c)
+    full = partial(handed, checked, result.space)
     if not isinstance(checked, HostSimulator):
-        return _check(result, checked, observed, replicates, seed, progress)
+        return _check(result, checked, observed, full, seed, (replicates, progress))
     with closing(Calls(checked, len(x), x.shape[1:], executor=executor, max_failures=0.5)) as calls:
-        return _check(result, calls.alone, observed, replicates, seed, progress)
+        return _check(result, calls.alone, observed, full, seed, (replicates, progress))
 
 
-def _check(result: Result, simulate: Simulator, observed: Sample, replicates: int, seed: int, progress: bool) -> Check:
-    """Draw all sets, and look at them."""
+def _check(
+    result: Result, simulate: Simulator, observed: Sample, full: Any, seed: int, sets: tuple[int, bool]
+) -> Check:
+    """Draw so many sets, with a bar or without, and look at them; `full` makes theta of free parameters."""
+    replicates, progress = sets
     x, _, c = observed
     key_reference, key_sets, key_random = jax.random.split(jax.random.key(seed), 3)
-    draw = partial(draw_sample, simulate, observed)
+
+    def draw(thetas: Any, key: Any) -> Sample:
+        return draw_sample(simulate, observed, lambda *of: full(thetas(*of)), key)
+
     blocks = max(REFERENCE, -(-LEAST_REFERENCE // len(x)))
     reference = [draw(result.central, jax.random.fold_in(key_reference, i)) for i in range(blocks)]
 

@@ -38,7 +38,8 @@ def _fill(simulate: Callable, space: Space, shape: tuple[int, ...]) -> Callable:
         """Simulate the first `count` blocks; that number is data, so that one program serves any number of rows."""
 
         def body(i: Array, x: Array) -> Array:
-            rows = (space.constrain(u[i]),) if inputs is None else (space.constrain(u[i]), inputs[i])
+            theta = space.full(space.constrain(u[i]))
+            rows = (theta,) if inputs is None else (theta, inputs[i])
             return x.at[i].set(simulate(jax.random.fold_in(key, names[i]), *rows))
 
         return jax.lax.fori_loop(0, count, body, jnp.zeros(u.shape[:2] + shape, u.dtype))
@@ -197,4 +198,4 @@ class Draws:
         assert isinstance(self.simulate, Calls)
         self.simulate.tick = self.tick
         keys = jax.vmap(partial(jax.random.fold_in, key))(names)
-        return self.simulate(keys, np.asarray(self.space.constrain(jnp.asarray(u))), c)
+        return self.simulate(keys, self.space.full(np.asarray(self.space.constrain(jnp.asarray(u)))), c)

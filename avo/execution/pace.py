@@ -71,7 +71,7 @@ def in_calls(
 def _rows(space: Space, c: np.ndarray | None, n: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw theta all over the space, with conditions in turn."""
     u = np.random.default_rng(1).uniform(-2.0, 2.0, (n, space.dim))
-    theta = np.asarray(space.constrain(jnp.asarray(u)), float)
+    theta = space.full(np.asarray(space.constrain(jnp.asarray(u)), float))
     return theta, None if c is None else c[np.arange(n) % len(c)]
 
 

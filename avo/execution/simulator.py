@@ -36,14 +36,14 @@ def check_simulator(
     """
     _check_call(simulate, inputs is not None)
     if isinstance(simulate, HostSimulator):
-        return bound(simulate, space.names, None if inputs is None else inputs.shape[1:], x.shape[1:])
+        return bound(simulate, space.columns, None if inputs is None else inputs.shape[1:], x.shape[1:])
     compiled, dtype = compile_simulator(simulate), jnp.result_type(float)
-    rows = [jax.ShapeDtypeStruct((n, space.dim), dtype)]
+    rows = [jax.ShapeDtypeStruct((n, len(space.columns)), dtype)]
     rows += [] if inputs is None else [jax.ShapeDtypeStruct((n, *inputs.shape[1:]), dtype)]
     try:
         shape = jax.eval_shape(compiled.fn, jax.random.key(0), *rows)
     except ArgumentError as error:  # of a simulator of the library, or by its means
-        given = f"theta of space ({', '.join(space.names)}){'' if inputs is None else ' and inputs'}"
+        given = f"theta of space ({', '.join(space.columns)}){'' if inputs is None else ' and inputs'}"
         raise ValueError(f"simulate does not suit {given}: {error}") from error
     except (jax.errors.JAXTypeError, jax.errors.JAXIndexError, jax.errors.UnexpectedTracerError) as error:
         raise ValueError(
@@ -60,7 +60,7 @@ def check_simulator(
     if getattr(shape, "shape", None) != expected:
         raise ValueError(
             f"simulate must return one row of x per row of theta, shaped like a row of x_obs: for theta "
-            f"{(n, space.dim)} expected x {expected}, got {getattr(shape, 'shape', shape)}."
+            f"{rows[0].shape} expected x {expected}, got {getattr(shape, 'shape', shape)}."
         )
     if jnp.issubdtype(shape.dtype, jnp.complexfloating):
         raise ValueError(
@@ -90,9 +90,20 @@ def _check_call(simulate: Any, conditions: bool) -> None:
     )
 
 
+def handed(simulate: Any, space: Space, theta: Any) -> Any:
+    """Make of free parameters the theta that a simulator is called with, for one outside JAX to all digits.
+
+    Example:
+        >>> from avo.space import Interval
+        >>> handed(lambda key, theta: theta, Space(n=4, rate=Interval(0, 9)), jnp.array([[1.5]])).tolist()
+        [[4.0, 1.5]]
+    """
+    return space.full(np.asarray(theta) if isinstance(simulate, HostSimulator) else theta)
+
+
 def useless(space: Space, u: ArrayLike, calls: int) -> ValueError:
     """Make the error of a simulator none of whose first draws was finite, at u among others."""
-    theta = dict(zip(space.names, np.asarray(space.constrain(jnp.asarray(u))).tolist(), strict=True))
+    theta = dict(zip(space.columns, space.full(np.asarray(space.constrain(jnp.asarray(u)))).tolist(), strict=True))
     return ValueError(
         f"simulate returned NaN or infinity in all of its first {calls} draws, at parameters such as {theta}; "
         "check that it works there, or narrow the space."

@@ -5,7 +5,7 @@ nearly normal. Intervals are mapped to theta by their ends, standard errors by t
 about is in avo/refine/point.py and population.py.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +28,7 @@ CENTRAL = float(stats.norm.isf(0.05))  # half of the central 90 % of a normal di
 POINTS = 2**14  # of a scrambled net, for a population's moments in physical units
 LOOSE = 0.5  # standard deviation that directions which are not identified may lend to a parameter that is
 DISAGREE = 5.0  # standard errors beyond which encoded observations spread otherwise than encoded simulations
+CONTRADICT = 3.0  # standard errors beyond which data and what is known disagree
 DEPENDENT = 1e-4  # p below which rows of the observations depend on one another
 SURE = 2.0  # standard errors above zero, from which a variance has an error rather than an upper bound
 
@@ -91,6 +92,16 @@ def floored(covariance: Float[np.ndarray, "d d"], floor: float) -> Float[np.ndar
     return vectors * np.sqrt(np.maximum(values, floor**2))
 
 
+class Alone(NamedTuple):
+    """An estimate by the data alone, where something else is known of the parameters; entries as in `Estimate`."""
+
+    loc: Float[np.ndarray, " d"]
+    covariance: Float[np.ndarray, "d d"]
+    values: Float[np.ndarray, " d"]
+    vectors: Float[np.ndarray, "d d"]
+    identified: np.ndarray
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Estimate:
     """An estimate with its error.
@@ -119,6 +130,8 @@ class Estimate:
         neighbours: how rows of the observations depend on their neighbours; None where clusters are given.
         failing: share of the simulations at the estimate that failed. The others are compared with the observations:
             what is estimated is theta of x given that a call succeeds.
+        alone: the estimate by the data alone, where more is known of parameters (avo/refine/known.py); else None.
+        apart: by how many standard errors the data and what is known disagree.
     """
 
     loc: Float[np.ndarray, " d"]
@@ -137,6 +150,13 @@ class Estimate:
     p_value: float | None = None
     neighbours: Neighbours | None = None
     failing: float = 0.0
+    alone: Alone | None = None
+    apart: float = 0.0
+
+    @property
+    def by_data(self) -> "Estimate":
+        """The estimate by the data alone: this one, where nothing else is known."""
+        return self if self.alone is None else replace(self, **self.alone._asdict(), alone=None, apart=0.0)
 
     @property
     def sd(self) -> Float[np.ndarray, " d"]:
@@ -290,6 +310,9 @@ class Estimate:
         words: dict[str, Any] = {"custom": None if custom is None else custom.describe()}
         words |= {"simulation_noise": self.simulation_noise, "moved": self.moved, "freedom": self.freedom}
         words |= {"p_value": self.p_value, "failing": self.failing}
+        if self.alone is not None:
+            arrays |= {f"estimate.alone.{name}": a for name, a in self.alone._asdict().items()}
+            words["apart"] = self.apart
         arrays |= self.statistic.to_arrays("estimate.statistic")
         return arrays | self.encoder.to_arrays("estimate.encoder"), words
 
@@ -303,6 +326,8 @@ class Estimate:
         known: dict[str, Any] = {name: arrays.get(f"estimate.{name}") for name in ARRAYS}
         if (rows := arrays.get("estimate.neighbours")) is not None:
             known["neighbours"] = Neighbours(*rows)
+        if "estimate.alone.loc" in arrays:
+            known["alone"] = Alone(*(arrays[f"estimate.alone.{name}"] for name in Alone._fields))
         reference = arrays["estimate.reference.loc"], arrays["estimate.reference.factor"]
         learned = {
             name: LearnedStatistic.from_arrays(f"estimate.{name}", arrays, custom) for name in ("statistic", "encoder")

@@ -1,8 +1,8 @@
 """Several solutions of equal misfit: which ones count, and what is said of them.
 
 The search hands over distinct places that fit equally well (avo/search), and the equation is solved from each. Another
-solution counts if it is solved, simulations at it reproduce the observations (p >= .005, where p is known), and it lies
-apart from those before it,
+solution counts if it is solved, simulations at it reproduce the observations (p >= .005, where there is a p), nothing
+that is known of parameters contradicts it (avo/refine/known.py), and it lies apart from those before it,
 
     |w_1 - w_2| > 5 standard errors per direction:    d^T (Cov_1 + Cov_2)^-1 d > 25 dim,    d = w_1 - w_2,
 
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from avo.refine.estimate import Estimate
+from avo.refine.estimate import CONTRADICT, Estimate
 from avo.refine.linear import LinearSpace
 from avo.space import Space
 
@@ -70,8 +70,10 @@ class Mode(NamedTuple):
 
 
 def fits(found: Estimate | None) -> bool:
-    """Tell whether an estimate is a solution, at which simulations reproduce the observations."""
-    return found is not None and np.isfinite(found.moved) and (found.p_value is None or found.p_value >= UNLIKELY)
+    """Tell whether an estimate is a solution: simulations reproduce the observations, nothing known contradicts it."""
+    if found is None or not np.isfinite(found.moved) or found.apart > CONTRADICT:
+        return False
+    return found.p_value is None or found.p_value >= UNLIKELY
 
 
 def solutions(found: Sequence[Estimate | None], space: Space) -> list[Estimate]:

@@ -12,13 +12,13 @@ The statistic is learned in avo/refine/scores.py, the equation is in avo/refine/
                       last step is checked against the error: it must be short.
 
 All of it is on the scale w of avo/refine/linear.py, on which m is nearly linear; a step that would lead beyond a bound
-ends at it.
+ends at it. What is known of parameters joins each step (avo/refine/known.py).
 
 For a population the same is done with psi = (mean, covariance) of u, in avo/refine/population.py.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -30,7 +30,8 @@ from avo.observations import Observed
 from avo.refine.agreement import p_value
 from avo.refine.custom import CustomStatistic
 from avo.refine.equation import SELDOM, Damping, Equation, Information, Noise, Residual, information
-from avo.refine.estimate import UNDETERMINED, Estimate
+from avo.refine.estimate import UNDETERMINED, Alone, Estimate
+from avo.refine.known import length_in, step_of
 from avo.refine.linear import LinearDraws, LinearSpace, held
 from avo.refine.neighbours import between_rows
 from avo.refine.scores import REACH, Learner, Normal
@@ -102,9 +103,9 @@ def _locate(
         residual = equation.centre(q.loc, rows.few)
         pool.append(pairs)
         found = information(A, residual.V, noise)
-        step, covariance = residual.step(found)
+        taken = step_of(space, q.loc, residual, found)
         lost = residual.unexplained(found, A)
-        step, _ = held(space, q.loc, step, covariance)
+        step, _ = held(space, q.loc, taken.step, taken.covariance)
         spare = last - learner.draws.calls - rows.rest
         loc = _succeeding(learner.draws, q.loc, q.loc + _cut(damping.stride(step) * step, q.factor), spare)
         move, old, q = loc - q.loc, q, Normal(loc, _adapt(found, q, m, lost))
@@ -184,8 +185,9 @@ def _settle(
 
         loc <- loc + A^+ r,    Cov = A^+ (V_obs + V_sim) A^+T
 
-    where the first of the two was short, r is the mean of both residuals, each weighted by its simulations. A step that
-    is still long, or a residual that no step explains, means that the equation is not solved.
+    or, with what is known of parameters, those of avo/refine/known.py. Where the first of the two was short, r is the
+    mean of both residuals, each weighted by its simulations. A step that is still long, or a residual that no step
+    explains, means that the equation is not solved.
     """
     draws, observed = equation.draws, equation.observed
     zeta, more = zetas
@@ -195,25 +197,30 @@ def _settle(
         slope = near.slope.with_more(_slope(equation, Normal(near.start, q.factor), more))
         near = _stepped(equation, space, q, last, (near.start, near.here, near.rows, slope))
     rows = draws.whole(last - draws.calls)
+    elsewhere = _led_away(space, near) if space.space.known and rows >= 4 * draws.size else None
+    aside = 0 if elsewhere is None else draws.whole(rows / 4)
+    rows -= aside
     there, slope, compared = equation.centre(near.loc, rows), near.slope, rows
     if near.far < STILL:
         there = _together(near, there, rows)
         compared += near.rows
-    found = information(slope.A, there.V, slope.noise, UNDETERMINED)
-    step, covariance = there.step(found)
-    move, free = held(space, near.loc, step, covariance)
-    moved = there.length(found, move, near.here.V_sim)
+    data = information(slope.A, there.V, slope.noise, UNDETERMINED)
+    taken = step_of(space, near.loc, there, data)
+    found = taken.found
+    move, _ = held(space, near.loc, taken.step, taken.covariance)
+    moved = taken.length(there, move, near.here.V_sim)
     loc = near.loc + _cut(move, q.factor)
-    if moved > STILL or there.unexplained(found, slope.A):
+    if moved > STILL or there.unexplained(data, slope.A):
         moved = np.inf
+    failing = float(np.mean(~equation.there.ok)) if equation.there is not None else 0.0
+    place, residual = (near.loc, there) if elsewhere is None else (elsewhere, equation.centre(elsewhere, aside))
+    by_data, covariance, free = _by_data(space, place, residual, data)
     learned = isinstance(equation.statistic, LearnedStatistic) and np.isfinite(moved)
     p = p_value(equation, free @ near.found.inverse, np.random.default_rng(len(more))) if learned else None
     return Estimate(
-        loc=space.u(loc),
-        covariance=covariance + found.start_covariance(np.eye(len(loc))),
-        values=np.where(found.identified, found.values, np.minimum(found.values, 0.0)),
-        vectors=found.vectors,
-        identified=found.identified,
+        **_told(space, loc, taken.covariance, found),
+        alone=None if taken.known is None else Alone(**_told(space, by_data, covariance, data)),
+        apart=taken.apart,
         statistic=equation.statistic,
         encoder=encoder,
         reference=wide,
@@ -222,8 +229,36 @@ def _settle(
         freedom=observed.freedom,
         p_value=p,
         neighbours=between_rows(equation, equation.there, found.inverse),
-        failing=float(np.mean(~equation.there.ok)) if equation.there is not None else 0.0,
+        failing=failing,
     )
+
+
+def _led_away(space: LinearSpace, near: Approach) -> Float[np.ndarray, " d"] | None:
+    """Say where the data alone lead, if what is known leads far from there: that estimate, and p, need simulations."""
+    step, covariance = near.here.step(near.found)
+    place = near.start + held(space, near.start, step, covariance)[0]
+    far = length_in(near.found, covariance, place - near.loc)
+    return place if far > STILL * np.sqrt(near.found.identified.sum()) else None
+
+
+def _by_data(
+    space: LinearSpace, w: Float[np.ndarray, " d"], residual: Residual, data: Information
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"], Float[np.ndarray, "d d"]]:
+    """Estimate by the data alone, with its covariance, and what is left to be fitted (`held`)."""
+    step, covariance = residual.step(data)
+    move, free = held(space, w, step, covariance)
+    return w + move, covariance, free
+
+
+def _told(space: LinearSpace, w: np.ndarray, covariance: np.ndarray, found: Information) -> dict[str, Any]:
+    """Describe an estimate at w as `Estimate` does; what is not identified is as open as at the usual start."""
+    return {
+        "loc": space.u(w),
+        "covariance": covariance + found.start_covariance(np.eye(len(w))),
+        "values": np.where(found.identified, found.values, np.minimum(found.values, 0.0)),
+        "vectors": found.vectors,
+        "identified": found.identified,
+    }
 
 
 def _approach(equation: Equation, space: LinearSpace, q: Normal, zeta: Float[np.ndarray, "n d"], last: int) -> Approach:
@@ -250,10 +285,11 @@ def _stepped(
     """Take a step from where slope and residual are known."""
     start, here, rows, slope = known
     found = information(slope.A, here.V, slope.noise, UNDETERMINED)
-    move, _ = held(space, start, *here.step(found))
+    taken = step_of(space, start, here, found)
+    move, _ = held(space, start, taken.step, taken.covariance)
     draws = equation.draws
     loc = _succeeding(draws, start, start + _cut(move, q.factor), last - draws.calls - 2 * draws.size)
-    return Approach(start, here, rows, slope, found, here.length(found, move), loc)
+    return Approach(start, here, rows, slope, found, taken.length(here, move), loc)
 
 
 def _succeeding(

@@ -222,6 +222,37 @@ def test_fit_of_the_users_function(quick_fit, user_file, tmp_path, function):
     assert avo.load(tmp_path / "run").calls <= 2560
 
 
+FIXED_FILE = """
+import jax
+import avo
+
+space = avo.Space(shift=avo.Fixed(0.7, unit="V"), centre=avo.Interval(-10, 10, unit="V"))
+
+def simulate(key, theta):
+    return theta[:, :1] + theta[:, 1:] + jax.random.normal(key, (theta.shape[0], 3))
+
+def numpy_one(rng, theta):
+    return theta[0] + rng.normal(theta[1], 1.0, size=3)
+
+program = avo.from_command(["/bin/sh", "-c", "echo $0 $(($1 % 7)) $2", "{centre}", "{seed}", "{shift}"])
+"""
+
+
+@pytest.mark.parametrize("function", ["simulate", "numpy_one", "program"])
+def test_what_the_users_space_fixes_reaches_the_function(quick_fit, avo_command, tmp_path, function):
+    (tmp_path / "mine.py").write_text(FIXED_FILE)
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(2.5, 1.0, (60, 3)))
+    words = (f"mine.py:{function}", "--data", "x.npy", "--out", "run", "--range", "centre=-9,9")
+    printed = (
+        quick_fit(*words) if function != "program" else avo_command("fit", *words, "--budget", 640, status=3)
+    ).stdout
+    assert " 0.7 (fixed)" in printed
+    space = avo.load(tmp_path / "run").space
+    assert space.names == ("centre",) and space.columns == ("shift", "centre") and space["centre"].low == -9
+    said = avo_command("fit", *words[:3], "--range", "shift=0,1", status=2).stderr
+    assert said == "error: --range: shift is fixed at 0.7; give it a range in your file's space.\n"
+
+
 def test_columns_key_and_range_reach_the_fit(quick_fit, user_file, tmp_path):
     x = np.random.default_rng(0).normal(2.5, 1.0, (60, 5))
     np.savez(tmp_path / "x.npz", other=x, x=x[:, :2])
