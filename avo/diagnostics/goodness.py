@@ -39,6 +39,7 @@ from avo.adversarial.loop import block_size
 from avo.adversarial.packs import packed_rows
 from avo.adversarial.settings import Settings
 from avo.checks import flag, whole
+from avo.containers import Axis, arranged, same_rows
 from avo.diagnostics.classifier import Classifier, classify, half_means, make_classifier
 from avo.diagnostics.features import Look, Units, in_units_of_x, look_of, names, positive, sample_features, summaries
 from avo.diagnostics.pvalues import holm, rank, standing
@@ -172,7 +173,8 @@ def check(
     Args:
         result: a fit with errors, `avo.fit(..., refine=True)`.
         simulate: the simulator of the fit.
-        x_new: held-out observations, with shape (m, *x_shape), at least 20. What `avo.observations.kind_of` calls a
+        x_new: held-out observations, with shape (m, *x_shape), at least 20; where the fit's columns had names, those
+            of a frame are taken by name. What `avo.observations.kind_of` calls a
             series is looked at as such, an image by the means of 6 x 6 blocks, a vector by its columns. The classifier
             sees a random subset of 4000 where there are more; features and gap see all.
         inputs: their known conditions, with shape (m, *c_shape), where the fit had any; simulations have the same.
@@ -201,6 +203,7 @@ def check(
         True
     """
     x, c, replicates, seed = _arguments(result, x_new, inputs, replicates, seed)
+    same_rows(x_new=x_new, inputs=inputs, groups=groups)
     progress = flag("progress", progress)
     if groups is not None:
         rows = _one_of_each(groups, len(x), seed)
@@ -223,7 +226,8 @@ def check(
 
     told_apart = classify(classifier, reference, np.stack([s.means for s in seen]))
     gap = np.array([s.critic for s in seen]) - np.mean([see(sample).critic for sample in reference])
-    p_value, table = _judge(look, classifier.units, np.stack([s.features for s in seen]), told_apart, gap)
+    called = names(look, *_names(result))
+    p_value, table = _judge(look, called, classifier.units, np.stack([s.features for s in seen]), told_apart, gap)
     return Check(
         p_value=p_value,
         table=table,
@@ -248,19 +252,26 @@ def _arguments(
             "result has no error of its estimate, and without it nobody can say how far a right simulator may lie from "
             "the data; fit with avo.fit(..., refine=True)."
         )
-    x = validate_observations(x_new, "x_new")
+    axes, input_axes = _names(result)
+    x = validate_observations(arranged("x_new", x_new, axes), "x_new")
     if x.shape[1:] != tuple(result.x_shape):
         raise ValueError(
             f"x_new must have rows like those that were fitted, shaped {tuple(result.x_shape)}; got {x.shape[1:]}."
         )
     if len(x) < LEAST_ROWS:
         raise ValueError(f"x_new must have at least {LEAST_ROWS} rows, one observation each; got {len(x)}.")
+    inputs = arranged("inputs", inputs, input_axes)
     c = None if inputs is None else validate_observations(inputs, "inputs")
     if c is not None and len(c) != len(x):
         raise ValueError(f"inputs must have one row per observation: x_new has {len(x)}, inputs {len(c)}.")
     replicates, seed = whole("replicates", replicates, LEAST_REPLICATES), checks.seed("seed", seed)
     _check_critic(result, x, c)
     return x, c, replicates, seed
+
+
+def _names(result: Any) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
+    """Take the names of x's entries and of known conditions, of whatever stands for a result."""
+    return getattr(result, "axes", ()), getattr(result, "input_axes", ())
 
 
 def _one_of_each(groups: ArrayLike, m: int, seed: int) -> np.ndarray:
@@ -312,7 +323,7 @@ def _critic_mean(critic: Any, z: Array, ok: Array) -> Array:
 
 
 def _judge(
-    look: Look, units: Units, features: np.ndarray, classifier: np.ndarray, gap: np.ndarray
+    look: Look, called: list[str], units: Units, features: np.ndarray, classifier: np.ndarray, gap: np.ndarray
 ) -> tuple[float, list[Row]]:
     """Compute the overall p-value, and the table."""
     logarithms = np.log(np.maximum(features, SMALLEST))
@@ -325,7 +336,7 @@ def _judge(
     ]
     factor, offset = in_units_of_x(look, units)
     table = zip(
-        names(look),
+        called,
         (features[0] * factor + offset).tolist(),
         (features[1:].mean(0) * factor + offset).tolist(),
         z[0].tolist(),
