@@ -6,9 +6,19 @@ None of these packages is imported here: where an object of theirs came, its pac
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+from jaxtyping import ArrayLike
+
+
+class HasArray(Protocol):
+    """What makes an array of itself: a DataFrame or Series, a DataArray, a tensor."""
+
+    def __array__(self) -> np.ndarray: ...
+
+
+Held: TypeAlias = ArrayLike | HasArray
 
 
 class Axis(NamedTuple):

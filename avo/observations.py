@@ -16,11 +16,11 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 from scipy import special
 
 from avo.checks import one_of, shaped
-from avo.containers import axes_of, plain, words_of
+from avo.containers import Held, axes_of, plain, words_of
 from avo.space import Space
 from avo.types import Data, Frame
 
@@ -84,7 +84,7 @@ def kind_of(x_shape: tuple[int, ...], tag: str | None = None) -> Kind:
     return "vector"
 
 
-def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2) -> Float[np.ndarray, "m *x_shape"]:
+def validate_observations(x_obs: Held, name: str = "x_obs", least: int = 2) -> Float[np.ndarray, "m *x_shape"]:
     """Check observations once, before a fit.
 
     Args:
@@ -144,7 +144,7 @@ def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2)
     return x.astype(np.float64)
 
 
-def validate_data(x_obs: ArrayLike, inputs: ArrayLike | None, space: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def validate_data(x_obs: Held, inputs: Held | None, space: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Check what `fit` is given: observations and their conditions, as float64, and that they suit the space.
 
     Raises:
@@ -187,7 +187,7 @@ def _check_precision(x: np.ndarray, space: Space) -> None:
         )
 
 
-def number_clusters(groups: ArrayLike, m: int) -> np.ndarray:
+def number_clusters(groups: Held, m: int) -> np.ndarray:
     """Number the groups of m observations, 0 .. g - 1, by their labels."""
     labels = shaped("groups", words_of("groups", groups), (m,), "one label for each observation")
     if any(label is None or label != label for label in labels.tolist()):
@@ -199,7 +199,7 @@ def number_clusters(groups: ArrayLike, m: int) -> np.ndarray:
         raise ValueError(f"groups must have labels of one kind; got {kinds}. Make them all strings, say.") from error
 
 
-def validate_clusters(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
+def validate_clusters(groups: Held | None, m: int, d: int) -> np.ndarray | None:
     """Number the clusters of m observations; None where there are none.
 
     Raises:

@@ -14,7 +14,7 @@ from avo import checks, exports
 from avo.adversarial.critic import describe
 from avo.adversarial.proposals import Gaussian
 from avo.checks import between, shaped, whole
-from avo.containers import Axis, arranged, is_frame, same_rows
+from avo.containers import Axis, Held, arranged, is_frame, same_rows
 from avo.execution.failures import Failures
 from avo.folder import (
     damaged,
@@ -165,7 +165,7 @@ class Result:
         """What the data identify of parameters only together, each with its error: a + 2 b where neither is known."""
         return self._refined("combinations").combinations(self.space)
 
-    def encode(self, x: Any, inputs: Any = None) -> Any:
+    def encode(self, x: Held, inputs: Held | None = None) -> Any:
         """Estimate the parameters of single observations, E[theta | x], under a reference N(loc, factor factor^T) in u.
 
         The reference is `estimate.reference`: for a population that of the last comparison, the fitted one with its
@@ -186,7 +186,7 @@ class Result:
         """
         encoder = self._refined("encode").encoder
         same_rows(x=x, inputs=inputs)
-        index = x.index if is_frame(x) else None
+        index = getattr(x, "index", None) if is_frame(x) else None
         x = validate_observations(arranged("x", x, self.axes), "x", 1)
         inputs = arranged("inputs", inputs, self.input_axes)
         if x.shape[1:] != self.x_shape:

@@ -38,7 +38,7 @@ from avo.budget import (
     plan,
 )
 from avo.checks import between, flag, one_of, whole
-from avo.containers import Axis, axes_of, same_rows
+from avo.containers import Axis, Held, axes_of, same_rows
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.calls import Calls
 from avo.execution.command import Command
@@ -81,11 +81,11 @@ class Task(NamedTuple):
 
 def fit(
     simulate: Callable[..., Any],
-    x_obs: ArrayLike,
+    x_obs: Held,
     space: Space,
     *,
-    inputs: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
+    inputs: Held | None = None,
+    groups: Held | None = None,
     target: Target | None = None,
     budget: int | None = None,
     seed: int = 0,

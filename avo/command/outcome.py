@@ -1,5 +1,7 @@
 """What a fit leaves behind: its folder's words and pictures, and its report."""
 
+import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import avo
 from avo import data
 from avo.command.sources import PREDICTED, Task, stream
 from avo.execution.host import HostSimulator
-from avo.folder import stamped, write_json
+from avo.folder import stamped, write_bytes, write_json
 from avo.result import Result
 
 # Stated errors from the maximum likelihood, up to which an estimate agrees with it. Both are unbiased and the maximum
@@ -35,8 +37,12 @@ def draw(out: Path, result: Result, task: Task, seed: int) -> list[Path]:
     key_theta, key_x = jax.random.split(stream(seed, PREDICTED))
     population = result.settings["target"] == "population"
     theta = result.sample(key_theta, n) if population else jnp.tile(jnp.asarray(result.theta), (n, 1))
-    x_sim = np.asarray(source.simulate(key_x, theta))
-    words = {} if (p := source.problem) is None else {"axes": p.axes, "quantity": p.quantity, "unit": p.unit}
+    # Conditions of as many rows, from all over the file
+    rows = np.linspace(0, len(observed) - 1, n).round().astype(int)
+    given = [] if task.inputs is None else [jnp.asarray(task.inputs.x[rows])]
+    x_sim = np.asarray(source.simulate(key_x, theta, *given))
+    words: dict[str, Any] = {"axes": task.axes}
+    words |= {} if (p := source.problem) is None else {"quantity": p.quantity, "unit": p.unit}
     figures = {
         "history.png": avo.plots.history(result, task.truth),
         "predictive.png": avo.plots.predictive(observed, x_sim, **words),
@@ -44,6 +50,20 @@ def draw(out: Path, result: Result, task: Task, seed: int) -> list[Path]:
     for name, figure in figures.items():
         figure.savefig(out / name, dpi=100)
     return [out / name for name in figures]
+
+
+def encode(out: Path, result: Result, task: Task) -> list[Path]:
+    """Write E[theta | x] of each observation under its name, where the file names them and the fit was refined."""
+    table = task.table
+    if table is None or table.index is None or result.estimate is None:
+        return []
+    theta = result.encode(task.x_obs, task.inputs)
+    lines = io.StringIO(newline="")
+    rows = csv.writer(lines)
+    rows.writerow([table.index_name, *result.names])
+    rows.writerows([name, *values] for name, values in zip(table.index.tolist(), theta.tolist(), strict=True))
+    write_bytes(out / "encoded.csv", lines.getvalue().encode())
+    return [out / "encoded.csv"]
 
 
 def report(result: Result, task: Task) -> str:

@@ -48,17 +48,22 @@ def check(
 
     result, words = _finished(run)
     options, truth = words["options"], words["truth"]
-    reading = sources.Reading(options["columns"], options["key"], options["log_windows"])
-    observed = None if data_ is None else sources.read(data_, reading)
-    source = sources.source_of(options["simulator"], options["option"], observed, reading.log_windows)
-    if observed is not None:
-        observed = sources.suited(observed, source, str(data_))
+    # Runs of older versions have fewer options
+    reading = sources.Reading(**{name: options.get(name) for name in sources.Reading._fields})
+    table = None if data_ is None else sources.read(data_, reading)
+    simulator, option, space = (options.get(name) for name in ("simulator", "option", "space"))
+    source = sources.source_of(simulator, option, table, reading.log_windows, space)
+    task = None
+    if table is not None:
+        task = sources.Task(source, sources.suited(table, source, str(data_)), None, table)
+        observed = task.x_obs
     elif truth is None or source.problem is None:
         raise ValueError("--data must name a file of observations: the run was fitted to such a file.")
     else:
         known = [truth[name] for name in result.names]
         observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
-    found = avo.check(result, source.simulate, observed, replicates=replicates, seed=seed, progress=not quiet)
+    beside = {} if task is None else {"inputs": task.inputs, "groups": task.groups}
+    found = avo.check(result, source.simulate, observed, **beside, replicates=replicates, seed=seed, progress=not quiet)
     avo.plots.check(found).savefig(run / "check.png", dpi=100)
     typer.echo(f"{found.summary()}\n\n{run / 'check.png'}")
 

@@ -29,7 +29,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 from scipy.special import stdtr
 from tqdm import tqdm
 
@@ -39,7 +39,7 @@ from avo.adversarial.loop import block_size
 from avo.adversarial.packs import packed_rows
 from avo.adversarial.settings import Settings
 from avo.checks import flag, whole
-from avo.containers import Axis, arranged, same_rows
+from avo.containers import Axis, Held, arranged, same_rows
 from avo.diagnostics.classifier import Classifier, classify, half_means, make_classifier
 from avo.diagnostics.features import Look, Units, in_units_of_x, look_of, names, positive, sample_features, summaries
 from avo.diagnostics.pvalues import holm, rank, standing
@@ -152,10 +152,10 @@ class _Seen(NamedTuple):
 def check(
     result: Result,
     simulate: Simulator,
-    x_new: ArrayLike,
+    x_new: Held,
     *,
-    inputs: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
+    inputs: Held | None = None,
+    groups: Held | None = None,
     replicates: int = 199,
     seed: int = 0,
     progress: bool = True,
@@ -242,7 +242,7 @@ def check(
 
 
 def _arguments(
-    result: Any, x_new: ArrayLike, inputs: ArrayLike | None, replicates: Any, seed: Any
+    result: Any, x_new: Held, inputs: Held | None, replicates: Any, seed: Any
 ) -> tuple[np.ndarray, np.ndarray | None, int, int]:
     """Check what a user may get wrong: x_new and inputs as float64, replicates and seed as int."""
     if not hasattr(result, "x_shape"):
@@ -274,7 +274,7 @@ def _names(result: Any) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
     return getattr(result, "axes", ()), getattr(result, "input_axes", ())
 
 
-def _one_of_each(groups: ArrayLike, m: int, seed: int) -> np.ndarray:
+def _one_of_each(groups: Held, m: int, seed: int) -> np.ndarray:
     """Draw one row of each cluster."""
     labels = number_clusters(groups, m)
     if labels.max() + 1 < LEAST_ROWS:

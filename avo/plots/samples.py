@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from typing import get_args
 
 import numpy as np
-from jaxtyping import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from avo.containers import axes_of, plain
+from avo.containers import Held, axes_of, plain
 from avo.observations import Kind, kind_of
 from avo.plots.style import FITTED, OBSERVED, PANELS, SIMULATED, AxisLike, grid, lowest, with_unit
 
@@ -21,9 +20,7 @@ TICKS = 30  # labels written below an axis
 SCATTERED, MARKED = 500, 60  # points of a scatter; a longer series is drawn without a mark at each point
 
 
-def predictive(
-    x_obs: ArrayLike, x_sim: ArrayLike, axes: Sequence[AxisLike] = (), quantity: str = "x", unit: str = ""
-) -> Figure:
+def predictive(x_obs: Held, x_sim: Held, axes: Sequence[AxisLike] = (), quantity: str = "x", unit: str = "") -> Figure:
     """Draw observed beside simulated data.
 
     One number per observation gives a histogram, with a bar per value where all are whole numbers; a vector of at most
@@ -68,7 +65,7 @@ def predictive(
 
 
 def draws(
-    x: ArrayLike,
+    x: Held,
     axes: Sequence[AxisLike] = (),
     quantity: str = "x",
     unit: str = "",
