@@ -65,7 +65,7 @@ def test_columns_beside_the_observations_reach_the_fit_and_the_check(here: Any, 
     for name, own in {"x": x, "inputs": dose, "groups": (np.arange(120) // 4).astype(str)}.items():
         np.testing.assert_array_equal(np.asarray(seen[name]), own)
     result = avo.load(here / "run")
-    assert result.estimate is not None and result.estimate.freedom == 29
+    assert result.estimate is not None and result.stderr is not None and result.estimate.freedom == 29
     np.testing.assert_allclose(result.theta, 2.5, atol=4 * result.stderr[0])
     space = avo.Space(k=avo.Interval(-3, 8, unit="mV"))
     assert result.axes[0].labels == ("left", "right") and result.input_axes[0].labels == ("dose",)
