@@ -266,7 +266,7 @@ def arranged(name: str, value: Any, axes: tuple[Axis, ...]) -> Any:
         return value
     if missing := [column for column in own if column not in found]:
         raise ValueError(
-            f"{name} must have the columns of the fit, {', '.join(own)}; got {', '.join(found[:9])}, without "
+            f"{name} must have the columns of the fit, {', '.join(own[:9])}; got {', '.join(found[:9])}, without "
             f"{', '.join(missing[:9])}. Rename them, or hand over bare numbers in the fit's order."
         )
     order = [found.index(column) for column in own]

@@ -129,6 +129,19 @@ def test_tree_of_a_point_holds_draws_from_its_error() -> None:
     assert not np.array_equal(result.to_datatree(3, 4000)["posterior"]["tau"], posterior["tau"])
 
 
+def test_draws_of_a_tree_are_correlated_as_errors_are() -> None:
+    """Of (mu, rate, tau) in w, to 5 standard errors of 20,000 draws."""
+    pytest.importorskip("xarray", reason="to_datatree makes a DataTree")
+    result = refined()
+    covariance = 1e-4 * np.array([[9.0, -3.6, 4.0], [-3.6, 4.0, 0.0], [4.0, 0.0, 16.0]])
+    told = replace(result, estimate=replace(result.estimate, covariance=covariance))
+    posterior = told.to_datatree(draws=5000)["posterior"]
+    w = [(posterior["mu"].values + 3) / 2, 4 * np.log(posterior["rate"].values / 0.05) / np.log(600)]
+    found = np.cov([*map(np.ravel, w), np.log(posterior["tau"].values).ravel()])
+    size = np.sqrt(np.diagonal(covariance))
+    np.testing.assert_allclose(found / np.outer(size, size), covariance / np.outer(size, size), atol=5 * 1.5 / 141)
+
+
 def test_tree_names_what_is_not_identified_and_keeps_its_width() -> None:
     pytest.importorskip("xarray", reason="to_datatree makes a DataTree")
     posterior = loose().to_datatree()["posterior"]
