@@ -17,7 +17,7 @@ import numpy as np
 from avo.checks import one_of
 from avo.containers import is_frame, plain, words_of
 
-TEXT = (".csv", ".csv.gz", ".txt", ".dat")
+TEXT = (".csv", ".csv.gz", ".tsv", ".txt", ".dat")
 FRAMES = (".parquet", ".feather")
 READABLE = (".npy", ".npz", *TEXT, *FRAMES, ".hea")
 
@@ -51,8 +51,8 @@ def read(
 ) -> np.ndarray:
     """Read observations, one per row, from a file.
 
-    Read are `.npy`; `.npz`; text, `.csv`, `.csv.gz`, `.txt` and `.dat`; `.parquet` and `.feather`, by pandas; and WFDB
-    records by their `.hea`, or the `.dat` beside it (one row per sample, one column per lead, in physical units).
+    Read are `.npy`; `.npz`; text, `.csv`, `.csv.gz`, `.tsv`, `.txt`, `.dat`; `.parquet` and `.feather`, by pandas; and
+    WFDB records by their `.hea`, or the `.dat` beside it (one row per sample, one column per lead, in physical units).
 
     Of text, lines that begin with # and empty ones are skipped. What parts the cells is seen from the last line with
     numbers: semicolons, tabs, commas, else white space. Lines before the first number are headings: the first one as
@@ -327,10 +327,12 @@ class _Cells(_Numbers):
         """Refuse rows such as 1,5, which are one column with decimal commas as well as two columns."""
         if sign != "," or any(len(row) == 2 for _, row in headings):
             return
-        pairs = [re.fullmatch(r"\s*[+-]?\d+,(\d+)\s*", ",".join(row)) for _, row in self.lines]
-        after = [pair[1] for pair in pairs if pair]
-        if len(after) < len(pairs):
-            return
+        after = []
+        for _, row in self.lines:
+            pair = re.fullmatch(r"\s*[+-]?\d+,(\d+)\s*", ",".join(row))
+            if pair is None:
+                return
+            after.append(pair[1])
         if len(set(map(len, after))) == 1 or not any(len(digits) > 1 and digits.endswith("0") for digits in after):
             line, row = self.lines[0]
             raise ValueError(
@@ -520,7 +522,7 @@ def find_column(column: str | int, names: Sequence[str] | None, width: int, argu
             return list(names).index(column)
     elif 0 <= column < width:
         return int(column)
-    named = f" or a name among {', '.join(names)}" if names else ""
+    named = f" or a name among {', '.join(filter(None, names))}" if names else ""
     raise ValueError(f"{argument} must be a number from 0 to {width - 1}{named} (in {path}); got {column!r}.")
 
 

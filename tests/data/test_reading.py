@@ -172,7 +172,7 @@ TABLES = {
     "aligned.dat": "# t x\n   left   right\n    0.5   -1.25\n    2.0   300\n\n",
     "commas.txt": "0.5, -1.25\n2, 3e2\n",
     "spaces.csv": "0.5 -1.25\n2 3e2\n",
-    "tabs.csv": "left\tright\n0,5\t-1,25\n2\t300,0\n",
+    "tabs.tsv": "left\tright\n0,5\t-1,25\n2\t300,0\n",
     "semicolons.csv": "left;right\n0,5;-1,25\n2;3e2\n",
     "plain.csv": "0.5;-1.25\n2;300\n",
     "comma.txt": "0,5 -1,25\n2,0 300\n",
