@@ -314,8 +314,10 @@ class _Cells(_Numbers):
             first += 1  # a heading 0, 1, 2, ... behind that of an index, which is empty
         if first is None:
             line = next((",".join(row) for _, row in lines), "")
-            raise ValueError(f"{path} must hold numbers in cells separated by {SEPARATORS[sign]}; its first line is "
-                             f"{line[:60]!r}.")  # fmt: skip
+            parted = SEPARATORS.get(sign, repr(sign))
+            raise ValueError(
+                f"{path} must hold numbers in cells separated by {parted}; its first line is {line[:60]!r}."
+            )
         headings, self.lines = lines[:first], lines[first:]
         if decimal is None and not chosen:
             self._refuse_decimal_commas(sign, headings)

@@ -237,6 +237,8 @@ def test_no_text_and_no_record(tmp_path):
     (tmp_path / "x.dat").write_bytes(bytes(range(128, 256)))
     with pytest.raises(ValueError, match=r"x.dat is no text, and no x.hea beside it says that it is a WFDB record"):
         data.read(tmp_path / "x.dat")
+    with pytest.raises(ValueError, match=r"numbers in cells separated by '\|'; its first line is 'a,b'"):
+        data.read(written(tmp_path / "x.csv", "sep=|\na|b\n"))
     with pytest.raises(ValueError, match=r"numbers in cells separated by white space; its first line is 'hello,you'"):
         data.read(written(tmp_path / "x.txt", "hello you\n"))
 
