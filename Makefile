@@ -9,10 +9,10 @@ NEWEST_VENV ?= .venv-newest
 DIST ?= dist
 
 # What `make test-oldest` installs twice, and what it then runs: a file or more of each room, none that takes long
-EXTRAS = compare,docs,ecg,sde
+EXTRAS = compare,docs,ecg,sde,tables
 QUICK = tests/test_house.py tests/test_space.py tests/test_observations.py tests/adversarial/test_metric.py \
   tests/adversarial/test_proposals.py tests/adversarial/test_reinforce.py tests/data tests/execution tests/plots \
-  tests/refine/test_estimate.py tests/simulators/test_registry.py
+  tests/refine/test_estimate.py tests/simulators/test_registry.py tests/test_exports.py
 
 PIP = -m pip --disable-pip-version-check install --quiet
 # As in the command line of an activated environment: without this, a PYTHONPATH set outside would hide what is installed.

@@ -16,10 +16,11 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 from scipy import special
 
 from avo.checks import one_of, shaped
+from avo.containers import Held, axes_of, plain, words_of
 from avo.space import Space
 from avo.types import Data, Frame
 
@@ -83,11 +84,12 @@ def kind_of(x_shape: tuple[int, ...], tag: str | None = None) -> Kind:
     return "vector"
 
 
-def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2) -> Float[np.ndarray, "m *x_shape"]:
+def validate_observations(x_obs: Held, name: str = "x_obs", least: int = 2) -> Float[np.ndarray, "m *x_shape"]:
     """Check observations once, before a fit.
 
     Args:
-        x_obs: the observations, with shape (m, *x_shape).
+        x_obs: the observations, with shape (m, *x_shape): an array, a list, a DataFrame or Series, a DataArray, a
+            tensor (`avo.containers.plain`).
         name: what messages call them.
         least: how many there must be; of inputs, or to encode, one will do.
 
@@ -95,7 +97,7 @@ def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2)
         The observations as float64, same shape.
 
     Raises:
-        ValueError: if they are not finite numbers of one shape, or fewer than `least`.
+        ValueError: if they are not finite numbers of one shape, some are masked, or they are fewer than `least`.
 
     Example:
         >>> validate_observations([[1, 2], [3, 4], [5, 6]]).dtype
@@ -106,8 +108,9 @@ def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2)
         ValueError: x_obs must hold finite numbers; x_obs[1, 1] is nan (row 1, column 1; 1 of 2 rows affected). Remove
         or fill such rows.
     """
+    held = plain(name, x_obs)
     try:
-        x = np.asarray(x_obs)
+        x = np.asarray(held)
     except ValueError as error:
         raise ValueError(
             f"{name} must be an array with one observation per row; got rows of different shapes. "
@@ -130,7 +133,9 @@ def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2)
     finite = np.isfinite(x)
     if not finite.all():
         row, *rest = at = tuple(np.argwhere(~finite)[0].tolist())
-        column = f", column {rest[0] if len(rest) == 1 else tuple(rest)}" if rest else ""
+        names = axes_of(x_obs)[0].labels if len(rest) == 1 and axes_of(x_obs) else ()
+        place = names[rest[0]] if names else rest[0] if len(rest) == 1 else tuple(rest)
+        column = f", column {place}" if rest else ""
         rows = int(np.sum(~finite.reshape(len(x), -1).all(axis=1)))
         raise ValueError(
             f"{name} must hold finite numbers; {name}[{', '.join(map(str, at))}] is {x[at]} (row {row}{column}; "
@@ -139,7 +144,7 @@ def validate_observations(x_obs: ArrayLike, name: str = "x_obs", least: int = 2)
     return x.astype(np.float64)
 
 
-def validate_data(x_obs: ArrayLike, inputs: ArrayLike | None, space: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def validate_data(x_obs: Held, inputs: Held | None, space: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Check what `fit` is given: observations and their conditions, as float64, and that they suit the space.
 
     Raises:
@@ -182,9 +187,9 @@ def _check_precision(x: np.ndarray, space: Space) -> None:
         )
 
 
-def number_clusters(groups: ArrayLike, m: int) -> np.ndarray:
+def number_clusters(groups: Held, m: int) -> np.ndarray:
     """Number the groups of m observations, 0 .. g - 1, by their labels."""
-    labels = shaped("groups", groups, (m,), "one label for each observation")
+    labels = shaped("groups", words_of("groups", groups), (m,), "one label for each observation")
     if any(label is None or label != label for label in labels.tolist()):
         raise ValueError("groups must have a label for each observation; some are None or NaN. Name or leave them out.")
     try:
@@ -194,7 +199,7 @@ def number_clusters(groups: ArrayLike, m: int) -> np.ndarray:
         raise ValueError(f"groups must have labels of one kind; got {kinds}. Make them all strings, say.") from error
 
 
-def validate_clusters(groups: ArrayLike | None, m: int, d: int) -> np.ndarray | None:
+def validate_clusters(groups: Held | None, m: int, d: int) -> np.ndarray | None:
     """Number the clusters of m observations; None where there are none.
 
     Raises:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 from scipy import stats
 
-from avo import checks
+from avo import checks, exports
 from avo.adversarial.critic import describe
 from avo.adversarial.proposals import Gaussian
 from avo.checks import between, shaped, whole
+from avo.containers import Axis, Held, arranged, is_frame, same_rows
 from avo.execution.failures import Failures
 from avo.folder import (
     damaged,
@@ -28,12 +29,12 @@ from avo.folder import (
 )
 from avo.observations import show, validate_observations
 from avo.refine.custom import Only
-from avo.refine.estimate import CONTRADICT, DISAGREE, Estimate, Population
+from avo.refine.estimate import CONTRADICT, DISAGREE, Estimate, Population, spread
 from avo.refine.identifiability import Combination, Identifiability
 from avo.refine.modes import UNLIKELY, Mode
 from avo.refine.statistic import apply
 from avo.space import Space
-from avo.tables import aligned
+from avo.tables import aligned, html_table, rounded, written
 from avo.types import Frame, Statistic
 
 AT_BOUND = 3.0  # |u| of a parameter with two bounds that lies within 5 % of one
@@ -65,6 +66,8 @@ class Result:
         seed: of the fit.
         data: hash of the observations, their conditions and clusters (`avo.folder.digest`).
         elsewhere: solutions besides the answer that fit as well; `modes` holds all.
+        axes: names of x's entries, an `Axis` for each axis of one observation, where x_obs brought some.
+        input_axes: the same of its known conditions.
     """
 
     space: Space
@@ -82,6 +85,8 @@ class Result:
     seed: int | None = None
     data: str | None = None
     elsewhere: tuple[Mode, ...] = ()
+    axes: tuple[Axis, ...] = ()
+    input_axes: tuple[Axis, ...] = ()
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(self.names, self.theta, strict=True))
@@ -171,7 +176,7 @@ class Result:
         """What the data identify of parameters only together, each with its error: a + 2 b where neither is known."""
         return self._refined("combinations").combinations(self.space)
 
-    def encode(self, x: ArrayLike, inputs: ArrayLike | None = None) -> Float[np.ndarray, "n d"]:
+    def encode(self, x: Held, inputs: Held | None = None) -> Any:
         """Estimate the parameters of single observations, E[theta | x], under a reference N(loc, factor factor^T) in u.
 
         The reference is `estimate.reference`: for a population that of the last comparison, the fitted one with its
@@ -180,15 +185,21 @@ class Result:
         the less x says. What a regression gives beyond the support is the bound.
 
         Args:
-            x: observations, with shape (n, *x_shape).
+            x: observations, with shape (n, *x_shape); of a DataFrame the columns of the fit, by name.
             inputs: their known conditions, where the fit had any.
+
+        Returns:
+            theta, with shape (n, d); of a DataFrame or Series, a DataFrame with its index and the names of theta.
 
         Raises:
             ValueError: if the fit was not refined, x has another shape or values that are not finite, or the fit used a
                 statistic of its own and the result was loaded without it.
         """
         encoder = self._refined("encode").encoder
-        x = validate_observations(x, "x", 1)
+        same_rows(x=x, inputs=inputs)
+        index = getattr(x, "index", None) if is_frame(x) else None
+        x = validate_observations(arranged("x", x, self.axes), "x", 1)
+        inputs = arranged("inputs", inputs, self.input_axes)
         if x.shape[1:] != self.x_shape:
             raise ValueError(
                 f"x must have one observation per row, shape (n, {', '.join(map(str, self.x_shape))}); got {x.shape}."
@@ -199,7 +210,8 @@ class Result:
         c = None if inputs is None else validate_observations(inputs, "inputs", 1)
         if c is not None and unit is not None and c.shape != (len(x), *unit.shape):
             raise ValueError(f"inputs must have one row for each of x, shape {(len(x), *unit.shape)}; got {c.shape}.")
-        return np.clip(apply(encoder, x, c), *np.array([parameter.support for parameter in self.space]).T)
+        theta = np.clip(apply(encoder, x, c), *np.array([parameter.support for parameter in self.space]).T)
+        return theta if index is None else exports.need_pandas("encode").DataFrame(theta, index, list(self.names))
 
     def central(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """Draw theta of n observations at the estimate: all the same for a point, from the fitted population else."""
@@ -241,26 +253,34 @@ class Result:
         columns = self._columns()
         if truth is not None:
             words = f"one value for each of {', '.join(self.names)}"
-            columns["truth"] = shaped("truth", truth, (self.space.dim,), words)
-        rows = [["parameter", *columns, "unit"]]
-        for name in self.space.columns:
-            if name in self.space.fixed:
-                cells: list[Any] = [f"{self.space[name].value:.5g} (fixed)", *[""] * (len(columns) - 1)]
-            else:
-                cells = [values[self.names.index(name)] for values in columns.values()]
-            cells = [cell if isinstance(cell, str) else f"{cell:.5g}" for cell in cells]
-            rows.append([name, *cells, self.space[name].unit])
+            columns["truth"] = [f"{v:.5g}" for v in shaped("truth", truth, (self.space.dim,), words)]
+        rows = self._rows(columns)
         failures = ", ".join(f"{n:,} {kind}" for kind, n in self.failures.items() if n)
         failures = f", of which failed: {failures}" if failures else ""
         if failures and self.failures.place is not None:
             failures += f"; {self.failures.place}"
-        words = [*self._correlations(), *(f"warning: {warning}" for warning in self._warnings())]
-        return "\n".join(
-            [
-                *aligned(rows), "", *words, *self._others(), *self._agreement(), f"{self.status}: {self.message}",
-                f"{self.calls:,} simulator calls{failures}",
-            ]
-        )  # fmt: skip
+        calls = f"{self.calls:,} simulator calls{failures}"
+        return "\n".join([*aligned(rows), "", *self._words(), f"{self.status}: {self.message}", calls])
+
+    def _repr_html_(self) -> str:
+        """Show the table of `summary` in a notebook."""
+        return html_table(self._rows(self._columns()), [*self._words(), f"{self.status}: {self.message}"])
+
+    def _rows(self, columns: dict[str, list[str]]) -> list[list[str]]:
+        """Make the rows of a table, its head first, of named columns, fixed parameters among the others."""
+        rows = [["parameter", *columns, "unit"]]
+        for name in self.space.columns:
+            if name in self.space.fixed:
+                cells = [f"{self.space[name].value:.5g} (fixed)", *[""] * (len(columns) - 1)]
+            else:
+                cells = [values[self.names.index(name)] for values in columns.values()]
+            rows.append([name, *cells, self.space[name].unit])
+        return rows
+
+    def _words(self) -> list[str]:
+        """Say in sentences what the table does not."""
+        warnings = (f"warning: {warning}" for warning in self._warnings())
+        return [*self._correlations(), *warnings, *self._others(), *self._agreement()]
 
     def _agreement(self) -> list[str]:
         """Say whether simulations at the estimate reproduce the observations, where that is known."""
@@ -345,34 +365,38 @@ class Result:
     def _limits(self) -> tuple[list[str], list[str]]:
         """Write the ends of the central 90 % intervals; where one is the bound, the other is a limit."""
         cells = []
-        for (low, high), parameter in zip(self.interval(0.9), self.space, strict=True):
+        for (low, high), error, parameter in zip(self.interval(0.9), self._errors(), self.space, strict=True):
             at_low, at_high = low == parameter.support[0], high == parameter.support[1]
+            ends = rounded(low, error), rounded(high, error)
             if at_low != at_high and np.all(np.isfinite(parameter.support)):
-                cells.append(("", f"< {high:.5g}") if at_low else (f"> {low:.5g}", ""))
+                cells.append(("", f"< {ends[1]}") if at_low else (f"> {ends[0]}", ""))
             else:
-                cells.append((f"{low:.5g}", f"{high:.5g}"))
+                cells.append(ends)
         low, high = zip(*cells, strict=True)
         return list(low), list(high)
 
-    def _columns(self) -> dict[str, Any]:
-        """Collect what the summary says of each parameter."""
+    def _errors(self) -> Float[np.ndarray, " d"]:
+        """Standard errors, by whose digits tables are rounded; NaN without any."""
+        return np.full(self.space.dim, np.nan) if self.stderr is None else self.stderr
+
+    def _columns(self) -> dict[str, list[str]]:
+        """Write what the summary says of each parameter."""
+        to_errors = lambda values: [rounded(*pair) for pair in zip(values, self._errors(), strict=True)]  # noqa: E731
         if self.settings.get("target") != "population":
-            columns: dict[str, Any] = {"estimate": self.theta}
+            columns = {"estimate": to_errors(self.theta)}
             if self.stderr is not None:
                 low, high = self._limits()
-                columns |= {"stderr": self.stderr, "5 %": low, "95 %": high}
+                columns |= {"stderr": to_errors(self.stderr), "5 %": low, "95 %": high}
             return columns | self._sources()
         reach = float(stats.norm.ppf(0.84)) * self.proposal.sd()
         low, high = (np.asarray(self.space.constrain(self.proposal.loc + end)) for end in (-reach, reach))
-        columns = {"median": self.theta, "16 %": low, "84 %": high}
+        columns = {"median": to_errors(self.theta), "16 %": to_errors(low), "84 %": to_errors(high)}
         if self.population is not None:
             found = self.population.theta
-            # Where a spread does not differ from zero, its upper limit at level 95 %
-            sd = np.where(np.isfinite(found.sd_stderr), found.sd, found.sd_upper)
-            small = ["" if known else "< " for known in np.isfinite(found.sd_stderr)]
-            error = ["" if np.isnan(v) else f"{v:.5g}" for v in found.sd_stderr]
-            columns |= {"mean": found.mean, "+- (mean)": found.mean_stderr}
-            columns |= {"sd": [f"{sign}{v:.5g}" for sign, v in zip(small, sd, strict=True)], "+- (sd)": error}
+            means = [written(*pair) for pair in zip(found.mean, found.mean_stderr, strict=True)]
+            spreads = [spread(found, i) for i in range(self.space.dim)]
+            for names, pairs in ((("mean", "+- (mean)"), means), (("sd", "+- (sd)"), spreads)):
+                columns |= dict(zip(names, map(list, zip(*pairs, strict=True)), strict=True))
         return columns
 
     def _sources(self) -> dict[str, list[str]]:
@@ -381,7 +405,7 @@ class Result:
         if alone is None:
             return {}
         rows = zip(alone.theta, alone.stderr, strict=True)
-        data = [f"{value:.4g} +- {error:.2g}" if np.isfinite(error) else "nothing" for value, error in rows]
+        data = [" +- ".join(written(*pair)) if np.isfinite(pair[1]) else "nothing" for pair in rows]
         return {"the data alone": data, "known": [str(self.space.known.get(name, "")) for name in self.names]}
 
     def _contradiction(self) -> list[str]:
@@ -392,6 +416,58 @@ class Result:
             f"the data and what was known disagree by {self.estimate.apart:.1f} standard errors; the estimate lies "
             "between them, and its error believes both. Look for a mistake in one of them, or leave prior= out"
         ]
+
+    def to_dict(self, level: float = 0.9) -> dict[str, Any]:
+        """Describe the result by plain values, which JSON can hold; None is what is infinite or not known.
+
+        Args:
+            level: of the intervals.
+
+        Returns:
+            names, units, theta, stderr, level, intervals (d, 2), status, answered, message, calls, failures, p_value,
+            modes, combinations, population, seed.
+        """
+        return exports.plain_values(self, level)
+
+    def to_frame(self, level: float = 0.9) -> Any:
+        """Make a DataFrame of the estimates: estimate, stderr, low, high, unit, a row for each parameter.
+
+        Of a population the estimate is its median; mean, sd and their errors stand beside it.
+
+        Args:
+            level: of the interval from low to high.
+
+        Raises:
+            ImportError: if pandas is not installed.
+        """
+        return exports.frame(self, level)
+
+    def to_datatree(self, chains: int = 4, draws: int = 1000, *, seed: int = 0, x_obs: Any = None) -> Any:
+        """Make an xarray DataTree that ArviZ reads: group `posterior` holds draws of each parameter.
+
+        They are no samples of a posterior: of a point, draws from the normal approximation of the estimate's error, on
+        the scale of the errors (docs/errors.md); of a population, theta of its members, from the fitted population. Its
+        attributes say so, and name what is not identified, which has the width of the usual start.
+
+        Args:
+            chains: first axis of the draws.
+            draws: second axis.
+            seed: same seed, same draws.
+            x_obs: observations, for a group `observed_data`; None: none.
+
+        Raises:
+            ImportError: if xarray is not installed, or is older than 2024.10.
+            ValueError: if the fit has no error.
+        """
+        return exports.datatree(self, whole("chains", chains), whole("draws", draws), seed, x_obs)
+
+    def latex(self, level: float = 0.9) -> str:
+        r"""Write the estimates as a LaTeX table, for the package booktabs, rounded to two digits of their errors.
+
+        Args:
+            level: of the intervals.
+        """
+        return exports.latex(self, level)
 
     def save(self, path: str | Path) -> Path:
         """Write the result into a folder: `result.json` and `arrays.npz`, for `avo.load`.
@@ -432,6 +508,8 @@ class Result:
                     "estimate": words,
                     "modes": [mode.to_json(self.names) for mode in self.modes],
                     "arrays": checksum,
+                    "axes": [axis.to_json() for axis in self.axes],
+                    "input_axes": [axis.to_json() for axis in self.input_axes],
                 }
             ),
         )
@@ -514,6 +592,7 @@ def _rebuilt(
         estimate=Estimate.from_files(arrays, words["estimate"], statistic) if words["estimate"] else None,
         settings={k: tuple(v) if isinstance(v, list) else v for k, v in words["settings"].items()},
         elsewhere=tuple(map(Mode.from_json, words["modes"][1:])),
+        **{name: tuple(map(Axis.from_json, words[name])) for name in ("axes", "input_axes")},
         failures=Failures.from_json(words["failures"]),
         **{k: words[k] for k in ("calls", "status", "message", "seed", "data")},
     )

@@ -42,6 +42,7 @@ from avo.budget import (
     plan,
 )
 from avo.checks import between, flag, one_of, whole
+from avo.containers import Axis, Held, axes_of, same_rows
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.calls import Calls
 from avo.execution.command import Command
@@ -79,15 +80,17 @@ class Task(NamedTuple):
     seed: int
     refine: bool
     custom: CustomStatistic | None = None
+    axes: tuple[Axis, ...] = ()
+    input_axes: tuple[Axis, ...] = ()
 
 
 def fit(
     simulate: Callable[..., Any],
-    x_obs: ArrayLike,
+    x_obs: Held,
     space: Space,
     *,
-    inputs: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
+    inputs: Held | None = None,
+    groups: Held | None = None,
     target: Target | None = None,
     budget: int | str | None = None,
     seed: int = 0,
@@ -122,6 +125,8 @@ def fit(
             space fixes has its columns in theta too.
         x_obs: observations, with shape (m, *x_shape), independent draws at one theta (or a population of them). One
             dimension is a vector, scaled per column; more are a series or image with channels last, scaled per channel.
+            A DataFrame, a DataArray or a tensor will do as well, as for inputs and groups; names of columns, and
+            coordinates, are kept in `result.axes`, and name what pictures and `avo.check` show.
         space: names, supports and units of the parameters, which are fixed, and what is known of others: `prior=`.
         inputs: known conditions of each observation, with shape (m, *c_shape); then `simulate(key, theta, inputs)`.
             Simulated pairs draw theirs from the observed ones, and the critic sees (c, x).
@@ -180,6 +185,7 @@ def fit(
     from avo import critics
 
     x, c = validate_data(x_obs, inputs, space)
+    same_rows(x_obs=x_obs, inputs=inputs, groups=groups)
     progress, max_failures = flag("progress", progress), between("max_failures", max_failures, 0, 1)
     if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
@@ -210,7 +216,8 @@ def fit(
         # Wherever they begin: settings are part of the compiled program
         proposal = partial(Gaussian.start, sd=BEGUN) if settings.target == "point" else proposal
         settings = replace(settings, reach=(max(settings.reach),) * 2)
-    task = Task(checked, space, observed, settings, divided, seed, refine, custom)
+    names = axes_of(x_obs), axes_of(inputs)
+    task = Task(checked, space, observed, settings, divided, seed, refine, custom, *names)
     loss = critics.wasserstein() if loss is None else loss
     trainer = make_trainer(
         space, x, steps=task.plan.steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
@@ -297,7 +304,9 @@ def _run(
         chunk=task.plan.chunk, reuse=task.plan.reuse, folder=folder, progress=progress,
     )  # fmt: skip
     frame = make_frame(x, c, settings.standardize)
-    result = replace(result, frame=frame, seed=task.seed, data=digest(*task.observed))
+    result = replace(
+        result, frame=frame, seed=task.seed, data=digest(*task.observed), axes=task.axes, input_axes=task.input_axes
+    )
     if task.plan.refine and result.status not in ("stopped", "failed"):
         result = _refine(task, draws, region, result, done.late, progress)
     if result.status == "converged" and result.estimate is None:

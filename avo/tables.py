@@ -1,5 +1,7 @@
-"""Tables as text: columns aligned for a terminal, Markdown for a page."""
+"""Tables as text: columns aligned for a terminal, Markdown for a page, numbers as long as their errors allow."""
 
+import html
+import math
 from collections.abc import Sequence
 
 
@@ -36,3 +38,47 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]], right: int | No
     first = len(head) if right is None else right
     rule = "".join("|---:" if i >= first else "|---" for i in range(len(head)))
     return [f"| {' | '.join(head)} |", f"{rule}|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def rounded(value: float, error: float) -> str:
+    """Write a number to two digits of its error; to five digits where it has none.
+
+    Args:
+        value: the number.
+        error: its error, above zero; of none, NaN or infinity.
+
+    Example:
+        >>> rounded(2.50734, 0.0312), rounded(0.0312, 0.0312), rounded(-1234.5, 99.7), rounded(2.50734, float("inf"))
+        ('2.507', '0.031', '-1230', '2.5073')
+        >>> rounded(1.23456e-5, 4.2e-8), rounded(4.2e-8, 4.2e-8)
+        ('1.2346e-05', '4.2e-08')
+    """
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return f"{value:.5g}"
+    last = int(f"{error:.1e}".partition("e")[2]) - 1  # place of the error's second digit, as a power of ten
+    value = round(value, -last) + 0.0  # no negative zero
+    size = max(abs(value), error)
+    if 1e-4 <= size < 1e7:
+        return f"{value:.{max(-last, 0)}f}"
+    digits = max(math.floor(math.log10(abs(value))) - last, 0) if value else 0
+    return f"{value:.{digits}e}"
+
+
+def written(value: float, error: float) -> tuple[str, str]:
+    """Write a number and its error, both to two digits of the error."""
+    return rounded(value, error), rounded(error, error)
+
+
+def html_table(rows: Sequence[Sequence[str]], lines: Sequence[str] = ()) -> str:
+    """Write rows of cells, the head first, as a table of HTML, with lines of text below it.
+
+    Example:
+        >>> html_table([["name", "p"], ["a & b", "< 0.1"]], ["done"])
+        '<table><thead><tr><th>name</th><th>p</th></tr></thead><tbody><tr><td>a &amp; b</td><td>&lt;
+        0.1</td></tr></tbody></table><p>done</p>'
+    """
+    head, *body = [[html.escape(cell) for cell in row] for row in rows]
+    top = "".join(f"<th>{cell}</th>" for cell in head)
+    below = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in body)
+    text = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{below}</tbody></table>{text}"

@@ -15,17 +15,9 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo.checks import ArgumentError, numbers, some_of
+from avo.containers import Axis
 from avo.execution.host import HostSimulator
 from avo.space import Parameter, Space
-
-
-class Axis(NamedTuple):
-    """One axis of x: its name, unit and coordinates; `labels` name entries that differ, unit included."""
-
-    name: str
-    unit: str
-    values: np.ndarray
-    labels: tuple[str, ...] = ()
 
 
 def vectorize(draw: Callable[..., Array]) -> Callable[..., Array]:

@@ -149,7 +149,7 @@ def test_cells_that_are_not_numbers(refused, tmp_path):
 
 def test_file_that_cannot_be_read(refused, tmp_path):
     assert "cannot read files of this kind" in refused(
-        "fit", "poisson", "--data", written(tmp_path / "x.txt", "1\n2\n")
+        "fit", "poisson", "--data", written(tmp_path / "x.mat", "1\n2\n")
     )
 
 
@@ -217,8 +217,8 @@ def test_option_of_a_simulator_without_options(refused):
 def test_command_cannot_give_known_conditions(refused):
     said = refused("simulate", "pendulum", "--option", "known_start=true", "--out", "x.npz")
     assert said == (
-        "error: known_start=True needs inputs, angle and angular velocity of each observation, which the command "
-        "cannot give; call avo.fit(..., inputs=) in Python.\n"
+        "error: known_start=True needs inputs, angle and angular velocity of each observation; name 2 columns of the "
+        "file in avo fit --data FILE --inputs COLUMNS.\n"
     )
 
 

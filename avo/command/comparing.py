@@ -57,7 +57,7 @@ def compare(
     keep_programs()
     from avo.command import sources
 
-    x = None if data_ is None else sources.read(data_, sources.Reading(columns, key, log_windows))
+    x = None if data_ is None else sources.read(data_, sources.Reading(columns, key, log_windows)).x
     avo.latents.cases.get(case)  # a misspelt name leaves no folder behind
     with _folder(out):
         found = avo.latents.compare(

@@ -8,6 +8,7 @@ A fit leaves in its folder
     fit.json                  what `--resume` compares before it continues
     history.png               gap and parameters against simulator calls
     predictive.png            observed beside simulated data
+    encoded.csv               with --index: E[theta | x] of each row, under its name
     check.png                 how observations that it has not seen compare, from `avo check`
 
 and ends with exit status 0 for an answer, 3 for a fit without one, which is reported all the same.
@@ -31,7 +32,10 @@ def fit(
     *,
     data_: Annotated[
         Path | None,
-        typer.Option("--data", help="Observations, a row each: .npy .npz .csv .csv.gz or WFDB; left out: simulated."),
+        typer.Option(
+            "--data",
+            help="Observations, a row each: .npy .npz .csv(.gz) .txt .dat .parquet .feather WFDB; left out: simulated.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; left out: runs/NAME-1, -2, ...")] = None,
     budget: Annotated[
@@ -53,6 +57,23 @@ def fit(
         int | None,
         typer.Option(
             min=1, help="Cut a price series into paths of log price, each of so many steps; time then counts in steps."
+        ),
+    ] = None,
+    inputs: Annotated[
+        str | None, typer.Option(help="Columns of known conditions, for simulate(key, theta, inputs): dose or 0,3.")
+    ] = None,
+    groups: Annotated[
+        str | None, typer.Option(help="Column of labels of clusters: rows that depend on one another share one.")
+    ] = None,
+    index: Annotated[
+        str | None,
+        typer.Option(help="Column that names the rows: no observation; encoded.csv has E[theta | x] of each."),
+    ] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal sign of a text file; left out: seen from it.")] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="Parameters of a simulator of your own: 'rate=loginterval(.1,10,unit=1/s); k=interval(0,3)'."
         ),
     ] = None,
     option: Option = None,
@@ -81,8 +102,9 @@ def fit(
     avo fit poisson --data counts.csv            your observations
     avo fit decay.py:simulate --data decay.npy   your simulator
 
-    Your file says the parameters in `space = avo.Space(...)`. Your function is simulate(key, theta) in JAX, for many
-    rows of theta at once, or simulate(rng, theta) in NumPy, for one theta, or a program, by avo.from_command.
+    Your file says the parameters in `space = avo.Space(...)`, or --space does. Your function is simulate(key, theta) in
+    JAX, for many rows of theta at once, or simulate(rng, theta) in NumPy, for one theta, or a program, by
+    avo.from_command; known conditions, --inputs, come as its third argument.
 
     Windows of minutely prices, sigma per square root of a minute:
 
@@ -98,20 +120,22 @@ def fit(
     options = {name: value for name, value in locals().items() if name != "calls"} | {"budget": calls}
     if data_ is not None and set_:
         raise ValueError("--set says the truth of simulated observations; leave it out with --data.")
-    refuse_reading_options(data_, columns, key, log_windows)
+    refuse_reading_options(data_, columns, key, log_windows, inputs, groups, index, decimal)
     out = _folder(simulator, out, resume)
     keep_programs()
     from avo.command import outcome, sources
 
-    reading = sources.Reading(columns, key, log_windows)
-    task = sources.task_of(simulator, option, range_, data_, reading, truth=set_, n=n, seed=seed)
+    reading = sources.Reading(columns, key, log_windows, inputs, groups, index, decimal)
+    task = sources.task_of(simulator, option, range_, data_, reading, space=space, truth=set_, n=n, seed=seed)
     result = avo.fit(
-        task.source.simulate, task.observed, task.source.space, target=target, budget=calls, seed=seed, refine=refine,
-        executor=workers, max_failures=max_failures, out=out, resume=resume, progress=not quiet,
+        task.source.simulate, task.x_obs, task.source.space, inputs=task.inputs, groups=task.groups, target=target,
+        budget=calls, seed=seed, refine=refine, executor=workers, max_failures=max_failures, out=out, resume=resume,
+        progress=not quiet,
     )  # fmt: skip
     outcome.write_command(out, options, task, result)
     typer.echo(outcome.report(result, task))
-    typer.echo("\n" + "\n".join(map(str, outcome.draw(out, result, task, seed, workers))))
+    written = [*outcome.draw(out, result, task, seed, workers), *outcome.encode(out, result, task)]
+    typer.echo("\n" + "\n".join(map(str, written)))
     if log_windows is not None:
         typer.echo("\n" + outcome.increments(task.observed))
     if result.status == "stopped":

@@ -90,4 +90,4 @@ def _plain_warnings() -> Iterator[None]:
 def refuse_reading_options(data: Path | None, *options: object) -> None:
     """Refuse options that say how to read a file where no file is given."""
     if data is None and any(option is not None for option in options):
-        raise ValueError("--columns, --key and --log-windows say how to read a file; give it by --data.")
+        raise ValueError("--columns, --key, --log-windows and the like say how to read a file; give it by --data.")

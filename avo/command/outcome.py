@@ -1,5 +1,7 @@
 """What a fit leaves behind: its folder's words and pictures, and its report."""
 
+import csv
+import io
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from avo.command.sources import PREDICTED, Task, stream
 from avo.execution.calls import Calls
 from avo.execution.host import HostSimulator
 from avo.execution.simulator import handed
-from avo.folder import stamped, write_json
+from avo.folder import stamped, write_bytes, write_json
 from avo.result import Result
 
 # Stated errors from the maximum likelihood, up to which an estimate agrees with it. Both are unbiased and the maximum
@@ -38,9 +40,13 @@ def draw(out: Path, result: Result, task: Task, seed: int, workers: int | None =
     key_theta, key_x = jax.random.split(stream(seed, PREDICTED))
     population = result.settings["target"] == "population"
     theta = result.sample(key_theta, n) if population else jnp.tile(jnp.asarray(result.theta), (n, 1))
+    # Conditions of as many rows, from all over the file
+    rows = np.linspace(0, len(observed) - 1, n).round().astype(int)
+    given = None if task.inputs is None else task.inputs.x[rows]
     full = handed(source.simulate, source.space, theta)
-    x_sim = _simulated(source.simulate, key_x, full, observed.shape[1:], workers)
-    words = {} if (p := source.problem) is None else {"axes": p.axes, "quantity": p.quantity, "unit": p.unit}
+    x_sim = _simulated(source.simulate, key_x, full, given, observed.shape[1:], workers)
+    words: dict[str, Any] = {"axes": task.axes}
+    words |= {} if (p := source.problem) is None else {"quantity": p.quantity, "unit": p.unit}
     figures = {"history.png": avo.plots.history(result, task.truth)}
     if len(x_sim) > 1:
         figures["predictive.png"] = avo.plots.predictive(observed, x_sim, **words)
@@ -49,13 +55,29 @@ def draw(out: Path, result: Result, task: Task, seed: int, workers: int | None =
     return [out / name for name in figures]
 
 
-def _simulated(simulate: Any, key: Any, theta: Any, x_shape: tuple[int, ...], workers: int | None) -> np.ndarray:
+def _simulated(
+    simulate: Any, key: Any, theta: Any, given: Any, x_shape: tuple[int, ...], workers: int | None
+) -> np.ndarray:
     """Simulate, without the rows that fail."""
     if not isinstance(simulate, HostSimulator):
-        return np.asarray(simulate(key, theta))
+        return np.asarray(simulate(key, theta) if given is None else simulate(key, theta, jnp.asarray(given)))
     with closing(Calls(simulate, len(theta), x_shape, executor=workers)) as calls:
-        x = calls.alone(key, theta)
+        x = calls.alone(key, theta, given)
     return x[np.isfinite(x.reshape(len(x), -1)).all(1)]
+
+
+def encode(out: Path, result: Result, task: Task) -> list[Path]:
+    """Write E[theta | x] of each observation under its name, where the file names them and the fit was refined."""
+    table = task.table
+    if table is None or table.index is None or result.estimate is None:
+        return []
+    theta = result.encode(task.x_obs, task.inputs)
+    lines = io.StringIO(newline="")
+    rows = csv.writer(lines)
+    rows.writerow([table.index_name, *result.names])
+    rows.writerows([name, *values] for name, values in zip(table.index.tolist(), theta.tolist(), strict=True))
+    write_bytes(out / "encoded.csv", lines.getvalue().encode())
+    return [out / "encoded.csv"]
 
 
 def report(result: Result, task: Task) -> str:

@@ -67,20 +67,25 @@ def check(
 
     result, words = _finished(run)
     options, truth = words["options"], words["truth"]
-    reading = sources.Reading(options["columns"], options["key"], options["log_windows"])
-    observed = None if data_ is None else sources.read(data_, reading)
+    # Runs of older versions have fewer options
+    reading = sources.Reading(**{name: options.get(name) for name in sources.Reading._fields})
+    table = None if data_ is None else sources.read(data_, reading)
     name = _simulator(run, options["simulator"], simulator, trust)
-    source = sources.source_of(name, options["option"], observed, reading.log_windows)
-    if observed is not None:
-        observed = sources.suited(observed, source, str(data_))
+    source = sources.source_of(name, options["option"], table, reading.log_windows, options.get("space"))
+    task = None
+    if table is not None:
+        task = sources.Task(source, sources.suited(table, source, str(data_)), None, table)
+        observed = task.x_obs
     elif truth is None or source.problem is None:
         raise ValueError("--data must name a file of observations: the run was fitted to such a file.")
     else:
         known = [truth[name] for name in result.names]
         observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
+    beside = {} if task is None else {"inputs": task.inputs, "groups": task.groups}
     found = avo.check(
-        result, source.simulate, observed, replicates=replicates, seed=seed, executor=workers, progress=not quiet
-    )
+        result, source.simulate, observed, **beside, replicates=replicates, seed=seed, executor=workers,
+        progress=not quiet,
+    )  # fmt: skip
     avo.plots.check(found).savefig(run / "check.png", dpi=100)
     typer.echo(f"{found.summary()}\n\n{run / 'check.png'}")
 
@@ -115,7 +120,8 @@ def replay(
     then = f"x = {found.x}" if found.kind is None else found.kind + (f": {found.words}" if found.words else "")
     typer.echo(f"then: {then}")
     options = read_stamped(run / "command.json")["options"] if (run / "command.json").is_file() else {}
-    source = sources.source_of(_simulator(run, options.get("simulator"), simulator, trust), None, None, None)
+    name = _simulator(run, options.get("simulator"), simulator, trust)
+    source = sources.source_of(name, None, None, None, options.get("space"))
     fn: Any = source.simulate
     try:
         typer.echo(f"now: x = {found(fn)}")

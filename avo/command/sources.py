@@ -12,9 +12,9 @@ import re
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import cloudpickle
 import jax
@@ -25,10 +25,11 @@ import typer
 import avo
 from avo import data
 from avo.checks import did_you_mean, takes
+from avo.containers import Axis, Labelled, named_columns
 from avo.execution.command import bound
 from avo.execution.failures import CallFailed
 from avo.execution.host import HostSimulator
-from avo.space import Space
+from avo.space import KINDS, Space
 
 if TYPE_CHECKING:
     from avo.simulators import Problem
@@ -54,14 +55,44 @@ class Reading(NamedTuple):
     columns: str | None = None
     key: str | None = None
     log_windows: int | None = None
+    inputs: str | None = None
+    groups: str | None = None
+    index: str | None = None
+    decimal: str | None = None
 
 
 class Task(NamedTuple):
-    """What to fit to what; the truth of observations that were simulated."""
+    """What to fit to what; the truth of observations that were simulated; what stood beside them in their file."""
 
     source: Source
     observed: np.ndarray
     truth: np.ndarray | None = None
+    table: data.Table | None = None
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """Names of x's entries: the simulator's own, or those of the file's columns."""
+        if self.source.problem is not None and self.source.problem.axes:
+            return self.source.problem.axes
+        names = () if self.table is None else self.table.names
+        return named_columns(names) if self.observed.shape[1:] == (len(names),) else ()
+
+    @property
+    def x_obs(self) -> Labelled:
+        """The observations with their names."""
+        return Labelled(self.observed, self.axes)
+
+    @property
+    def inputs(self) -> Labelled | None:
+        """Their known conditions with their names."""
+        if self.table is None or self.table.inputs is None:
+            return None
+        return Labelled(self.table.inputs, named_columns(self.table.input_names))
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """The labels of their clusters."""
+        return None if self.table is None else self.table.groups
 
 
 def task_of(
@@ -71,18 +102,18 @@ def task_of(
     file: Path | None,
     reading: Reading,
     *,
+    space: str | None,
     truth: list[str] | None,
     n: int,
     seed: int,
 ) -> Task:
     """Find what to fit: to a file's observations, or to n that are simulated at the truth."""
-    observed = None if file is None else read(file, reading)
-    source = source_of(simulator, option, observed, reading.log_windows)
+    table = None if file is None else read(file, reading)
+    source = source_of(simulator, option, table, reading.log_windows, space)
     source = source._replace(space=ranged(source.space, ranges))
-    if observed is not None:
-        observed = suited(observed, source, str(file))
+    if table is not None:
         warn_of_other_names(file, source)
-        return Task(source, observed)
+        return Task(source, suited(table, source, str(file)), None, table)
     if source.problem is None:
         raise ValueError(f"--data must name the file of observations for a simulator of your own, {simulator}.")
     theta = truth_of(source.problem, truth)
@@ -112,23 +143,29 @@ def observations(
     return np.asarray(simulate(stream(seed, number), jnp.tile(jnp.asarray(theta, dtype=float), (n, 1))))
 
 
-def source_of(simulator: str, option: list[str] | None, observed: np.ndarray | None, log_windows: int | None) -> Source:
+def source_of(
+    simulator: str, option: list[str] | None, table: data.Table | None, log_windows: int | None, space: str | None
+) -> Source:
+    observed, inputs = (None, None) if table is None else (table.x, table.inputs)
     file, colon, function = simulator.rpartition(":")
     if file.endswith(".py") or simulator.endswith(".py"):
         if option:
             raise ValueError("--option is for the simulators of `avo list`; write your own's options into its file.")
-        source = _user_source(Path(file if colon else simulator), function if colon else "")
+        known = None if space is None else space_of(space)
+        source = _user_source(Path(file if colon else simulator), function if colon else "", known)
         if isinstance(source.simulate, HostSimulator):
-            shape = None if observed is None else observed.shape[1:]
-            source = source._replace(simulate=bound(source.simulate, source.space.columns, None, shape))
+            shape, c_shape = (None if a is None else a.shape[1:] for a in (observed, inputs))
+            source = source._replace(simulate=bound(source.simulate, source.space.columns, c_shape, shape))
         return source
-    problem = problem_of(simulator, option)
+    if space is not None:
+        raise ValueError("--space says the parameters of a simulator of your own; those of `avo list` have theirs.")
+    problem = problem_of(simulator, option, inputs)
     if observed is not None and observed.ndim == 2:
-        problem = _resized(problem, option, observed.shape[1], log_windows is not None)
+        problem = _resized(problem, option, observed.shape[1], log_windows is not None, inputs)
     return Source(simulator, problem.simulate, problem.space, problem)
 
 
-def problem_of(name: str, option: list[str] | None, **more: object) -> "Problem":
+def problem_of(name: str, option: list[str] | None, inputs: np.ndarray | None = None, **more: object) -> "Problem":
     options = {key: literal(value) for key, value in _pairs(option, "--option").items()}
     known = inspect.signature(getattr(avo.simulators, name)).parameters if name in avo.simulators.names() else options
     for key in options:
@@ -136,15 +173,20 @@ def problem_of(name: str, option: list[str] | None, **more: object) -> "Problem"
             choice = f"be one of {', '.join(known)}" if known else "be left out"
             raise ValueError(f"--option must {choice} for {name}; got {key!r}.{did_you_mean(key, known)}")
     problem = avo.simulators.get(name, **more | options)
-    if problem.inputs is not None:
+    if problem.inputs is None and inputs is not None:
+        raise ValueError(f"--inputs are known conditions, and {name} takes none; leave it out, or choose by --columns.")
+    if problem.inputs is not None and (inputs is None or inputs.shape[1:] != (len(problem.inputs.names),)):
+        came, names = "" if inputs is None else f", got {_size(inputs.shape[1:])}", problem.inputs.names
         raise ValueError(
-            f"{problem.inputs.option} needs inputs, {' and '.join(problem.inputs.names)} of each observation, "
-            "which the command cannot give; call avo.fit(..., inputs=) in Python."
+            f"{problem.inputs.option} needs inputs, {' and '.join(names)} of each observation{came}; name {len(names)} "
+            "columns of the file in avo fit --data FILE --inputs COLUMNS."
         )
     return problem
 
 
-def _resized(problem: "Problem", option: list[str] | None, points: int, steps: bool) -> "Problem":
+def _resized(
+    problem: "Problem", option: list[str] | None, points: int, steps: bool, inputs: np.ndarray | None
+) -> "Problem":
     """Make a series as long as the observations, if its length is free; time may count in steps of the series."""
     free = inspect.signature(getattr(avo.simulators, problem.name)).parameters
     given = _pairs(option, "--option")
@@ -157,7 +199,7 @@ def _resized(problem: "Problem", option: list[str] | None, points: int, steps: b
         return problem
     words = ", ".join(f"{name}={value:g}" for name, value in more.items())
     typer.echo(f"{problem.name} with {words}{': time in steps of the series' if steps else ''}")
-    problem = problem_of(problem.name, option, **more)
+    problem = problem_of(problem.name, option, inputs, **more)
     return _in_steps(problem) if steps else problem
 
 
@@ -170,7 +212,7 @@ def _in_steps(problem: "Problem") -> "Problem":
     return replace(problem, space=space, axes=tuple(a._replace(unit=renamed(a.unit)) for a in problem.axes))
 
 
-def _user_source(file: Path, function: str) -> Source:
+def _user_source(file: Path, function: str, space: Space | None) -> Source:
     module = _module(file)
     functions = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
     if function not in functions:
@@ -178,11 +220,11 @@ def _user_source(file: Path, function: str) -> Source:
             f"{file} must be followed by one of its functions, {file}:NAME; it has {', '.join(functions) or 'none'}"
             + (f", not {function!r}." if function else ".")
         )
-    space = getattr(module, "space", None)
+    space = getattr(module, "space", None) if space is None else space
     if not isinstance(space, Space):
         raise ValueError(
-            f"{file} must say its parameters at the top level, space = avo.Space(mu=avo.Interval(-3, 3)); "
-            + ("it has no space." if space is None else f"its space is {space!r}.")
+            f"{file} must say its parameters at the top level, space = avo.Space(mu=avo.Interval(-3, 3)), or --space "
+            + ("does, 'mu=interval(-3,3)'; it has no space." if space is None else f"does; its space is {space!r}.")
         )
     fn = getattr(module, function)
     if not isinstance(fn, HostSimulator) and "rng" in _parameters(fn):
@@ -228,9 +270,18 @@ def _line(error: Exception, file: Path) -> str:
     return f" (line {lines[-1]})" if lines else ""
 
 
-def read(path: Path, reading: Reading) -> np.ndarray:
-    x = data.read(path, columns=_columns(reading.columns), key=reading.key)
+def read(path: Path, reading: Reading) -> data.Table:
+    """Read a file's observations, and what stands beside them."""
+    groups, index = _columns(reading.groups, "--groups"), _columns(reading.index, "--index")
+    columns, inputs = _columns(reading.columns), _columns(reading.inputs)
+    table = data.read_table(
+        path, columns=columns, key=reading.key, decimal=reading.decimal, inputs=inputs, groups=groups, index=index,
+    )  # fmt: skip
+    x = table.x
     if reading.log_windows is not None:
+        if (reading.inputs, reading.groups, reading.index) != (None, None, None):
+            raise ValueError("--log-windows cuts the rows anew; leave out --inputs, --groups and --index.")
+        table = table._replace(names=())
         if x.ndim == 2 and x.shape[1] == 1:
             x = x[:, 0]
         if x.ndim != 1:
@@ -238,12 +289,13 @@ def read(path: Path, reading: Reading) -> np.ndarray:
                 f"--log-windows needs one series; {path} has {_size(x.shape[1:])} in a row. Choose by --columns."
             )
         x = data.log_price_windows(x, reading.log_windows)
-    return data.validate_observations(x, str(path))
+    inputs = None if table.inputs is None else data.validate_observations(table.inputs, f"--inputs of {path}")
+    return table._replace(x=data.validate_observations(x, str(path)), inputs=inputs)
 
 
-def suited(x: np.ndarray, source: Source, file: str) -> np.ndarray:
+def suited(table: data.Table, source: Source, file: str) -> np.ndarray:
     """Give rows of one number the simulator's shape; say so where the numbers per row differ."""
-    shape = _x_shape(source)
+    x, shape = table.x, _x_shape(source, table.inputs)
     if shape is None or x.shape[1:] == shape:
         return x
     if math.prod(x.shape[1:]) == math.prod(shape) == 1:
@@ -273,20 +325,21 @@ def warn_of_other_names(file: Path | None, source: Source) -> None:
         )
 
 
-def _x_shape(source: Source) -> tuple[int, ...] | None:
+def _x_shape(source: Source, inputs: np.ndarray | None) -> tuple[int, ...] | None:
     """Find the shape of one observation; None where only the fit can say what is wrong with the function."""
     if source.problem is not None:
         return source.problem.x_shape
     theta = source.space.full(source.space.constrain(jnp.zeros((2, source.space.dim))))
+    given = [] if inputs is None else [inputs[:2]]
     if isinstance(source.simulate, HostSimulator):
-        if not takes(source.simulate.fn, 2):
+        if not takes(source.simulate.fn, 2 + len(given)):
             return None
         try:
-            return source.simulate(jax.random.key(0), theta[:1]).shape[1:]
+            return source.simulate(jax.random.key(0), theta[:1], *(c[:1] for c in given)).shape[1:]
         except CallFailed:  # here perhaps, elsewhere not
             return None
     try:
-        rows, *shape = jax.eval_shape(source.simulate, jax.random.key(0), theta).shape
+        rows, *shape = jax.eval_shape(source.simulate, jax.random.key(0), theta, *map(jnp.asarray, given)).shape
     except Exception:  # whatever the user's function raises, the fit raises too, with its own words
         return None
     return tuple(shape) if rows == 2 else None
@@ -343,10 +396,17 @@ def literal(text: str) -> object:
         return tuple(map(literal, text.split(","))) if "," in text else text
 
 
-def _columns(text: str | None) -> data.Columns | None:
+@overload
+def _columns(text: str | None) -> data.Columns | None: ...
+@overload
+def _columns(text: str | None, single: str) -> str | int | None: ...
+def _columns(text: str | None, single: str = "") -> Any:
+    """Read names or numbers of columns, of which an option may allow a single one."""
     if text is None:
         return None
     columns = [int(word) if word.strip().isdigit() else word.strip() for word in text.split(",")]
+    if single and len(columns) > 1:
+        raise ValueError(f"{single} must name one column; got {text!r}.")
     return columns[0] if len(columns) == 1 else columns
 
 
@@ -356,6 +416,55 @@ def truth_of(problem: "Problem", words: list[str] | None) -> np.ndarray:
         theta[_known(name, problem.space.names, "--set")] = _numbers(value, 1, f"--set {name}")[0]
     problem.space.unconstrain(theta)  # refuses what lies outside
     return theta
+
+
+def space_of(text: str) -> Space:
+    """Read the parameters of a space, `name=kind(numbers, unit=word)` or `name=number` with semicolons between.
+
+    Example:
+        >>> from avo.space import Interval, LogInterval
+        >>> known = Space(rate=LogInterval(0.1, 10, unit="1/s"), k=Interval(0, 3), share=0.7)
+        >>> space_of("rate=loginterval(.1,10,unit=1/s); k=Interval(low=0, high=3); share=0.7") == known
+        True
+    """
+    parameters: dict[str, Any] = {}
+    for part in filter(None, map(str.strip, text.split(";"))):
+        fixed = re.fullmatch(r"([^\W\d]\w*)\s*=\s*([-+.\d][-+.\deE]*)", part)
+        if fixed is not None:
+            part = f"{fixed[1]}=fixed({fixed[2]})"
+        found = re.fullmatch(r"([^\W\d]\w*)\s*=\s*(\w+)\s*\((.*)\)", part)
+        if found is None:
+            raise ValueError(f"--space must look like 'rate=loginterval(0.1,10,unit=1/s); k=real()'; got {part!r}.")
+        name, kind, inside = found.groups()
+        if name in parameters:
+            raise ValueError(f"--space must say {name} once; got it twice.")
+        parameters[name] = _parameter(name, kind, inside)
+    if not parameters:
+        raise ValueError(f"--space must name at least one parameter, 'k=interval(0,3)'; got {text!r}.")
+    return Space(**parameters)
+
+
+def _parameter(name: str, word: str, inside: str) -> Any:
+    """Make a parameter of the words between the brackets of its kind."""
+    kinds = {kind.lower(): made for kind, made in KINDS.items()}
+    if word.lower() not in kinds:
+        hint = did_you_mean(word.lower(), kinds)
+        raise ValueError(f"--space: {name} must be one of {', '.join(kinds)}; got {word!r}.{hint}")
+    kind = kinds[word.lower()]
+    known, given = [field.name for field in fields(kind)], {}
+    # Commas within brackets part nothing
+    for i, value in enumerate(filter(None, map(str.strip, re.split(r",(?![^(]*\))", inside)))):
+        key, equals, rest = value.partition("=")
+        key, value = (key.strip(), rest.strip()) if equals else (known[i] if i < len(known) else "", value)
+        if key not in known or key in given:
+            raise ValueError(f"--space: {name}={word}(...) takes {', '.join(known)}, each once; got {value!r} beyond.")
+        given[key] = value if key == "unit" else literal(value)
+    try:
+        return kind(**given)
+    except TypeError as error:  # what has no default is missing
+        raise ValueError(f"--space: {name}={word}(...) must have {', '.join(known)}; got {inside!r}.") from error
+    except ValueError as error:
+        raise ValueError(f"--space: {name}: {error}") from error
 
 
 def ranged(space: Space, words: list[str] | None) -> Space:

@@ -9,7 +9,7 @@ Rows and columns in messages count from 0, as in NumPy; lines of a file from 1, 
 """
 
 from avo.data.heartbeats import beat_times, beats, padded_beats, r_peaks, read_beats
-from avo.data.reading import READABLE, Columns, read
+from avo.data.reading import READABLE, Columns, Table, read, read_table
 from avo.data.series import log_price_windows, log_return_windows, scales, windows
 from avo.data.splitting import Split, split
 from avo.observations import validate_observations
@@ -18,6 +18,7 @@ __all__ = [
     "Columns",
     "READABLE",
     "Split",
+    "Table",
     "beat_times",
     "beats",
     "log_price_windows",
@@ -26,6 +27,7 @@ __all__ = [
     "r_peaks",
     "read",
     "read_beats",
+    "read_table",
     "scales",
     "split",
     "validate_observations",

@@ -8,6 +8,7 @@ from jaxtyping import ArrayLike, Float, Int
 from scipy.signal import butter, sosfiltfilt
 
 from avo.checks import nonnegative, positive, whole
+from avo.containers import plain
 from avo.data.reading import existing, find_column, need_wfdb, read_record
 
 MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3}
@@ -282,7 +283,7 @@ def _cut(
 
 
 def _lead(signal: ArrayLike, fs: float) -> np.ndarray:
-    signal = np.asarray(signal)
+    signal = np.asarray(plain("signal", signal))
     if signal.ndim != 1:
         raise ValueError(f"signal must be one lead with shape (samples,); got shape {signal.shape}. Choose one column.")
     positive("fs", fs, ", in Hz")

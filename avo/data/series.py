@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from avo.checks import whole
+from avo.containers import plain
 
 
 def windows(series: ArrayLike, length: int, step: int | None = None) -> np.ndarray:
@@ -32,7 +33,7 @@ def windows(series: ArrayLike, length: int, step: int | None = None) -> np.ndarr
                [2, 3, 4],
                [4, 5, 6]])
     """
-    series = np.asarray(series)
+    series = np.asarray(plain("series", series))
     step = length if step is None else step
     length, step = whole("length", length), whole("step", step)
     if series.ndim == 0 or len(series) < length:
@@ -64,7 +65,7 @@ def log_price_windows(price: ArrayLike, length: int) -> Float[np.ndarray, "n len
         array([[0.5 , 0.25],
                [1.  , 2.  ]])
     """
-    price, length = np.asarray(price, dtype=float), whole("length", length)
+    price, length = np.asarray(plain("price", price), dtype=float), whole("length", length)
     if price.ndim != 1 or len(price) <= length:
         raise ValueError(
             f"price must be one series of at least length + 1 = {length + 1} prices; got shape {price.shape}. "
@@ -117,7 +118,7 @@ def scales(paths: Float[ArrayLike, "m points"]) -> dict[str, float]:
         >>> {name: round(value, 4) for name, value in scales(paths).items()}
         {'sd': 1.5811, 'window': 1.5, 'iqr': 1.8533}
     """
-    increments = np.diff(np.asarray(paths), axis=1, prepend=0.0)
+    increments = np.diff(np.asarray(plain("paths", paths), dtype=float), axis=1, prepend=0.0)
     low, high = np.percentile(increments, [25, 75])
     return {
         "sd": float(increments.std()),

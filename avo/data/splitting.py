@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Int
 
 from avo.checks import shaped, whole
+from avo.containers import words_of
 
 
 class Split(NamedTuple):
@@ -64,7 +65,7 @@ def split(
         return _by_time(rows, share, gap)
     if gap:
         raise ValueError(f"gap is between parts in time; got gap={gap} with groups. Leave one out.")
-    return _by_group(shaped("groups", groups, (rows,), "one label for each row"), share, seed)
+    return _by_group(shaped("groups", words_of("groups", groups), (rows,), "one label for each row"), share, seed)
 
 
 def _by_time(rows: int, share: np.ndarray, gap: int) -> Split:

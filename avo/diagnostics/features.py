@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from avo.containers import Axis
 from avo.observations import Kind, kind_of
 from avo.refine.features import BLOCKS, block_means
 
@@ -109,37 +110,48 @@ def _series_names(points: int) -> list[tuple[str, str]]:
     return [("level", "value"), *((name, "size") for name in sizes), *((name, "number") for name in numbers)]
 
 
-def _summary_names(look: Look) -> list[tuple[str, str, int]]:
+def _summary_names(look: Look, axes: Sequence[Axis] = ()) -> list[tuple[str, str, int]]:
     """Name, unit ("value", "size" or "number") and column of the flat x, whose units it has, of each summary."""
+    # What names the last axis names columns and channels; a series of one channel has none to name
+    own = axes[-1].entries if len(axes) == len(look.x_shape) > 0 else ()
     if look.kind == "vector":
-        return [(_column(look.x_shape, i), "value", i) for i in look.chosen]
-    channels = math.prod(look.x_shape[2 if look.kind == "image" else 1 :])
-    prefix = "channel {}: " if channels > 1 else ""
+        return [(_column(look.x_shape, i, own), "value", i) for i in look.chosen]
+    spatial = 2 if look.kind == "image" else 1
+    channels = math.prod(look.x_shape[spatial:])
+    own = own if len(look.x_shape) == spatial + 1 else ()
+    prefix = {c: f"{own[c] if own else f'channel {c}'}: " if channels > 1 else "" for c in look.chosen}
     if look.kind == "image":
         blocks = np.ndindex(*np.minimum(BLOCKS, look.x_shape[:2]))
-        return [(f"{prefix.format(c)}block ({i}, {j})", "value", c) for i, j in blocks for c in look.chosen]
+        return [(f"{prefix[c]}block ({i}, {j})", "value", c) for i, j in blocks for c in look.chosen]
     names = [*_series_names(look.x_shape[0]), *((f"value at point {i}", "value") for i in look.places)]
-    return [(prefix.format(c) + name, unit, c) for c in look.chosen for name, unit in names]
+    return [(prefix[c] + name, unit, c) for c in look.chosen for name, unit in names]
 
 
-def _column(x_shape: tuple[int, ...], i: int) -> str:
+def _column(x_shape: tuple[int, ...], i: int, own: Sequence[str]) -> str:
+    if own and len(x_shape) == 1:
+        return own[i]
     if math.prod(x_shape) == 1:
         return "x"
     at = [int(k) for k in np.unravel_index(i, x_shape)]
     return f"column {i}" if len(at) == 1 else f"entry ({', '.join(map(str, at))})"
 
 
-def names(look: Look) -> list[str]:
-    """Name the features.
+def names(look: Look, axes: Sequence[Axis] = (), inputs: Sequence[Axis] = ()) -> list[str]:
+    """Name the features; columns and channels by the axes of x, known conditions by their own, where these have names.
 
     Example:
         >>> names(look_of((2,)))  # doctest: +NORMALIZE_WHITESPACE
         ['column 0, mean', 'column 1, mean', 'column 0, sd', 'column 1, sd', 'skewness, mean over columns',
         'kurtosis, mean over columns', 'correlation of column 0 and column 1']
+        >>> names(look_of((2,)), (Axis("column", "", np.arange(2), ("angle", "rate")),))[:2]
+        ['angle, mean', 'rate, mean']
     """
-    own = [name for name, _, _ in _summary_names(look)]
+    own = [name for name, _, _ in _summary_names(look, axes)]
+    conditions = inputs[0].entries if len(inputs) == 1 else ()
     found = [f"{name}, {what}" for what in ("mean", "sd") for name in own]
-    found += [f"{name}, correlation with input {j}" for j in range(min(look.inputs, INPUTS)) for name in own]
+    for j in range(min(look.inputs, INPUTS)):
+        condition = conditions[j] if conditions else f"input {j}"
+        found += [f"{name}, correlation with {condition}" for name in own]
     if look.kind == "series":
         return found
     parts = "blocks" if look.kind == "image" else "columns"

@@ -30,7 +30,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, Float
 from scipy.special import stdtr
 from tqdm import tqdm
 
@@ -40,6 +40,7 @@ from avo.adversarial.loop import block_size
 from avo.adversarial.packs import packed_rows
 from avo.adversarial.settings import Settings
 from avo.checks import flag, whole
+from avo.containers import Axis, Held, arranged, same_rows
 from avo.diagnostics.classifier import Classifier, classify, half_means, make_classifier
 from avo.diagnostics.features import Look, Units, in_units_of_x, look_of, names, positive, sample_features, summaries
 from avo.diagnostics.pvalues import holm, rank, standing
@@ -154,10 +155,10 @@ class _Seen(NamedTuple):
 def check(
     result: Result,
     simulate: Simulator,
-    x_new: ArrayLike,
+    x_new: Held,
     *,
-    inputs: ArrayLike | None = None,
-    groups: ArrayLike | None = None,
+    inputs: Held | None = None,
+    groups: Held | None = None,
     replicates: int = 199,
     seed: int = 0,
     executor: Any = None,
@@ -176,7 +177,8 @@ def check(
     Args:
         result: a fit with errors, `avo.fit(..., refine=True)`.
         simulate: the simulator of the fit.
-        x_new: held-out observations, with shape (m, *x_shape), at least 20. What `avo.observations.kind_of` calls a
+        x_new: held-out observations, with shape (m, *x_shape), at least 20; where the fit's columns had names, those
+            of a frame are taken by name. What `avo.observations.kind_of` calls a
             series is looked at as such, an image by the means of 6 x 6 blocks, a vector by its columns. The classifier
             sees a random subset of 4000 where there are more; features and gap see all.
         inputs: their known conditions, with shape (m, *c_shape), where the fit had any; simulations have the same.
@@ -206,6 +208,7 @@ def check(
         True
     """
     x, c, replicates, seed = _arguments(result, x_new, inputs, replicates, seed)
+    same_rows(x_new=x_new, inputs=inputs, groups=groups)
     progress = flag("progress", progress)
     if groups is not None:
         rows = _one_of_each(groups, len(x), seed)
@@ -244,7 +247,8 @@ def _check(
 
     told_apart = classify(classifier, reference, np.stack([s.means for s in seen]))
     gap = np.array([s.critic for s in seen]) - np.mean([see(sample).critic for sample in reference])
-    p_value, table = _judge(look, classifier.units, np.stack([s.features for s in seen]), told_apart, gap)
+    called = names(look, *_names(result))
+    p_value, table = _judge(look, called, classifier.units, np.stack([s.features for s in seen]), told_apart, gap)
     return Check(
         p_value=p_value,
         table=table,
@@ -259,7 +263,7 @@ def _check(
 
 
 def _arguments(
-    result: Any, x_new: ArrayLike, inputs: ArrayLike | None, replicates: Any, seed: Any
+    result: Any, x_new: Held, inputs: Held | None, replicates: Any, seed: Any
 ) -> tuple[np.ndarray, np.ndarray | None, int, int]:
     """Check what a user may get wrong: x_new and inputs as float64, replicates and seed as int."""
     if not hasattr(result, "x_shape"):
@@ -269,13 +273,15 @@ def _arguments(
             "result has no error of its estimate, and without it nobody can say how far a right simulator may lie from "
             "the data; fit with avo.fit(..., refine=True)."
         )
-    x = validate_observations(x_new, "x_new")
+    axes, input_axes = _names(result)
+    x = validate_observations(arranged("x_new", x_new, axes), "x_new")
     if x.shape[1:] != tuple(result.x_shape):
         raise ValueError(
             f"x_new must have rows like those that were fitted, shaped {tuple(result.x_shape)}; got {x.shape[1:]}."
         )
     if len(x) < LEAST_ROWS:
         raise ValueError(f"x_new must have at least {LEAST_ROWS} rows, one observation each; got {len(x)}.")
+    inputs = arranged("inputs", inputs, input_axes)
     c = None if inputs is None else validate_observations(inputs, "inputs")
     if c is not None and len(c) != len(x):
         raise ValueError(f"inputs must have one row per observation: x_new has {len(x)}, inputs {len(c)}.")
@@ -284,7 +290,12 @@ def _arguments(
     return x, c, replicates, seed
 
 
-def _one_of_each(groups: ArrayLike, m: int, seed: int) -> np.ndarray:
+def _names(result: Any) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
+    """Take the names of x's entries and of known conditions, of whatever stands for a result."""
+    return getattr(result, "axes", ()), getattr(result, "input_axes", ())
+
+
+def _one_of_each(groups: Held, m: int, seed: int) -> np.ndarray:
     """Draw one row of each cluster."""
     labels = number_clusters(groups, m)
     if labels.max() + 1 < LEAST_ROWS:
@@ -333,7 +344,7 @@ def _critic_mean(critic: Any, z: Array, ok: Array) -> Array:
 
 
 def _judge(
-    look: Look, units: Units, features: np.ndarray, classifier: np.ndarray, gap: np.ndarray
+    look: Look, called: list[str], units: Units, features: np.ndarray, classifier: np.ndarray, gap: np.ndarray
 ) -> tuple[float, list[Row]]:
     """Compute the overall p-value, and the table."""
     logarithms = np.log(np.maximum(features, SMALLEST))
@@ -346,7 +357,7 @@ def _judge(
     ]
     factor, offset = in_units_of_x(look, units)
     table = zip(
-        names(look),
+        called,
         (features[0] * factor + offset).tolist(),
         (features[1:].mean(0) * factor + offset).tolist(),
         z[0].tolist(),

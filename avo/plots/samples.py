@@ -5,23 +5,22 @@ from collections.abc import Sequence
 from typing import get_args
 
 import numpy as np
-from jaxtyping import ArrayLike
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from avo.containers import Held, axes_of, plain
 from avo.observations import Kind, kind_of
 from avo.plots.style import FITTED, OBSERVED, PANELS, SIMULATED, AxisLike, grid, lowest, with_unit
 
 ROWS = 4  # single observations drawn of each kind
 KINDS = ("scalar", *get_args(Kind))  # forms of x, which each have a picture of their own
 SINGLE = ((FITTED, 0.7), (SIMULATED, 0.7), (OBSERVED, 1.2))  # colours and widths of single simulations among many
+TICKS = 30  # labels written below an axis
 SCATTERED, MARKED = 500, 60  # points of a scatter; a longer series is drawn without a mark at each point
 
 
-def predictive(
-    x_obs: ArrayLike, x_sim: ArrayLike, axes: Sequence[AxisLike] = (), quantity: str = "x", unit: str = ""
-) -> Figure:
+def predictive(x_obs: Held, x_sim: Held, axes: Sequence[AxisLike] = (), quantity: str = "x", unit: str = "") -> Figure:
     """Draw observed beside simulated data.
 
     One number per observation gives a histogram, with a bar per value where all are whole numbers; a vector of at most
@@ -31,7 +30,8 @@ def predictive(
     Args:
         x_obs: observations, with shape (m, *x_shape).
         x_sim: simulations, with shape (n, *x_shape).
-        axes: the axes of x, with names, units and coordinates, as in `Problem.axes`.
+        axes: the axes of x, with names, units and coordinates, as in `Problem.axes` and `result.axes`; left out: what
+            a DataFrame or DataArray says of its own.
         quantity: what x measures.
         unit: its unit.
 
@@ -46,7 +46,8 @@ def predictive(
         >>> predictive(rng.normal(size=50), rng.normal(size=99), quantity="voltage", unit="mV").axes[0].get_xlabel()
         'voltage (mV)'
     """
-    obs, sim = np.asarray(x_obs, dtype=float), np.asarray(x_sim, dtype=float)
+    axes = axes or axes_of(x_obs)
+    obs, sim = (np.asarray(plain(*pair), dtype=float) for pair in (("x_obs", x_obs), ("x_sim", x_sim)))
     if obs.ndim == 0 or obs.shape[1:] != sim.shape[1:]:
         raise ValueError(f"x_obs and x_sim must have rows of the same shape; got shapes {obs.shape} and {sim.shape}.")
     if obs.ndim == 1:
@@ -54,7 +55,7 @@ def predictive(
     if obs.ndim == 2 and obs.shape[1] <= PANELS:
         return _vector(obs, sim, _entry_labels(obs.shape[1], axes, quantity, unit))
     if obs.ndim == 3 and obs.shape[2] <= PANELS and kind_of(obs.shape[1:]) != "image":
-        labels = [with_unit(f"{quantity}, channel {i}", unit) for i in range(obs.shape[2])]
+        labels = [with_unit(f"{quantity}, {_channel(axes, i)}", unit) for i in range(obs.shape[2])]
     else:
         # Images and the like have no better picture yet: all their entries in a row
         axes = axes if obs.ndim == 2 else ()
@@ -64,7 +65,7 @@ def predictive(
 
 
 def draws(
-    x: ArrayLike,
+    x: Held,
     axes: Sequence[AxisLike] = (),
     quantity: str = "x",
     unit: str = "",
@@ -98,7 +99,8 @@ def draws(
     """
     if hasattr(x, "simulate"):
         raise ValueError(f"x must be simulations, such as problem.simulate(key, theta); got a {type(x).__name__}.")
-    x = np.asarray(x, dtype=float)
+    axes = axes or axes_of(x)
+    x = np.asarray(plain("x", x), dtype=float)
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"x must hold at least one observation along its first axis; got shape {x.shape}.")
     kind = kind_of(x.shape[1:], kind)
@@ -136,7 +138,16 @@ def _entry_labels(count: int, axes: Sequence[AxisLike], quantity: str, unit: str
 def _tick(axes: Axes, places: np.ndarray, axis: AxisLike | None) -> None:
     """Write the labels of an axis, if it has any, at their places."""
     if labels := getattr(axis, "labels", ()):
-        axes.set_xticks(places, labels, rotation=90, fontsize="small")
+        every = -(-len(labels) // TICKS)  # more would lie on top of one another
+        axes.set_xticks(places[::every], labels[::every], rotation=90, fontsize="small")
+
+
+def _channel(axes: Sequence[AxisLike], i: int) -> str:
+    """Name a channel by the second axis of x, if there is one."""
+    if len(axes) < 2:
+        return f"channel {i}"
+    labels = getattr(axes[1], "labels", ())
+    return labels[i] if labels else _at(axes[1].name, axes[1].values[i])
 
 
 def _at(name: str, value: object) -> str:
@@ -225,8 +236,7 @@ def _lines(x: np.ndarray, axes: Sequence[AxisLike], quantity: str, unit: str, jo
         panel.margins(x=0.03 if marker else 0.01)
         _tick(panel, t, axis)
         if x.ndim == 3:
-            name, value = (axes[1].name, axes[1].values[i]) if len(axes) > 1 else ("channel", i)
-            panel.set_title(_at(name, value), fontsize="small", pad=3)
+            panel.set_title(_channel(axes, i), fontsize="small", pad=3)
     for panel in lowest(panels):
         panel.set_xlabel(with_unit(axis.name, axis.unit) if axis else "index")
     figure.supylabel(with_unit(quantity, unit), fontsize="medium")

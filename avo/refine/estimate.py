@@ -20,6 +20,7 @@ from avo.refine.identifiability import Combination, Direction, Identifiability, 
 from avo.refine.linear import WIDTH, LinearSpace
 from avo.refine.statistic import LearnedStatistic
 from avo.space import Space
+from avo.tables import aligned, written
 from avo.types import Statistic
 
 UNIDENTIFIED = 0.5  # standard deviation in u from which a population's mean counts as not identified
@@ -49,11 +50,42 @@ class Moments(NamedTuple):
     sd_upper: Float[np.ndarray, " d"]
 
 
-class Population(NamedTuple):
-    """A fitted population: moments of theta, in physical units, and of u."""
+def spread(moments: Moments, i: int) -> tuple[str, str]:
+    """Write a standard deviation and its error; where it does not differ from zero, its upper limit and no error."""
+    if np.isfinite(moments.sd_stderr[i]):
+        return written(moments.sd[i], moments.sd_stderr[i])
+    return f"< {moments.sd_upper[i]:.2g}", ""
 
+
+class _Population(NamedTuple):
     theta: Moments
     u: Moments
+
+
+class Population(_Population):
+    """A fitted population: moments of theta, in physical units, and of u; print it."""
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+
+    @staticmethod
+    def of(space: Space, theta: Moments, u: Moments) -> "Population":
+        """Name the parameters, for the print."""
+        found = Population(theta, u)
+        found.names, found.units = space.names, space.units
+        return found
+
+    def __str__(self) -> str:
+        t, d = self.theta, len(self.theta.mean)
+        rows = [["parameter", "mean", "+- (mean)", "sd", "+- (sd)", "unit"]]
+        for i, (name, unit) in enumerate(zip(self.names, self.units, strict=True)):
+            rows.append([name, *written(t.mean[i], t.mean_stderr[i]), *spread(t, i), unit])
+        pairs = [(i, j) for j in range(d) for i in range(j) if np.isfinite(t.corr_stderr[i, j])]
+        told = [
+            f"correlation of {self.names[i]} and {self.names[j]}: {t.corr[i, j]:+.2f} +- {t.corr_stderr[i, j]:.2f}"
+            for i, j in pairs
+        ]
+        return "\n".join([*aligned(rows), *([""] if told else []), *told])
 
 
 class Neighbours(NamedTuple):
@@ -239,6 +271,17 @@ class Estimate:
         spread = vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None]
         return constrain(loc[None] + jax.random.normal(key_u, (n, d)) @ spread.T)
 
+    def truths(self, space: Space, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
+        """Draw n plausible truths of theta, of a population its central values, from the normal error of the estimate.
+
+        What is not identified has the width of the usual start, cut off at the bounds.
+        """
+        d, (constrain, place, _) = len(self.loc), self._scale(space)
+        normal = jax.random.normal(key, (n, d))
+        return constrain(
+            jnp.asarray(place, float)[None] + normal @ jnp.asarray(floored(self.covariance[:d, :d], 0.0).T)
+        )
+
     def population(self, space: Space) -> Population | None:
         """Compute the moments of a population, with errors by the delta method; None for a point."""
         if self.population_covariance is None:
@@ -268,7 +311,8 @@ class Estimate:
             return middle + shift, square / POINTS - jnp.outer(shift, shift)
 
         unidentified = self.unidentified(space)
-        return Population(*(self._known(self._moments(of, psi), unidentified) for of in (in_theta, unpack)))
+        found = (self._known(self._moments(of, psi), unidentified) for of in (in_theta, unpack))
+        return Population.of(space, *found)
 
     def _known(self, found: Moments, unidentified: np.ndarray) -> Moments:
         """Take away what is said of parameters that the data do not identify: it would be the usual start's width."""

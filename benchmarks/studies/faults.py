@@ -69,7 +69,7 @@ def work(kind: str, out: str) -> None:
         if kind == "dask":
             from distributed import Client, LocalCluster
 
-            cluster = stack.enter_context(LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None))
+            cluster = stack.enter_context(LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0"))
             options["executor"] = stack.enter_context(Client(cluster)).get_executor()
         print(BEGUN, flush=True)
         result = avo.fit(simulator, x_obs, space, **options)

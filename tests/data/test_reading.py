@@ -1,6 +1,7 @@
 """Reading files: what is read is right to the bit, and what cannot be read says where and what to do."""
 
 import gzip
+import sys
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_csv_ragged_row(tmp_path):
 
 
 def test_csv_without_numbers(tmp_path):
-    cases = (("names.csv", "a,b\n", "'a,b'"), ("semicolons.csv", "1;2\n3;4\n", "'1;2'"), ("blank.csv", "\n \n", "''"))
+    cases = (("names.csv", "a,b\n", "'a,b'"), ("blank.csv", "\n \n", "''"))
     for name, text, first in cases:
         with pytest.raises(ValueError, match=rf"numbers in cells separated by commas; its first line is {first}"):
             data.read(written(tmp_path / name, text))
@@ -146,6 +147,208 @@ def test_unknown_kind_and_folder(tmp_path):
         data.read(tmp_path)
 
 
-def test_csv_with_numbered_columns(tmp_path):
-    file = written(tmp_path / "numbered.csv", "0,1\n0.5,2.5\n0,1\n")
-    np.testing.assert_array_equal(data.read(file), [[0.5, 2.5], [0.0, 1.0]])
+def test_a_first_row_that_counts_is_an_observation(tmp_path):
+    """t = 0, x = 1 is where many a series starts; only a longer row above decimals numbers columns."""
+    for text, x in (
+        ("0,1\n0.5,2.5\n0,1\n", [[0, 1], [0.5, 2.5], [0, 1]]), ("0 1\n0.1 .95\n", [[0, 1], [0.1, 0.95]]),
+        ("0,1,2\n3,5,1\n", [[0, 1, 2], [3, 5, 1]]), ("0,1\n10,20\n3,4\n", [[0, 1], [10, 20], [3, 4]]),
+    ):  # fmt: skip
+        file = written(tmp_path / ("x.csv" if "," in text else "x.txt"), text)
+        with pytest.warns(UserWarning, match=r"the first row \(line 1\), 0,1.* is taken for an observation; if it num"):
+            np.testing.assert_array_equal(data.read(file), x)
+    file = written(tmp_path / "numbered.csv", "0,1,2\n0.5,2.5,-1\n0,1,2\n")
+    with pytest.warns(UserWarning, match=r"\(line 1\), 0,1,2, numbers the columns, and is left out; if it is an obs"):
+        np.testing.assert_array_equal(data.read(file), [[0.5, 2.5, -1.0], [0, 1, 2]])
+    np.testing.assert_array_equal(data.read(written(tmp_path / "a.csv", "a,b\n0,1\n0.5,2\n")), [[0, 1], [0.5, 2]])
+    np.testing.assert_array_equal(data.read(written(tmp_path / "b.csv", "0.0,1\n0.5,2\n")), [[0, 1], [0.5, 2]])
+
+
+# --- white space, semicolons, decimal commas -------------------------------------------------------------------------
+
+GRID = [[0.5, -1.25], [2.0, 300.0]]
+TABLES = {
+    "x.txt": "0.5 -1.25\n2   3e2\n",
+    "heading.txt": "  left\tright\n 0.5\t-1.25\n 2\t3e2\n",
+    "aligned.dat": "# t x\n   left   right\n    0.5   -1.25\n    2.0   300\n\n",
+    "commas.txt": "0.5, -1.25\n2, 3e2\n",
+    "spaces.csv": "0.5 -1.25\n2 3e2\n",
+    "tabs.tsv": "left\tright\n0,5\t-1,25\n2\t300,0\n",
+    "semicolons.csv": "left;right\n0,5;-1,25\n2;3e2\n",
+    "plain.csv": "0.5;-1.25\n2;300\n",
+    "comma.txt": "0,5 -1,25\n2,0 300\n",
+    "excel.csv": "sep=;\r\nleft;right\r\n,5;-1,25\r\n2;3,00E2\r\n",
+    "title.csv": "Measured; by hand in, say 2019\n0.5,-1.25\n2,300\n",
+    "quoted.csv": '"left; top",right\n0.5,-1.25\n2,300\n',
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_parts_the_cells_is_seen(tmp_path, name):
+    np.testing.assert_array_equal(data.read(written(tmp_path / name, TABLES[name])), GRID)
+
+
+def test_text_columns_beside_semicolons(tmp_path):
+    path = written(tmp_path / "x.csv", "note; who,1.5\nsee a; b,2.5\n")
+    np.testing.assert_array_equal(data.read(path, columns=1), [1.5, 2.5])
+    path = written(tmp_path / "y.txt", "ann b,1.5,2\ncarl d,3,4\n")
+    np.testing.assert_array_equal(data.read(path, columns=[1, 2]), [[1.5, 2], [3, 4]])
+
+
+@pytest.mark.parametrize("text", ["1,5\n2,25\n-3,125\n", "voltage\n1,5\n2,5\n10,3\n", "1,50\n2,25\n", "7,10\n2,20\n"])
+@pytest.mark.parametrize("name", ["x.csv", "x.txt"])
+def test_one_column_with_decimal_commas_is_not_two(tmp_path, text, name):
+    path = written(tmp_path / name, text)
+    first = "1,50" if "50" in text else "7,10" if "7" in text else "1,5"
+    words = (
+        rf"{name} may hold one column with decimal commas or two columns of whole numbers: line \d is '{first}'\. Say"
+    )
+    with pytest.raises(ValueError, match=words):
+        data.read(path)
+    one = [float(line.replace(",", ".")) for line in text.split() if line != "voltage"]
+    np.testing.assert_array_equal(data.read(path, decimal=","), np.transpose([one]))
+    two = [[float(cell) for cell in line.split(",")] for line in text.split() if line != "voltage"]
+    np.testing.assert_array_equal(data.read(path, columns=[0, 1]), two)
+    np.testing.assert_array_equal(data.read(path, decimal="."), two)
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b\n1,5\n2,25\n", "3,10\n12,7\n", "3,-1\n12,7\n", "3,1\n12,7.5\n", "1,2,3\n3,4,5\n"]
+)
+def test_two_columns_of_whole_numbers_are_two(tmp_path, text):
+    rows = [[float(cell) for cell in line.split(",")] for line in text.split() if line != "a,b"]
+    np.testing.assert_array_equal(data.read(written(tmp_path / "x.csv", text)), rows)
+
+
+def test_two_decimal_signs_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"must have one decimal sign; line 1 has '1,5', line 2 has '2.5'\. Write"):
+        data.read(written(tmp_path / "x.csv", "1,5;3\n2.5;4\n"))
+    with pytest.raises(ValueError, match=r"row 0 \(line 1\), column 0 holds '1.234,5'"):
+        data.read(written(tmp_path / "x.csv", "1.234,5;3\n2,5;4\n"))
+    with pytest.raises(ValueError, match=r"row 0 \(line 1\), column 0 holds '1,234'"):
+        data.read(written(tmp_path / "x.csv", '"1,234",3\n7,4\n'))
+    np.testing.assert_array_equal(
+        data.read(written(tmp_path / "x.csv", '"1,5",3\n7,4\n'), decimal=","), [[1.5, 3], [7, 4]]
+    )
+    with pytest.raises(ValueError, match=r"decimal must be one of \., ,; got ';'"):
+        data.read(tmp_path / "x.csv", decimal=";")
+
+
+def test_no_text_and_no_record(tmp_path):
+    (tmp_path / "x.dat").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(ValueError, match=r"x.dat is no text, and no x.hea beside it says that it is a WFDB record"):
+        data.read(tmp_path / "x.dat")
+    with pytest.raises(ValueError, match=r"numbers in cells separated by '\|'; its first line is 'a,b'"):
+        data.read(written(tmp_path / "x.csv", "sep=|\na|b\n"))
+    with pytest.raises(ValueError, match=r"numbers in cells separated by white space; its first line is 'hello,you'"):
+        data.read(written(tmp_path / "x.txt", "hello you\n"))
+
+
+# --- columns that only tell rows apart -------------------------------------------------------------------------------
+
+INDEXED = {
+    "pandas": (",a,b\n0,0.5,-1.25\n1,2.0,300.0\n", ("a", "b")),
+    "filtered": (",a,b\n3,0.5,-1.25\n17,2.0,300.0\n", ("a", "b")),
+    "bare": (",0,1\n0,0.5,-1.25\n1,2.0,300.0\n", ("0", "1")),
+    "words": (",a,b\nann,0.5,-1.25\nbob,2.0,300.0\n", ("a", "b")),
+    "twice": ("Unnamed: 0,a,b\n0,0.5,-1.25\n1,2.0,300.0\n", ("a", "b")),
+    "R": ('"","a","b"\n"1",0.5,-1.25\n"2",2,300\n', ("a", "b")),
+    "R table": ('"a" "b"\n"1" 0.5 -1.25\n"2" 2 300\n', ("a", "b")),
+}
+
+
+@pytest.mark.parametrize("kind", INDEXED)
+def test_an_index_without_a_name_is_left_out(tmp_path, kind):
+    text, names = INDEXED[kind]
+    path = written(tmp_path / ("x.txt" if kind == "R table" else "x.csv"), text)
+    with pytest.warns(
+        UserWarning, match=r"x\.\w+: the first column has no name and only tells rows apart; it is left o"
+    ):
+        table = data.read_table(path)
+    np.testing.assert_array_equal(table.x, GRID)
+    assert table.names == names
+    np.testing.assert_array_equal(data.read(path, columns=list(names[::-1])), np.array(GRID)[:, ::-1])
+    index = data.read_table(path, index=0)  # who names it needs no warning
+    np.testing.assert_array_equal(index.x, GRID)
+    assert index.index is not None and len(index.index) == 2
+
+
+@pytest.mark.parametrize(
+    "text", [",a\n0.5,1.5\n1,2\n", ",a\n3,1.5\n3,2\n", "n,a\n0,1.5\n1,2\n", "a,,b\n0,1,2\n1,3.5,4\n"]
+)
+def test_other_columns_stay(tmp_path, text):
+    rows = [[float(cell) for cell in line.split(",")] for line in text.split()[1:]]
+    np.testing.assert_array_equal(data.read(written(tmp_path / "x.csv", text)), rows)
+
+
+def test_what_pandas_writes_is_read_back(tmp_path):
+    pandas = pytest.importorskip("pandas", reason="writes the files")
+    frame = pandas.DataFrame(GRID, columns=["a", "b"])
+    for more, names in (({}, ("a", "b")), ({"sep": ";", "decimal": ","}, ("a", "b")), ({"header": False}, None)):
+        frame.to_csv(tmp_path / "x.csv", index=names is None, **more)
+        if names is not None:
+            table = data.read_table(tmp_path / "x.csv")
+            np.testing.assert_array_equal(table.x, GRID)
+            assert table.names == names
+            frame.to_csv(tmp_path / "x.csv", **more)
+            with pytest.warns(UserWarning, match="left out"):
+                np.testing.assert_array_equal(data.read(tmp_path / "x.csv"), GRID)
+
+
+# --- tables with more than observations ------------------------------------------------------------------------------
+
+
+def test_conditions_labels_and_names_of_rows_stand_beside(tmp_path):
+    text = "who,dose,left,day,age,right\nann,0.5,1,mon,40,2\nbob,1.5,3,tue,50,4\nann,2.5,5,wed,40,6\n"
+    table = data.read_table(written(tmp_path / "x.csv", text), inputs=["age", "dose"], groups="who", index=3)
+    assert table.x.tolist() == [[1, 2], [3, 4], [5, 6]] and table.names == ("left", "right")
+    assert table.inputs.tolist() == [[40, 0.5], [50, 1.5], [40, 2.5]] and table.input_names == ("age", "dose")
+    assert table.groups.tolist() == ["ann", "bob", "ann"]
+    assert table.index.tolist() == ["mon", "tue", "wed"] and table.index_name == "day"
+    table = data.read_table(tmp_path / "x.csv", columns="right", inputs=1)
+    assert (
+        table.x.tolist() == [2, 4, 6] and table.names == ("right",) and table.inputs.tolist() == [[0.5], [1.5], [2.5]]
+    )
+    with pytest.raises(ValueError, match=r"groups must be a number from 0 to 5 or a name among who, .*; got 'patient'"):
+        data.read_table(tmp_path / "x.csv", groups="patient")
+
+
+def test_arrays_beside_x(tmp_path):
+    c, who = np.array([0.5, 1.5, 2.5, 3.5]), np.array(["a", "b", "a", "c"])
+    np.savez(tmp_path / "x.npz", x=X, dose=c, who=who)
+    table = data.read_table(tmp_path / "x.npz", inputs="dose", groups="who")
+    np.testing.assert_array_equal(table.x, X)
+    assert table.inputs.tolist() == [[0.5], [1.5], [2.5], [3.5]] and table.groups.tolist() == who.tolist()
+    np.save(tmp_path / "x.npy", X)
+    table = data.read_table(tmp_path / "x.npy", inputs=[2], index=1)
+    np.testing.assert_array_equal(table.inputs, X[:, [2]])
+    assert table.x.tolist() == X[:, [0]].tolist() and table.index.tolist() == X[:, 1].tolist()
+    with pytest.raises(ValueError, match="x.npy has no column left for observations besides inputs, index"):
+        data.read_table(tmp_path / "x.npy", inputs=[0, 2], index=1)
+    with pytest.raises(ValueError, match=r"inputs must name one of the arrays in .*x.npz: x, dose, who; got 'age'"):
+        data.read_table(tmp_path / "x.npz", inputs="age")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "feather"])
+def test_files_of_frames(tmp_path, kind):
+    pandas = pytest.importorskip("pandas", reason="reads the file")
+    pytest.importorskip("pyarrow", reason="pandas reads it by pyarrow")
+    frame = pandas.DataFrame({"who": ["ann", "bob"], "left": [0.5, 2.0], "right": [-1, 300]})
+    getattr(frame, f"to_{kind}")(tmp_path / f"x.{kind}")
+    table = data.read_table(tmp_path / f"x.{kind}", groups="who")
+    np.testing.assert_array_equal(table.x, [[0.5, -1], [2.0, 300]])
+    assert table.names == ("left", "right") and table.groups.tolist() == ["ann", "bob"]
+    np.testing.assert_array_equal(data.read(tmp_path / f"x.{kind}", columns="right"), [-1, 300])
+    with pytest.raises(
+        ValueError, match=rf"x.{kind} must hold numbers in every column; 'who' has dtype \w+\. Choose oth"
+    ):
+        data.read(tmp_path / f"x.{kind}")
+    (tmp_path / f"y.{kind}").write_bytes(b"no such thing")
+    with pytest.raises(ValueError, match=rf"y.{kind} cannot be read as a .{kind} file"):
+        data.read(tmp_path / f"y.{kind}")
+
+
+def test_what_is_missing_to_read_frames_is_said(tmp_path, monkeypatch):
+    (tmp_path / "x.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match=r"Reading .parquet files needs pandas and pyarrow: pip install pandas pyarr"):
+        data.read(tmp_path / "x.parquet")

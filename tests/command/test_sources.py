@@ -1,0 +1,167 @@
+"""avo.command.sources: what stands beside the observations in a file, and spaces in words, reach the fit."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import avo
+from avo.command import app, sources
+from avo.command.sources import Reading, space_of
+
+MINE = """
+import jax
+import avo
+
+def simulate(key, theta, inputs):
+    return theta * inputs + jax.random.normal(key, (theta.shape[0], 2))
+
+def plain(key, theta):
+    return theta + jax.random.normal(key, (theta.shape[0], 2))
+
+def draw(rng, theta, dose):
+    return theta * dose + rng.normal(size=2)
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A folder with a simulator of conditions, and a file of observations with all that may stand beside them."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(MINE)
+    rng = np.random.default_rng(3)
+    dose = rng.uniform(1, 2, 120)
+    x = 2.5 * dose[:, None] + rng.normal(size=(120, 2))
+    rows = [[f"p{i}", i // 4, f"{x[i, 0]:.17g}", f"{dose[i]:.17g}", f"{x[i, 1]:.17g}"] for i in range(120)]
+    text = "\n".join(";".join(map(str, row)).replace(".", ",") for row in rows)
+    (tmp_path / "x.csv").write_text(f"who;ward;left;dose;right\n{text}\n")
+    np.savez(tmp_path / "expected.npz", x=x, dose=dose)
+    return tmp_path
+
+
+def run(*words: Any, status: int = 0) -> Any:
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == status, done.output
+    return done
+
+
+COLUMNS = ("--index", "who", "--groups", "ward", "--inputs", "dose")
+
+
+def test_columns_beside_the_observations_reach_the_fit_and_the_check(here: Any, monkeypatch: Any) -> None:
+    seen: dict[str, Any] = {}
+    fit = avo.fit
+    monkeypatch.setattr(avo, "fit", lambda *given, **more: (seen.update(more, x=given[1]), fit(*given, **more))[1])
+    words = ("fit", "mine.py:simulate", "--data", "x.csv", *COLUMNS, "--space", "k=interval(-3,8,unit=mV)", "--quiet")
+    printed = run(*words, "--budget", 2560, "--out", "run").stdout
+    with np.load(here / "expected.npz") as arrays:
+        x, dose = arrays["x"], arrays["dose"][:, None]
+    for name, own in {"x": x, "inputs": dose, "groups": (np.arange(120) // 4).astype(str)}.items():
+        np.testing.assert_array_equal(np.asarray(seen[name]), own)
+    result = avo.load(here / "run")
+    assert result.estimate is not None and result.stderr is not None and result.estimate.freedom == 29
+    np.testing.assert_allclose(result.theta, 2.5, atol=4 * result.stderr[0])
+    space = avo.Space(k=avo.Interval(-3, 8, unit="mV"))
+    assert result.axes[0].labels == ("left", "right") and result.input_axes[0].labels == ("dose",)
+    assert "encoded.csv" in printed and result.space == space
+    with (here / "run" / "encoded.csv").open(newline="") as file:
+        head, *rows = csv.reader(file)
+    assert head == ["who", "k"] and [row[0] for row in rows] == [f"p{i}" for i in range(120)]
+    np.testing.assert_array_equal(np.array([row[1:] for row in rows], float), result.encode(x, dose))
+    told = json.loads((here / "run" / "command.json").read_text())["options"]
+    assert (told["inputs"], told["groups"], told["index"]) == ("dose", "ward", "who")
+    said = run("check", "run", "--data", "x.csv", "--replicates", 19, "--quiet").stdout
+    assert "the 30 new observations" in said and "left, correlation with dose" in said
+
+
+def task(simulator: str, reading: Reading, space: str | None = "k=real()", option: Any = None) -> sources.Task:
+    return sources.task_of(
+        simulator, option, None, Path("x.csv"), reading, space=space, truth=None, n=1, seed=0
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("name", ["simulate", "draw"])
+def test_shapes_are_seen_with_conditions(name: str) -> None:
+    found = task(f"mine.py:{name}", Reading(inputs="dose", groups="ward", index="who"))
+    assert found.observed.shape == (120, 2) and found.inputs is not None and found.inputs.x.shape == (120, 1)
+    assert found.groups is not None and len(set(found.groups)) == 30
+    with pytest.raises(ValueError, match="makes 2 numbers per observation, x.csv has 1 number in a row"):
+        task(f"mine.py:{name}", Reading(columns="left", inputs="dose"))
+
+
+@pytest.mark.usefixtures("here")
+def test_what_does_not_fit_together_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"--groups must name one column; got 'who,ward'"):
+        task("mine.py:plain", Reading(groups="who,ward"))
+    with pytest.raises(ValueError, match=r"--log-windows cuts the rows anew; leave out --inputs, --groups and --index"):
+        task("mine.py:plain", Reading("left", None, 2, index="who"))
+    with pytest.raises(ValueError, match=r"--inputs are known conditions, and linear5 takes none; leave it out, or"):
+        task("linear5", Reading("left,right", inputs="dose"), None)
+    with pytest.raises(ValueError, match=r"--space says the parameters of a simulator of your own"):
+        task("linear5", Reading("left,right"))
+    with pytest.raises(ValueError, match=r"angle and angular velocity of each observation, got 1 number; name 2"):
+        task("pendulum", Reading("left,right", inputs="dose"), None, ["known_start=true"])
+    with pytest.raises(ValueError, match=r"or --space does, 'mu=interval\(-3,3\)'; it has no space"):
+        task("mine.py:plain", Reading("left,right"), None)
+    assert (
+        "the like say how to read a file; give it by --data" in run("fit", "poisson", "--index", "a", status=2).stderr
+    )
+
+
+def test_simulators_of_the_library_take_conditions(here: Any) -> None:
+    """The pendulum's start is a known condition of each series."""
+    problem = avo.simulators.get("pendulum", points=12, known_start=True)
+    start = np.random.default_rng(0).uniform(-1, 1, (30, 2)) * [1.0, 3.0]
+    theta = np.tile(problem.theta_true, (30, 1))
+    x = np.asarray(problem.simulate(jax.random.key(0), theta, start))
+    np.savez(here / "swings.npz", x=x, start=start)
+    words = ("--data", "swings.npz", "--inputs", "start", "--option", "known_start=true", "--option", "points=12")
+    run("fit", "pendulum", *words, "--budget", 2560, "--no-refine", "--quiet", "--out", "run", status=3)
+    expected = avo.fit(
+        problem.simulate, x, problem.space, inputs=start, budget=2560, refine=False, progress=False
+    )  # fmt: skip
+    np.testing.assert_array_equal(avo.load(here / "run").theta, expected.theta)
+    assert avo.load(here / "run").axes[0].name == "time"
+
+
+# --- spaces in words -------------------------------------------------------------------------------------------------
+
+
+def test_spaces_in_words() -> None:
+    text = " rate = LogInterval(.1, 10, unit=1/s);k=interval(high=3,low=-1e-3) ; p=positive();"
+    text += "r=real(2.5,unit=1/(M s), scale=4);"
+    assert space_of(text) == avo.Space(
+        rate=avo.LogInterval(0.1, 10, unit="1/s"), k=avo.Interval(-1e-3, 3), p=avo.Positive(),
+        r=avo.Real(2.5, 4, unit="1/(M s)"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "--space must name at least one parameter, 'k=interval"),
+        ("k", r"--space must look like 'rate=loginterval\(0.1,10,unit=1/s\); k=real\(\)'; got 'k'"),
+        ("k=interval(0,3", r"must look like .*; got 'k=interval\(0,3'"),
+        ("2k=interval(0,3)", "must look like"),
+        ("k=uniform(0,3)", r"--space: k must be one of interval, loginterval, .*; got 'uniform'"),
+        ("k=intervall(0,3)", "Did you mean 'interval'"),
+        ("k=interval(0)", r"--space: k=interval\(...\) must have low, high, unit; got '0'"),
+        ("k=interval(0,3,V,7)", r"--space: k=interval\(...\) takes low, high, unit, each once; got '7' beyond"),
+        ("k=interval(0,top=3)", "takes low, high, unit, each once; got '3' beyond"),
+        ("k=interval(0,3,low=1)", "each once"),
+        ("k=interval(3,0)", "--space: k: Interval: low must be below high; got low=3, high=0"),
+        ("k=loginterval(0,1)", "--space: k: LogInterval: low must be above zero"),
+        ("k=interval(__import__('os'),1)", "--space: k: Interval: low must be a finite number"),
+        ("k=interval(0,1);k=real()", "--space must say k once"),
+    ],
+)
+def test_spaces_in_wrong_words_are_sentences(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        space_of(text)

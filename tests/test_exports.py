@@ -1,0 +1,268 @@
+"""What a result hands to other programs: the same numbers, plain, in frames, in trees, in tables."""
+
+import importlib
+import json
+import math
+import re
+import sys
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from results import SPACE, THETA, made, refined
+
+import avo
+from avo.containers import Axis
+from avo.refine.modes import Mode
+from avo.result import Result
+from avo.tables import rounded
+
+
+def loose() -> Result:
+    """tau is not identified, and rate ends at its lower bound."""
+    result = refined()
+    estimate = replace(
+        result.estimate, loc=np.asarray(SPACE.unconstrain([4.5, 0.06, 1.0])), covariance=np.diag([0.09, 0.04, 2.25]),
+        identified=np.array([True, True, False]), values=np.array([11.0, 25.0, 0.1]), p_value=0.25,
+    )  # fmt: skip
+    proposal = avo.Gaussian(estimate.loc, result.proposal.log_scale, None)
+    return replace(result, estimate=estimate, proposal=proposal, status="undetermined")
+
+
+# --- plain values ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [made, refined, loose, lambda: refined("population")])
+def test_plain_values_are_json_and_the_result_s(make: Any) -> None:
+    result = make()
+    told = result.to_dict(level=0.8)
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert told["names"] == ["mu", "rate", "tau"] and told["units"] == ["mV", "", "ms"]
+    assert (told["calls"], told["failures"], told["seed"], told["level"]) == (5376, {"non-finite": 17}, 11, 0.8)
+    assert (told["status"], told["answered"]) == (result.status, result.answered)
+    np.testing.assert_array_equal(told["theta"], result.theta)
+    if result.stderr is None:
+        assert told["stderr"] is told["intervals"] is told["p_value"] is told["population"] is None
+        return
+    for mine, own in ((told["stderr"], result.stderr), (told["intervals"], result.interval(0.8))):
+        back = np.array(mine, float)
+        np.testing.assert_array_equal(back, np.where(np.isfinite(own), own, np.nan))
+    assert len(told["modes"]) == len(result.modes) and (told["population"] is None) == (result.population is None)
+
+
+def test_plain_values_tell_modes_combinations_and_what_is_not_known() -> None:
+    told = replace(loose(), elsewhere=(Mode(np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.5),)).to_dict()
+    assert told["stderr"][2] is None and told["intervals"][2] == [0.0, None] and told["p_value"] == 0.25
+    assert told["modes"][1] == {
+        "theta": {"mu": 1.0, "rate": 2.5, "tau": 0.3}, "stderr": {"mu": 0.1, "rate": None, "tau": 0.2}, "p_value": 0.5
+    }  # fmt: skip
+    result = refined()
+    both = np.array([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, np.sqrt(2)]]) / np.sqrt(2)
+    covariance = both @ np.diag([1e-3, 2.25, 1e-3]) @ both.T
+    estimate = replace(
+        result.estimate, covariance=covariance, vectors=both, values=np.array([1e3, 0.1, 1e3]),
+        identified=np.array([True, False, True]),
+    )  # fmt: skip
+    (found,) = replace(result, estimate=estimate).to_dict()["combinations"]
+    (own,) = replace(result, estimate=estimate).combinations()
+    assert found == {"names": list(own.names), "words": own.words, "value": own.value, "stderr": own.stderr}
+    moments = refined("population").to_dict()["population"]
+    own = refined("population").population
+    assert own is not None and moments["sd"] == own.theta.sd.tolist() and moments["sd_upper"][0] is None
+
+
+@pytest.mark.parametrize("call", ["to_dict", "to_frame", "latex"])
+def test_levels_are_fractions(call: str) -> None:
+    for result in (made(), refined()):
+        with pytest.raises(ValueError, match=r"level must be a number in \(0, 1\); got 90"):
+            getattr(result, call)(level=90)
+
+
+# --- pandas ----------------------------------------------------------------------------------------------------------
+
+
+def test_frame_has_a_row_for_each_parameter() -> None:
+    pytest.importorskip("pandas", reason="to_frame makes a DataFrame")
+    result = refined()
+    frame = result.to_frame(level=0.8)
+    assert list(frame.index) == list(SPACE.names) and frame.index.name == "parameter"
+    assert list(frame.columns) == ["estimate", "stderr", "low", "high", "unit"]
+    np.testing.assert_allclose(frame.loc["mu", "estimate"], THETA[0], rtol=1e-6)
+    np.testing.assert_array_equal(frame["stderr"], result.stderr)
+    np.testing.assert_array_equal(frame[["low", "high"]], result.interval(0.8))
+    assert frame["unit"].tolist() == ["mV", "", "ms"]
+    assert np.isinf(loose().to_frame().loc["tau", ["stderr", "high"]].astype(float)).all()
+    assert made().to_frame()[["stderr", "low", "high"]].isna().all(axis=None)
+    several, moments = refined("population").to_frame(), refined("population").population.theta
+    np.testing.assert_array_equal(several[["mean", "mean_stderr", "sd"]], np.transpose(
+        [moments.mean, moments.mean_stderr, moments.sd]))  # fmt: skip
+
+
+@pytest.mark.parametrize(("package", "call"), [("pandas", "to_frame"), ("xarray", "to_datatree")])
+def test_a_missing_package_is_named(package: str, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"^{call} needs .*{package}.*: pip install 'avo-sbi\[tables\]'\.$"):
+        getattr(refined(), call)()
+
+
+# --- xarray ----------------------------------------------------------------------------------------------------------
+
+
+def test_tree_of_a_point_holds_draws_from_its_error() -> None:
+    """mu in w: sd sqrt(1e-3), 8 units of theta are 4 of w. Means and sds to 5 standard errors of 12,000 draws."""
+    pytest.importorskip("xarray", reason="to_datatree makes a DataTree")
+    result = refined()
+    tree = result.to_datatree(chains=3, draws=4000, seed=2)
+    posterior = tree["posterior"]
+    assert dict(posterior.sizes) == {"chain": 3, "draw": 4000} and list(posterior.data_vars) == list(SPACE.names)
+    assert posterior["mu"].attrs == {"units": "mV"} and posterior["rate"].attrs == {}
+    assert "no posterior samples" in posterior.attrs["sampling"] and posterior.attrs["not_identified"] == ""
+    mu, rate, tau = (posterior[name].values.ravel() for name in SPACE.names)
+    np.testing.assert_allclose([mu.mean(), mu.std()], [THETA[0], 2 * 1e-3**0.5], rtol=0, atol=5 * 2e-3**0.5 / 110)
+    np.testing.assert_allclose(np.log(tau / THETA[2]).std(), 2e-3**0.5, rtol=5 / 155)
+    spread = 1.5e-3**0.5 * math.log(600) / 4  # a quarter of the range of log rate
+    np.testing.assert_allclose([np.log(rate / THETA[1]).mean(), np.log(rate / THETA[1]).std()], [0, spread], atol=3e-3)
+    assert abs(np.corrcoef(mu, tau)[0, 1]) < 5 / 110
+    again = result.to_datatree(chains=3, draws=4000, seed=2)["posterior"]
+    np.testing.assert_array_equal(again["tau"], posterior["tau"])
+    assert not np.array_equal(result.to_datatree(3, 4000)["posterior"]["tau"], posterior["tau"])
+
+
+def test_draws_of_a_tree_are_correlated_as_errors_are() -> None:
+    """Of (mu, rate, tau) in w, to 5 standard errors of 20,000 draws."""
+    pytest.importorskip("xarray", reason="to_datatree makes a DataTree")
+    result = refined()
+    covariance = 1e-4 * np.array([[9.0, -3.6, 4.0], [-3.6, 4.0, 0.0], [4.0, 0.0, 16.0]])
+    told = replace(result, estimate=replace(result.estimate, covariance=covariance))
+    posterior = told.to_datatree(draws=5000)["posterior"]
+    w = [(posterior["mu"].values + 3) / 2, 4 * np.log(posterior["rate"].values / 0.05) / np.log(600)]
+    found = np.cov([*map(np.ravel, w), np.log(posterior["tau"].values).ravel()])
+    size = np.sqrt(np.diagonal(covariance))
+    np.testing.assert_allclose(found / np.outer(size, size), covariance / np.outer(size, size), atol=5 * 1.5 / 141)
+
+
+def test_tree_names_what_is_not_identified_and_keeps_its_width() -> None:
+    pytest.importorskip("xarray", reason="to_datatree makes a DataTree")
+    posterior = loose().to_datatree()["posterior"]
+    assert dict(posterior.sizes) == {"chain": 4, "draw": 1000}
+    assert posterior.attrs["not_identified"] == "tau" and posterior.attrs["status"] == "undetermined"
+    np.testing.assert_allclose(np.log(posterior["tau"].values).std(), 1.5, rtol=5 / 89)
+    low, high = SPACE["rate"].support
+    assert low <= float(posterior["rate"].min()) < 0.0501 and float(posterior["rate"].max()) < high
+
+
+def test_tree_of_a_population_holds_its_members() -> None:
+    pytest.importorskip("xarray", reason="to_datatree makes a DataTree")
+    result = refined("population")
+    posterior = result.to_datatree(draws=3000)["posterior"]
+    assert posterior.attrs["sampling"].startswith("theta of members of the fitted population")
+    own = result.population.theta
+    for i, name in enumerate(SPACE.names):
+        values = posterior[name].values
+        error = values.std() / math.sqrt(values.size)
+        np.testing.assert_allclose(values.mean(), own.mean[i], rtol=0, atol=5 * error)
+    np.testing.assert_allclose(np.log(posterior["tau"].values).std(), 0.1**0.5, rtol=5 / 155)
+    np.testing.assert_array_equal(
+        posterior["mu"].values.ravel(), np.asarray(result.central(jax.random.key(0), 12_000), float)[:, 0]
+    )
+
+
+def test_tree_holds_observations_with_their_names() -> None:
+    pytest.importorskip("xarray", reason="to_datatree makes a DataTree")
+    x = np.random.default_rng(0).normal(size=(5, 4, 2))
+    assert refined().to_datatree(x_obs=x)["observed_data"]["x"].dims == ("row", "x_dim_0", "x_dim_1")
+    axes = (Axis("time", "s", np.array([0.5, 1, 1.5, 2])), Axis("lead", "", np.arange(2), ("I", "V5")))
+    found = replace(refined(), axes=axes).to_datatree(x_obs=x)["observed_data"]["x"]
+    np.testing.assert_array_equal(found.sel(time=1.5, lead="V5"), x[:, 2, 1])
+    with pytest.raises(ValueError, match=r"x_obs must have rows shaped \(4, 2\), as the fit had; got \(4,\)"):
+        refined().to_datatree(x_obs=x[..., 0])
+    for call, words in (
+        (made(), "to_datatree needs a fit with refine=True"),
+        (refined(), "draws must be a whole numb"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call.to_datatree(draws=0 if call.stderr is not None else 5)
+
+
+@pytest.mark.filterwarnings("ignore")  # of its own coming versions
+def test_arviz_reads_the_tree() -> None:
+    pytest.importorskip("xarray", reason="to_datatree makes a DataTree")
+    tree = refined().to_datatree()
+    try:
+        summary = importlib.import_module("arviz_stats.summary").summary
+    except ImportError:
+        arviz = pytest.importorskip("arviz", reason="ArviZ reads the tree")
+        found = arviz.summary(arviz.InferenceData.from_datatree(tree), round_to="none")
+    else:
+        found = summary(tree, round_to="none")
+    assert list(found.index) == list(SPACE.names)
+    np.testing.assert_allclose(found["mean"], tree["posterior"].to_dataset().mean().to_array(), rtol=1e-9)
+    assert bool(np.all(np.asarray(found["r_hat"], float) < 1.01))
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_latex_rounds_by_the_error_and_writes_limits() -> None:
+    lines = refined().latex().splitlines()
+    assert lines[0] == r"\begin{tabular}{lrrl}" and lines[-1] == r"\end{tabular}"
+    assert lines[2] == r"parameter & estimate & 90\,\% interval & unit \\"
+    low, high = refined().interval(0.9)[0]
+    assert lines[4] == rf"mu & $2.346 \pm 0.063$ & $[{low:.3f}, {high:.3f}]$ & mV \\"
+    assert [lines[i] for i in (1, 3, -2)] == [r"\toprule", r"\midrule", r"\bottomrule"]
+    lines = loose().latex(0.3).splitlines()
+    assert r"30\,\% interval" in lines[2] and lines[6] == r"tau & not identified &  & ms \\"
+    assert re.search(r"^rate & \$0\.060 \\pm 0\.019\$ & \$\[0\.05\d, 0\.06\d\]\$ & \\\\$", lines[5])
+    assert re.search(r"^rate & .* & \$< 0\.102\$ & \\\\$", loose().latex().splitlines()[5])
+    assert re.search(r"^mu & .* & \$> 3\.50\$ & mV \\\\$", loose().latex().splitlines()[4])
+    assert all(line.count("&") == 2 for line in made().latex().splitlines()[4:7])
+    assert r"$< 1.7$ & ms \\" in refined("population").latex()
+
+
+def test_latex_escapes_names_and_writes_powers_of_ten() -> None:
+    space = avo.Space(**{"k_1": avo.Positive(3e-9, unit="1/(M s)^2"), "b": avo.Real(0, 4e8), "c": avo.Positive()})  # pyright: ignore
+    result = refined()
+    told = replace(result, space=space).latex().splitlines()
+    assert (
+        told[4].startswith(r"k\_1 & $(6.04 \pm 0.19) \times 10^{-9}$ & $[5.")
+        and "1/(M s)\\textasciicircum{}2" in told[4]
+    )
+    assert r"\times 10^{-9}$ &" in told[4]
+    value, error = -1.2 * 4e8, 1.5e-3**0.5 * 4e8
+    assert rf"$({value / 1e8:.2f} \pm {error / 1e8:.2f}) \times 10^{{8}}$" in told[5]
+
+
+def test_html_shows_the_table_and_the_warnings() -> None:
+    text = loose()._repr_html_()
+    cells = re.findall(r"<t[hd]>(.*?)</t[hd]>", text)
+    assert cells[:6] == ["parameter", "estimate", "stderr", "5 %", "95 %", "unit"]
+    assert cells[12:18] == ["rate", "0.060", "0.019", "", "&lt; 0.102", ""]
+    assert "<p>warning: tau is not identified by these data</p>" in text and "<p>undetermined: mu still moved" in text
+    assert "<p>budget: " in made()._repr_html_()
+
+
+def test_a_population_prints_its_moments() -> None:
+    found = refined("population").population
+    lines = str(found).splitlines()
+    assert lines[0].split() == ["parameter", "mean", "+-", "(mean)", "sd", "+-", "(sd)", "unit"]
+    t = found.theta
+    assert lines[1].split() == [
+        "mu", f"{t.mean[0]:.3f}", f"{t.mean_stderr[0]:.3f}", f"{t.sd[0]:.3f}", f"{t.sd_stderr[0]:.3f}", "mV"
+    ]  # fmt: skip
+    assert lines[3].split() == ["tau", "3.92", "0.16", "<", f"{t.sd_upper[2]:.2g}", "ms"]
+    assert lines[5] == f"correlation of mu and rate: {t.corr[0, 1]:+.2f} +- {t.corr_stderr[0, 1]:.2f}"
+    assert len(lines) == 6  # none with tau, whose spread is not known
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (2.50734, 0.0312, "2.507"), (2.5, 0.0996, "2.50"), (2.54, 0.96, "2.54"), (2.54, 9.6, "2.5"), (2.54, 96.0, "3"),
+        (123456.0, 780.0, "123460"), (-0.0004, 0.03, "0.000"), (1.5e-7, 2.5e-9, "1.500e-07"), (0.0, 2.5e-9, "0e+00"),
+        (3.0e9, 2.0e5, "3.00000e+09"), (1 / 3, np.nan, "0.33333"), (1 / 3, 0.0, "0.33333"), (np.inf, 1.0, "inf"),
+    ],
+)  # fmt: skip
+def test_numbers_are_as_long_as_their_errors_allow(value: float, error: float, text: str) -> None:
+    assert rounded(value, error) == text
