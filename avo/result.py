@@ -481,39 +481,52 @@ class Result:
         if (folder / "result.json").exists():
             raise FileExistsError(f"{folder} already holds a result; choose another folder.")
         refuse_others(folder, "proposal")
+        words, arrays = self._to_files()
+        checksum = write_arrays(folder / "arrays.npz", arrays)
+        # Written last: a folder with result.json is a whole result
+        write_json(folder / "result.json", stamped(words | {"arrays": checksum}))
+        return folder
+
+    def __reduce__(self) -> Any:
+        """Pickle what files would hold, and what they would not: modules and statistic of the user's own."""
+        custom = None if self.estimate is None else self.estimate.statistic.features.custom
+        statistic = None if custom is None or custom.statistic is None else custom.statistic
+        if statistic is not None and custom is not None and custom.alone:
+            statistic = Only(statistic)
+        own = (
+            None if _describe_proposal(self.proposal) else self.proposal,
+            None if describe(self.critic) else self.critic,
+        )
+        return _rebuilt, (*self._to_files(), own, statistic)
+
+    def _to_files(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Describe the result as words and arrays, of which `_rebuilt` makes it again."""
         trees = leaves("proposal", self.proposal) | leaves("critic", self.critic)
         history = {f"history.{name}": a for name, a in self.history.items()}
         units = (
             {} if self.frame is None else {f"frame.{k}": a for k, a in self.frame._asdict().items() if a is not None}
         )
-        arrays, words = ({}, None) if self.estimate is None else self.estimate.to_files()
-        checksum = write_arrays(folder / "arrays.npz", trees | history | units | arrays)
-        # Written last: a folder with result.json is a whole result
-        write_json(
-            folder / "result.json",
-            stamped(
-                {
-                    "theta": dict(zip(self.names, self.theta.tolist(), strict=True)),
-                    "status": self.status,
-                    "message": self.message,
-                    "calls": self.calls,
-                    "failures": self.failures.to_json(),
-                    "space": self.space.to_json(),
-                    "x_shape": list(self.x_shape),
-                    "settings": dict(self.settings),
-                    "proposal": _describe_proposal(self.proposal),
-                    "critic": describe(self.critic),
-                    "seed": self.seed,
-                    "data": self.data,
-                    "estimate": words,
-                    "modes": [mode.to_json(self.names) for mode in self.modes],
-                    "arrays": checksum,
-                    "axes": [axis.to_json() for axis in self.axes],
-                    "input_axes": [axis.to_json() for axis in self.input_axes],
-                }
-            ),
-        )
-        return folder
+        arrays, estimate = ({}, None) if self.estimate is None else self.estimate.to_files()
+        words = {
+            "theta": dict(zip(self.names, self.theta.tolist(), strict=True)),
+            "status": self.status,
+            "message": self.message,
+            "calls": self.calls,
+            "failures": self.failures.to_json(),
+            "space": self.space.to_json(),
+            "x_shape": list(self.x_shape),
+            "settings": dict(self.settings),
+            "proposal": _describe_proposal(self.proposal),
+            "critic": describe(self.critic),
+            "seed": self.seed,
+            "data": self.data,
+            "estimate": estimate,
+            "modes": [mode.to_json(self.names) for mode in self.modes],
+            "axes": [axis.to_json() for axis in self.axes],
+            "input_axes": [axis.to_json() for axis in self.input_axes],
+        }
+        every = trees | history | units | arrays
+        return words, {name: np.asarray(a) for name, a in every.items()}
 
 
 def _describe_proposal(proposal: Any) -> dict[str, Any] | None:

@@ -358,6 +358,9 @@ class Space:
     def __init__(self, /, **parameters: "Parameter | Fixed | float") -> None:
         if not parameters:
             raise ValueError("Space needs at least one parameter, e.g. Space(mu=avo.Interval(-3, 3)).")
+        for word in (*parameters, *(str(getattr(p, "unit", "")) for p in parameters.values())):
+            if not word.isprintable():  # of a stranger's file, on its way to a terminal
+                raise ValueError(f"names and units of a Space must be printable; got {word!r}.")
         self._parameters: dict[str, Any] = {name: _parameter(name, p) for name, p in parameters.items()}
         self.fixed = {name: p for name, p in self._parameters.items() if isinstance(p, Fixed)}
         self._free: dict[str, Parameter] = {name: p for name, p in self._parameters.items() if name not in self.fixed}

@@ -1,11 +1,14 @@
 """avo.result: what is saved is what is loaded, and nothing is half-written."""
 
+import copy
 import json
 import os
 import struct
 import zipfile
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -447,3 +450,24 @@ def test_what_is_hardly_identified_is_told_from_what_is_not(value: float, words:
     )
     told = replace(result, estimate=estimate).summary()
     assert f"warning: direction (+1.00 tau) {words}" in told if words else "warning" not in told
+
+
+@pytest.mark.parametrize("target", ["point", "population"])
+def test_a_result_travels_between_processes(target: str) -> None:
+    other = Mode(np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.25)
+    result = replace(refined(target), elsewhere=(other,) if target == "point" else ())
+    again = copy.copy(result)  # by way of what a pickle holds
+    assert again is not result and again.summary() == result.summary()
+    x = np.random.default_rng(3).normal(size=(5, *result.x_shape))
+    np.testing.assert_array_equal(again.encode(x), result.encode(x))
+    np.testing.assert_array_equal(again.stderr, result.stderr)
+    back, (words, arrays, own, statistic) = result.__reduce__()
+    assert own == (None, None) and statistic is None
+    assert back(words, arrays, own, statistic).summary() == result.summary()
+
+
+def test_a_result_is_pickled() -> None:
+    """Between processes, by their owner; no file of avo's is a pickle."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        found = pool.submit(getattr, refined(), "theta").result()
+    np.testing.assert_allclose(found, refined().theta, rtol=1e-6)  # the process counts in single precision

@@ -200,3 +200,9 @@ def test_constrain_needs_one_column_per_parameter(u: Any) -> None:
 def test_numbers_of_every_kind_make_equal_parameters(half: Any) -> None:
     found = Interval(half, 5)
     assert found == Interval(0.5, 5) and hash(found) == hash(Interval(0.5, 5)) and type(found.low) is float
+
+
+@pytest.mark.parametrize("parameters", [{"a\x1b[2J": Interval(0, 1)}, {"a": Interval(0, 1, unit="m\n")}])
+def test_names_and_units_are_printable(parameters: Any) -> None:
+    with pytest.raises(ValueError, match="names and units of a Space must be printable; got"):
+        Space(**parameters)

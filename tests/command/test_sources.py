@@ -76,7 +76,7 @@ def test_columns_beside_the_observations_reach_the_fit_and_the_check(here: Any, 
     np.testing.assert_array_equal(np.array([row[1:] for row in rows], float), result.encode(x, dose))
     told = json.loads((here / "run" / "command.json").read_text())["options"]
     assert (told["inputs"], told["groups"], told["index"]) == ("dose", "ward", "who")
-    said = run("check", "run", "--data", "x.csv", "--replicates", 19, "--quiet").stdout
+    said = run("check", "run", "--data", "x.csv", "--replicates", 19, "--quiet", "--trust").stdout
     assert "the 30 new observations" in said and "left, correlation with dose" in said
 
 
@@ -152,9 +152,10 @@ def test_spaces_in_words() -> None:
         ("2k=interval(0,3)", "must look like"),
         ("k=uniform(0,3)", r"--space: k must be one of interval, loginterval, .*; got 'uniform'"),
         ("k=intervall(0,3)", "Did you mean 'interval'"),
-        ("k=interval(0)", r"--space: k=interval\(...\) must have low, high, unit; got '0'"),
-        ("k=interval(0,3,V,7)", r"--space: k=interval\(...\) takes low, high, unit, each once; got '7' beyond"),
-        ("k=interval(0,top=3)", "takes low, high, unit, each once; got '3' beyond"),
+        ("k=interval(0)", r"--space: k=interval\(...\) must have low, high, unit, prior; got '0'"),
+        ("k=interval(0,3,V,(1,2),7)", r"k=interval\(...\) takes low, high, unit, prior, each once; got '7' beyond"),
+        ("k=interval(0,3,V,7)", "k: Interval: prior must be two finite numbers"),
+        ("k=interval(0,top=3)", "takes low, high, unit, prior, each once; got '3' beyond"),
         ("k=interval(0,3,low=1)", "each once"),
         ("k=interval(3,0)", "--space: k: Interval: low must be below high; got low=3, high=0"),
         ("k=loginterval(0,1)", "--space: k: LogInterval: low must be above zero"),

@@ -25,6 +25,7 @@ from avo.refine.known import measured, step_of
 from avo.refine.linear import LinearDraws, LinearSpace
 from avo.refine.modes import fits
 from avo.refine.scores import Normal
+from avo.tables import written
 
 RNG = np.random.default_rng
 SIZE, BUDGET, M = 64, 16_384, 300
@@ -217,7 +218,7 @@ def test_the_table_says_both_and_files_keep_both(fitted: avo.Result, tmp_path: P
     head, first, second, *_ = fitted.summary().splitlines()
     assert "the data alone" in head and "known" in head
     assert fitted.by_data is not None
-    assert f"{fitted.by_data.theta[0]:.4g} +- {fitted.by_data.stderr[0]:.2g}" in first
+    assert " +- ".join(written(fitted.by_data.theta[0], fitted.by_data.stderr[0])) in first
     assert "nothing" in second and second.split()[-4:] == ["5", "+-", "1", "h"]
     back = avo.load(fitted.save(tmp_path / "run"))
     assert back.summary() == fitted.summary() and back.space == FREE
