@@ -81,6 +81,15 @@ def fit(
         list[str] | None,
         typer.Option("--range", metavar="NAME=LOW,HIGH", help="Own bounds of a parameter; repeatable."),
     ] = None,
+    fix: Annotated[
+        list[str] | None, typer.Option("--fix", metavar="NAME=VALUE", help="A parameter that is known; repeatable.")
+    ] = None,
+    prior: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prior", metavar="NAME=VALUE,ERROR", help="What another measurement says of a parameter; repeatable."
+        ),
+    ] = None,
     refine: Annotated[
         bool, typer.Option("--refine/--no-refine", help="Learned scores after the adversarial fit: errors.")
     ] = True,
@@ -126,7 +135,9 @@ def fit(
     from avo.command import outcome, sources
 
     reading = sources.Reading(columns, key, log_windows, inputs, groups, index, decimal)
-    task = sources.task_of(simulator, option, range_, data_, reading, space=space, truth=set_, n=n, seed=seed)
+    task = sources.task_of(
+        simulator, option, range_, data_, reading, space=space, truth=set_, fix=fix, prior=prior, n=n, seed=seed
+    )
     result = avo.fit(
         task.source.simulate, task.x_obs, task.source.space, inputs=task.inputs, groups=task.groups, target=target,
         budget=calls, seed=seed, refine=refine, executor=workers, max_failures=max_failures, out=out, resume=resume,

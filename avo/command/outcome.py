@@ -29,7 +29,7 @@ PICTURE_ROWS = {True: 200, False: 1000}  # draws for predictive.png, of a host s
 def write_command(out: Path, options: dict[str, Any], task: Task, result: Result) -> None:
     """Write the words of the command, for `avo check` and `avo report`: command.json."""
     words = {name.rstrip("_"): str(v) if isinstance(v, Path) else v for name, v in options.items()}
-    known = None if task.truth is None else dict(zip(result.names, task.truth.tolist(), strict=True))
+    known = None if task.truth is None else dict(zip(result.space.columns, task.truth.tolist(), strict=True))
     write_json(out / "command.json", stamped({"command": "fit", "options": words, "truth": known}))
 
 
@@ -47,7 +47,7 @@ def draw(out: Path, result: Result, task: Task, seed: int, workers: int | None =
     x_sim = _simulated(source.simulate, key_x, full, given, observed.shape[1:], workers)
     words: dict[str, Any] = {"axes": task.axes}
     words |= {} if (p := source.problem) is None else {"quantity": p.quantity, "unit": p.unit}
-    figures = {"history.png": avo.plots.history(result, task.truth)}
+    figures = {"history.png": avo.plots.history(result, task.free_truth)}
     if len(x_sim) > 1:
         figures["predictive.png"] = avo.plots.predictive(observed, x_sim, **words)
     for name, figure in figures.items():
@@ -83,8 +83,10 @@ def encode(out: Path, result: Result, task: Task) -> list[Path]:
 def report(result: Result, task: Task) -> str:
     """Write the estimates as a table, beside what is known of them, and how to widen a range that may be too narrow."""
     source, observed = task.source, task.observed
-    lines = [f"\n{source.name}, {len(observed)} observations\n\n{result.summary(task.truth)}"]
-    mle = None if source.problem is None else source.problem.mle(jnp.asarray(observed))
+    lines = [f"\n{source.name}, {len(observed)} observations\n\n{result.summary(task.free_truth)}"]
+    # That of all parameters says nothing of a fit that was told of some
+    alone = source.problem is not None and not source.space.fixed and not source.space.known
+    mle = source.problem.mle(jnp.asarray(observed)) if alone and source.problem is not None else None
     if mle is not None:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(result.names, np.asarray(mle), strict=True))
         lines.append(f"closed-form maximum likelihood on the same observations: {values}")

@@ -79,7 +79,7 @@ def check(
     elif truth is None or source.problem is None:
         raise ValueError("--data must name a file of observations: the run was fitted to such a file.")
     else:
-        known = [truth[name] for name in result.names]
+        known = [truth[name] for name in result.space.columns]
         observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
     beside = {} if task is None else {"inputs": task.inputs, "groups": task.groups}
     found = avo.check(

@@ -29,7 +29,7 @@ from avo.containers import Axis, Labelled, named_columns
 from avo.execution.command import bound
 from avo.execution.failures import CallFailed
 from avo.execution.host import HostSimulator
-from avo.space import KINDS, Space
+from avo.space import KINDS, Fixed, Space
 
 if TYPE_CHECKING:
     from avo.simulators import Problem
@@ -78,6 +78,11 @@ class Task(NamedTuple):
         return named_columns(names) if self.observed.shape[1:] == (len(names),) else ()
 
     @property
+    def free_truth(self) -> np.ndarray | None:
+        """The truth without what is fixed."""
+        return None if self.truth is None else self.source.space.free(self.truth)
+
+    @property
     def x_obs(self) -> Labelled:
         """The observations with their names."""
         return Labelled(self.observed, self.axes)
@@ -104,13 +109,15 @@ def task_of(
     *,
     space: str | None,
     truth: list[str] | None,
+    fix: list[str] | None = None,
+    prior: list[str] | None = None,
     n: int,
     seed: int,
 ) -> Task:
     """Find what to fit: to a file's observations, or to n that are simulated at the truth."""
     table = None if file is None else read(file, reading)
     source = source_of(simulator, option, table, reading.log_windows, space)
-    source = source._replace(space=ranged(source.space, ranges))
+    source = source._replace(space=with_known(ranged(source.space, ranges), fix, prior))
     if table is not None:
         warn_of_other_names(file, source)
         return Task(source, suited(table, source, str(file)), None, table)
@@ -118,7 +125,7 @@ def task_of(
         raise ValueError(f"--data must name the file of observations for a simulator of your own, {simulator}.")
     theta = truth_of(source.problem, truth)
     try:
-        source.space.unconstrain(theta)
+        source.space.unconstrain(source.space.free(theta))
     except ValueError as error:
         words = "--range leaves out the truth of the simulated observations"
         raise ValueError(f"{words}: {error} Set another truth by --set NAME=VALUE.") from error
@@ -371,13 +378,13 @@ def _known(name: str, names: tuple[str, ...], option: str) -> int:
     return names.index(name)
 
 
-def _numbers(text: str, size: int, option: str) -> list[float]:
+def _numbers(text: str, size: int, option: str, form: str = "LOW,HIGH") -> list[float]:
     try:
         values = [float(word) for word in text.split(",")]
     except ValueError:
         values = []
     if len(values) != size:
-        raise ValueError(f"{option} must be {'a number' if size == 1 else f'{size} numbers, LOW,HIGH'}; got {text!r}.")
+        raise ValueError(f"{option} must be {'a number' if size == 1 else f'{size} numbers, {form}'}; got {text!r}.")
     return values
 
 
@@ -465,6 +472,24 @@ def _parameter(name: str, word: str, inside: str) -> Any:
         raise ValueError(f"--space: {name}={word}(...) must have {', '.join(known)}; got {inside!r}.") from error
     except ValueError as error:
         raise ValueError(f"--space: {name}: {error}") from error
+
+
+def with_known(space: Space, fix: list[str] | None, prior: list[str] | None) -> Space:
+    """Put into a space what the command says is known: values that are fixed, and measurements, VALUE,ERROR."""
+    parameters: dict[str, Any] = {name: space[name] for name in space.columns}
+    for name, value in _pairs(fix, "--fix").items():
+        _known(name, space.columns, "--fix")
+        parameters[name] = Fixed(_numbers(value, 1, f"--fix {name}")[0], unit=parameters[name].unit)
+    for name, value in _pairs(prior, "--prior").items():
+        _known(name, space.columns, "--prior")
+        measured = tuple(_numbers(value, 2, f"--prior {name}", "VALUE,ERROR"))
+        if isinstance(parameters[name], Fixed):
+            raise ValueError(f"--prior: {name} is fixed; leave one of them out.")
+        try:
+            parameters[name] = replace(parameters[name], prior=measured)
+        except ValueError as error:
+            raise ValueError(f"--prior {name}: {error}") from error
+    return Space(**parameters)
 
 
 def ranged(space: Space, words: list[str] | None) -> Space:

@@ -166,3 +166,35 @@ def test_spaces_in_words() -> None:
 def test_spaces_in_wrong_words_are_sentences(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         space_of(text)
+
+
+# --- what is known of parameters -------------------------------------------------------------------------------------
+
+
+def test_fixed_parameters_and_measurements_reach_the_fit(here: Path) -> None:
+    words = ("--fix", "mu=0.4", "--prior", "sigma=0.5,0.004", "--set", "mu=0.4", "--n", 60, "--budget", 8000)
+    printed = run("fit", "brownian", *words, "--out", "run").stdout
+    result = avo.load("run")
+    assert result.names == ("sigma",) and result.space.fixed["mu"].value == 0.4
+    assert "0.4 (fixed)" in printed and "the data alone" in printed and "0.5 +- 0.004" in printed
+    assert result.stderr is not None and 0 < result.stderr[0] < 0.004
+    assert json.loads(Path("run/command.json").read_text())["truth"].keys() == {"mu", "sigma"}
+    assert "0.4 (fixed)" in run("report", "run").stdout
+    assert "19 replicates" in run("check", "run", "--replicates", 19, "--n", 40, "--quiet").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--fix", "mue=1"), "--fix must name a parameter of mu, sigma; got 'mue'. Did you mean 'mu'"),
+        (("--fix", "mu=a"), "--fix mu must be a number; got 'a'"),
+        (("--fix", "mu=nan"), "mu"),
+        (("--prior", "mu=1"), "--prior mu must be 2 numbers, VALUE,ERROR; got '1'"),
+        (("--prior", "mu=1,-2"), "--prior mu: "),
+        (("--prior", "sigma=1,.1", "--fix", "sigma=1"), "--prior: sigma is fixed; leave one of them out"),
+        (("--fix", "sigma=1", "--fix", "mu=1"), "Space needs a parameter that is free"),
+        (("--range", "mu=0,1", "--range", "mu"), "--range must look like"),
+    ],
+)
+def test_what_is_known_in_wrong_words(words: tuple[str, ...], said: str, here: Path) -> None:
+    assert said in run("fit", "brownian", *words, status=2).stderr
