@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
-from scipy import stats
 
-from avo import checks, exports
+from avo import checks, exports, summary
 from avo.adversarial.critic import describe
 from avo.adversarial.proposals import Gaussian
-from avo.checks import between, shaped, whole
+from avo.checks import between, whole
 from avo.containers import Axis, Held, arranged, is_frame, same_rows
 from avo.execution.failures import Failures
 from avo.folder import (
@@ -29,12 +28,11 @@ from avo.folder import (
 )
 from avo.observations import show, validate_observations
 from avo.refine.custom import Only
-from avo.refine.estimate import CONTRADICT, DISAGREE, Estimate, Population, spread
+from avo.refine.estimate import Estimate, Population
 from avo.refine.identifiability import Combination, Identifiability
-from avo.refine.modes import UNLIKELY, Mode
+from avo.refine.modes import Mode
 from avo.refine.statistic import apply
 from avo.space import Space
-from avo.tables import aligned, html_table, rounded, written
 from avo.types import Frame, Statistic
 
 AT_BOUND = 3.0  # |u| of a parameter with two bounds that lies within 5 % of one
@@ -250,172 +248,11 @@ class Result:
         Raises:
             ValueError: if truth is not one number for each parameter.
         """
-        columns = self._columns()
-        if truth is not None:
-            words = f"one value for each of {', '.join(self.names)}"
-            columns["truth"] = [f"{v:.5g}" for v in shaped("truth", truth, (self.space.dim,), words)]
-        rows = self._rows(columns)
-        failures = ", ".join(f"{n:,} {kind}" for kind, n in self.failures.items() if n)
-        failures = f", of which failed: {failures}" if failures else ""
-        if failures and self.failures.place is not None:
-            failures += f"; {self.failures.place}"
-        calls = f"{self.calls:,} simulator calls{failures}"
-        return "\n".join([*aligned(rows), "", *self._words(), f"{self.status}: {self.message}", calls])
+        return summary.text(self, truth)
 
     def _repr_html_(self) -> str:
         """Show the table of `summary` in a notebook."""
-        return html_table(self._rows(self._columns()), [*self._words(), f"{self.status}: {self.message}"])
-
-    def _rows(self, columns: dict[str, list[str]]) -> list[list[str]]:
-        """Make the rows of a table, its head first, of named columns, fixed parameters among the others."""
-        rows = [["parameter", *columns, "unit"]]
-        for name in self.space.columns:
-            if name in self.space.fixed:
-                cells = [f"{self.space[name].value:.5g} (fixed)", *[""] * (len(columns) - 1)]
-            else:
-                cells = [values[self.names.index(name)] for values in columns.values()]
-            rows.append([name, *cells, self.space[name].unit])
-        return rows
-
-    def _words(self) -> list[str]:
-        """Say in sentences what the table does not."""
-        warnings = (f"warning: {warning}" for warning in self._warnings())
-        return [*self._correlations(), *warnings, *self._others(), *self._agreement()]
-
-    def _agreement(self) -> list[str]:
-        """Say whether simulations at the estimate reproduce the observations, where that is known."""
-        p = None if self.estimate is None else self.estimate.p_value
-        if p is None:
-            return []
-        words = "do not reproduce" if p < UNLIKELY else "reproduce"
-        return [f"simulations at the estimate {words} the observations, p = {p:.2g} (avo.check looks at fresh ones)"]
-
-    def _others(self) -> list[str]:
-        """Write the solutions besides the answer."""
-        return [f"another solution: {mode.line(self.names)}" for mode in self.elsewhere]
-
-    def _correlations(self) -> list[str]:
-        """Write the correlations of a population that differ from zero, the strongest first."""
-        if self.population is None:
-            return []
-        corr, error = self.population.u.corr, self.population.u.corr_stderr
-        pairs = [(i, j) for j in range(len(corr)) for i in range(j) if abs(corr[i, j]) > 2 * error[i, j]]
-        pairs.sort(key=lambda pair: -abs(corr[pair]))
-        return [
-            f"correlation of {self.names[i]} and {self.names[j]}: {corr[i, j]:+.2f} +- {error[i, j]:.2f}"
-            for i, j in pairs
-        ]
-
-    def _warnings(self) -> list[str]:
-        """Tell what the data do not identify, what lies at a bound, and where no population fits."""
-        found = self._unidentified()
-        loc = np.asarray(self.proposal.loc)
-        for name, u, value, parameter in zip(self.names, loc, self.theta, self.space, strict=True):
-            if name in self.at_bound:
-                low, high = parameter.support
-                end, bound = ("upper", high) if u > 0 else ("lower", low)
-                words = "where values beyond it make sense, widen the range, or check the units of x_obs"
-                found.append(f"{name} lies at the {end} end of its range, {value:.4g} of {bound:g}; {words}")
-        if self.estimate is not None and self.estimate.encoded is not None:
-            for name, own, again, z in zip(self.names, *self.estimate.encoded, strict=True):
-                if abs(z) > DISAGREE:
-                    spreads = f"by {own:.3g} over the observations and by {again:.3g} over simulations at the fit"
-                    words = "no population of this simulator has both; see avo.check"
-                    found.append(f"E[{name} | x] spreads {spreads}: {words}")
-        return [*found, *self._contradiction(), *self._failing(), *self._dependence()]
-
-    def _failing(self) -> list[str]:
-        """Tell of simulations that fail at the estimate."""
-        share = 0.0 if self.estimate is None else self.estimate.failing
-        if share == 0:
-            return []
-        which = f"{share:.1%} of the simulations at the estimate fail".replace("%", " %")
-        return [
-            f"{which} and are left out: theta is that of observations given success, as if x_obs had lost as many, "
-            "and of the same kind; result.failures.summary() says how they fail"
-        ]
-
-    def _dependence(self) -> list[str]:
-        """Tell of rows that depend on one another, by the parameter whose error that widens most."""
-        if self.estimate is None or (rows := self.estimate.neighbours) is None:
-            return []
-        told = rows.dependent & ~self.estimate.unidentified(self.space)
-        if not told.any():
-            return []
-        j = int(np.argmax(np.where(told, rows.widening, 0.0)))
-        which = "neighbouring rows" if rows.lag[j] == 1 else f"rows {rows.lag[j]:.0f} apart"
-        return [
-            f"errors assume independent rows, but {which} correlate {rows.correlation[j]:.2f} in what they say of "
-            f"{self.names[j]}, whose error would then be {rows.widening[j]:.1f} times as large; unless the rows were "
-            "sorted, pass groups=, a label for each stretch of rows that depend on one another"
-        ]
-
-    def _unidentified(self) -> list[str]:
-        """Tell what the data do not identify, and what they do of it, in theta where the fit is of a point."""
-        if self.estimate is None:
-            return []
-        if self.population is not None:
-            return [str(direction) for direction in self.identifiability() if not direction.identified]
-        together = self.combinations()
-        left = set(self.names[i] for i in np.flatnonzero(self.estimate.unidentified(self.space)))
-        left -= {name for combination in together for name in combination.names}
-        alone = [f"{name} is not identified by these data" for name in self.names if name in left]
-        return [*map(str, together), *alone]
-
-    def _limits(self) -> tuple[list[str], list[str]]:
-        """Write the ends of the central 90 % intervals; where one is the bound, the other is a limit."""
-        cells = []
-        for (low, high), error, parameter in zip(self.interval(0.9), self._errors(), self.space, strict=True):
-            at_low, at_high = low == parameter.support[0], high == parameter.support[1]
-            ends = rounded(low, error), rounded(high, error)
-            if at_low != at_high and np.all(np.isfinite(parameter.support)):
-                cells.append(("", f"< {ends[1]}") if at_low else (f"> {ends[0]}", ""))
-            else:
-                cells.append(ends)
-        low, high = zip(*cells, strict=True)
-        return list(low), list(high)
-
-    def _errors(self) -> Float[np.ndarray, " d"]:
-        """Standard errors, by whose digits tables are rounded; NaN without any."""
-        return np.full(self.space.dim, np.nan) if self.stderr is None else self.stderr
-
-    def _columns(self) -> dict[str, list[str]]:
-        """Write what the summary says of each parameter."""
-        to_errors = lambda values: [rounded(*pair) for pair in zip(values, self._errors(), strict=True)]  # noqa: E731
-        if self.settings.get("target") != "population":
-            columns = {"estimate": to_errors(self.theta)}
-            if self.stderr is not None:
-                low, high = self._limits()
-                columns |= {"stderr": to_errors(self.stderr), "5 %": low, "95 %": high}
-            return columns | self._sources()
-        reach = float(stats.norm.ppf(0.84)) * self.proposal.sd()
-        low, high = (np.asarray(self.space.constrain(self.proposal.loc + end)) for end in (-reach, reach))
-        columns = {"median": to_errors(self.theta), "16 %": to_errors(low), "84 %": to_errors(high)}
-        if self.population is not None:
-            found = self.population.theta
-            means = [written(*pair) for pair in zip(found.mean, found.mean_stderr, strict=True)]
-            spreads = [spread(found, i) for i in range(self.space.dim)]
-            for names, pairs in ((("mean", "+- (mean)"), means), (("sd", "+- (sd)"), spreads)):
-                columns |= dict(zip(names, map(list, zip(*pairs, strict=True)), strict=True))
-        return columns
-
-    def _sources(self) -> dict[str, list[str]]:
-        """Write what the data alone say, and what was known, where something was."""
-        alone = self.by_data
-        if alone is None:
-            return {}
-        rows = zip(alone.theta, alone.stderr, strict=True)
-        data = [" +- ".join(written(*pair)) if np.isfinite(pair[1]) else "nothing" for pair in rows]
-        return {"the data alone": data, "known": [str(self.space.known.get(name, "")) for name in self.names]}
-
-    def _contradiction(self) -> list[str]:
-        """Tell of data that disagree with what was known."""
-        if self.estimate is None or self.estimate.apart <= CONTRADICT:
-            return []
-        return [
-            f"the data and what was known disagree by {self.estimate.apart:.1f} standard errors; the estimate lies "
-            "between them, and its error believes both. Look for a mistake in one of them, or leave prior= out"
-        ]
+        return summary.html(self)
 
     def to_dict(self, level: float = 0.9) -> dict[str, Any]:
         """Describe the result by plain values, which JSON can hold; None is what is infinite or not known.

@@ -215,10 +215,15 @@ class Command:
             raise _Failed(f"it left no file {self.read} (read=), but {', '.join(found)}", "wrong shape")
         try:
             table = self.read.lower().endswith(TABLES)
-            x = real(read(file)) if table else numbers(file.read_text("utf-8", "replace"))
+            x = real(self._table(file)) if table else numbers(file.read_text("utf-8", "replace"))
         except (ValueError, OSError, ImportError) as error:
             raise _Failed(f"{self.read} (read=) cannot be read: {error}", "wrong shape") from error
         return _in_shape(x, self.x_shape)
+
+    def _table(self, file: Path) -> np.ndarray:
+        """Read a table as programs write them, with decimal points."""
+        text = self.read.lower().endswith((".csv", ".csv.gz")) if isinstance(self.read, str) else False
+        return read(file, decimal="." if text else None)
 
     def _told(self, why: str, folder: Path, values: Mapping[str, Any]) -> str:
         """Say which call failed, and why, so that it can be repeated in a terminal."""

@@ -40,5 +40,5 @@ def test_compressed_cells_come_first_and_lines_are_appended_to_the_plain_file(tm
 def test_a_damaged_compressed_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cells.jsonl"
     cells.compressed(path).write_bytes(b"no xz")
-    with pytest.raises(ValueError, match="cells.jsonl.xz is damaged; .* restore it from a copy"):
+    with pytest.raises(ValueError, match="cells.jsonl.xz is damaged, .* restore it from a copy"):
         cells.read(path)

@@ -1,0 +1,206 @@
+"""What a result says in words: the table of its estimates, and below it, in sentences, what no table can say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from avo.checks import shaped
+from avo.refine.estimate import CONTRADICT, DISAGREE, spread
+from avo.refine.modes import UNLIKELY
+from avo.tables import aligned, html_table, rounded, written
+
+if TYPE_CHECKING:
+    from avo.result import Result
+
+
+def text(result: Result, truth: np.ndarray | None = None) -> str:
+    """Write table, sentences, status and calls, beside the truth where it is known.
+
+    Raises:
+        ValueError: if truth is not one number for each parameter.
+    """
+    columns = _columns(result)
+    if truth is not None:
+        words = f"one value for each of {', '.join(result.names)}"
+        columns["truth"] = [f"{v:.5g}" for v in shaped("truth", truth, (result.space.dim,), words)]
+    failures = ", ".join(f"{n:,} {kind}" for kind, n in result.failures.items() if n)
+    failures = f", of which failed: {failures}" if failures else ""
+    if failures and result.failures.place is not None:
+        failures += f"; {result.failures.place}"
+    calls = f"{result.calls:,} simulator calls{failures}"
+    rows = aligned(_rows(result, columns))
+    return "\n".join([*rows, "", *_words(result), f"{result.status}: {result.message}", calls])
+
+
+def html(result: Result) -> str:
+    """Write the same as a table of HTML with lines of text below it."""
+    return html_table(_rows(result, _columns(result)), [*_words(result), f"{result.status}: {result.message}"])
+
+
+def _rows(result: Result, columns: dict[str, list[str]]) -> list[list[str]]:
+    """Make the rows of a table, its head first, of named columns, fixed parameters among the others."""
+    rows = [["parameter", *columns, "unit"]]
+    for name in result.space.columns:
+        if name in result.space.fixed:
+            cells = [f"{result.space[name].value:.5g} (fixed)", *[""] * (len(columns) - 1)]
+        else:
+            cells = [values[result.names.index(name)] for values in columns.values()]
+        rows.append([name, *cells, result.space[name].unit])
+    return rows
+
+
+def _words(result: Result) -> list[str]:
+    """Say in sentences what the table does not."""
+    warnings = (f"warning: {warning}" for warning in _warnings(result))
+    return [*_correlations(result), *warnings, *_others(result), *_agreement(result)]
+
+
+def _agreement(result: Result) -> list[str]:
+    """Say whether simulations at the estimate reproduce the observations, where that is known."""
+    p = None if result.estimate is None else result.estimate.p_value
+    if p is None:
+        return []
+    words = "do not reproduce" if p < UNLIKELY else "reproduce"
+    return [f"simulations at the estimate {words} the observations, p = {p:.2g} (avo.check looks at fresh ones)"]
+
+
+def _others(result: Result) -> list[str]:
+    """Write the solutions besides the answer."""
+    return [f"another solution: {mode.line(result.names)}" for mode in result.elsewhere]
+
+
+def _correlations(result: Result) -> list[str]:
+    """Write the correlations of a population that differ from zero, the strongest first."""
+    if result.population is None:
+        return []
+    corr, error = result.population.u.corr, result.population.u.corr_stderr
+    pairs = [(i, j) for j in range(len(corr)) for i in range(j) if abs(corr[i, j]) > 2 * error[i, j]]
+    pairs.sort(key=lambda pair: -abs(corr[pair]))
+    return [
+        f"correlation of {result.names[i]} and {result.names[j]}: {corr[i, j]:+.2f} +- {error[i, j]:.2f}"
+        for i, j in pairs
+    ]
+
+
+def _warnings(result: Result) -> list[str]:
+    """Tell what the data do not identify, what lies at a bound, and where no population fits."""
+    found = _unidentified(result)
+    loc = np.asarray(result.proposal.loc)
+    for name, u, value, parameter in zip(result.names, loc, result.theta, result.space, strict=True):
+        if name in result.at_bound:
+            low, high = parameter.support
+            end, bound = ("upper", high) if u > 0 else ("lower", low)
+            words = "where values beyond it make sense, widen the range, or check the units of x_obs"
+            found.append(f"{name} lies at the {end} end of its range, {value:.4g} of {bound:g}; {words}")
+    if result.estimate is not None and result.estimate.encoded is not None:
+        for name, own, again, z in zip(result.names, *result.estimate.encoded, strict=True):
+            if abs(z) > DISAGREE:
+                spreads = f"by {own:.3g} over the observations and by {again:.3g} over simulations at the fit"
+                words = "no population of this simulator has both; see avo.check"
+                found.append(f"E[{name} | x] spreads {spreads}: {words}")
+    return [*found, *_contradiction(result), *_failing(result), *_dependence(result)]
+
+
+def _failing(result: Result) -> list[str]:
+    """Tell of simulations that fail at the estimate."""
+    share = 0.0 if result.estimate is None else result.estimate.failing
+    if share == 0:
+        return []
+    which = f"{share:.1%} of the simulations at the estimate fail".replace("%", " %")
+    return [
+        f"{which} and are left out: theta is that of observations given success, as if x_obs had lost as many, "
+        "and of the same kind; result.failures.summary() says how they fail"
+    ]
+
+
+def _dependence(result: Result) -> list[str]:
+    """Tell of rows that depend on one another, by the parameter whose error that widens most."""
+    if result.estimate is None or (rows := result.estimate.neighbours) is None:
+        return []
+    told = rows.dependent & ~result.estimate.unidentified(result.space)
+    if not told.any():
+        return []
+    j = int(np.argmax(np.where(told, rows.widening, 0.0)))
+    which = "neighbouring rows" if rows.lag[j] == 1 else f"rows {rows.lag[j]:.0f} apart"
+    return [
+        f"errors assume independent rows, but {which} correlate {rows.correlation[j]:.2f} in what they say of "
+        f"{result.names[j]}, whose error would then be {rows.widening[j]:.1f} times as large; unless the rows were "
+        "sorted, pass groups=, a label for each stretch of rows that depend on one another"
+    ]
+
+
+def _unidentified(result: Result) -> list[str]:
+    """Tell what the data do not identify, and what they do of it, in theta where the fit is of a point."""
+    if result.estimate is None:
+        return []
+    if result.population is not None:
+        return [str(direction) for direction in result.identifiability() if not direction.identified]
+    together = result.combinations()
+    left = set(result.names[i] for i in np.flatnonzero(result.estimate.unidentified(result.space)))
+    left -= {name for combination in together for name in combination.names}
+    alone = [f"{name} is not identified by these data" for name in result.names if name in left]
+    return [*map(str, together), *alone]
+
+
+def _limits(result: Result) -> tuple[list[str], list[str]]:
+    """Write the ends of the central 90 % intervals; where one is the bound, the other is a limit."""
+    cells = []
+    for (low, high), error, parameter in zip(result.interval(0.9), _errors(result), result.space, strict=True):
+        at_low, at_high = low == parameter.support[0], high == parameter.support[1]
+        ends = rounded(low, error), rounded(high, error)
+        if at_low != at_high and np.all(np.isfinite(parameter.support)):
+            cells.append(("", f"< {ends[1]}") if at_low else (f"> {ends[0]}", ""))
+        else:
+            cells.append(ends)
+    low, high = zip(*cells, strict=True)
+    return list(low), list(high)
+
+
+def _errors(result: Result) -> Float[np.ndarray, " d"]:
+    """Standard errors, by whose digits tables are rounded; NaN without any."""
+    return np.full(result.space.dim, np.nan) if result.stderr is None else result.stderr
+
+
+def _columns(result: Result) -> dict[str, list[str]]:
+    """Write what the summary says of each parameter."""
+    to_errors = lambda values: [rounded(*pair) for pair in zip(values, _errors(result), strict=True)]  # noqa: E731
+    if result.settings.get("target") != "population":
+        columns = {"estimate": to_errors(result.theta)}
+        if result.stderr is not None:
+            low, high = _limits(result)
+            columns |= {"stderr": to_errors(result.stderr), "5 %": low, "95 %": high}
+        return columns | _sources(result)
+    reach = float(stats.norm.ppf(0.84)) * result.proposal.sd()
+    low, high = (np.asarray(result.space.constrain(result.proposal.loc + end)) for end in (-reach, reach))
+    columns = {"median": to_errors(result.theta), "16 %": to_errors(low), "84 %": to_errors(high)}
+    if result.population is not None:
+        found = result.population.theta
+        means = [written(*pair) for pair in zip(found.mean, found.mean_stderr, strict=True)]
+        spreads = [spread(found, i) for i in range(result.space.dim)]
+        for names, pairs in ((("mean", "+- (mean)"), means), (("sd", "+- (sd)"), spreads)):
+            columns |= dict(zip(names, map(list, zip(*pairs, strict=True)), strict=True))
+    return columns
+
+
+def _sources(result: Result) -> dict[str, list[str]]:
+    """Write what the data alone say, and what was known, where something was."""
+    alone = result.by_data
+    if alone is None:
+        return {}
+    rows = zip(alone.theta, alone.stderr, strict=True)
+    data = [" +- ".join(written(*pair)) if np.isfinite(pair[1]) else "nothing" for pair in rows]
+    return {"the data alone": data, "known": [str(result.space.known.get(name, "")) for name in result.names]}
+
+
+def _contradiction(result: Result) -> list[str]:
+    """Tell of data that disagree with what was known."""
+    if result.estimate is None or result.estimate.apart <= CONTRADICT:
+        return []
+    return [
+        f"the data and what was known disagree by {result.estimate.apart:.1f} standard errors; the estimate lies "
+        "between them, and its error believes both. Look for a mistake in one of them, or leave prior= out"
+    ]
