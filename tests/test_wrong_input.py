@@ -202,6 +202,7 @@ def test_unknown_simulator(refused):
         (("--option", "points=a"), "points must be a whole number of at least 1; got 'a'."),
         (("--resume",), "--resume needs --out"),
         (("--resume", "--out", "nowhere"), "--resume: there is no folder nowhere"),
+        (("--resume", "--out", "."), "--resume: . holds no run; leave --resume out"),
         (("--key", "x"), "give it by --data"),
         (("--data", "good.npy", "--set", "mu=1"), "leave it out with --data"),
     ],

@@ -171,6 +171,8 @@ def _folder(simulator: str, out: Path | None, resume: bool) -> Path:
         raise FileExistsError(f"--out: {out} is a file; choose a folder.")
     if resume and not out.exists():
         raise FileNotFoundError(f"--resume: there is no folder {out}; leave --resume out to start a run there.")
+    if resume and not any((out / name).exists() for name in ("fit.json", "result.json")):
+        raise FileNotFoundError(f"--resume: {out} holds no run; leave --resume out to start one there.")
     if not resume and any((out / name).exists() for name in ("fit.json", "result.json")):
         raise FileExistsError(f"--out: {out} already holds a run; choose another folder, or continue it by --resume.")
     return out

@@ -36,10 +36,11 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         fit(simulate, budget=text)
 
 
-@pytest.mark.parametrize(("executor", "workers"), [(None, 1), (2, 2)])
-@pytest.mark.parametrize(("fn", "batched"), [(row, False), (rows, True)])
+@pytest.mark.parametrize(
+    ("fn", "batched", "executor", "workers"), [(row, False, None, 1), (rows, True, None, 1), (row, False, 2, 2)]
+)
 def test_calls_are_those_that_fit_into_the_time(
-    executor: Any, workers: int, fn: Any, batched: bool, clock: None
+    fn: Any, batched: bool, executor: Any, workers: int, clock: None
 ) -> None:
     """Three seconds for `TIMED` calls of each worker, all of them at once."""
     host = avo.from_numpy(fn, batched)
