@@ -10,8 +10,9 @@ DIST ?= dist
 
 # What `make test-oldest` installs twice, and what it then runs: a file or more of each room, none that takes long
 EXTRAS = compare,docs,ecg,sde,tables
+EXECUTION = $(addprefix tests/execution/test_,blocks.py calls.py failures.py host.py store.py)
 QUICK = tests/test_house.py tests/test_space.py tests/test_observations.py tests/adversarial/test_metric.py \
-  tests/adversarial/test_proposals.py tests/adversarial/test_reinforce.py tests/data tests/execution tests/plots \
+  tests/adversarial/test_proposals.py tests/adversarial/test_reinforce.py tests/data $(EXECUTION) tests/plots \
   tests/refine/test_estimate.py tests/simulators/test_registry.py tests/test_exports.py
 
 PIP = -m pip --disable-pip-version-check install --quiet
