@@ -410,6 +410,8 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
             f"{folder} holds no finished result (no result.json); avo.fit(out=...) writes one there."
         )
     words = read_stamped(folder / "result.json")
+    if not (folder / "arrays.npz").is_file():
+        raise damaged(folder / "arrays.npz")
     arrays = read_arrays(folder / "arrays.npz", words.get("arrays"))
     try:
         return _rebuilt(words, arrays, like, statistic)

@@ -46,7 +46,7 @@ from avo.containers import Axis, Held, axes_of, same_rows
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.calls import Calls
 from avo.execution.command import Command
-from avo.execution.failures import Failures, where
+from avo.execution.failures import CallFailed, Failures, where
 from avo.execution.host import HostSimulator
 from avo.execution.pace import TRAINING, as_time, in_calls
 from avo.execution.programs import JaxSimulator
@@ -226,10 +226,12 @@ def fit(
     folder = None if out is None else Folder(out, resume, identity, source_of(simulate), budget)
     try:
         return _run(task, trainer, begin, folder, statistic, progress)
-    except Exception:
+    except Exception as error:
         # A simulator of no use leaves the folder free for the next try
         if folder is not None and not _of_use(task, folder):
             folder.free()
+        if isinstance(checked, Calls) and checked.useless and not isinstance(error, CallFailed):
+            raise checked.too_many() from error
         raise
     finally:
         if isinstance(checked, Calls):

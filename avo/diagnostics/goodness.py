@@ -129,7 +129,7 @@ class Check:
         cells += [[r.name, f"{r.observed:.4g}", f"{r.expected:.4g}", f"{r.z:+.1f}", f"{r.p:.2g}"] for r in shown]
         subset = f", on {self.classified:,} of the observations" if self.classified < self.rows else ""
         more = [f"({len(ordered) - len(shown)} more features)"] if len(shown) < len(ordered) else []
-        failed = f", of which {self.failed:,} not finite and left out" if self.failed else ""
+        failed = f", of which {self.failed:,} failed and were left out" if self.failed else ""
         return "\n".join(
             [
                 f"The simulator at the fit {verdict} the {self.rows:,} new observations: p = {self.p_value:.3g}",

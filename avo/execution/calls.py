@@ -179,14 +179,21 @@ class Calls:
         self._failed.append(failed)
         self.made += len(failed)
         if over.any():
-            self._stop()
+            raise self.too_many()
 
-    def _stop(self) -> None:
+    @property
+    def useless(self) -> bool:
+        """Whether calls were made, and all failed."""
+        return 0 < self.made == sum(self.failures.values())
+
+    def too_many(self) -> CallFailed:
+        """Make the error of a run with too many failures, which names the commonest kind."""
         total = sum(self.failures.values())
         kind, count = max(self.failures.items(), key=lambda item: item[1])
         words = self.failures.examples[kind][1]
-        raise CallFailed(
-            f"{total:,} of the first {self.made:,} calls failed, more than max_failures={self.max_failures:g} allows; "
+        allowed = f", more than max_failures={self.max_failures:g} allows" if self.max_failures < 1 else ""
+        return CallFailed(
+            f"{total:,} of the first {self.made:,} calls failed{allowed}; "
             f"mend the simulator, narrow the space, or allow more. The commonest kind is {kind!r}, "
             f"{count:,} calls; the first of them: {words}"
         )

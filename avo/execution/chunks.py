@@ -151,10 +151,13 @@ def call(
         return real(fn(np.random.default_rng(seed), theta, *inputs))
     except (CallFailed, ArgumentError):  # which say all that there is to say
         raise
-    except Exception as error:
+    except (Exception, SystemExit, GeneratorExit) as error:  # a script may end by sys.exit where it gives up
         place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"theta = {theta.tolist()}"
+        if theta.ndim > 1:
+            where = f"a block of {len(theta)} rows, which fail together, the first at theta = {theta[0].tolist()},"
         raise CallFailed(
-            f"the simulator failed at theta = {(theta[0] if theta.ndim > 1 else theta).tolist()} with "
+            f"the simulator failed at {where} with "
             f"{type(error).__name__}: {error} ({_file(place)}, line {place.lineno}). "
             f"To repeat the call: rng = numpy.random.default_rng({seed.tolist()})."
         ) from error
@@ -166,8 +169,8 @@ def _file(place: traceback.FrameSummary) -> str:
 
 
 def real(x: ArrayLike) -> np.ndarray:
-    """Make an array of real numbers of what a user's function returned."""
-    drawn = np.asarray(x)
+    """Make an array of real numbers of what a user's function returned; what is masked is NaN."""
+    drawn = np.ma.filled(x.astype(float), np.nan) if isinstance(x, np.ma.MaskedArray) else np.asarray(x)
     if drawn.dtype.kind == "c":
         raise TypeError("x is complex, and must be real; return its parts side by side")
     return np.asarray(drawn, dtype=float)

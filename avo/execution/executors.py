@@ -158,7 +158,7 @@ def place(executor: Any, simulate: HostSimulator, x_shape: tuple[int, ...]) -> P
         return Here(job)
     if isinstance(executor, ThreadPoolExecutor) and simulate.timeout is None:
         return There(job, lambda chunk: executor.submit(run, *job, chunk), _workers(executor))
-    if not callable(getattr(executor, "submit", None)):
+    if isinstance(executor, type) or not callable(getattr(executor, "submit", None)):
         count = whole("executor, unless it is an Executor,", executor)
         workers = Workers(count, job, _pickled(job), simulate.timeout)
         return There(job, workers.submit, count, workers.close)

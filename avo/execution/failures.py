@@ -73,6 +73,7 @@ def where(names: Sequence[str], theta: Float[np.ndarray, "n d"], failed: Bool[np
         if found is None:
             break
         j, sign, value = found
+        bounds = [bound for bound in bounds if bound[:2] != (names[j], sign)]  # the tighter of two bounds
         bounds.append((names[j], sign, value))
         inside &= theta[:, j] > value if sign == ">" else theta[:, j] < value
     if not bounds:

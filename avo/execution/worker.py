@@ -59,13 +59,25 @@ def main() -> None:
     """Serve the parent that started this process, with the path of the shared file as the only argument."""
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the user's function prints must not get between the answers
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what a call began is ended, a program say
+    signal.signal(signal.SIGTERM, _end)
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
     with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), NOW.size) as now:
+        if os.name == "posix":  # nothing is left behind, however both of them end
+            os.unlink(sys.argv[1])
         try:
             _serve(source, sink, now)
         except (EOFError, BrokenPipeError):  # the parent is gone
             os._exit(0)
+        except _Ended:
+            os._exit(1)
+
+
+class _Ended(BaseException):
+    """The parent has asked for the end; it passes through a call, so that what that began is ended, a program say."""
+
+
+def _end(*_: Any) -> None:
+    raise _Ended
 
 
 def _serve(source: IO[bytes], sink: IO[bytes], now: mmap.mmap) -> None:

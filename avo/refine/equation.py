@@ -25,6 +25,7 @@ CHANCE = 1e-3  # level of the test that a direction moves t at all
 SELDOM = 0.1  # share of calls that succeed at a place, below which no step ends there
 STEEP = 0.25  # of the largest share of calls that succeed, below which the least one says that u decides it
 LEAN, NEWTON = 0.1, 20  # penalty of the slope of the log odds that a call succeeds; Newton steps of that fit
+OTHERWISE = 0.05  # level of the test that pairs of which one failed say something else than those that succeed
 NEVER = 1e-6  # level of the test that a residual is chance
 
 
@@ -105,9 +106,13 @@ def slope_given_success(
     squares = du[both].T @ du[both], du[one].T @ du[one]
     inverse = np.linalg.inv(squares[0] + squares[1] / 2)
     weights = du @ inverse
+    whole = A @ squares[0] @ inverse + odd.T @ weights[one]
+    # Pairs of one are noisy, since they share nothing: they count where they say something else than the others
+    z = (whole - A) ** 2 / np.maximum((odd.T**2) @ weights[one] ** 2, 1e-300)
+    if z.sum() < stats.chi2.isf(OTHERWISE, z.size) or not one.any():
+        return A, noise
     residuals = np.concatenate([noise.residuals, odd])
-    A = A @ squares[0] @ inverse + odd.T @ weights[one]
-    return A, Noise(residuals, np.concatenate([weights[both], weights[one]]))
+    return whole, Noise(residuals, np.concatenate([weights[both], weights[one]]))
 
 
 def success(zeta: Float[np.ndarray, "n d"], ok: np.ndarray) -> Float[np.ndarray, " n"]:

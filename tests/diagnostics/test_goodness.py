@@ -237,7 +237,7 @@ def test_host_simulators_and_failures() -> None:
     assert found.calls == len(calls) == (19 + 4) * 300
     # 35 % of 6900 calls, a standard deviation of 40
     assert abs(found.failed - 2415) < 160
-    assert f"{found.calls:,} simulator calls, of which {found.failed:,} not finite" in found.summary()
+    assert f"{found.calls:,} simulator calls, of which {found.failed:,} failed" in found.summary()
     # Rows that failed have no weight: they would halve the standard deviation
     assert found.p_value > 0.05 and max(abs(row.z) for row in found.table) < 4
     assert np.abs(found.classifier.null).max() < 6 and abs(found.classifier.statistic) < 6

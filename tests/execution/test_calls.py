@@ -1,6 +1,7 @@
 """avo.execution.calls: the same numbers wherever calls are made, failures by kind, and what was made is kept."""
 
 import os
+import sys
 import threading
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -378,3 +379,55 @@ def test_a_store_of_other_calls_is_refused(tmp_path: Path) -> None:
         else:
             some(keys, THETA[:18])
         some.close()
+
+
+# --- ways to fail that are no exceptions -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("executor", [None, 1])
+def test_a_script_that_exits_is_a_failed_call(executor: Any) -> None:
+    def exits(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        if theta[0] > 1.9:
+            sys.exit("bad parameters")
+        return row(rng, theta)
+
+    some, late = calls(exits, executor=executor), THETA[:, 0] > 1.9
+    np.testing.assert_array_equal(np.isnan(some(KEYS, THETA)).all(1), late)
+    some.close()
+    assert some.failures == {"exception": late.sum()}
+    assert "with SystemExit: bad parameters" in some.failures.examples["exception"][1]
+
+
+def test_masked_values_are_no_numbers() -> None:
+    def masked(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        return np.ma.masked_array([1.0, -999.0, 2.0], mask=[False, theta[0] > 1.9, False])
+
+    some, late = calls(masked), THETA[:, 0] > 1.9
+    x = some(KEYS, THETA)
+    np.testing.assert_array_equal(np.isnan(x).all(1), late)
+    assert some.failures == {"non-finite": late.sum()} and np.all(x[~late, 1] == -999.0)
+
+
+def test_a_block_that_raises_says_that_it_is_one() -> None:
+    def raises(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        raise ValueError("too stiff")
+
+    some = calls(raises, batched=True)
+    some(KEYS, THETA)
+    assert (
+        "failed at a block of 6 rows, which fail together, the first at theta = "
+        in some.failures.examples["exception"][1]
+    )
+
+
+def test_an_executor_that_was_not_made_is_refused() -> None:
+    with pytest.raises(ValueError, match="executor, unless it is an Executor, must be a whole number"):
+        calls(row, executor=ThreadPoolExecutor)
+
+
+def test_workers_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    some = calls(row, executor=2)
+    some(KEYS, THETA)
+    assert list(tmp_path.iterdir()) == []  # while they run, so that a kill leaves none either
+    some.close()

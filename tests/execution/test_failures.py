@@ -70,3 +70,10 @@ def test_summary_names_kinds_examples_and_the_place() -> None:
 def test_an_error_travels_between_processes() -> None:
     again = pickle.loads(pickle.dumps(CallFailed("it hung", "timeout")))
     assert (str(again), again.kind) == ("it hung", "timeout")
+
+
+def test_the_tighter_of_two_bounds_on_one_parameter_stands() -> None:
+    theta = box(6000, seed=4)
+    share = np.where(theta[:, 0] > 3.0, 0.9, np.where(theta[:, 0] > 1.0, 0.3, 0.0))
+    found = where(NAMES, theta, RNG(5).random(6000) < share)
+    assert found is not None and len({bound[:2] for bound in found.bounds}) == len(found.bounds)
