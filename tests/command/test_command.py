@@ -5,7 +5,7 @@ import json
 from dataclasses import replace
 from functools import lru_cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -295,8 +295,11 @@ def test_given_duration_keeps_the_unit(quick_fit, tmp_path):
     assert "brownian with points=8\n" in printed and "1/sqrt(s)" in printed
 
 
+MU_TAU = avo.Space(mu=avo.Interval(0, 2), tau=avo.Interval(0, 4))
+
+
 def test_a_report_says_how_to_widen_the_range_of_what_lies_at_its_end():
-    task: Any = SimpleNamespace(source=SimpleNamespace(name="mine", problem=None), observed=np.zeros(7), truth=None)
+    task: Any = sources.Task(sources.Source("mine", lambda key, theta: theta, MU_TAU), np.zeros(7))
     result: Any = SimpleNamespace(at_bound=("mu", "tau"), summary=lambda truth: "a table")
     words = "--range mu=LOW,HIGH --range tau=LOW,HIGH"
     assert outcome.report(result, task).endswith(f"a table\nto widen the range of what lies at its end: {words}")
@@ -308,7 +311,8 @@ def test_a_report_says_whether_the_maximum_likelihood_agrees():
     """By the largest of the differences that have a finite error, in units of it."""
     best = np.array([1.0, 2.0, 3.0])
     problem = SimpleNamespace(mle=lambda x: best)
-    task: Any = SimpleNamespace(source=SimpleNamespace(name="mine", problem=problem), observed=np.zeros(7), truth=None)
+    source = sources.Source("mine", lambda key, theta: theta, MU_TAU, cast(Any, problem))
+    task: Any = sources.Task(source, np.zeros(7))
     error, names = np.array([0.1, 0.2, np.inf]), ("mu", "tau", "nu")
     result: Any = SimpleNamespace(
         at_bound=(), summary=lambda truth: "a table", names=names, stderr=error, settings={"target": "point"}
