@@ -264,7 +264,7 @@ def _check_known(space: Space, target: Target, refine: bool) -> None:
 def _of_use(task: Task, folder: Folder) -> bool:
     """Say whether a run that an error ended has anything to be continued from."""
     if isinstance(task.simulate, Calls):
-        return task.simulate.made > sum(task.simulate.failures.values())
+        return task.simulate.made > 0 and not task.simulate.useless
     return folder.finished or folder.checkpoint.exists()
 
 
