@@ -14,6 +14,9 @@ from avo.refine.modes import UNLIKELY
 from avo.tables import aligned, html_table, rounded, written
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from avo.refine.identifiability import Combination
     from avo.result import Result
 
 
@@ -140,10 +143,17 @@ def _unidentified(result: Result) -> list[str]:
     if result.population is not None:
         return [str(direction) for direction in result.identifiability() if not direction.identified]
     together = result.combinations()
-    left = set(result.names[i] for i in np.flatnonzero(result.estimate.unidentified(result.space)))
-    left -= {name for combination in together for name in combination.names}
-    alone = [f"{name} is not identified by these data" for name in result.names if name in left]
-    return [*map(str, together), *alone]
+    left = [result.names[i] for i in np.flatnonzero(result.estimate.unidentified(result.space))]
+    named = {name for combination in together for name in combination.names}
+    idle = {result.names[i] for i in np.flatnonzero(result.estimate.without_effect)}
+    words = {name: "has no visible effect on x" if name in idle else "is not identified by these data" for name in left}
+    return [*map(str, together), *_remedy(together), *(f"{name} {words[name]}" for name in left if name not in named)]
+
+
+def _remedy(together: Sequence[Combination]) -> list[str]:
+    """Say what would tell parameters apart that the data identify only together: what the others are told by."""
+    by = dict.fromkeys(name for combination in together for name in combination.names[1:])
+    return [f"to tell them apart, fix {' and '.join(by)} in the space, or give prior="] if by else []
 
 
 def _limits(result: Result) -> tuple[list[str], list[str]]:

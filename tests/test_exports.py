@@ -239,7 +239,7 @@ def test_html_shows_the_table_and_the_warnings() -> None:
     cells = re.findall(r"<t[hd]>(.*?)</t[hd]>", text)
     assert cells[:6] == ["parameter", "estimate", "stderr", "5 %", "95 %", "unit"]
     assert cells[12:18] == ["rate", "0.060", "0.019", "", "&lt; 0.102", ""]
-    assert "<p>warning: tau is not identified by these data</p>" in text and "<p>undetermined: mu still moved" in text
+    assert "<p>warning: tau has no visible effect on x</p>" in text and "<p>undetermined: mu still moved" in text
     assert "<p>budget: " in made()._repr_html_()
 
 

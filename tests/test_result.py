@@ -335,7 +335,7 @@ def test_summary_of_a_refined_result() -> None:
     loose = replace(
         loose, estimate=replace(loose.estimate, identified=np.array([True, True, False]), values=np.array([9, 9, 0.0]))
     )
-    assert "warning: tau is not identified by these data" in loose.summary()
+    assert "warning: tau has no visible effect on x" in loose.summary()
 
 
 def test_summary_writes_a_limit_where_an_interval_ends_at_a_bound() -> None:

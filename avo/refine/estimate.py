@@ -27,7 +27,9 @@ UNIDENTIFIED = 0.5  # standard deviation in u from which a population's mean cou
 UNDETERMINED = 2.5  # that in w of a point's direction: nine tenths of such an error span a range of 4 from either end
 CENTRAL = float(stats.norm.isf(0.05))  # half of the central 90 % of a normal distribution
 POINTS = 2**14  # of a scrambled net, for a population's moments in physical units
-LOOSE = 0.5  # standard deviation that directions which are not identified may lend to a parameter that is
+LOOSE = 0.3  # standard deviation that directions which are not identified may lend to a parameter that is: a fifth of
+# their own, as far as a fifth of its range where they lead from end to end of the others'
+ALONE = 0.99  # share of a parameter in what is not identified above which no other has part in it
 DISAGREE = 5.0  # standard errors beyond which encoded observations spread otherwise than encoded simulations
 CONTRADICT = 3.0  # standard errors beyond which data and what is known disagree
 DEPENDENT = 1e-4  # p below which rows of the observations depend on one another
@@ -200,6 +202,11 @@ class Estimate:
         """Directions that are not identified, along which the fit says nothing."""
         return self.vectors[:, ~self.identified & (self.values <= 1 / START_SD**2)]
 
+    @property
+    def without_effect(self) -> np.ndarray:
+        """Which parameters may move alone, all others held, and x stays as it is."""
+        return np.linalg.norm(self.free, axis=1) > ALONE
+
     def _scale(self, space: Space) -> tuple[Any, Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
         """Give the scale of the error: its map to theta, the place of the estimate, and d theta / d place."""
         slope = np.diagonal(np.asarray(jax.jacobian(space.constrain)(jnp.asarray(self.loc, float))))
@@ -212,7 +219,7 @@ class Estimate:
         """Which parameters the data do not identify.
 
         Of a point, those whose central 90 % interval spans the support, or that directions which are not identified
-        lend more than .5 in w, which is no error but the width of the usual start; without two bounds, those with a
+        lend more than .3 in w, which is no error but the width of the usual start; without two bounds, those with a
         standard error above the 1.5 of the usual start. Of a population, those with one above .5 in u.
         """
         if self.population_covariance is not None:

@@ -6,20 +6,22 @@ parameter that is known but for another:
 
     c_i = eta_i - sum_p B_ip (s_i / s_p) eta_p,    B = F_i. F_p.^-1,
 
-eta theta, or log theta of logarithmic kinds, s = d eta / dw, and F the directions that are not identified, of which the
-parameters p have most: along F no c_i moves.
+eta theta or log theta, s = d eta / dw, and F the directions that are not identified, of which the parameters p have
+most: along F no c_i moves. Which of theta and log theta, one place cannot tell; it is that in which the numbers are
+simple, as those of a sum, a product or a ratio are, and else that of the parameters' kinds.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy import linalg
 
 from avo.adversarial.proposals import START_SD
 from avo.space import Space
 
 NAMED = 0.05  # weight from which a direction's words name a parameter
+SIMPLE = 0.03  # how far from a multiple of a half a weight may lie, by the noise of slopes, to be meant for it
 
 
 class Direction(NamedTuple):
@@ -98,34 +100,58 @@ def combined(
     order: Any = linalg.qr(free.T, pivoting=True)
     pivots = order[2][: free.shape[1]]
     B = free @ np.linalg.inv(free[pivots])
-    logarithmic = np.array([p.logarithmic for p in space])
-    s = np.where(logarithmic, slope / theta, slope)
     found = []
     for i in np.flatnonzero(loose):
-        others = [(p, -B[i, k] * s[i] / s[p]) for k, p in enumerate(pivots) if abs(B[i, k]) >= NAMED]
-        if i in pivots or not others:
+        others = np.array([(p, -B[i, k]) for k, p in enumerate(pivots) if abs(B[i, k]) >= NAMED])
+        if i in pivots or not len(others):
             continue
+        rows = np.array([i, *others[:, 0]], int)
+        weights = np.array([1.0, *others[:, 1]])
+        logs = _scale(space, theta, slope, rows, weights)
+        s = np.where(logs, slope[rows] / theta[rows], slope[rows])
         way = np.zeros(len(theta))
-        way[i] = s[i]
-        for p, weight in others:
-            way[p] = weight * s[p]
-        rows = [(int(i), 1.0), *((int(p), float(weight)) for p, weight in others)]
-        found.append(_told(space, theta, rows, float(np.sqrt(way @ covariance @ way)), logarithmic))
+        way[rows] = s[0] * weights
+        sd = float(np.sqrt(way @ covariance @ way))
+        found.append(_told(space, theta, rows, _rounded(s[0] * weights / s), sd, logs))
     return tuple(found)
 
 
+def _scale(
+    space: Space, theta: np.ndarray, slope: np.ndarray, rows: np.ndarray, weights: np.ndarray
+) -> Bool[np.ndarray, " k"]:
+    """Choose which parameters of a combination are told by their logarithms."""
+    kinds = [list(space)[i] for i in rows]
+    own, every = np.array([p.logarithmic for p in kinds]), np.full(len(rows), True)
+    positive = all(p.support[0] >= 0 for p in kinds)
+    for logs in (own, every, ~every) if positive else (own, ~every):
+        s = np.where(logs, slope[rows] / theta[rows], slope[rows])
+        if _simple(s[0] * weights / s).all():
+            return logs
+    return own
+
+
+def _simple(weights: Float[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
+    """Tell which weights are multiples of a half, but for the noise of slopes."""
+    halves = np.round(2 * weights) / 2
+    return (halves != 0) & (np.abs(halves) <= 3) & (np.abs(weights - halves) <= SIMPLE * np.abs(halves))
+
+
+def _rounded(weights: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+    return np.where(_simple(weights), np.round(2 * weights) / 2, weights)
+
+
 def _told(
-    space: Space, theta: Float[np.ndarray, " d"], rows: list[tuple[int, float]], sd: float, logarithmic: np.ndarray
+    space: Space, theta: Float[np.ndarray, " d"], rows: np.ndarray, weights: np.ndarray, sd: float, logs: np.ndarray
 ) -> Combination:
-    """Tell a combination: of logarithmic parameters as a product of powers, of others as a sum."""
-    names = tuple(space.names[i] for i, _ in rows)
-    if all(logarithmic[i] for i, _ in rows):
-        value = float(np.exp(sum(weight * np.log(theta[i]) for i, weight in rows)))
-        words = "".join(_factor(name, weight) for name, (_, weight) in zip(names[1:], rows[1:], strict=True))
+    """Tell a combination: of logarithms as a product of powers, of others as a sum."""
+    names = tuple(space.names[i] for i in rows)
+    if logs.all():
+        value = float(np.exp(weights @ np.log(theta[rows])))
+        words = "".join(map(_factor, names[1:], weights[1:]))
         return Combination(names, names[0] + words, value, value * sd)
-    value = float(sum(weight * (np.log(theta[i]) if logarithmic[i] else theta[i]) for i, weight in rows))
-    terms = [f"log({name})" if logarithmic[i] else name for name, (i, _) in zip(names, rows, strict=True)]
-    words = "".join(_term(term, weight) for term, (_, weight) in zip(terms[1:], rows[1:], strict=True))
+    value = float(weights @ np.where(logs, np.log(np.where(logs, theta[rows], 1.0)), theta[rows]))
+    terms = [f"log({name})" if log else name for name, log in zip(names, logs, strict=True)]
+    words = "".join(map(_term, terms[1:], weights[1:]))
     return Combination(names, terms[0] + words, value, sd)
 
 

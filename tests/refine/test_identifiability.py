@@ -65,6 +65,31 @@ def test_mixed_kinds_are_told_with_their_logarithm() -> None:
     np.testing.assert_allclose([found.value, found.stderr], [0.7 - 0.5 * np.log(theta[0]), 0.04], rtol=1e-9)
 
 
+def test_a_ratio_is_told_where_only_one_of_both_is_logarithmic() -> None:
+    """share in (.05, 1) by itself, volume by its logarithm; volume / share is known to 2 %, its slopes to 1 %."""
+    space = avo.Space(share=avo.Interval(0.05, 1), volume=avo.LogInterval(8, 80))
+    theta = np.array([0.93, 33.0])
+    slope = np.array([0.95 / 4, 33.0 * np.log(10) / 4])
+    for wrong in (1.0, 0.99):
+        covariance, free = known(np.array([[-slope[0] / theta[0] * wrong, slope[1] / theta[1]]]), 0.02)
+        (found,) = combined(space, theta, slope, covariance, free, np.ones(2, bool))
+        assert set(found.names) == {"share", "volume"} and found.words == f"{found.names[0]} / {found.names[1]}"
+        value = 33.0 / 0.93 if found.names[0] == "volume" else 0.93 / 33.0
+        np.testing.assert_allclose(found.value, value, rtol=1e-9)
+        np.testing.assert_allclose(found.stderr, 0.02 * value, rtol=0.03)
+
+
+def test_a_sum_is_told_where_all_are_logarithmic() -> None:
+    """a + b is known to .1, a and b with logarithmic ranges."""
+    space = avo.Space(a=avo.LogInterval(0.1, 90), b=avo.Positive(2.0))
+    theta = np.array([1.3, 4.4])
+    slope = theta * np.array([np.log(900) / 4, 1.0])
+    covariance, free = known(slope[None], 0.1)
+    (found,) = combined(space, theta, slope, covariance, free, np.ones(2, bool))
+    assert found.words in ("a + b", "b + a")
+    np.testing.assert_allclose([found.value, found.stderr], [5.7, 0.1], rtol=1e-9)
+
+
 def test_where_all_is_identified_there_is_none() -> None:
     space = avo.Space(a=avo.Real(), b=avo.Real())
     assert combined(space, np.ones(2), np.ones(2), np.eye(2), np.zeros((2, 0)), np.zeros(2, bool)) == ()
