@@ -1,9 +1,9 @@
 """How the site is built from the pages beside this file: `make docs`.
 
-Pages are plain Markdown, which reads well wherever it is shown. Blocks of `python` are run here, in order, one process a
-page, and what they print or draw stands below them; so are a program in C or R that names its file in its first line, and
-the line that compiles it. Blocks of `py` and `sh` are only shown. A block that raises, a link that leads nowhere, and any
-other warning end the build.
+Pages are plain Markdown, which reads well wherever it is shown. Blocks of `python` are run here, in order, one process
+a page, and what they print or draw stands below them; so are a program in C or R that names its file in its first line,
+and the line that compiles it. Blocks of `py` and `sh` are only shown. A block that raises, a link that leads nowhere,
+and any other warning end the build.
 """
 
 import importlib.util
@@ -102,7 +102,7 @@ SIGN = re.compile(r"(`[^`]*`)|([*|]|(?<=\w)_(?=\W))")
 
 
 def set_off(app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
-    """Show what a docstring sets off by spaces, an equation or a table, as it stands, and a sign as itself elsewhere."""
+    """Show what a docstring sets off by spaces, an equation or a table, as it stands, and signs as themselves."""
     told, example, last = [], False, ""
     for paragraph in inspect.cleandoc("\n".join(lines)).split("\n\n"):
         indented = paragraph.startswith("    ")
@@ -113,6 +113,8 @@ def set_off(app: Any, what: str, name: str, obj: object, options: Any, lines: li
             told.append(paragraph if example else SIGN.sub(lambda found: found[1] or "\\" + found[2], paragraph))
         last = paragraph.rsplit("\n", 1)[-1]
     lines[:] = "\n\n".join(told).splitlines()
+    if what in ("attribute", "property"):  # of whose first line napoleon would take all before a colon for a type
+        lines[:0] = ["..", ""]
 
 
 def skip(app: Any, what: str, name: str, obj: object, skipped: bool, options: Any) -> bool | None:
