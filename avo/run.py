@@ -54,6 +54,7 @@ from avo.execution.simulator import check_simulator, source_of
 from avo.execution.store import Store
 from avo.folder import Folder, calls_of, digest, leaves
 from avo.observations import Observed, make_frame, validate_clusters, validate_data
+from avo.progress import bar
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
 from avo.refine.estimate import DISAGREE, Estimate, floored
 from avo.refine.modes import UNLIKELY, Mode, fits, several, solutions
@@ -440,9 +441,9 @@ def _failures(task: Task, draws: Draws, region: Region | None, result: Result) -
 
 def _bar(draws: Draws, calls: int, stage: str, progress: bool) -> tqdm:
     """Show the calls of a stage as the draws make them."""
-    bar = tqdm(total=calls, desc=stage, unit=" calls", disable=None if progress else True, leave=False)
-    draws.tick = bar.update
-    return bar
+    shown = bar(calls, stage, "calls", progress)
+    draws.tick = shown.update
+    return shown
 
 
 def _refine(

@@ -23,6 +23,7 @@ from avo.execution.blocks import Drawn, simulate_jax
 from avo.execution.calls import Calls
 from avo.execution.programs import JaxSimulator
 from avo.folder import Folder, fill, leaves
+from avo.progress import bar
 from avo.result import Result
 from avo.space import Space
 from avo.types import Info, State
@@ -174,7 +175,7 @@ def run_steps(
     cut: Cut = ""
     now, lost = before, 0
     try:
-        with _bar(before.state, progress) as bar:
+        with bar(int(before.state.horizon), "fit", "steps", progress, int(before.state.step)) as shown:
             while not cut and int(now.state.step) < steps:
                 state, told = run_chunk(key, now.state)
                 now = now.after(state, told, reuse)
@@ -184,7 +185,7 @@ def run_steps(
                 # Not before the first window is done: a simulator of no use leaves the folder free for the next try
                 if folder is not None and int(now.state.step) >= window:
                     folder.save(now.to_arrays)
-                _show(bar, chunk, now, settings, space)
+                _show(shown, chunk, now, settings, space)
         if folder is not None and not cut:
             folder.save(now.to_arrays, force=True)  # refining may take long, and be stopped
     except KeyboardInterrupt:
@@ -197,18 +198,12 @@ def run_steps(
     return now, result_of(now.state, now.history, settings, space, cut=cut, lost=lost)
 
 
-def _bar(state: State, progress: bool) -> tqdm:
-    # tqdm's None: silent when not on a terminal
-    silent = None if progress else True
-    return tqdm(total=int(state.horizon), initial=int(state.step), unit=" steps", disable=silent, dynamic_ncols=True)
-
-
-def _show(bar: tqdm, steps: int, now: Progress, settings: Settings, space: Space) -> None:
+def _show(shown: tqdm, steps: int, now: Progress, settings: Settings, space: Space) -> None:
     """Move the bar on, beside it the gap, the calls and the present estimate."""
-    bar.update(steps)
-    if bar.disable:
+    if shown.disable:
         return
     theta = zip(space.names, np.asarray(space.constrain(now.state.proposal.loc)), strict=True)
     words = ", ".join(f"{name}={value:.4g}" for name, value in theta)
     calls = int(now.state.step) * settings.calls
-    bar.set_postfix_str(f"gap {now.history[-1].gap.mean():.3g}, {calls:,} calls, {words}")
+    shown.set_postfix_str(f"gap {now.history[-1].gap.mean():.3g}, {calls:,} calls, {words}", refresh=False)
+    shown.update(steps)

@@ -10,7 +10,7 @@ asked.
     listing       list, gallery, info, simulate
     fitting       fit
     runs          report, check and replay, of a run that is there
-    comparing     compare
+    comparing     latents compare
     benchmarking  bench
     options       what several commands take; errors as sentences
     sources       what the words of a command mean

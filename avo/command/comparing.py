@@ -1,4 +1,4 @@
-"""`avo compare`: a simulator's parameters beside the latents of autoencoders."""
+"""`avo latents compare`: a simulator's parameters beside the latents of autoencoders."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,14 @@ import avo
 from avo.command.options import Key, Quiet, refuse_reading_options
 from avo.command.programs import keep_programs
 
+latents = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="The beta-VAE beside the simulator: what latents and parameters tell of the same signals.",
+)
 
+
+@latents.command()
 def compare(
     case: Annotated[str, typer.Argument(help="ecg, brownian, pendulum or oscillator.")],
     *,
@@ -45,9 +52,9 @@ def compare(
     Prints a table for eight questions, and writes it with all numbers (compare.json, compare.csv) and three pictures.
 
     \b
-    avo compare ecg --quick
-    avo compare ecg --data beats.npy --out compare/mine
-    avo compare brownian --data prices.csv.gz --columns close --log-windows 180
+    avo latents compare ecg --quick
+    avo latents compare ecg --data beats.npy --out compare/mine
+    avo latents compare brownian --data prices.csv.gz --columns close --log-windows 180
     """
     if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"--out: {out} exists already; choose another folder.")
@@ -81,3 +88,8 @@ def _folder(out: Path) -> Iterator[None]:
         if isinstance(error, KeyboardInterrupt):
             typer.echo("stopped; nothing was written.", err=True)
         raise
+
+
+def moved(words: Annotated[list[str] | None, typer.Argument(help="As of `avo latents compare`.")] = None) -> None:
+    """Say where the comparison with latents is."""
+    raise ValueError(f"avo compare is now avo latents compare; say: avo latents compare {' '.join(words or ['ecg'])}")

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from avo.command.benchmarking import bench
-from avo.command.comparing import compare
+from avo.command.comparing import latents, moved
 from avo.command.fitting import fit
 from avo.command.listing import gallery, info, list_, simulate
 from avo.command.options import Plainly
@@ -13,7 +13,6 @@ from avo.command.runs import check, replay, report
 
 app = typer.Typer(
     cls=Plainly,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -32,9 +31,12 @@ def _avo(
 
 
 app.command("list")(list_)
-for command in (gallery, info, simulate, fit, report, check, replay, compare):
+for command in (gallery, info, simulate, fit, report, check, replay):
     app.command()(command)
+app.add_typer(latents, name="latents")
 app.add_typer(bench, name="bench")
+# The name that it had; options that it does not know are words, too
+app.command("compare", hidden=True, context_settings={"ignore_unknown_options": True})(moved)
 
 
 def main() -> None:

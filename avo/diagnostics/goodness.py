@@ -32,7 +32,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import stdtr
-from tqdm import tqdm
 
 from avo import checks
 from avo.adversarial.critic import pack_size
@@ -49,6 +48,7 @@ from avo.execution.calls import Calls
 from avo.execution.host import HostSimulator
 from avo.execution.simulator import check_simulator, handed
 from avo.observations import number_clusters, validate_observations
+from avo.progress import bar
 from avo.result import Result
 from avo.tables import aligned
 from avo.types import Simulator
@@ -240,10 +240,12 @@ def _check(
     classifier = make_classifier(key_random, look, units_of(look, reference), len(x), seed)
     see = partial(_see, result, classifier)
     seen, failed = [see(observed)], sum(int(np.sum(~sample.ok)) for sample in reference)
-    for b in tqdm(range(replicates), unit=" replicates", disable=None if progress else True, dynamic_ncols=True):
-        sample = draw(result.replicate, jax.random.fold_in(key_sets, b))
-        failed += int(np.sum(~sample.ok))
-        seen.append(see(sample))
+    with bar(replicates, "check", "simulated sets", progress) as shown:
+        for b in range(replicates):
+            sample = draw(result.replicate, jax.random.fold_in(key_sets, b))
+            failed += int(np.sum(~sample.ok))
+            seen.append(see(sample))
+            shown.update()
 
     told_apart = classify(classifier, reference, np.stack([s.means for s in seen]))
     gap = np.array([s.critic for s in seen]) - np.mean([see(sample).critic for sample in reference])

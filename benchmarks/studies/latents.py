@@ -15,8 +15,8 @@ chosen by labels, then, of two of the four cases on which it is tested: there in
 **real**: the simulator, the family and principal components on recordings, of which one half trains and the other
 is the test set: halves in time of record 100 (normal beats, labels as published) and of record 208 (beats found here,
 ectopic ones among them) and of 180-minute windows of log price, and of the ten PTB subjects about half, the two that
-are probably one person together, split anew by each seed. Beats are those of `avo compare ecg`, .3 s before R to
-.55 s after it, at 180 Hz (PTB: averages over 5 ms), without the level before the QRS complex. UDR, which takes no
+are probably one person together, split anew by each seed. Beats are those of `avo latents compare ecg`, .3 s before R
+to .55 s after it, at 180 Hz (PTB: averages over 5 ms), without the level before the QRS complex. UDR, which takes no
 labels, says by the codes of all signals which autoencoder it prefers. `lead` is the accuracy of a linear classifier of
 the fifteen leads from the codes, learned from the subjects that train and tested on the others: the talk's factor
 "form / lead", 7 % by chance.

@@ -1,0 +1,59 @@
+"""avo.progress: nothing, a bar, or a line now and then, by where it is read."""
+
+import io
+import sys
+
+import pytest
+from tqdm import tqdm
+
+from avo import progress
+
+
+class Stream(io.StringIO):
+    """Standard error of a terminal, or of something else."""
+
+    terminal = False
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+def listen(monkeypatch: pytest.MonkeyPatch) -> Stream:
+    stream = Stream()  # not by a fixture: between that and the test pytest sets its own
+    monkeypatch.setattr(sys, "stderr", stream)
+    return stream
+
+
+def test_a_line_every_half_minute_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve updates, ten seconds apart: lines after 30, 60, 90 and 120 s, and none when the bar is closed."""
+    told, now = listen(monkeypatch), 1000.0
+    shown = progress.bar(600, "search", "calls", progress=True)
+    monkeypatch.setattr(shown, "_time", lambda: now)
+    shown.start_t = shown.last_print_t = now
+    for _ in range(12):
+        now += 10.0
+        shown.update(50)
+    shown.close()
+    lines = told.getvalue().splitlines()
+    assert [line.partition(",")[0] for line in lines] == [f"search: {n} of 600 calls" for n in (150, 300, 450, 600)]
+    assert lines[0] == "search: 150 of 600 calls, 00:30 since the start, 01:30 to go"
+
+
+def test_what_is_soon_done_leaves_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = listen(monkeypatch)
+    with progress.bar(7, "refine", "calls", progress=True) as shown:
+        shown.update(7)
+    assert not told.getvalue()
+
+
+def test_a_bar_on_a_terminal_and_nothing_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = listen(monkeypatch)
+    told.terminal = True
+    with progress.bar(20, "fit", "steps", progress=True, done=5) as shown:
+        assert type(shown) is tqdm and not shown.disable and shown.n == 5
+        shown.refresh()
+    assert "fit" in told.getvalue() and "5/20" in told.getvalue()
+    length = len(told.getvalue())
+    with progress.bar(20, "fit", "steps", progress=False) as shown:
+        shown.update(20)
+    assert len(told.getvalue()) == length
