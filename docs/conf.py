@@ -2,8 +2,9 @@
 
 Pages are plain Markdown, which reads well wherever it is shown. Blocks of `python` are run here, in order, one process
 a page, and what they print or draw stands below them; so are a program in C or R that names its file in its first line,
-and the line that compiles it. Blocks of `py` and `sh` are only shown. A block that raises, a link that leads nowhere,
-and any other warning end the build.
+and the line that compiles it. Blocks of `py` and `sh` are only shown. A comment that begins with `check` is run, and
+never shown: it holds what a page finds against the truth. A block that raises, a link that leads nowhere, and any other
+warning end the build.
 """
 
 import importlib.util
@@ -75,6 +76,7 @@ def _part(text: str, needing: str) -> str:
             return text.replace("```python\n", f"*Not run when this page was built: {why}.*\n\n```python\n", 1)
     for language in ("c", "r"):
         text = re.sub(rf"```{language}\n(\W+(\w+\.\w+): .*?)```\n", _written, text, flags=re.DOTALL)
+    text = re.sub(r"<!-- check\n(.*?)\n-->", lambda found: _hidden(found[1]), text, flags=re.DOTALL)
     text = re.sub(r"```sh\n(cc .*?)\n```\n", r"\g<0>" + _hidden(r"!\1"), text)
     return text.replace("```python\n", "```{code-cell} ipython3\n")
 
