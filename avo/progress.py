@@ -7,14 +7,21 @@ from typing import Any
 from tqdm import tqdm
 
 EVERY = 30.0  # seconds between two lines, and before the first
-LINE = "{desc}: {n_fmt} of {total_fmt}{unit}, {elapsed} since the start, {remaining} to go{postfix}"
+LINE = "{desc}: {n_fmt} of {total_fmt}{unit}, {remaining} to go{postfix}"
 
 
 class Lines(tqdm):
     """A bar for what is read later: one line at a time, none for what is soon done."""
 
     def __init__(self, *of: Any, **kw: Any) -> None:
-        super().__init__(*of, **kw, mininterval=EVERY, delay=EVERY, bar_format=LINE)
+        super().__init__(*of, **kw, mininterval=EVERY, delay=EVERY, bar_format=LINE, smoothing=0)
+        self.begun = False
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Move on; what came before the first move, a compilation as a rule, says nothing of the pace."""
+        if not self.begun and not self.disable:
+            self.begun, self.start_t, self.initial = True, self._time(), self.n + (n or 0)
+        return super().update(n)
 
     @staticmethod
     def status_printer(file: Any) -> Any:
