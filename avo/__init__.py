@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__;
     from avo.diagnostics.goodness import check as check
     from avo.execution.command import from_command as from_command
     from avo.execution.host import from_numpy as from_numpy
+    from avo.parameters import Angle as Angle
+    from avo.parameters import Count as Count
     from avo.parameters import Fixed as Fixed
     from avo.parameters import Interval as Interval
     from avo.parameters import Known as Known
@@ -38,6 +40,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__;
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Angle": "parameters",
+    "Count": "parameters",
     "Fixed": "parameters",
     "Gaussian": "adversarial.proposals",
     "Interval": "parameters",

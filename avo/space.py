@@ -3,6 +3,10 @@
 Each parameter is of a kind (avo/parameters.py), which maps it to an unconstrained coordinate u, in which the proposal
 lives and all optimisation happens.
 
+Two kinds take more than a map. Of an `Angle`, u and u + 4 are one theta: what is near, and what is a mean, goes around
+the circle (`near`, `circles`). A `Count` is a whole number wherever theta goes to the simulator (`by_chance`,
+`nearest_whole`, `full`).
+
 A parameter may be `Fixed`. It has no u: names, dimension, u and theta are those of the free parameters, and `full` adds
 the fixed ones where theta goes to the simulator.
 """
@@ -18,6 +22,9 @@ from jaxtyping import Array, ArrayLike, Float
 
 from avo.parameters import FREE as FREE
 from avo.parameters import KINDS as KINDS
+from avo.parameters import TURN, contains, unwound
+from avo.parameters import Angle as Angle
+from avo.parameters import Count as Count
 from avo.parameters import Fixed as Fixed
 from avo.parameters import Interval as Interval
 from avo.parameters import Known as Known
@@ -31,8 +38,8 @@ class Space:
     """Named parameters with supports and units, and the map between theta and u.
 
     Args:
-        **parameters: name -> `Interval`, `LogInterval`, `Positive` or `Real`, or what it is fixed at, a number or
-            `Fixed`, in the order of the columns of theta that the simulator gets.
+        **parameters: name -> `Interval`, `LogInterval`, `Positive`, `Real`, `Angle` or `Count`, or what it is fixed
+            at, a number or `Fixed`, in the order of the columns of theta that the simulator gets.
 
     Raises:
         ValueError: if no parameter is free, or one is not of a known kind.
@@ -88,6 +95,26 @@ class Space:
     def bounded(self) -> np.ndarray:
         """Which free parameters have two bounds, with shape (d,)."""
         return np.array([p.bounded for p in self])
+
+    @property
+    def angles(self) -> np.ndarray:
+        """Which free parameters are an `Angle`, with shape (d,)."""
+        return np.array([isinstance(p, Angle) for p in self])
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Which free parameters are a `Count`, with shape (d,)."""
+        return np.array([isinstance(p, Count) for p in self])
+
+    @property
+    def count_names(self) -> frozenset[str]:
+        """Names of the parameters that are a `Count`."""
+        return frozenset(name for name, p in self._free.items() if isinstance(p, Count))
+
+    @property
+    def periods(self) -> np.ndarray:
+        """After which theta is the same again, with shape (d,); infinite but for angles."""
+        return np.array([p.period if isinstance(p, Angle) else np.inf for p in self])
 
     @property
     def known(self) -> dict[str, Known]:
@@ -149,14 +176,74 @@ class Space:
             for i, (name, p) in enumerate(self._free.items()):
                 low, high = p.support
                 column = np.asarray(theta[..., i])
-                if not np.all((column > low) & (column < high)):
-                    raise ValueError(
-                        f"{name} must lie inside ({low}, {high}); got {column[~((column > low) & (column < high))][0]}."
-                    )
+                if not np.all(inside := contains(p, column)):
+                    raise ValueError(f"{name} must lie inside ({low}, {high}); got {column[~inside][0]}.")
         return jnp.stack([p.unconstrain(theta[..., i]) for i, p in enumerate(self)], axis=-1)
 
+    def near(self, u: Any, centre: Any) -> Any:
+        """Move u by whole turns of its angles to where it is nearest to a centre; u itself where there is no angle.
+
+        Example:
+            >>> Space(a=Real(), phase=Angle(360)).near(np.array([[1.9, 1.9]]), np.array([-1.8, -1.8])).round(6).tolist()
+            [[1.9, -2.1]]
+        """
+        return unwound(u, centre, np.where(self.angles, TURN, np.inf)) if self.angles.any() else u
+
+    def circles(self, theta: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+        """Write each angle as cosine, in its column, and sine, behind all: a mean of these is one of directions.
+
+        Example:
+            >>> space = Space(phase=Angle(360), a=Real())
+            >>> wide = space.circles(np.array([[359.0, 5.0], [3.0, 7.0]]))
+            >>> wide.shape, space.directions(wide.mean(0, keepdims=True)).round(6).tolist()
+            ((2, 3), [[1.0, 6.0]])
+        """
+        at = np.flatnonzero(self.angles)
+        turned = 2 * np.pi * theta[:, at] / self.periods[at]
+        theta = np.concatenate([theta, np.sin(turned)], axis=1)
+        theta[:, at] = np.cos(turned)
+        return theta
+
+    def directions(self, wide: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
+        """Make theta of what `circles` gave, or of means of it."""
+        at = np.flatnonzero(self.angles)
+        theta = wide[:, : self.dim].copy()
+        turned = np.arctan2(wide[:, self.dim :], wide[:, at])
+        theta[:, at] = np.mod(turned / (2 * np.pi), 1.0) * self.periods[at]
+        return theta
+
+    def by_chance(self, theta: Any, chance: Float[Array, "*n counts"]) -> Any:
+        """Round counts up with the chance of what they are above a whole number, else down.
+
+            n = floor(t) + 1  if chance < t - floor(t),    floor(t)  else
+
+        Args:
+            theta: the free parameters, with shape (..., d).
+            chance: uniform on [0, 1), for each count.
+
+        Example:
+            >>> space, theta = Space(a=Real(), n=Count(0, 9)), jnp.array([[0.5, 3.4], [0.5, 3.4]])
+            >>> space.by_chance(theta, jnp.array([[0.39], [0.41]])).tolist()
+            [[0.5, 4.0], [0.5, 3.0]]
+        """
+        at = np.flatnonzero(self.counts)
+        below = jnp.floor(theta[..., at])
+        return theta.at[..., at].set(below + (chance < theta[..., at] - below))
+
+    def nearest_whole(self, theta: Any) -> Any:
+        """Round counts to the nearest whole number; theta itself where there is no count.
+
+        Example:
+            >>> Space(a=Real(), n=Count(0, 9)).nearest_whole(np.array([0.4, 3.6])).tolist()
+            [0.4, 4.0]
+        """
+        if not self.counts.any():
+            return theta
+        xp: Any = jnp if isinstance(theta, jax.Array) else np
+        return xp.where(self.counts, xp.round(theta), theta)
+
     def full(self, theta: Any) -> Any:
-        """Add the fixed parameters: theta as the simulator gets it, a column for each of `columns`.
+        """Add the fixed parameters: theta as the simulator gets it, a column for each of `columns`, counts whole.
 
         Args:
             theta: the free parameters, with shape (..., d). NumPy's is taken for double precision, so that fixed
@@ -172,6 +259,7 @@ class Space:
             >>> Space(a=Interval(-3, 5), n=Fixed(20_000_001), b=Real()).full(np.array([[1.5, 2.5]])).tolist()
             [[1.5, 20000001.0, 2.5]]
         """
+        theta = self.nearest_whole(theta)
         if not self.fixed:
             return theta
         xp: Any = jnp if isinstance(theta, jax.Array) else np
