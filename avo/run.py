@@ -259,8 +259,8 @@ def _check_known(space: Space, target: Target, refine: bool) -> None:
                 else ("a Count", "give it an Interval that the simulator rounds by chance")
             )
             raise ValueError(
-                f'target="population" fits a normal distribution of u, and {name} is {kind}, which has none; {instead}, let '
-                'the simulator draw it for each observation, or fit target="point".'
+                f'target="population" fits a normal distribution of u, and {name} is {kind}, which has none; '
+                f'{instead}, let the simulator draw it for each observation, or fit target="point".'
             )
     if names and target == "population":
         raise ValueError(

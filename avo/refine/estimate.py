@@ -278,6 +278,11 @@ class Estimate:
         loose = self.unidentified(space)
         return combined(space, np.asarray(space.constrain(self.loc), float), slope, self.covariance, self.free, loose)
 
+    def continuous(self, space: Space) -> Float[np.ndarray, " d"]:
+        """Theta before counts were taken to whole numbers: that of `between`, of loc where there are none."""
+        line = LinearSpace(space)
+        return np.asarray(line.constrain(line.of(self.loc) if self.between is None else self.between), float)
+
     def replicate(self, space: Space, key: PRNGKeyArray, n: int, exact: bool = False) -> Float[Array, "n d"]:
         """Draw a plausible truth, and from it theta of n observations; `exact`: from the estimate itself."""
         d, free = len(self.loc), self.free
@@ -309,7 +314,7 @@ class Estimate:
         at = jnp.asarray(place, float)[None] + normal @ jnp.asarray(floored(self.covariance[:d, :d], 0.0).T)
         return constrain(at) if self.population_covariance is not None else self._whole(space, at)
 
-    def _whole(self, space: Space, w: Array) -> Array:
+    def _whole(self, space: Space, w: Any) -> Array:
         """Map w of a point to theta, counts to the nearest whole numbers and the others along with them."""
         line = LinearSpace(space)
         if self.between is not None:

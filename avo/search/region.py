@@ -113,7 +113,8 @@ def search(
     for _ in range(rows.stages):
         u = inside(space, best.proposal().at(normal(rng, rows.stage, space.dim)))
         more = places(u, simulate(u, rows.each), rows.each)
-        known = Places(*map(np.concatenate, zip(known[:3], more[:3], strict=True)), space)
+        u, z, found = map(np.concatenate, zip(known[:3], more[:3], strict=True))
+        known = Places(u, z, found, space)
         best = chosen([best, *known.candidates()])
 
     nearest = known.nearest(rows.again)
