@@ -128,7 +128,8 @@ def fit(
             dimension is a vector, scaled per column; more are a series or image with channels last, scaled per channel.
             A DataFrame, a DataArray or a tensor will do as well, as for inputs and groups; names of columns, and
             coordinates, are kept in `result.axes`, and name what pictures and `avo.check` show.
-        space: names, supports and units of the parameters, which are fixed, and what is known of others: `prior=`.
+        space: names, kinds, supports and units of the parameters (docs/kinds.md has angles and whole numbers), which
+            are fixed, and what is known of others: `prior=`.
         inputs: known conditions of each observation, with shape (m, *c_shape); then `simulate(key, theta, inputs)`.
             Simulated pairs draw theirs from the observed ones, and the critic sees (c, x).
         groups: labels, with shape (m,), of clusters of observations (beats of one patient, windows of one series),

@@ -240,7 +240,7 @@ class Space:
         if not self.counts.any():
             return theta
         xp: Any = jnp if isinstance(theta, jax.Array) else np
-        return xp.where(self.counts, xp.round(theta), theta)
+        return xp.where(xp.broadcast_to(self.counts, theta.shape), xp.round(theta), theta)
 
     def full(self, theta: Any) -> Any:
         """Add the fixed parameters: theta as the simulator gets it, a column for each of `columns`, counts whole.
