@@ -57,8 +57,8 @@ class Trainer(NamedTuple):
     Args:
         init: `init(key) -> State`.
         ask: `ask(key, state) -> (theta, state)` with theta (settings.calls, d), a column for each parameter, fixed
-            ones too, counts whole: first the critic's rows, then those of the gradient: u+, then u-, or with "plain" independent
-            ones.
+            ones too, counts whole: first the critic's rows, then those of the gradient: u+, then u-, or with "plain"
+            independent ones.
         tell: `tell(state, theta, x) -> (state, info)`; rows of x that are not finite count as failed simulations.
     """
 

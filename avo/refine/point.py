@@ -193,14 +193,7 @@ def _settle(
     explains, means that the equation is not solved.
     """
     draws, observed = equation.draws, equation.observed
-    zeta, more = zetas
-    near = _approach(equation, space, q, zeta, last)
-    unclear = not near.found.identified.all() or np.any(near.found.rough > ROUGH)
-    if unclear and last - draws.calls >= LEFT * len(more):
-        slope = near.slope.with_more(_slope(equation, Normal(near.start, q.factor), more))
-        near = _stepped(equation, space, q, last, (near.start, near.here, near.rows, slope))
-    if space.counts.any():
-        near = _at_whole_numbers(equation, space, near, last)
+    near = _last_approach(equation, space, q, zetas, last)
     rows = draws.whole(last - draws.calls)
     elsewhere = _led_away(space, near) if space.space.known and rows >= 4 * draws.size else None
     aside = 0 if elsewhere is None else draws.whole(rows / 4)
@@ -216,9 +209,7 @@ def _settle(
     between, followed = None, np.eye(space.dim)
     if space.counts.any():
         between = near.loc + move
-        at = _wholes(space, between, taken)
-        move, same = at.w - near.loc, np.allclose(at.w[space.counts], near.loc[space.counts])
-        followed = at.P if same else followed
+        move, followed = _to_whole(space, near.loc, between, taken)
     moved = taken.length(there, move, near.here.V_sim)
     loc = near.loc + _cut(move, q.factor)
     if moved > STILL or there.unexplained(data, slope.A):
@@ -227,7 +218,8 @@ def _settle(
     place, residual = (near.loc, there) if elsewhere is None else (elsewhere, equation.centre(elsewhere, aside))
     by_data, covariance, free = _by_data(space, place, residual, data)
     learned = isinstance(equation.statistic, LearnedStatistic) and np.isfinite(moved)
-    p = p_value(equation, followed @ free @ near.found.inverse, np.random.default_rng(len(more))) if learned else None
+    inverse, rng = followed @ free @ near.found.inverse, np.random.default_rng(len(zetas[1]))
+    p = p_value(equation, inverse, rng) if learned else None
     return Estimate(
         **_told(space, loc, taken.covariance, found),
         alone=None if taken.known is None else Alone(**_told(space, by_data, covariance, data)),
@@ -245,6 +237,28 @@ def _settle(
     )
 
 
+def _last_approach(
+    equation: Equation, space: LinearSpace, q: Normal, zetas: tuple[np.ndarray, np.ndarray], last: int
+) -> Approach:
+    """Come near with a slope that is clear, where calls allow, and with counts at whole numbers."""
+    zeta, more = zetas
+    near = _approach(equation, space, q, zeta, last)
+    unclear = not near.found.identified.all() or np.any(near.found.rough > ROUGH)
+    if unclear and last - equation.draws.calls >= LEFT * len(more):
+        slope = near.slope.with_more(_slope(equation, Normal(near.start, q.factor), more))
+        near = _stepped(equation, space, q, last, (near.start, near.here, near.rows, slope))
+    return _at_whole_numbers(equation, space, near, last) if space.counts.any() else near
+
+
+def _to_whole(
+    space: LinearSpace, start: Float[np.ndarray, " d"], w: Float[np.ndarray, " d"], taken: Step
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+    """Lead a step that ends at w on to whole numbers: its move from `start`, and P, which holds counts that stayed."""
+    at = _wholes(space, w, taken)
+    stays = np.allclose(at.w[space.counts], start[space.counts])
+    return at.w - start, at.P if stays else np.eye(space.dim)
+
+
 def _wholes(space: LinearSpace, w: Float[np.ndarray, " d"], taken: Step) -> Wholes:
     """Go to the whole numbers nearest to where a step leads."""
     return wholes(space, w, taken.covariance + taken.found.start_covariance(np.eye(space.dim)))
@@ -259,6 +273,8 @@ def _at_whole_numbers(equation: Equation, space: LinearSpace, near: Approach, la
     draws, slope = equation.draws, near.slope
     before = step_of(space, near.start, near.here, near.found)
     start = _wholes(space, near.loc, before).w
+    if last - draws.calls < 2 * draws.size:
+        return near._replace(loc=start, far=np.inf)
     rows = draws.whole((last - draws.calls) / 2)
     here = equation.centre(start, rows)
     found = information(slope.A, here.V, slope.noise, UNDETERMINED)
