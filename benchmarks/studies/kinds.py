@@ -77,7 +77,7 @@ def best(task: str, x: np.ndarray) -> tuple[int, float, float]:
     """Find the whole number of largest likelihood, the other parameter beside it, and the best real number."""
     low, high = STAGES["n"].support if task == "stages" else (float(max(x.max(), 1)), float(TRIALS))
     wholes = np.arange(int(low), int(high) + 1)
-    n = int(wholes[np.argmax([likelihood(task, x, k)[0] for k in wholes])])
+    n = int(wholes[np.argmax([likelihood(task, x, float(k))[0] for k in wholes])])
     real: Any = optimize.minimize_scalar(
         lambda k: -likelihood(task, x, k)[0], bounds=(max(low, n - 1.5), min(high, n + 1.5)), method="bounded"
     )
