@@ -22,30 +22,34 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__;
     from avo.diagnostics.goodness import check as check
     from avo.execution.command import from_command as from_command
     from avo.execution.host import from_numpy as from_numpy
+    from avo.parameters import Angle as Angle
+    from avo.parameters import Count as Count
+    from avo.parameters import Fixed as Fixed
+    from avo.parameters import Interval as Interval
+    from avo.parameters import Known as Known
+    from avo.parameters import LogInterval as LogInterval
+    from avo.parameters import Positive as Positive
+    from avo.parameters import Real as Real
     from avo.plots import gallery as gallery
     from avo.refine.custom import Only as Only
     from avo.result import Result as Result
     from avo.result import load as load
     from avo.run import fit as fit
-    from avo.space import Fixed as Fixed
-    from avo.space import Interval as Interval
-    from avo.space import Known as Known
-    from avo.space import LogInterval as LogInterval
-    from avo.space import Positive as Positive
-    from avo.space import Real as Real
     from avo.space import Space as Space
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Fixed": "space",
+    "Angle": "parameters",
+    "Count": "parameters",
+    "Fixed": "parameters",
     "Gaussian": "adversarial.proposals",
-    "Interval": "space",
-    "Known": "space",
-    "LogInterval": "space",
+    "Interval": "parameters",
+    "Known": "parameters",
+    "LogInterval": "parameters",
     "Only": "refine.custom",
-    "Positive": "space",
-    "Real": "space",
+    "Positive": "parameters",
+    "Real": "parameters",
     "Result": "result",
     "Settings": "adversarial.settings",
     "Space": "space",

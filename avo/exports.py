@@ -14,6 +14,7 @@ import numpy as np
 from avo import __version__, checks
 from avo.containers import axes_of
 from avo.observations import validate_observations
+from avo.parameters import Count, Parameter, unwound
 from avo.tables import rounded
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def datatree(result: "Result", chains: int, draws: int, seed: int, x_obs: Any) -
     else:
         theta = result.central(key, n)
         words = "theta of members of the fitted population, at the estimate, no posterior samples"
+    if result.space.angles.any() and result.population is None:  # in one piece, so that means of draws mean something
+        theta = unwound(theta, result.theta, result.space.periods)
     cube = np.asarray(theta, np.float64).reshape(chains, draws, -1)
     loose = np.asarray(result.names)[result.estimate.unidentified(result.space)]
     posterior = xarray.Dataset(
@@ -157,8 +160,10 @@ def latex(result: "Result", level: float) -> str:
     for i, name in enumerate(result.names):
         error = math.nan if result.stderr is None else float(result.stderr[i])
         cells = [_text(name), "not identified" if math.isinf(error) else _number(float(result.theta[i]), error)]
+        if isinstance(result.space[name], Count) and math.isfinite(error):
+            cells[1] = rf"${result.theta[i]:.0f} \pm {_plain(rounded(error, error))}$"
         if with_interval:
-            cells.append(_range(interval[i], error, result.space[name].support))
+            cells.append(_range(interval[i], error, result.space[name]))
         if population is not None:
             moments = population.theta
             known = math.isfinite(moments.sd_stderr[i])
@@ -188,15 +193,17 @@ def _number(value: float, error: float) -> str:
     return rf"$({value_text} \pm {error_text}) \times 10^{{{power}}}$"
 
 
-def _range(ends: Sequence[float], error: float, support: tuple[float, float]) -> str:
-    """Write an interval; a limit where one end is the bound, and nothing where both are."""
+def _range(ends: Sequence[float], error: float, parameter: Parameter) -> str:
+    """Write an interval; a limit where one end is the bound, and nothing where both are; all of a count's numbers."""
     low, high = (float(end) for end in ends)
-    at_low, at_high = low == support[0], high == support[1]
+    at_low, at_high = low == parameter.support[0], high == parameter.support[1]
     if at_low and at_high:
         return ""
+    if isinstance(parameter, Count):
+        return f"$[{low:.0f}, {high:.0f}]$"
     (low_text, high_text), power = _scaled([low, high], error)
     times = rf" \times 10^{{{power}}}" if power else ""
-    if (at_low or at_high) and math.isfinite(support[1] - support[0]):
+    if (at_low or at_high) and parameter.bounded:
         return f"$< {high_text}{times}$" if at_low else f"$> {low_text}{times}$"
     return f"$[{low_text}, {high_text}]{times}$"
 

@@ -97,8 +97,8 @@ class Result:
 
     @property
     def theta(self) -> Float[np.ndarray, " d"]:
-        """Estimate in physical units, constrain(loc), with shape (d,)."""
-        return np.asarray(self.space.constrain(self.proposal.loc))
+        """Estimate in physical units, constrain(loc), with shape (d,); a count is a whole number."""
+        return np.asarray(self.space.nearest_whole(self.space.constrain(self.proposal.loc)))
 
     @property
     def stderr(self) -> Float[np.ndarray, " d"] | None:
@@ -148,6 +148,9 @@ class Result:
         and of parameters without two bounds u. What lies beyond a bound is cut off, so that the bound itself is the
         other end of a one-sided limit. For what the data do not identify it is the support.
 
+        Ends of an angle are values modulo its period, in one piece around the estimate: (-3, 8) or (352, 363), never
+        (357, 8). Ends of a count are whole numbers, both inside.
+
         Raises:
             ValueError: if the fit has no error, or the level is not between 0 and 1.
         """
@@ -180,7 +183,8 @@ class Result:
         The reference is `estimate.reference`: for a population that of the last comparison, the fitted one with its
         standard deviations kept above a floor of .05 to .5 in u; for a point one that is twice as wide as what one
         observation leaves, at most half a unit of u. E[theta | x] shrinks towards its mean, the more
-        the less x says. What a regression gives beyond the support is the bound.
+        the less x says. What a regression gives beyond the support is the bound. Of an angle it is the direction
+        of E[(cos, sin) | x], between 359 and 1 degrees 0; of a count a mean, not whole.
 
         Args:
             x: observations, with shape (n, *x_shape); of a DataFrame the columns of the fit, by name.
@@ -208,7 +212,9 @@ class Result:
         c = None if inputs is None else validate_observations(inputs, "inputs", 1)
         if c is not None and unit is not None and c.shape != (len(x), *unit.shape):
             raise ValueError(f"inputs must have one row for each of x, shape {(len(x), *unit.shape)}; got {c.shape}.")
-        theta = np.clip(apply(encoder, x, c), *np.array([parameter.support for parameter in self.space]).T)
+        theta = apply(encoder, x, c)
+        theta = self.space.directions(theta) if self.space.angles.any() else theta
+        theta = np.clip(theta, *np.array([parameter.support for parameter in self.space]).T)
         return theta if index is None else exports.need_pandas("encode").DataFrame(theta, index, list(self.names))
 
     def central(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
@@ -234,7 +240,7 @@ class Result:
 
         A simulator takes them as `result.space.full(theta)`, with what is fixed.
         """
-        return self.space.constrain(self.proposal.sample(key, whole("n", n, least=0)))
+        return self.space.nearest_whole(self.space.constrain(self.proposal.sample(key, whole("n", n, least=0))))
 
     def summary(self, truth: np.ndarray | None = None) -> str:
         """Write the estimates as a table, beside the truth where it is known, and warn of what is not known.

@@ -54,6 +54,7 @@ from avo.execution.simulator import check_simulator, source_of
 from avo.execution.store import Store
 from avo.folder import Folder, calls_of, digest, leaves
 from avo.observations import Observed, make_frame, validate_clusters, validate_data
+from avo.parameters import Angle, Count, contains
 from avo.progress import bar
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
 from avo.refine.estimate import DISAGREE, Estimate, floored
@@ -128,7 +129,8 @@ def fit(
             dimension is a vector, scaled per column; more are a series or image with channels last, scaled per channel.
             A DataFrame, a DataArray or a tensor will do as well, as for inputs and groups; names of columns, and
             coordinates, are kept in `result.axes`, and name what pictures and `avo.check` show.
-        space: names, supports and units of the parameters, which are fixed, and what is known of others: `prior=`.
+        space: names, kinds, supports and units of the parameters (docs/kinds.md has angles and whole numbers), which
+            are fixed, and what is known of others: `prior=`.
         inputs: known conditions of each observation, with shape (m, *c_shape); then `simulate(key, theta, inputs)`.
             Simulated pairs draw theirs from the observed ones, and the critic sees (c, x).
         groups: labels, with shape (m,), of clusters of observations (beats of one patient, windows of one series),
@@ -249,8 +251,19 @@ def _forecast(calls: Calls, each: float, count: int) -> str:
 
 
 def _check_known(space: Space, target: Target, refine: bool) -> None:
-    """Refuse what is known of parameters where nothing would come of it."""
+    """Refuse what is known of parameters where nothing would come of it, and kinds that no population can have."""
     names = ", ".join(space.known)
+    for name, p in zip(space.names, space, strict=True):
+        if target == "population" and isinstance(p, (Angle, Count)):
+            kind, instead = (
+                ("an Angle", "give it an Interval, cut where no observation lies")
+                if isinstance(p, Angle)
+                else ("a Count", "give it an Interval that the simulator rounds by chance")
+            )
+            raise ValueError(
+                f'target="population" fits a normal distribution of u, and {name} is {kind}, which has none; '
+                f'{instead}, let the simulator draw it for each observation, or fit target="point".'
+            )
     if names and target == "population":
         raise ValueError(
             f"prior= of {names} is a measurement of one theta that all observations share, and in a population each "
@@ -355,7 +368,7 @@ def start_in(space: Space, start: Mapping[str, float] | ArrayLike) -> Float[np.n
     theta = checks.shaped("start", values, (space.dim,), f"one value for each of {', '.join(space.names)}")
     for name, value, p in zip(space.names, theta, space, strict=True):
         low, high = p.support
-        if not low < checks.finite(f"start: {name}", value) < high:
+        if not contains(p, checks.finite(f"start: {name}", value)):
             raise ValueError(f"start: {name} must lie inside its support, ({low:g}, {high:g}); got {value:g}.")
     return np.asarray(space.unconstrain(jnp.asarray(theta, float)), float)
 
@@ -461,7 +474,7 @@ def _refine(
                 start = ends[region.nearest(draws, ends, draws.whole(ENDS_SHARE * task.plan.refine))]
                 result, late = _moved(result, start.loc), [*late, *region.drawn]
                 share = for_mode(last - draws.calls, draws.size, task.space.dim)
-                elsewhere = region.elsewhere(start) if share else []
+                elsewhere = region.elsewhere(task.space, start) if share else []
             answer, why = _solved(task, draws, start, last - draws.calls - share * len(elsewhere), late)
             others = [_solved(task, draws, q, share, late)[0] for q in elsewhere]
         except KeyboardInterrupt:

@@ -11,6 +11,7 @@ from scipy import stats
 from avo.checks import shaped
 from avo.refine.estimate import CONTRADICT, DISAGREE, spread
 from avo.refine.modes import UNLIKELY
+from avo.space import Angle, Count, Parameter
 from avo.tables import aligned, html_table, rounded, written
 
 if TYPE_CHECKING:
@@ -59,7 +60,25 @@ def _rows(result: Result, columns: dict[str, list[str]]) -> list[list[str]]:
 def _words(result: Result) -> list[str]:
     """Say in sentences what the table does not."""
     warnings = (f"warning: {warning}" for warning in _warnings(result))
-    return [*_correlations(result), *warnings, *_others(result), *_agreement(result)]
+    return [*_correlations(result), *_kinds(result), *warnings, *_others(result), *_agreement(result)]
+
+
+def _kinds(result: Result) -> list[str]:
+    """Say where an angle's interval goes over its period, and what is known of a count between whole numbers."""
+    if result.estimate is None or result.population is not None:
+        return []
+    found = []
+    rows = zip(result.names, result.space, result.interval(0.9), _errors(result), strict=True)
+    for i, (name, parameter, (low, high), error) in enumerate(rows):
+        if isinstance(parameter, Angle) and (low < 0 or high > parameter.period):
+            beyond, inside = (low, low + parameter.period) if low < 0 else (high, high - parameter.period)
+            words = f"{name} is the same after {parameter.period:.5g} {parameter.unit}".rstrip()
+            found.append(f"{words}: {rounded(beyond, error)} is {rounded(inside, error)}")
+        if isinstance(parameter, Count) and result.estimate.between is not None and np.isfinite(error):
+            t = result.estimate.continuous(result.space)[i]
+            words = f"{name} is the whole number next to what the data say"
+            found.append(f"{words}, {' +- '.join(written(float(t), float(error)))}")
+    return found
 
 
 def _agreement(result: Result) -> list[str]:
@@ -162,7 +181,9 @@ def _limits(result: Result) -> tuple[list[str], list[str]]:
     for (low, high), error, parameter in zip(result.interval(0.9), _errors(result), result.space, strict=True):
         at_low, at_high = low == parameter.support[0], high == parameter.support[1]
         ends = rounded(low, error), rounded(high, error)
-        if at_low != at_high and np.all(np.isfinite(parameter.support)):
+        if isinstance(parameter, Count):
+            cells.append((f"{low:.0f}", f"{high:.0f}"))  # a limit's sign would leave its end out
+        elif at_low != at_high and parameter.bounded:
             cells.append(("", f"< {ends[1]}") if at_low else (f"> {ends[0]}", ""))
         else:
             cells.append(ends)
@@ -175,14 +196,23 @@ def _errors(result: Result) -> Float[np.ndarray, " d"]:
     return np.full(result.space.dim, np.nan) if result.stderr is None else result.stderr
 
 
+def _value(parameter: Parameter, value: float, error: float) -> str:
+    """Write a value of a parameter to two digits of its error; a count has none behind the point."""
+    return f"{value:.0f}" if isinstance(parameter, Count) else rounded(value, error)
+
+
 def _columns(result: Result) -> dict[str, list[str]]:
     """Write what the summary says of each parameter."""
-    to_errors = lambda values: [rounded(*pair) for pair in zip(values, _errors(result), strict=True)]  # noqa: E731
+
+    def to_errors(values: np.ndarray) -> list[str]:
+        return [_value(*each) for each in zip(result.space, values, _errors(result), strict=True)]
+
     if result.settings.get("target") != "population":
         columns = {"estimate": to_errors(result.theta)}
         if result.stderr is not None:
             low, high = _limits(result)
-            columns |= {"stderr": to_errors(result.stderr), "5 %": low, "95 %": high}
+            stderr = [rounded(error, error) for error in result.stderr]
+            columns |= {"stderr": stderr, "5 %": low, "95 %": high}
         return columns | _sources(result)
     reach = float(stats.norm.ppf(0.84)) * result.proposal.sd()
     low, high = (np.asarray(result.space.constrain(result.proposal.loc + end)) for end in (-reach, reach))
@@ -201,8 +231,8 @@ def _sources(result: Result) -> dict[str, list[str]]:
     alone = result.by_data
     if alone is None:
         return {}
-    rows = zip(alone.theta, alone.stderr, strict=True)
-    data = [" +- ".join(written(*pair)) if np.isfinite(pair[1]) else "nothing" for pair in rows]
+    rows = zip(result.space, alone.theta, alone.stderr, strict=True)
+    data = [f"{_value(*row)} +- {rounded(row[2], row[2])}" if np.isfinite(row[2]) else "nothing" for row in rows]
     return {"the data alone": data, "known": [str(result.space.known.get(name, "")) for name in result.names]}
 
 

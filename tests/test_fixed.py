@@ -72,7 +72,7 @@ def test_full_puts_each_column_in_its_place() -> None:
         (lambda: Space(a=1.5, b=Fixed(2)), r"^Space needs a parameter that is free; all are fixed, a, b\. Give one a"),
         (lambda: Fixed(np.inf), r"^Fixed: value must be a finite number; got inf\.$"),
         (lambda: Space(a=np.nan, b=Real()), r"^Fixed: value must be a finite number; got nan\.$"),
-        (lambda: Space(a=True, b=Real()), r"^Space: parameter 'a' must be one of .*Real; got True"),
+        (lambda: Space(a=True, b=Real()), r"^Space: parameter 'a' must be one of .*Count; got True"),
         (lambda: Space(a="0.7", b=Real()), r"got '0\.7'. .*or a number, at which it is fixed"),  # type: ignore[arg-type]
         (lambda: Fixed(1.0, unit=3), r"^Fixed: unit must be a string; got 3\.$"),  # type: ignore[arg-type]
         (lambda: SPACE.full(np.zeros((4, 3))), r"2 values \(mean, sd\) .* without what is fixed \(dose\); got shape"),

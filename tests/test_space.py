@@ -1,4 +1,4 @@
-"""avo.space: the four maps by hand, there and back, and the refusals."""
+"""avo.space: the maps by hand, there and back, angles around the circle, whole numbers, and the refusals."""
 
 import json
 import math
@@ -10,13 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avo.space import Interval, Known, LogInterval, Positive, Real, Space
+from avo.parameters import contains, unwound
+from avo.space import Angle, Count, Interval, Known, LogInterval, Positive, Real, Space
 
 KINDS: dict[str, Any] = {
     "interval": Interval(-3.0, 5.0),
     "log": LogInterval(0.05, 3.0),
     "positive": Positive(2.5),
     "real": Real(1.3, 0.7),
+    "angle": Angle(24.0),
+    "count": Count(-3, 12),
 }
 # Beyond |u| = 6 a sigmoid is within 0.3 % of its bound; the trainer does not go further
 GRID = np.linspace(-6.0, 6.0, 41)
@@ -33,6 +36,9 @@ GRID = np.linspace(-6.0, 6.0, 41)
         (Positive(), -1.7, math.exp(-1.7)),
         (Real(1.3, 0.7), -3.1, 1.3 - 0.7 * 3.1),
         (Real(), 4.2, 4.2),
+        (Angle(360.0), 0.7, 63.0),
+        (Angle(2.5), -1.3, 2.5 - 1.3 * 2.5 / 4),
+        (Count(2, 9), 0.7, 2 + 7 / (1 + math.exp(-0.7))),
     ],
 )
 def test_constrain_by_hand(parameter: Any, u: float, theta: float) -> None:
@@ -43,19 +49,20 @@ def test_constrain_by_hand(parameter: Any, u: float, theta: float) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_round_trip_and_shape_of_the_map(name: str) -> None:
     parameter = KINDS[name]
-    u = jnp.asarray(GRID)
+    u = jnp.asarray(GRID / 3.1 if name == "angle" else GRID)  # u of the turn around zero
     theta = parameter.constrain(u)
     np.testing.assert_allclose(parameter.unconstrain(theta), u, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(parameter.constrain(parameter.unconstrain(theta)), theta, rtol=1e-9)
-    assert np.all(np.diff(theta) > 0)
+    period = getattr(parameter, "period", np.inf)
+    assert np.all(np.diff(np.asarray(theta) - np.where(np.isfinite(period) & (u < 0), 24.0, 0.0)) > 0)
     assert np.all(np.asarray(jax.vmap(jax.grad(parameter.constrain))(u)) > 0)
     low, high = parameter.support
-    assert np.all((low < np.asarray(theta)) & (np.asarray(theta) < high))
+    assert np.all((low <= np.asarray(theta)) & (np.asarray(theta) < high)) and np.all(contains(parameter, theta))
 
 
 def test_space_maps_each_column_by_its_own_parameter() -> None:
     space = Space(**KINDS)
-    u = jax.random.normal(jax.random.key(0), (2, 7, 4))
+    u = jnp.clip(jax.random.normal(jax.random.key(0), (2, 7, len(KINDS))), -1.9, 1.9)
     theta = space.constrain(u)
     assert theta.shape == u.shape
     for i, parameter in enumerate(KINDS.values()):
@@ -66,14 +73,16 @@ def test_space_maps_each_column_by_its_own_parameter() -> None:
 
 def test_supports() -> None:
     supports = [p.support for p in Space(**KINDS)]
-    assert supports == [(-3.0, 5.0), (0.05, 3.0), (0.0, math.inf), (-math.inf, math.inf)]
+    assert supports == [(-3.0, 5.0), (0.05, 3.0), (0.0, math.inf), (-math.inf, math.inf), (0.0, 24.0), (-3.0, 12.0)]
 
 
 def test_kinds_say_whether_they_have_two_bounds_and_a_logarithmic_scale() -> None:
     space = Space(**KINDS)
-    assert space.bounded.tolist() == [all(map(math.isfinite, p.support)) for p in space] == [True, True, False, False]
+    assert space.bounded.tolist() == [True, True, False, False, False, True]
+    assert space.angles.tolist() == [False] * 4 + [True, False] and space.counts.tolist() == [False] * 5 + [True]
+    assert space.periods.tolist() == [math.inf] * 4 + [24.0, math.inf] and space.count_names == {"count"}
     middles = [float(p.constrain(jnp.array(0.0))) for p in list(space)[:2]]  # of a range, by its own scale
-    assert [p.logarithmic for p in space] == [False, True, True, False]
+    assert [p.logarithmic for p in space] == [False, True, True, False, False, False]
     np.testing.assert_allclose(middles, [(-3.0 + 5.0) / 2, math.sqrt(0.05 * 3.0)], rtol=1e-12)
 
 
@@ -106,9 +115,18 @@ def test_kinds_say_whether_they_have_two_bounds_and_a_logarithmic_scale() -> Non
         (lambda: Real(1.3, 0.7, prior=(4.6, 0.1)), r"4\.6 \+- 0\.1 is 4\.71 from the start .* Give Real loc and scale"),
         (lambda: Real(1.3, 0.7, prior=(1.0, 1.1)), r"known to 1\.57\. Give Real loc and scale near it"),
         (lambda: Positive(2.5, prior=(0.01, 0.001)), r"is -5\.52 from the start and known to 0\.1\. Give Positive a"),
+        (lambda: Angle(0), r"^Angle: period must be a finite number above zero; got 0"),
+        (lambda: Angle(math.inf), r"^Angle: period must be a finite number; got inf\.$"),
+        (lambda: Angle(360, prior=(10.0, 61.0)), r"to a sixth of the period, 60, so .* got 10 \+- 61\. Leave it out"),
+        (lambda: Angle(360, prior=Known(10.0, 0.1, log=True)), r"^Angle: prior is of log theta, and an angle has none"),
+        (lambda: Count(1, 1), r"^Count: low must be below high; got low=1, high=1\.$"),
+        (lambda: Count(0.5, 3), r"^Count: low must be a whole number below 2\^24; got 0\.5\.$"),  # type: ignore[arg-type]
+        (lambda: Count(1, 2**24), r"^Count: high must be a whole number below 2\^24; got 1\.67772e\+07\.$"),
+        (lambda: Count(1, math.nan), r"^Count: high must be a finite number; got nan\.$"),  # type: ignore[arg-type]
+        (lambda: Count(1, 9, prior=(9.5, 1.0)), r"^Count: prior must have a value inside \(1, 9\)"),
         (
             lambda: Space(mu=(0, 1)),  # type: ignore[arg-type]
-            r"parameter 'mu' must be one of Interval, LogInterval, Positive, Real; got \(0, 1\)",
+            r"parameter 'mu' must be one of Interval, LogInterval, Positive, Real, Angle, Count; got \(0, 1\)",
         ),
     ],
 )
@@ -128,6 +146,7 @@ def test_names_units_and_order() -> None:
 
 def test_json_round_trip() -> None:
     space = Space(**KINDS, again=Interval(-1, 4, unit="mV"), name=Positive(3.0), kind=Real(unit="s"))
+    space = Space(**{name: space[name] for name in space.names}, at=Angle(360, "deg", (-5.0, 2.0)), n=Count(1, 3))
     text = json.dumps(space.to_json())
     back = Space.from_json(json.loads(text))
     assert back == space
@@ -186,7 +205,7 @@ def test_negative_positive_is_named() -> None:
 
 def test_maps_are_traceable() -> None:
     space = Space(**KINDS)
-    u = jnp.array([0.3, -0.8, 1.1, 2.4])
+    u = jnp.array([0.3, -0.8, 1.1, 2.4, -1.9, 0.6])
     np.testing.assert_allclose(jax.jit(lambda u: space.unconstrain(space.constrain(u)))(u), u, rtol=1e-9)
 
 
@@ -206,3 +225,81 @@ def test_numbers_of_every_kind_make_equal_parameters(half: Any) -> None:
 def test_names_and_units_are_printable(parameters: Any) -> None:
     with pytest.raises(ValueError, match="names and units of a Space must be printable; got"):
         Space(**parameters)
+
+
+# --- angles ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_angle_is_the_same_after_each_turn_of_u() -> None:
+    angle = Angle(360.0)
+    u = jnp.linspace(-9.7, 9.9, 43)
+    for turns in (-3, 1, 2):
+        np.testing.assert_allclose(angle.constrain(u + 4 * turns), angle.constrain(u), rtol=1e-9)
+    np.testing.assert_allclose(jax.vmap(jax.grad(angle.constrain))(u), 90.0)  # on the seam too
+    assert float(jax.grad(angle.constrain)(jnp.array(-1e-20))) == 90.0
+    theta = np.asarray(angle.constrain(jnp.array([-1e-9, -1e-20, -0.0, 4.0], jnp.float32)))
+    assert np.all((theta >= 0) & (theta < 360))  # single precision rounds -1e-9 + 360 to 360
+    given = jnp.array([0.0, 359.0, 360.0, -1.0, 725.0, 180.0])
+    np.testing.assert_allclose(Space(a=angle).unconstrain(given[:, None])[:, 0] * 90, [0, -1, 0, -1, 5, -180])
+
+
+def test_the_usual_start_covers_the_circle_within_an_eighth() -> None:
+    """N(0, 1.5^2) around a turn of 4: density 1 + 2 exp(-2 pi^2 (1.5 / 4)^2) cos + ..., 1 +- .1246."""
+    theta = np.asarray(Angle(1.0).constrain(1.5 * jax.random.normal(jax.random.key(0), (400_000,))))
+    density = np.histogram(theta, 20, (0, 1))[0] / 20_000
+    swing = 2 * math.exp(-2 * (math.pi * 1.5 / 4) ** 2) * np.sinc(1 / 20)
+    expected = 1 + swing * np.cos(2 * np.pi * (np.arange(20) + 0.5) / 20)
+    np.testing.assert_allclose(density, expected, atol=4.5 / math.sqrt(20_000))
+    assert 0.12 < swing < 0.125
+
+
+def test_what_is_near_goes_around_the_circle() -> None:
+    space = Space(a=Real(), b=Angle(360), c=Angle(24))
+    u, centre = np.array([[9.0, 1.9, -1.7], [9.0, -5.0, 6.2]]), np.array([0.0, -1.8, 1.9])
+    np.testing.assert_allclose(space.near(u, centre), [[9.0, -2.1, 2.3], [9.0, -1.0, 2.2]], rtol=1e-12)
+    plain = np.ones((2, 1))
+    assert Space(a=Real()).near(plain, np.zeros(1)) is plain
+    np.testing.assert_allclose(unwound(np.array([3.0, 355.0, 175.0]), 358.0, 360.0), [363.0, 355.0, 535.0])
+
+
+def test_a_mean_of_angles_is_one_of_directions() -> None:
+    space = Space(a=Angle(360), n=Real(), b=Angle(24))
+    theta = np.array([[359.0, 7.0, 23.0], [5.0, 9.0, 2.0]])
+    wide = space.circles(theta)
+    assert wide.shape == (2, 5)
+    np.testing.assert_allclose(space.directions(wide), theta, rtol=1e-12)
+    np.testing.assert_allclose(space.directions(wide.mean(0, keepdims=True)), [[2.0, 8.0, 0.5]], rtol=1e-9)
+
+
+def test_every_number_is_an_angle_and_a_count_has_its_ends() -> None:
+    assert contains(Angle(24), -300.0) and not contains(Angle(24), math.inf) and not contains(Angle(24), math.nan)
+    assert contains(Count(1, 3), np.array([0.99, 1.0, 3.0, 3.01])).tolist() == [False, True, True, False]
+    space = Space(n=Count(1, 30))
+    np.testing.assert_allclose(space.nearest_whole(space.constrain(space.unconstrain([[1.0], [30.0]]))), [[1], [30]])
+    with pytest.raises(ValueError, match=r"n must lie inside \(1\.0, 30\.0\); got 30\.5"):
+        space.unconstrain([30.5])
+
+
+# --- counts ----------------------------------------------------------------------------------------------------------
+
+
+def test_counts_are_rounded_by_chance() -> None:
+    space = Space(a=Real(), n=Count(-3, 12), m=Count(0, 5))
+    t = jnp.array([[0.3, -1.7, 4.2]])
+    chance = jax.random.uniform(jax.random.key(1), (20_000, 2))
+    theta = np.asarray(space.by_chance(jnp.tile(t, (20_000, 1)), chance))
+    assert set(theta[:, 1]) == {-2.0, -1.0} and set(theta[:, 2]) == {4.0, 5.0} and set(theta[:, 0]) == {0.3}
+    np.testing.assert_allclose(theta.mean(0), t[0], atol=4.5 * 0.5 / math.sqrt(20_000))
+    # What is whole stays so, also where 5 + .99999994 would be 6 in single precision
+    whole = jnp.array([[0.3, 7.0, 5.0]], jnp.float32)
+    assert space.by_chance(whole, jnp.array([[0.99999994, 0.0]], jnp.float32))[0, 1:].tolist() == [7.0, 5.0]
+
+
+def test_a_simulator_gets_whole_numbers_and_fixed_ones() -> None:
+    space = Space(a=Real(), dose=0.7, n=Count(0, 9))
+    for theta in (np.array([[0.4, 3.6]]), jnp.array([[0.4, 3.6]])):
+        np.testing.assert_allclose(space.full(theta), [[0.4, 0.7, 4.0]])
+        np.testing.assert_allclose(jax.jit(Space(a=Real(), n=Count(0, 9)).full)(jnp.asarray(theta)), [[0.4, 4.0]])
+    plain = np.ones((2, 1))
+    assert Space(a=Real()).full(plain) is plain and Space(a=Angle(1)).nearest_whole(plain) is plain
+    assert Count(1.0, np.int64(9)) == Count(1, 9) and type(Count(1.0, 9).low) is int  # type: ignore[arg-type]

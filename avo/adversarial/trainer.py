@@ -45,6 +45,7 @@ from avo.adversarial.targets import Point, Population, geometric, target_of
 from avo.checks import takes, whole
 from avo.execution.failures import FARTHEST
 from avo.execution.programs import compiled
+from avo.execution.rounding import chances
 from avo.observations import make_frame, show, show_rows, validate_observations
 from avo.space import Space
 from avo.types import Critic, Data, Info, Loss, MakeCritic, MakeProposal, Pending, Proposal, State
@@ -56,8 +57,8 @@ class Trainer(NamedTuple):
     Args:
         init: `init(key) -> State`.
         ask: `ask(key, state) -> (theta, state)` with theta (settings.calls, d), a column for each parameter, fixed
-            ones too: first the critic's rows, then those of the gradient: u+, then u-, or with "plain" independent
-            ones.
+            ones too, counts whole: first the critic's rows, then those of the gradient: u+, then u-, or with "plain"
+            independent ones.
         tell: `tell(state, theta, x) -> (state, info)`; rows of x that are not finite count as failed simulations.
     """
 
@@ -80,7 +81,12 @@ def _ask(space: Space, target: Point | Population, key: PRNGKeyArray, state: Sta
         critic = s.critic_steps * s.batch
         rows = jax.random.randint(key_rows, (critic + sampling.own,), 0, state.data.z.shape[0])
         rows = jnp.concatenate([rows[:critic], sampling.shared(rows[critic:])])
-    return space.full(space.constrain(u)), state._replace(pending=Pending(key_tell, u, zeta, rows))
+    theta = space.constrain(u)
+    if counts := int(space.counts.sum()):  # rows of a pair share the chance, as they share all random numbers
+        critic = s.critic_steps * s.batch
+        chance = chances(key_u, critic + sampling.own, counts)
+        theta = space.by_chance(theta, jnp.concatenate([chance[:critic], sampling.shared(chance[critic:])]))
+    return space.full(theta), state._replace(pending=Pending(key_tell, u, zeta, rows))
 
 
 def _tell(loss: Loss, target: Point | Population, state: State, theta: Array, x: Array) -> tuple[State, Info]:

@@ -73,7 +73,8 @@ def fit(
     space: Annotated[
         str | None,
         typer.Option(
-            help="Parameters of a simulator of your own: 'rate=loginterval(.1,10,unit=1/s); k=interval(0,3)'."
+            help="Parameters of a simulator of your own: 'rate=loginterval(.1,10,unit=1/s); k=interval(0,3)'; also "
+            "real, positive, phase=angle(360,unit=deg) on a circle, n=count(1,30) of whole numbers."
         ),
     ] = None,
     option: Option = None,

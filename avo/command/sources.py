@@ -162,7 +162,9 @@ def source_of(
         source = _user_source(Path(file if colon else simulator), function if colon else "", known)
         if isinstance(source.simulate, HostSimulator):
             shape, c_shape = (None if a is None else a.shape[1:] for a in (observed, inputs))
-            source = source._replace(simulate=bound(source.simulate, source.space.columns, c_shape, shape))
+            own = source.space
+            simulate = bound(source.simulate, own.columns, c_shape, shape, own.count_names)
+            source = source._replace(simulate=simulate)
         return source
     if space is not None:
         raise ValueError("--space says the parameters of a simulator of your own; those of `avo list` have theirs.")

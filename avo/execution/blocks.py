@@ -18,6 +18,7 @@ from avo.execution.calls import Calls
 from avo.execution.failures import FARTHEST
 from avo.execution.host import HostSimulator
 from avo.execution.programs import JaxSimulator, compile_simulator
+from avo.execution.rounding import whole_rows
 from avo.space import Space
 
 REPEATS = 8, 96  # of a theta, and of all thetas with so many, that tell whether x varies
@@ -38,9 +39,10 @@ def _fill(simulate: Callable, space: Space, shape: tuple[int, ...]) -> Callable:
         """Simulate the first `count` blocks; that number is data, so that one program serves any number of rows."""
 
         def body(i: Array, x: Array) -> Array:
-            theta = space.full(space.constrain(u[i]))
+            own = jax.random.fold_in(key, names[i])
+            theta = space.full(whole_rows(space, own, space.constrain(u[i])))
             rows = (theta,) if inputs is None else (theta, inputs[i])
-            return x.at[i].set(simulate(jax.random.fold_in(key, names[i]), *rows))
+            return x.at[i].set(simulate(own, *rows))
 
         return jax.lax.fori_loop(0, count, body, jnp.zeros(u.shape[:2] + shape, u.dtype))
 
@@ -198,4 +200,8 @@ class Draws:
         assert isinstance(self.simulate, Calls)
         self.simulate.tick = self.tick
         keys = jax.vmap(partial(jax.random.fold_in, key))(names)
-        return self.simulate(keys, self.space.full(np.asarray(self.space.constrain(jnp.asarray(u)))), c)
+        theta = self.space.constrain(jnp.asarray(u))
+        if self.space.counts.any():
+            blocks = theta.reshape(len(keys), -1, theta.shape[1])
+            theta = jax.vmap(partial(whole_rows, self.space))(keys, blocks).reshape(theta.shape)
+        return self.simulate(keys, self.space.full(np.asarray(theta)), c)

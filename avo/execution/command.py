@@ -65,6 +65,7 @@ class Command:
         home: the folder in which it was made.
         names: the parameters, in the order of theta's columns; None: not known yet.
         x_shape: shape of one observation; None: not known yet.
+        whole: names of parameters that are whole numbers, and are written without a decimal point.
     """
 
     program: str
@@ -78,6 +79,7 @@ class Command:
     home: Path
     names: tuple[str, ...] | None = None
     x_shape: tuple[int, ...] | None = None
+    whole: frozenset[str] = frozenset()
 
     def __call__(self, rng: np.random.Generator, theta: np.ndarray, inputs: np.ndarray | None = None) -> np.ndarray:
         """Run the program once.
@@ -99,9 +101,10 @@ class Command:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def bound(
-        self, names: Sequence[str], c_shape: tuple[int, ...] | None, x_shape: tuple[int, ...] | None
-    ) -> "Command":
-        """Take the names of a space, and the shapes of its conditions (None: there are none) and observations.
+        self, names: Sequence[str], c_shape: tuple[int, ...] | None, x_shape: tuple[int, ...] | None,
+        whole: frozenset[str] = frozenset(),
+    ) -> "Command":  # fmt: skip
+        """Take the names of a space, the shapes of its conditions (None: there are none) and observations, its counts.
 
         Raises:
             ValueError: if a template names what there is not, or the names were given otherwise.
@@ -114,7 +117,7 @@ class Command:
             )
         self._check_names(names)
         self._check_inputs(c_shape)
-        return replace(self, names=names, x_shape=x_shape)
+        return replace(self, names=names, x_shape=x_shape, whole=whole)
 
     def _fields(self) -> list[tuple[Template, Field]]:
         every = every_template([self.args, self.env, self.files])
@@ -174,7 +177,9 @@ class Command:
             raise ArgumentError(f"theta must have a column for each of {', '.join(names)}; got {len(theta)}.")
         if inputs is None:
             self._check_inputs(None)
-        return {**dict(zip(names, theta.tolist(), strict=True)), "seed": seed, "input": inputs}
+        values = dict(zip(names, theta.tolist(), strict=True))
+        values |= {name: int(values[name]) for name in self.whole}
+        return {**values, "seed": seed, "input": inputs}
 
     def _write(self, folder: Path, values: Mapping[str, Any]) -> None:
         for name, content in self.files.items():
@@ -289,11 +294,12 @@ def _in_shape(x: np.ndarray, x_shape: tuple[int, ...] | None) -> np.ndarray:
 
 
 def bound(
-    simulate: HostSimulator, names: Sequence[str], c_shape: tuple[int, ...] | None, x_shape: tuple[int, ...] | None
-) -> HostSimulator:
+    simulate: HostSimulator, names: Sequence[str], c_shape: tuple[int, ...] | None, x_shape: tuple[int, ...] | None,
+    whole: frozenset[str] = frozenset(),
+) -> HostSimulator:  # fmt: skip
     """Tell a command what it cannot know of a fit; other simulators need nothing."""
     return (
-        replace(simulate, fn=simulate.fn.bound(names, c_shape, x_shape))
+        replace(simulate, fn=simulate.fn.bound(names, c_shape, x_shape, whole))
         if isinstance(simulate.fn, Command)
         else simulate
     )

@@ -36,7 +36,8 @@ def check_simulator(
     """
     _check_call(simulate, inputs is not None)
     if isinstance(simulate, HostSimulator):
-        return bound(simulate, space.columns, None if inputs is None else inputs.shape[1:], x.shape[1:])
+        c_shape = None if inputs is None else inputs.shape[1:]
+        return bound(simulate, space.columns, c_shape, x.shape[1:], space.count_names)
     compiled, dtype = compile_simulator(simulate), jnp.result_type(float)
     rows = [jax.ShapeDtypeStruct((n, len(space.columns)), dtype)]
     rows += [] if inputs is None else [jax.ShapeDtypeStruct((n, *inputs.shape[1:]), dtype)]

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from avo.parameters import TURN, unwound
 from avo.plots.style import FITTED, POINTS, grid, lowest, with_unit
 from avo.result import Result
 
@@ -40,8 +41,7 @@ def history(result: Result, truth: ArrayLike | None = None) -> Figure:
         )
     thin = slice(None, None, max(1, len(result.history["calls"]) // POINTS))
     calls, u, sd = (np.asarray(result.history[name])[thin] for name in ("calls", "u", "sd"))
-    low, high = (np.asarray(result.space.constrain(u + sign * sd)) for sign in (-1, 1))
-    centre = np.asarray(result.space.constrain(u))
+    low, centre, high = (_in_one_piece(result, u + sign * sd, u[-1]) for sign in (-1, 0, 1))
 
     figure, panels = grid(1 + len(result.names))
     _gap(panels[0], result)
@@ -49,7 +49,8 @@ def history(result: Result, truth: ArrayLike | None = None) -> Figure:
         axes.fill_between(calls, low[:, i], high[:, i], color=FITTED, alpha=0.2, lw=0, label="proposal's sd")
         axes.plot(calls, centre[:, i], color=FITTED, lw=1.5, label="proposal's centre")
         if truth is not None:
-            axes.axhline(float(np.asarray(truth)[i]), color="k", ls="--", lw=1, label="truth")
+            at = unwound(np.asarray(truth)[i], result.theta[i], result.space.periods[i])
+            axes.axhline(float(at), color="k", ls="--", lw=1, label="truth")
         if parameter.logarithmic:
             axes.set_yscale("log")
         axes.set_ylabel(with_unit(name, parameter.unit))
@@ -61,6 +62,16 @@ def history(result: Result, truth: ArrayLike | None = None) -> Figure:
         axes.set_xlabel("simulator calls")
     figure.legend(*panels[1].get_legend_handles_labels(), loc="outside upper right", ncols=3, frameon=False)
     return figure
+
+
+def _in_one_piece(result: Result, u: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Map u to theta; an angle goes on beyond its period, and ends beside the estimate."""
+    space, theta = result.space, np.asarray(result.space.constrain(u))
+    if not space.angles.any():
+        return theta
+    end = unwound(np.asarray(space.constrain(last)), result.theta, space.periods)
+    rate = np.where(space.angles, space.periods, 0.0) / TURN
+    return np.where(space.angles, end + (u - last) * rate, theta)
 
 
 def _gap(axes: Axes, result: Result) -> None:

@@ -15,6 +15,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scipy import stats
 
 from avo.adversarial.proposals import START_SD
+from avo.parameters import TURN
+from avo.refine.counts import wholes
 from avo.refine.custom import Only, restored_statistic
 from avo.refine.identifiability import Combination, Direction, Identifiability, combined
 from avo.refine.linear import WIDTH, LinearSpace
@@ -166,6 +168,7 @@ class Estimate:
             what is estimated is theta of x given that a call succeeds.
         alone: the estimate by the data alone, where more is known of parameters (avo/refine/known.py); else None.
         apart: by how many standard errors the data and what is known disagree.
+        between: w before counts were taken to whole numbers, whose error `covariance` is; None where there are none.
     """
 
     loc: Float[np.ndarray, " d"]
@@ -186,11 +189,14 @@ class Estimate:
     failing: float = 0.0
     alone: Alone | None = None
     apart: float = 0.0
+    between: Float[np.ndarray, " d"] | None = None
 
     @property
     def by_data(self) -> "Estimate":
         """The estimate by the data alone: this one, where nothing else is known."""
-        return self if self.alone is None else replace(self, **self.alone._asdict(), alone=None, apart=0.0)
+        return (
+            self if self.alone is None else replace(self, **self.alone._asdict(), alone=None, apart=0.0, between=None)
+        )
 
     @property
     def sd(self) -> Float[np.ndarray, " d"]:
@@ -215,35 +221,54 @@ class Estimate:
         line = LinearSpace(space)
         return line.constrain, line.of(self.loc), slope / line.rate(self.loc)
 
+    def _errors(self, space: Space) -> Float[np.ndarray, " d"]:
+        """Standard errors on the scale of `_scale`, those of parameters beside a count as the count leaves them."""
+        if self.between is None:
+            return self.sd
+        return np.sqrt(wholes(LinearSpace(space), self.between, self.covariance).variance)
+
     def unidentified(self, space: Space) -> np.ndarray:
         """Which parameters the data do not identify.
 
         Of a point, those whose central 90 % interval spans the support, or that directions which are not identified
         lend more than .3 in w, which is no error but the width of the usual start; without two bounds, those with a
-        standard error above the 1.5 of the usual start. Of a population, those with one above .5 in u.
+        standard error above the 1.5 of the usual start; angles, whose interval spans a turn. Of a population, those
+        with one above .5 in u.
         """
         if self.population_covariance is not None:
             return self.sd > UNIDENTIFIED
         lent, w = START_SD * np.linalg.norm(self.free, axis=1), LinearSpace(space).of(self.loc)
         reach = CENTRAL * self.sd
         spanned = np.where(space.bounded, (w <= reach) & (w + reach >= WIDTH), self.sd > START_SD)
+        spanned = np.where(space.angles, reach >= TURN / 2, spanned)
         return spanned | (lent > LOOSE)
 
     def stderr(self, space: Space) -> Float[np.ndarray, " d"]:
         """Standard error of theta: |d theta / dw| sd, infinite where the data do not identify a parameter."""
-        return np.where(self.unidentified(space), np.inf, np.abs(self._scale(space)[2]) * self.sd)
+        return np.where(self.unidentified(space), np.inf, np.abs(self._scale(space)[2]) * self._errors(space))
 
     def interval(self, space: Space, level: float) -> Float[np.ndarray, "d 2"]:
-        """Ends of theta(w -+ q sd), q Student's quantile; the bounds beyond them, and for what is not identified."""
-        constrain, place, _ = self._scale(space)
-        reach = stats.t.isf((1 - level) / 2, self.freedom) * self.sd
-        ends = np.stack([place - reach, place + reach])
+        """Ends of theta(w -+ q sd), q Student's quantile; the bounds beyond them, and for what is not identified.
+
+        Those of an angle lie around the estimate, below zero or beyond the period where it is near these. Those of a
+        count are the first and last whole number inside, and the estimate at least.
+        """
+        constrain, place, slope = self._scale(space)
+        middle = place if self.between is None else np.where(space.counts, self.between, place)
+        reach = stats.t.isf((1 - level) / 2, self.freedom) * self._errors(space)
+        ends = np.stack([middle - reach, middle + reach])
         support = np.array([p.support for p in space])
         found = np.asarray(constrain(ends), float).T
         if self.population_covariance is None:
             beyond = LinearSpace(space).inside(ends) != ends
             found = np.where(beyond.T, support, found)
-        return np.where(self.unidentified(space)[:, None], support, found)
+        theta, around = np.asarray(constrain(place), float), np.stack([-reach, reach], axis=1) * slope[:, None]
+        found = np.where(space.angles[:, None], theta[:, None] + around, found)
+        n = np.round(theta)
+        inside = np.stack([np.minimum(np.ceil(found[:, 0]), n), np.maximum(np.floor(found[:, 1]), n)], axis=1)
+        found = np.where(space.counts[:, None], inside, found)
+        whole_turn = space.angles & (np.diff(found)[:, 0] >= space.periods)
+        return np.where((self.unidentified(space) | whole_turn)[:, None], support, found)
 
     def identifiability(self, space: Space) -> Identifiability:
         """Sort the directions, the worst identified first; of each, its largest weight is positive."""
@@ -260,6 +285,11 @@ class Estimate:
         loose = self.unidentified(space)
         return combined(space, np.asarray(space.constrain(self.loc), float), slope, self.covariance, self.free, loose)
 
+    def continuous(self, space: Space) -> Float[np.ndarray, " d"]:
+        """Theta before counts were taken to whole numbers: that of `between`, of loc where there are none."""
+        line = LinearSpace(space)
+        return np.asarray(line.constrain(line.of(self.loc) if self.between is None else self.between), float)
+
     def replicate(self, space: Space, key: PRNGKeyArray, n: int, exact: bool = False) -> Float[Array, "n d"]:
         """Draw a plausible truth, and from it theta of n observations; `exact`: from the estimate itself."""
         d, free = len(self.loc), self.free
@@ -269,9 +299,11 @@ class Estimate:
         key_psi, key_u = jax.random.split(key)
         factor = jnp.asarray(floored(covariance, 0.0), float)
         psi = jnp.zeros(len(factor)) if exact else factor @ jax.random.normal(key_psi, (len(factor),))
+        if self.between is not None and not exact:
+            place = self.between
         loc = jnp.asarray(place, float) + psi[:d]
         if self.population_covariance is None:
-            return jnp.tile(constrain(loc), (n, 1))
+            return jnp.tile(self._whole(space, loc), (n, 1))
         i, j = np.triu_indices(d)
         shift = jnp.zeros((d, d)).at[i, j].set(psi[d:]).at[j, i].set(psi[d:])
         values, vectors = jnp.linalg.eigh(jnp.asarray(self.population_covariance, float) + shift)
@@ -285,9 +317,16 @@ class Estimate:
         """
         d, (constrain, place, _) = len(self.loc), self._scale(space)
         normal = jax.random.normal(key, (n, d))
-        return constrain(
-            jnp.asarray(place, float)[None] + normal @ jnp.asarray(floored(self.covariance[:d, :d], 0.0).T)
-        )
+        place = place if self.between is None else self.between
+        at = jnp.asarray(place, float)[None] + normal @ jnp.asarray(floored(self.covariance[:d, :d], 0.0).T)
+        return constrain(at) if self.population_covariance is not None else self._whole(space, at)
+
+    def _whole(self, space: Space, w: Any) -> Array:
+        """Map w of a point to theta, counts to the nearest whole numbers and the others along with them."""
+        line = LinearSpace(space)
+        if self.between is not None:
+            w = jnp.asarray(wholes(line, np.asarray(w, float), self.covariance).w, float)
+        return space.nearest_whole(line.constrain(w))
 
     def population(self, space: Space) -> Population | None:
         """Compute the moments of a population, with errors by the delta method; None for a point."""
@@ -386,4 +425,4 @@ class Estimate:
         return Estimate(**known, **learned, reference=reference, **words)  # pyright: ignore[reportArgumentType]
 
 
-ARRAYS = ("loc", "population_covariance", "covariance", "values", "vectors", "identified", "encoded")
+ARRAYS = ("loc", "population_covariance", "covariance", "values", "vectors", "identified", "encoded", "between")

@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from avo.parameters import unwound
 from avo.refine.equation import Information, Residual
 from avo.refine.estimate import UNDETERMINED
 from avo.refine.linear import LinearSpace
@@ -64,7 +65,8 @@ def measured(space: LinearSpace, w: Float[np.ndarray, " d"]) -> Measured | None:
     for i, name in enumerate(space.space.names):
         if (known := space.space.known.get(name)) is not None:
             at, rate = (np.log(theta[i]), slope[i] / theta[i]) if known.log else (theta[i], slope[i])
-            rest[i], J[i] = (known.centre - at) / known.sd, rate / known.sd
+            apart = float(unwound(known.centre - at, 0.0, space.space.periods[i]))  # of an angle to the nearest turn
+            rest[i], J[i] = apart / known.sd, rate / known.sd
     return Measured(rest, J)
 
 

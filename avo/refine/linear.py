@@ -1,7 +1,7 @@
 """The scale w on which what x shows follows a parameter most nearly in proportion, for the last steps and their errors.
 
     w = 4 sigmoid(u)    for a parameter with two bounds: its place in its range, in quarters of it
-    w = u               else
+    w = u               else, four units a turn of an angle
 
 Towards a bound theta hardly moves with u, so that a parameter which the data determine to a hundredth of its range
 would seem not to be identified there. Moments of x follow theta, or its logarithm, near a bound as anywhere; so the
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from scipy import optimize, special
 
 from avo.execution.blocks import Drawn, Draws
-from avo.space import Space
+from avo.space import Count, Space
 
 WIDTH = 4.0  # of a range in w
 EDGE = 1e-6 * WIDTH  # least distance of a place from a bound, where u is still a number
@@ -40,6 +40,9 @@ class LinearSpace:
 
     def __init__(self, space: Space) -> None:
         self.space, self.dim, self.bounded = space, space.dim, space.bounded
+        self.angles, self.counts = space.angles, space.counts
+        self.steps = np.array([p.high - p.low if isinstance(p, Count) else 0 for p in space])
+        self.gap = np.where(self.counts, WIDTH / np.maximum(self.steps, 1), np.inf)  # between whole numbers
         self.low = np.where(self.bounded, EDGE, -np.inf)
         self.high = np.where(self.bounded, WIDTH - EDGE, np.inf)
 
@@ -54,6 +57,14 @@ class LinearSpace:
     def inside(self, w: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n d"]:
         """Move what lies beyond a bound to it."""
         return np.clip(w, self.low, self.high)
+
+    def near(self, w: Any, centre: Any) -> Any:
+        """Move w by whole turns of its angles to where it is nearest to a centre."""
+        return self.space.near(w, centre)
+
+    def circles(self, theta: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+        """Write angles as cosine and sine, as the space does."""
+        return self.space.circles(theta)
 
     def u(self, w: Any) -> Any:
         """Map w to u, what lies beyond a bound as the bound; arrays of NumPy or JAX."""

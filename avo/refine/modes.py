@@ -6,8 +6,8 @@ that is known of parameters contradicts it (avo/refine/known.py), and it lies ap
 
     |w_1 - w_2| > 5 standard errors per direction:    d^T (Cov_1 + Cov_2)^-1 d > 25 dim,    d = w_1 - w_2,
 
-w the scale of the errors (avo/refine/linear.py). Two places along a direction that is not identified are one: there the
-covariance is that of the usual start.
+w the scale of the errors (avo/refine/linear.py), of angles the shorter way around. Two places along a direction that is
+not identified are one: there the covariance is that of the usual start.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Mode(NamedTuple):
     @staticmethod
     def of(found: Estimate, space: Space) -> "Mode":
         """Say in physical units what an estimate knows."""
-        theta = np.asarray(space.constrain(jnp.asarray(found.loc, float)), float)
+        theta = space.nearest_whole(np.asarray(space.constrain(jnp.asarray(found.loc, float)), float))
         return Mode(theta, np.asarray(found.stderr(space), float), found.p_value)
 
     def line(self, names: tuple[str, ...]) -> str:
@@ -88,7 +88,8 @@ def solutions(found: Sequence[Estimate | None], space: Space) -> list[Estimate]:
 def apart(one: Estimate, other: Estimate, space: Space) -> bool:
     """Tell whether two estimates differ by more than 5 standard errors per direction."""
     line = LinearSpace(space)
-    way = line.of(one.loc) - line.of(other.loc)
+    there = line.of(other.loc)
+    way = line.near(line.of(one.loc), there) - there
     return bool(way @ np.linalg.solve(one.covariance + other.covariance, way) > APART**2 * len(way))
 
 

@@ -28,10 +28,11 @@ from avo.budget import PointRows
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.agreement import p_value
+from avo.refine.counts import Wholes, wholes
 from avo.refine.custom import CustomStatistic
 from avo.refine.equation import SELDOM, Damping, Equation, Information, Noise, Residual, information
 from avo.refine.estimate import UNDETERMINED, Alone, Estimate
-from avo.refine.known import length_in, step_of
+from avo.refine.known import Step, length_in, step_of
 from avo.refine.linear import LinearDraws, LinearSpace, held
 from avo.refine.neighbours import between_rows
 from avo.refine.scores import REACH, Learner, Normal
@@ -70,6 +71,8 @@ def solve_point(
     learner = Learner.start(linear, observed, seed, custom)
     rows = PointRows.of(budget, draws.size, space.dim)
     simulations = [some._replace(u=space.of(some.u)) for some in Drawn.joined(pool).blocks(BLOCK)] if pool else []
+    if space.angles.any():
+        simulations = [some._replace(u=space.near(some.u, space.of(q.loc))) for some in simulations]
     start = Normal(space.inside(space.of(q.loc)), _narrowed(space.rate(q.loc)[:, None] * q.factor))
     q, each = _locate(learner, space, start, rows, simulations, last)
     simulations.append(learner.simulate(q, rows.learn))
@@ -190,12 +193,7 @@ def _settle(
     explains, means that the equation is not solved.
     """
     draws, observed = equation.draws, equation.observed
-    zeta, more = zetas
-    near = _approach(equation, space, q, zeta, last)
-    unclear = not near.found.identified.all() or np.any(near.found.rough > ROUGH)
-    if unclear and last - draws.calls >= LEFT * len(more):
-        slope = near.slope.with_more(_slope(equation, Normal(near.start, q.factor), more))
-        near = _stepped(equation, space, q, last, (near.start, near.here, near.rows, slope))
+    near = _last_approach(equation, space, q, zetas, last)
     rows = draws.whole(last - draws.calls)
     elsewhere = _led_away(space, near) if space.space.known and rows >= 4 * draws.size else None
     aside = 0 if elsewhere is None else draws.whole(rows / 4)
@@ -208,6 +206,10 @@ def _settle(
     taken = step_of(space, near.loc, there, data)
     found = taken.found
     move, _ = held(space, near.loc, taken.step, taken.covariance)
+    between, followed = None, np.eye(space.dim)
+    if space.counts.any():
+        between = near.loc + move
+        move, followed = _to_whole(space, near.loc, between, taken)
     moved = taken.length(there, move, near.here.V_sim)
     loc = near.loc + _cut(move, q.factor)
     if moved > STILL or there.unexplained(data, slope.A):
@@ -216,7 +218,8 @@ def _settle(
     place, residual = (near.loc, there) if elsewhere is None else (elsewhere, equation.centre(elsewhere, aside))
     by_data, covariance, free = _by_data(space, place, residual, data)
     learned = isinstance(equation.statistic, LearnedStatistic) and np.isfinite(moved)
-    p = p_value(equation, free @ near.found.inverse, np.random.default_rng(len(more))) if learned else None
+    inverse, rng = followed @ free @ near.found.inverse, np.random.default_rng(len(zetas[1]))
+    p = p_value(equation, inverse, rng) if learned else None
     return Estimate(
         **_told(space, loc, taken.covariance, found),
         alone=None if taken.known is None else Alone(**_told(space, by_data, covariance, data)),
@@ -230,7 +233,56 @@ def _settle(
         p_value=p,
         neighbours=between_rows(equation, equation.there, found.inverse),
         failing=failing,
+        between=between,
     )
+
+
+def _last_approach(
+    equation: Equation, space: LinearSpace, q: Normal, zetas: tuple[np.ndarray, np.ndarray], last: int
+) -> Approach:
+    """Come near with a slope that is clear, where calls allow, and with counts at whole numbers."""
+    zeta, more = zetas
+    near = _approach(equation, space, q, zeta, last)
+    unclear = not near.found.identified.all() or np.any(near.found.rough > ROUGH)
+    if unclear and last - equation.draws.calls >= LEFT * len(more):
+        slope = near.slope.with_more(_slope(equation, Normal(near.start, q.factor), more))
+        near = _stepped(equation, space, q, last, (near.start, near.here, near.rows, slope))
+    return _at_whole_numbers(equation, space, near, last) if space.counts.any() else near
+
+
+def _to_whole(
+    space: LinearSpace, start: Float[np.ndarray, " d"], w: Float[np.ndarray, " d"], taken: Step
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"]]:
+    """Lead a step that ends at w on to whole numbers: its move from `start`, and P, which holds counts that stayed."""
+    at = _wholes(space, w, taken)
+    stays = np.allclose(at.w[space.counts], start[space.counts])
+    return at.w - start, at.P if stays else np.eye(space.dim)
+
+
+def _wholes(space: LinearSpace, w: Float[np.ndarray, " d"], taken: Step) -> Wholes:
+    """Go to the whole numbers nearest to where a step leads."""
+    return wholes(space, w, taken.covariance + taken.found.start_covariance(np.eye(space.dim)))
+
+
+def _at_whole_numbers(equation: Equation, space: LinearSpace, near: Approach, last: int) -> Approach:
+    """Simulate with counts at whole numbers, by half of the calls that are left, and look whether others are nearer.
+
+    The second half joins the first where they are not. Beside a whole number the slope of m changes, so that what was
+    simulated in between is left out.
+    """
+    draws, slope = equation.draws, near.slope
+    before = step_of(space, near.start, near.here, near.found)
+    start = _wholes(space, near.loc, before).w
+    if last - draws.calls < 2 * draws.size:
+        return near._replace(loc=start, far=np.inf)
+    rows = draws.whole((last - draws.calls) / 2)
+    here = equation.centre(start, rows)
+    found = information(slope.A, here.V, slope.noise, UNDETERMINED)
+    taken = step_of(space, start, here, found)
+    loc = _wholes(space, start + held(space, start, taken.step, taken.covariance)[0], taken).w
+    same = np.allclose(loc[space.counts], start[space.counts])
+    far = taken.length(here, loc - start) if same else np.inf
+    return Approach(start, here, rows, slope, found, far, loc)
 
 
 def _led_away(space: LinearSpace, near: Approach) -> Float[np.ndarray, " d"] | None:

@@ -151,9 +151,11 @@ class Learner(NamedTuple):
         )
 
     def encoder(self, stage: int, q: Normal, drawn: Drawn) -> LearnedStatistic:
-        """Learn E[theta | x] under q from simulations of it."""
+        """Learn E[theta | x] under q from simulations of it; of angles that of cosine and sine (`Space.circles`)."""
         u, x, inputs, ok = drawn
-        theta, c = apply(self.draws.space.constrain, u[ok]), None if inputs is None else inputs[ok]
+        space = self.draws.space
+        theta, c = apply(space.constrain, u[ok]), None if inputs is None else inputs[ok]
+        theta = space.circles(theta) if space.angles.any() else theta
         return self._learn(stage, Pairs(q.units(u[ok]), x[ok], theta, c))
 
     def _learn(self, stage: int, pairs: Pairs, steps: int = STEPS) -> LearnedStatistic:

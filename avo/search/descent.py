@@ -30,6 +30,7 @@ from avo.refine.equation import slope
 from avo.refine.scores import REACH, Normal
 from avo.search.misfit import Misfit
 from avo.search.places import inside
+from avo.space import Space
 
 START, WIDEST = 0.2, 0.5  # width of a descent's first pairs, and of any, in u
 NARROW = 0.5  # width of pairs, in standard deviations that one observation leaves
@@ -64,22 +65,22 @@ def descend(
             half = -(-len(kept) // 2)
             given_up = [kept[i] for i in order[half:] if misfit.worse(z[i], z[order[0]]) < UNDER_WAY]
             kept = [kept[i] for i in order[:half]]
-            aside = elsewhere(kept, [*given_up, *aside])
+            aside = elsewhere(draws.space, kept, [*given_up, *aside])
     return [*kept, *aside]
 
 
-def elsewhere(known: Sequence[Normal], found: Sequence[Normal]) -> list[Normal]:
+def elsewhere(space: Space, known: Sequence[Normal], found: Sequence[Normal]) -> list[Normal]:
     """Choose in turn those that are not together with a known one or one before, one fewer than `ENDS` at most."""
     chosen: list[Normal] = []
     for q in found:
-        if len(chosen) < ENDS - 1 and not any(together(q, other) for other in [*known, *chosen]):
+        if len(chosen) < ENDS - 1 and not any(together(space, q, other) for other in [*known, *chosen]):
             chosen.append(q)
     return chosen
 
 
-def together(p: Normal, q: Normal) -> bool:
+def together(space: Space, p: Normal, q: Normal) -> bool:
     """Tell whether two places lie within two widths of the pairs of either."""
-    way = q.loc - p.loc
+    way = space.near(q.loc, p.loc) - p.loc
     return any(np.linalg.norm(np.linalg.solve(one.factor, way)) < TOGETHER for one in (p, q))
 
 

@@ -9,6 +9,7 @@ from scipy import special, stats
 from scipy.stats import qmc
 
 from avo.adversarial.proposals import START_SD
+from avo.parameters import TURN
 from avo.refine.scores import Normal
 from avo.search.regression import estimate
 from avo.space import Space
@@ -32,11 +33,12 @@ class Candidate(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Places in u, what is left between their simulations and the observations, and their misfit."""
+    """Places in u, what is left between their simulations and the observations, and their misfit; the space of u."""
 
     u: Float[np.ndarray, "n d"]
     z: Float[np.ndarray, "n k"]
     misfit: Float[np.ndarray, " n"]
+    space: Space
 
     def nearest(self, count: int) -> Float[np.ndarray, "p d"]:
         """Choose the places of least misfit, the least one first."""
@@ -45,8 +47,9 @@ class Places(NamedTuple):
     def said(self) -> list[Candidate]:
         """Say where regressions on the places of least misfit lead, on few and on many of them."""
         found, d, order = [], self.u.shape[1], np.argsort(self.misfit)
+        around = self.space.near(self.u, self.u[order[0]])  # the best place, so that no circle is cut beside it
         for count in NEAREST:
-            u, z = self.u[order[:count]], self.z[order[:count]]
+            u, z = around[order[:count]], self.z[order[:count]]
             loc, covariance = estimate(z, u)
             found.append(Candidate(np.clip(loc, u.min(0), u.max(0)), covariance.reshape(d, d)))
         return found
@@ -54,29 +57,40 @@ class Places(NamedTuple):
     def candidates(self) -> list[Candidate]:
         """Say where the answer may be: at the best place, or where regressions lead."""
         few = self.nearest(3 * self.u.shape[1] + 5)
+        few = self.space.near(few, few[0])
         return [Candidate(few[0], np.cov(few.T).reshape(len(few[0]), -1)), *self.said()]
 
 
 def apart(
-    u: Float[np.ndarray, "n d"], count: int, given: Sequence[Float[np.ndarray, " d"]] = ()
+    space: Space, u: Float[np.ndarray, "n d"], count: int, given: Sequence[Float[np.ndarray, " d"]] = ()
 ) -> list[Float[np.ndarray, " d"]]:
     """Add places to given ones in turn, each `APART` from all before it, until there are so many.
 
     Example:
-        >>> [a.tolist() for a in apart(np.array([[0.0], [0.3], [-0.7], [9.0]]), 3)]
+        >>> from avo.space import Angle, Real
+        >>> [a.tolist() for a in apart(Space(a=Real()), np.array([[0.0], [0.3], [-0.7], [9.0]]), 3)]
         [[0.0], [-0.7], [9.0]]
+        >>> [a.tolist() for a in apart(Space(a=Angle(1)), np.array([[1.9], [-1.9], [0.7]]), 3)]
+        [[1.9], [0.7]]
     """
     chosen = list(given)
     for place in u:
-        if len(chosen) < count and all(np.linalg.norm(place - other) > APART for other in chosen):
+        if len(chosen) < count and all(distance(space, place, other) > APART for other in chosen):
             chosen.append(place)
     return chosen[:count]
 
 
+def distance(space: Space, u: Float[np.ndarray, " d"], other: Float[np.ndarray, " d"]) -> float:
+    """Measure how far two places lie apart, of angles the shorter way around."""
+    return float(np.linalg.norm(space.near(u, other) - other))
+
+
 def all_over(space: Space, rng: np.random.Generator, count: int) -> Float[np.ndarray, "n d"]:
-    """Spread places evenly over the ranges, and as the usual start where a parameter has not two bounds."""
-    position = EDGE + (1 - 2 * EDGE) * qmc.Halton(space.dim, rng=rng).random(count)
-    return np.where(space.bounded, special.logit(position), START_SD * stats.norm.ppf(position))
+    """Spread places evenly over ranges and circles, and as the usual start where a parameter has not two bounds."""
+    evenly = qmc.Halton(space.dim, rng=rng).random(count)
+    position = EDGE + (1 - 2 * EDGE) * evenly
+    u = np.where(space.bounded, special.logit(position), START_SD * stats.norm.ppf(position))
+    return np.where(space.angles, TURN * (evenly - 0.5), u)
 
 
 def normal(rng: np.random.Generator, count: int, d: int) -> Float[np.ndarray, "n d"]:

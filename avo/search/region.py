@@ -32,7 +32,8 @@ from avo.refine.custom import CustomStatistic
 from avo.refine.scores import Normal
 from avo.search.descent import WORSE, descend, elsewhere, stepped
 from avo.search.misfit import Misfit
-from avo.search.places import Candidate, Places, all_over, apart, inside, normal
+from avo.search.places import Candidate, Places, all_over, apart, distance, inside, normal
+from avo.space import Space
 
 
 class Region(NamedTuple):
@@ -50,9 +51,9 @@ class Region(NamedTuple):
         """Choose among places, by the misfit of so many fresh simulations at the centre of each."""
         return int(np.argmin(self.misfit.at(draws, np.stack([q.loc for q in found]), rows)))
 
-    def elsewhere(self, start: Normal) -> list[Normal]:
+    def elsewhere(self, space: Space, start: Normal) -> list[Normal]:
         """Choose all ends but the one that lies nearest to a start, from which the answer is looked for."""
-        ends = sorted([self.q, *self.others], key=lambda q: float(np.linalg.norm(q.loc - start.loc)))
+        ends = sorted([self.q, *self.others], key=lambda q: distance(space, q.loc, start.loc))
         return ends[1:]
 
 
@@ -100,7 +101,7 @@ def search(
 
     def places(u: np.ndarray, drawn: Drawn, each: int) -> Places:
         z = misfit.residuals(drawn, each)
-        return Places(u, z, misfit.of(z, each))
+        return Places(u, z, misfit.of(z, each), space)
 
     def chosen(found: list[Candidate]) -> Candidate:
         at = inside(space, np.stack([c.loc for c in found]))
@@ -112,23 +113,24 @@ def search(
     for _ in range(rows.stages):
         u = inside(space, best.proposal().at(normal(rng, rows.stage, space.dim)))
         more = places(u, simulate(u, rows.each), rows.each)
-        known = Places(*map(np.concatenate, zip(known, more, strict=True)))
+        u, z, found = map(np.concatenate, zip(known[:3], more[:3], strict=True))
+        known = Places(u, z, found, space)
         best = chosen([best, *known.candidates()])
 
     nearest = known.nearest(rows.again)
     nearest = nearest[np.argsort(misfit.at(draws, nearest, rows.again_each))]
     count, given = rows.rounds[0].starts, [] if start is None else [inside(space, start)]
     nearest = np.concatenate([nearest, known.nearest(len(known.u))])
-    starts = [*given, best.loc, *(inside(space, c.loc) for c in known.said()), *apart(nearest, count)]
+    starts = [*given, best.loc, *(inside(space, c.loc) for c in known.said()), *apart(space, nearest, count)]
     # The last quarter is elsewhere than all the others
-    starts = apart(nearest, count, starts[: count - count // 4])
+    starts = apart(space, nearest, count, starts[: count - count // 4])
     last, *aside = descend(draws, misfit, starts, rows.rounds, rng)
     region = Region(last, drawn, misfit, [])
     ends = [last, *(Normal(u, last.factor) for u in [*given, best.loc])]
     q = ends[region.nearest(draws, ends, rows.end)]
-    others = _equal(draws, misfit, q, elsewhere([q], [last, *aside]), limit - draws.calls, rng)
+    others = _equal(draws, misfit, q, elsewhere(space, [q], [last, *aside]), limit - draws.calls, rng)
     # What fits equally well is the user's to choose
-    found = [q, *others] if start is None else sorted([q, *others], key=lambda q: float(np.linalg.norm(q.loc - start)))
+    found = [q, *others] if start is None else sorted([q, *others], key=lambda q: distance(space, q.loc, start))
     return region._replace(q=found[0], others=found[1:])
 
 
@@ -146,8 +148,9 @@ def _equal(
         return []
     for _ in range(ENDS_STEPS):
         found = [stepped(draws, misfit, q, pairs, rng) for q in found]
-    found = elsewhere([best], found)
-    at = [best.loc, *(q.loc for q in found), *((q.loc + best.loc) / 2 for q in found)]
+    space = draws.space
+    found = elsewhere(space, [best], found)
+    at = [best.loc, *(q.loc for q in found), *((space.near(q.loc, best.loc) + best.loc) / 2 for q in found)]
     z = misfit.rows_at(draws, np.stack(at), rows)
     here, there, between = z[0], z[1 : 1 + len(found)], z[1 + len(found) :]
     worse = misfit.worse

@@ -12,6 +12,7 @@ import avo
 from avo.refine import statistic as scores
 from avo.refine.estimate import Estimate, Neighbours, floored, symmetric
 from avo.refine.features import Features
+from avo.refine.linear import LinearSpace
 from avo.refine.statistic import LearnedStatistic
 
 RNG = np.random.default_rng
@@ -40,6 +41,38 @@ def made(covariance: Any = None, loc: Any = LOC, **changes: Any) -> Estimate:
 
 
 # --- points ----------------------------------------------------------------------------------------------------------
+
+
+def test_intervals_of_angles_lie_around_the_estimate() -> None:
+    """A sixth of a turn from the seam: 60 -+ t sd, with sd .5 of 4 for a turn; beyond half a turn all of it."""
+    space = avo.Space(phase=avo.Angle(360), b=avo.Real())
+    found = made(covariance=np.diag([0.25, 0.04]), loc=np.array([4 / 6 - 8, 0.0]))
+    reach = stats.t.ppf(0.95, 24) * 0.5 * 90
+    np.testing.assert_allclose(found.interval(space, 0.9)[0], [60 - reach, 60 + reach], rtol=1e-9)
+    np.testing.assert_allclose(found.stderr(space), [45.0, 0.2], rtol=1e-9)
+    assert np.all(found.interval(space, 0.9999)[0] == [0, 360]) and np.isfinite(found.stderr(space)[0])
+    vague = made(covariance=np.diag([1.23**2, 0.04]), loc=found.loc)  # 1.645 of them are half a turn
+    assert vague.unidentified(space).tolist() == [True, False] and np.all(vague.interval(space, 0.5)[0] == [0, 360])
+    assert not made(covariance=np.diag([1.2**2, 0.04]), loc=found.loc).unidentified(space).any()
+
+
+def test_intervals_of_counts_are_whole_and_hold_the_estimate() -> None:
+    """n = 2 .. 12 at t = 5.3: w = (t - 2) / 2.5, error .5 in t; n = 5 is the estimate."""
+    space = avo.Space(n=avo.Count(2, 12), b=avo.Real())
+    line = LinearSpace(space)
+    loc, between = line.u(np.array([3 / 2.5, 0.3])), np.array([3.3 / 2.5, 0.2])
+    for sd, ends in ((0.5, [5, 6]), (0.05, [5, 5]), (1.0, [4, 7]), (2.4, [2, 9])):
+        found = made(covariance=np.diag([(sd / 2.5) ** 2, 0.04]), loc=loc, between=between)
+        t = stats.t.ppf(0.95, 24) * sd
+        assert ends == [max(np.ceil(5.3 - t), 2), np.floor(5.3 + t)] or sd == 0.05
+        np.testing.assert_allclose(found.interval(space, 0.9)[0], ends)
+        np.testing.assert_allclose(found.stderr(space), [sd, 0.2], rtol=1e-6)
+        np.testing.assert_allclose(found.continuous(space), [5.3, 0.2], rtol=1e-6)
+    n = np.asarray(found.truths(space, jax.random.key(0), 4000))[:, 0]
+    assert np.array_equal(n, np.round(n)) and n.min() == 2
+    np.testing.assert_allclose(np.mean(n), np.mean(np.clip(5.3 + 2.4 * RNG(0).normal(size=4000), 2, 12)), atol=0.2)
+    arrays, words = found.to_files()
+    np.testing.assert_array_equal(Estimate.from_files(arrays, words).interval(space, 0.9), found.interval(space, 0.9))
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.99])

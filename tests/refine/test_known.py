@@ -267,3 +267,20 @@ def test_a_fit_too_small_to_use_it_says_so() -> None:
     x = 2.3 + RNG(3).normal(size=(20, 3))
     result = avo.fit(ignores, x, FREE, budget=320, settings=settings, progress=False)
     assert result.message.endswith("What is known by prior= has had no part in the estimate.")
+
+
+def test_a_measured_angle_is_held_against_the_nearest_turn() -> None:
+    """At 350 degrees, u = -10 / 90, where 4 +- 5 was measured, and at 10 where 355 +- 5 was: 14 and -15 apart."""
+    for at, value, apart in ((-1 / 9, 4.0, 14.0), (1 / 9, 355.0, -15.0), (1 / 9 + 4, -5.0, -15.0)):
+        space = LinearSpace(avo.Space(b=avo.Real(), phase=avo.Angle(360, prior=(value, 5.0))))
+        found = measured(space, np.array([0.3, at]))
+        assert found is not None
+        np.testing.assert_allclose(found.rest, [0.0, apart / 5], atol=1e-4)
+        np.testing.assert_allclose(found.slope, [0.0, 90 / 5], rtol=1e-6)
+
+
+def test_a_measured_count_need_not_be_whole() -> None:
+    space = LinearSpace(avo.Space(n=avo.Count(2, 12, prior=(6.5, 0.4))))
+    found = measured(space, np.array([2.0]))  # t = 7
+    assert found is not None
+    np.testing.assert_allclose([found.rest[0], found.slope[0]], [-0.5 / 0.4, 2.5 / 0.4], rtol=1e-5)

@@ -24,6 +24,16 @@ def test_two_are_apart_beyond_five_standard_errors_per_direction() -> None:
         assert apart(one, other, SPACE) is apart(other, one, SPACE) is answer
 
 
+def test_solutions_a_turn_apart_are_one() -> None:
+    """On a circle of four: 1.9 and -1.9 are .2 apart, with errors of .1 / sqrt(2) each; .9 is a unit from both."""
+    space = avo.Space(phase=avo.Angle(360), b=avo.Real())
+    one, other, far = (made(covariance=0.005 * np.eye(2), loc=np.array([at, 0.0])) for at in (1.9, -1.9, 0.9))
+    assert not apart(one, other, space) and not apart(replace(one, loc=one.loc + [8.0, 0.0]), other, space)
+    assert apart(one, far, space) and apart(other, far, space)
+    found = [replace(each, moved=0.1) for each in (one, other, far)]
+    assert solutions(found, space) == [found[0], found[2]]
+
+
 def test_solutions_are_solved_reproduced_and_apart() -> None:
     one = replace(made(covariance=COVARIANCE, loc=HERE), p_value=0.3, moved=0.4)
     far = replace(one, loc=HERE + 10.0)

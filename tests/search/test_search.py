@@ -1,5 +1,7 @@
 """avo.search: misfits and regressions that are known in closed form, and a search that finds its way."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from avo.refine.custom import custom_statistic
 from avo.refine.scores import Normal
 from avo.search.descent import PRIOR, descend, elsewhere, stepped, together
 from avo.search.misfit import LEAST_VARIANCE, Misfit
+from avo.search.places import Places, all_over, apart, distance
 from avo.search.region import search
 from avo.search.regression import adjusted, estimate
 
@@ -198,15 +201,43 @@ def test_the_better_half_goes_on() -> None:
     assert all(other.loc[0] > 0 for other in aside)
 
 
+PLANE = avo.Space(a=avo.Real(), b=avo.Real())
+
+
 def test_places_within_two_widths_of_either_are_one() -> None:
     narrow, wide = (Normal(np.zeros(2), factor) for factor in (0.1 * np.eye(2), np.array([[3.0, 0.0], [1.0, 0.5]])))
     places = [Normal(np.array([at]), np.eye(1)) for at in (0.0, 1.9, 2.1, 3.0, 4.2, 7.0)]
-    assert elsewhere(places[:1], places[1:]) == [places[2], places[4]]
-    assert elsewhere(places[5:], places) == [places[0], places[2]]
+    space = avo.Space(a=avo.Real())
+    assert elsewhere(space, places[:1], places[1:]) == [places[2], places[4]]
+    assert elsewhere(space, places[5:], places) == [places[0], places[2]]
     for far, answer in ((1.99, True), (2.01, False)):
         for q, axis in ((narrow, [0.06, 0.08]), (wide, [0.6 * 3.0, 0.6 * 1.0 + 0.8 * 0.5])):
             other = Normal(far * np.array(axis), 0.05 * np.eye(2))
-            assert together(q, other) is together(other, q) is answer
+            assert together(PLANE, q, other) is together(PLANE, other, q) is answer
+
+
+def test_on_a_circle_places_are_near_the_shorter_way_around() -> None:
+    """Places at 1.95 and -1.95 are .1 apart, of a turn of 4; those half a turn apart are two."""
+    space = avo.Space(a=avo.Angle(360), b=avo.Real())
+    q, other, far = (Normal(np.array([at, 0.3]), 0.1 * np.eye(2)) for at in (1.95, -1.95, 0.0))
+    assert together(space, q, other) and together(space, other, q) and not together(space, q, far)
+    assert elsewhere(space, [q], [other, far, far]) == [far]
+    np.testing.assert_allclose(distance(space, q.loc, other.loc), 0.1, rtol=1e-9)
+    np.testing.assert_allclose(distance(space, q.loc + [8.0, 0.4], other.loc), math.hypot(0.1, 0.4), rtol=1e-9)
+    assert [list(u) for u in apart(space, np.stack([q.loc, other.loc, far.loc]), 3)] == [[1.95, 0.3], [0.0, 0.3]]
+    u = all_over(space, np.random.default_rng(0), 400)[:, 0]
+    # Evenly over one turn: quarters of it hold a quarter each, within what a net of 400 points leaves
+    np.testing.assert_allclose(np.histogram(u, [-2, -1, 0, 1, 2])[0], 100, atol=5)
+
+
+def test_regressions_do_not_cut_a_circle_beside_the_best_place() -> None:
+    """Places within .3 of the seam, some at 1.8 and some at -1.8: the answer, where z is zero, is at 2.1 = -1.9."""
+    space, rng = avo.Space(a=avo.Angle(360)), np.random.default_rng(0)
+    way = rng.uniform(-0.3, 0.3, (60, 1))
+    u = space.near(2.1 + way, np.zeros(1))
+    found = Places(u, way, np.abs(way[:, 0]), space)
+    for candidate in (*found.said(), *found.candidates()):
+        assert distance(space, candidate.loc, np.array([2.1])) < 0.1 and candidate.covariance[0, 0] < 0.1
 
 
 # --- several solutions -----------------------------------------------------------------------------------------------
@@ -251,8 +282,8 @@ def test_all_ends_that_fit_as_well_are_handed_over(start: float | None) -> None:
     # A step of some 100 pairs tells theta to .5 / 3 sqrt(1 / 600 + 1 / 1500), where the last one was long enough
     np.testing.assert_allclose(abs(ends), 1.5, atol=0.1)
     assert set(np.sign(ends)) == {-1.0, 1.0} and (start is None or np.sign(ends[0]) == np.sign(start))
-    assert [q.loc[0] for q in found.elsewhere(found.q)][0] in [q.loc[0] for q in found.others]
-    assert found.q.loc[0] in [q.loc[0] for q in found.elsewhere(found.others[0])]
+    assert [q.loc[0] for q in found.elsewhere(SQUARE, found.q)][0] in [q.loc[0] for q in found.others]
+    assert found.q.loc[0] in [q.loc[0] for q in found.elsewhere(SQUARE, found.others[0])]
 
 
 def test_an_end_that_fits_worse_is_none() -> None:
