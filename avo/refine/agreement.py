@@ -50,8 +50,8 @@ def p_value(equation: Equation, inverse: Float[np.ndarray, "d k"], rng: np.rando
     if equation.observed.clusters is not None or there.ok[:MOST].sum() < LEAST:
         return None
     shares, gaps = equation.observed.shares, equation.observed.gaps
-    looked_at = slice(None) if shares is None else thinned(shares, rng)
-    if shares is not None and len(looked_at) < LEAST_THINNED:
+    looked_at = None if shares is None else thinned(shares, rng)
+    if looked_at is not None and len(looked_at) < LEAST_THINNED:
         return None
     ok = np.flatnonzero(there.ok)
     some, rest = ok[: min(MOST, len(ok) * 4 // 5)], ok[len(ok) * 4 // 5 :]
@@ -66,7 +66,8 @@ def p_value(equation: Equation, inverse: Float[np.ndarray, "d k"], rng: np.rando
     other = Equation(equation.draws, equation.observed, features)
     t, t_obs = equation.values(kept, kept.ok)
     g, g_obs = other.values(kept, kept.ok)
-    t_obs, g_obs = t_obs[looked_at], g_obs[looked_at]
+    if looked_at is not None:
+        t_obs, g_obs = t_obs[looked_at], g_obs[looked_at]
     middle, size = g.mean(0), np.maximum(g.std(0), 1e-9 * (np.abs(g.mean(0)) + 1e-30))
 
     def shown(g: np.ndarray) -> np.ndarray:

@@ -329,17 +329,17 @@ def make_features(
             basis = np.concatenate([moved, np.linalg.svd(some, full_matrices=False)[2][:COMPONENTS].T], 1)
     if series:
         channel_shift, channel_scale = (a[0] for a in location_scale(x_obs.reshape(*x_obs.shape[:2], -1), shares))
-    if like is None:
-        like = x if gaps is None else gaps.bare(x, c)
-    knots, widths = quantiles(like) or (None, None)
+    known = x if gaps is None else gaps.bare(x, c)
+    knots, widths = quantiles(known if like is None else like) or (None, None)
     arrays: Any = (*units, channel_shift, channel_scale, basis, moved if series else None, knots, widths)
     made: Any = [None if a is None else jnp.asarray(a, dtype) for a in arrays]
     if gaps is None:
         return Features(*made, custom=custom)
-    law = (None, None)
+    mean = covariance = None
     if values <= ALL_PRODUCTS and c is not None:
         z = bend((x - units[0]) / units[1], FAR).reshape(len(x), -1)
         known = ((c - units[2]) / units[3])[:, : gaps.own]
         there = np.concatenate([np.ones(known.shape), ~gaps.mask(c).reshape(z.shape)], 1)
-        law = (jnp.asarray(a, dtype) for a in lacking.law_of(np.concatenate([known, z], 1), there))
-    return Features(*made, custom, jax.tree.map(jnp.asarray, gaps), *law)
+        law = lacking.law_of(np.concatenate([known, z], 1), there)
+        mean, covariance = (jnp.asarray(a, dtype) for a in law)
+    return Features(*made, custom, jax.tree.map(jnp.asarray, gaps), mean, covariance)
