@@ -155,7 +155,7 @@ def fit(
             no error.
         critic: a module from one observation to a scalar, or a factory `critic(key, x_shape)` such as those of
             `avo.critics`; None: chosen from the shape of x, `avo.critics.for_shape`. With inputs it sees the flat
-            vector (c, x).
+            vector (c, x), where values may be missing with the mask.
         loss: None: `avo.critics.wasserstein()`, one-sided; "two-sided" is the published WGAN-GP.
         proposal: where the steps start and how wide, a proposal or a factory `proposal(dim)`, without a search; None:
             where the search ends, N(loc, .3^2 I) in u, or N(0, 1.5^2 I) where there is none: with few calls, for a
