@@ -340,6 +340,6 @@ def make_features(
         z = bend((x - units[0]) / units[1], FAR).reshape(len(x), -1)
         known = ((c - units[2]) / units[3])[:, : gaps.own]
         there = np.concatenate([np.ones(known.shape), ~gaps.mask(c).reshape(z.shape)], 1)
-        law = lacking.law_of(np.concatenate([known, z], 1), there)
+        law = lacking.law_of(np.concatenate([known, z], 1), there, zeta)
         mean, covariance = (jnp.asarray(a, dtype) for a in law)
     return Features(*made, custom, jax.tree.map(jnp.asarray, gaps), mean, covariance)

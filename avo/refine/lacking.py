@@ -22,17 +22,25 @@ from jaxtyping import Array, Float
 LEAST = 1e-3  # of a covariance's largest eigenvalue: pairs of columns seen in different rows need not make up one
 
 
-def law_of(v: Float[np.ndarray, "n k"], seen: Float[np.ndarray, "n k"]) -> tuple[np.ndarray, np.ndarray]:
-    """Estimate mean and covariance of columns, each pair from the rows in which both were seen.
+def law_of(
+    v: Float[np.ndarray, "n k"], seen: Float[np.ndarray, "n k"], zeta: Float[np.ndarray, "n d"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate mean and covariance of columns at zeta = 0, each pair from the rows in which both were seen.
+
+        v = mean + B zeta + rest,    covariance = Cov(rest)
+
+    What zeta moves is taken out: it would widen the law, and loosen what one column says of another.
 
     Example:
-        >>> v = np.array([[1.0, 2.0], [3.0, 6.0], [5.0, 0.0]])
-        >>> mean, covariance = law_of(v, np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 0.0]]))
-        >>> mean.tolist(), covariance.round(3).tolist()
-        ([3.0, 4.0], [[2.667, 2.0], [2.0, 4.0]])
+        >>> zeta = np.array([[-1.0], [0.0], [1.0], [0.0]])
+        >>> v = np.array([[2.0, 7.0], [4.0, 9.0], [4.0, 9.0], [2.0, 0.0]])
+        >>> mean, covariance = law_of(v, np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [1.0, 0.0]]), zeta)
+        >>> mean.round(3).tolist(), covariance.round(3).tolist()
+        ([3.0, 8.333], [[0.5, 0.222], [0.222, 0.222]])
     """
-    mean = np.sum(seen * v, 0) / np.maximum(seen.sum(0), 1)
-    rest = seen * (v - mean)
+    design = np.concatenate([np.ones((len(v), 1)), zeta], 1)
+    found = [np.linalg.lstsq(s[:, None] * design, s * column)[0] for column, s in zip(v.T, seen.T, strict=True)]
+    mean, rest = np.array([own[0] for own in found]), seen * (v - design @ np.stack(found, 1))
     covariance = rest.T @ rest / np.maximum(seen.T @ seen, 1)
     values, vectors = np.linalg.eigh(covariance)
     return mean, vectors * np.maximum(values, LEAST * max(values[-1], 1e-30)) @ vectors.T
