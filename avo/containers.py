@@ -78,13 +78,15 @@ def is_frame(value: Any) -> bool:
     return of_package(value, "pandas", "DataFrame", "Series")
 
 
-def plain(name: str, value: Any) -> Any:
+def plain(name: str, value: Any, missing: bool = False, advice: str = "") -> Any:
     """Take the numbers out of what a user holds them in, for `numpy.asarray`.
 
     Args:
         name: what messages call the argument.
         value: a DataFrame or Series, a DataArray, a tensor, a masked array without masked entries, or what NumPy takes
             as it is; also a list of such.
+        missing: whether entries may be masked, which then are NaN.
+        advice: what else to do about masked entries, for the message.
 
     Raises:
         ValueError: if a column of a frame is not numeric, an entry is masked, a Dataset came, or a tensor has no
@@ -112,13 +114,14 @@ def plain(name: str, value: Any) -> Any:
             f"Choose a variable, {name}[NAME], or stack several by {name}.to_dataarray().transpose(...)."
         )
     if of_package(value, "xarray", "DataArray"):
-        return plain(name, value.data)
+        return plain(name, value.data, missing, advice)
     if hasattr(value, "detach") and hasattr(value, "cpu"):
         return _numbers_of_tensor(name, value)
     if np.ma.isMaskedArray(value):
-        return _unmasked(name, value)
+        hidden = missing and np.ma.getmaskarray(value).any()
+        return np.ma.filled(value.astype(np.float64), np.nan) if hidden else _unmasked(name, value, advice)
     if isinstance(value, (list, tuple)) and any(map(_held, value)):
-        return [plain(f"{name}[{i}]", part) for i, part in enumerate(value)]
+        return [plain(f"{name}[{i}]", part, missing, advice) for i, part in enumerate(value)]
     return value
 
 
@@ -154,7 +157,26 @@ def _numbers_of_tensor(name: str, tensor: Any) -> Any:
         ) from error
 
 
-def _unmasked(name: str, value: np.ma.MaskedArray) -> np.ndarray:
+def padded(rows: Any) -> np.ndarray | None:
+    """Pad rows of unequal length by NaN at their ends; None where they differ in more than that, or are no numbers.
+
+    Example:
+        >>> padded([[1.0, 2.0], [3.0], []]).tolist()
+        [[1.0, 2.0], [3.0, nan], [nan, nan]]
+    """
+    try:
+        parts = [np.asarray(row, dtype=np.float64) for row in rows]
+    except (TypeError, ValueError):
+        return None
+    if any(part.ndim == 0 for part in parts) or len({part.shape[1:] for part in parts}) != 1:
+        return None
+    x = np.full((len(parts), max(map(len, parts)), *parts[0].shape[1:]), np.nan)
+    for row, part in zip(x, parts, strict=True):
+        row[: len(part)] = part
+    return x
+
+
+def _unmasked(name: str, value: np.ma.MaskedArray, advice: str = "") -> np.ndarray:
     """Take an array whose mask hides nothing."""
     mask = np.ma.getmaskarray(value)
     if not (count := int(mask.sum())):
@@ -164,7 +186,7 @@ def _unmasked(name: str, value: np.ma.MaskedArray) -> np.ndarray:
     axes = "" if not many else ".any(axis=1)" if mask.ndim == 2 else f".any(axis={tuple(range(1, mask.ndim))})"
     raise ValueError(
         f"{name} has {count} masked entr{'y' if count == 1 else 'ies'} of {mask.size}{rows} and avo does not know what "
-        f"stood there. Leave such rows out, {name}[~numpy.ma.getmaskarray({name}){axes}], or fill them."
+        f"stood there. Leave such rows out, {name}[~numpy.ma.getmaskarray({name}){axes}], or fill them{advice}."
     )
 
 

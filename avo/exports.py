@@ -137,7 +137,7 @@ def datatree(result: "Result", chains: int, draws: int, seed: int, x_obs: Any) -
 
 def _observed(xarray: ModuleType, result: "Result", x_obs: Any) -> Any:
     """Make a DataArray of observations, with the names that they or the fit have."""
-    x = validate_observations(x_obs)
+    x = validate_observations(x_obs, missing=result.gaps is not None)
     if x.shape[1:] != result.x_shape:
         raise ValueError(f"x_obs must have rows shaped {result.x_shape}, as the fit had; got {x.shape[1:]}.")
     axes = axes_of(x_obs) or result.axes

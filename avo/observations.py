@@ -20,9 +20,10 @@ from jaxtyping import Array, Float
 from scipy import special
 
 from avo.checks import one_of, shaped
-from avo.containers import Held, axes_of, plain, words_of
+from avo.containers import Held, axes_of, padded, plain, words_of
 from avo.space import Space
 from avo.types import Data, Frame
+from avo.weights import effective_of, mean_of, moments_of, quantiles_of, weights_of_values
 
 Kind = Literal["vector", "series", "image"]
 
@@ -34,16 +35,49 @@ FAR = 5.0  # observed standard deviations, beyond which x is bent
 
 
 class Observed(NamedTuple):
-    """Observations: x (m, *x_shape), their conditions, and the cluster of each, 0 .. g - 1, or None."""
+    """Observations as a fit holds them.
+
+    Args:
+        x: with shape (m, *x_shape); what is missing is filled.
+        inputs: their conditions as critic and statistic see them, or None; where values are missing, the mask stands
+            behind those that the simulator gets (avo/gaps.py).
+        clusters: the cluster of each, 0 .. g - 1, or None.
+        shares: weights that sum to one, all above zero; None: equal ones.
+        gaps: which values may be missing, an `avo.gaps.Gaps`; None: none is.
+    """
 
     x: np.ndarray
     inputs: np.ndarray | None = None
     clusters: np.ndarray | None = None
+    shares: np.ndarray | None = None
+    gaps: Any = None
 
     @property
-    def freedom(self) -> int:
-        """Number of independent observations, or of clusters, less one."""
+    def arrays(self) -> tuple[np.ndarray | None, ...]:
+        """What makes these observations what they are, for a hash."""
+        return self[:4]
+
+    @property
+    def effective(self) -> float:
+        """Number of observations; of weighted ones, of equal ones that say as much."""
+        return len(self.x) if self.shares is None else effective_of(self.shares)
+
+    @property
+    def freedom(self) -> float:
+        """Number of independent observations, or of clusters, less one; of weighted ones the effective number."""
+        if self.shares is not None:
+            rows = self.shares if self.clusters is None else np.bincount(self.clusters, self.shares)
+            return effective_of(rows) - 1
         return (len(self.x) if self.clusters is None else int(self.clusters.max()) + 1) - 1
+
+    @property
+    def bare(self) -> np.ndarray:
+        """The observations with NaN for what is missing."""
+        return self.x if self.gaps is None else self.gaps.bare(self.x, self.inputs)
+
+    def mean(self, t: Float[np.ndarray, "m *k"]) -> Float[np.ndarray, "*k"]:
+        """Average over the observations, by their weights."""
+        return mean_of(t, self.shares)
 
 
 def kind_of(x_shape: tuple[int, ...], tag: str | None = None) -> Kind:
@@ -84,7 +118,9 @@ def kind_of(x_shape: tuple[int, ...], tag: str | None = None) -> Kind:
     return "vector"
 
 
-def validate_observations(x_obs: Held, name: str = "x_obs", least: int = 2) -> Float[np.ndarray, "m *x_shape"]:
+def validate_observations(
+    x_obs: Held, name: str = "x_obs", least: int = 2, *, missing: bool = False, advice: str = ""
+) -> Float[np.ndarray, "m *x_shape"]:
     """Check observations once, before a fit.
 
     Args:
@@ -92,9 +128,12 @@ def validate_observations(x_obs: Held, name: str = "x_obs", least: int = 2) -> F
             tensor (`avo.containers.plain`).
         name: what messages call them.
         least: how many there must be; of inputs, or to encode, one will do.
+        missing: whether NaN, and what is masked, are missing values, and a list may hold rows of unequal length, which
+            lack their ends.
+        advice: what else to do where values are missing, for the message.
 
     Returns:
-        The observations as float64, same shape.
+        The observations as float64, same shape; NaN where values are missing.
 
     Raises:
         ValueError: if they are not finite numbers of one shape, some are masked, or they are fewer than `least`.
@@ -108,14 +147,16 @@ def validate_observations(x_obs: Held, name: str = "x_obs", least: int = 2) -> F
         ValueError: x_obs must hold finite numbers; x_obs[1, 1] is nan (row 1, column 1; 1 of 2 rows affected). Remove
         or fill such rows.
     """
-    held = plain(name, x_obs)
+    held = plain(name, x_obs, missing, advice)
     try:
         x = np.asarray(held)
     except ValueError as error:
-        raise ValueError(
-            f"{name} must be an array with one observation per row; got rows of different shapes. "
-            "Make them equally long."
-        ) from error
+        x = padded(held) if missing else None
+        if x is None:
+            raise ValueError(
+                f"{name} must be an array with one observation per row; got rows of different shapes. "
+                f"Make them equally long{advice}."
+            ) from error
     if x.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must be an array of real numbers; got dtype {x.dtype}. Convert it, or leave out columns that hold "
@@ -130,7 +171,7 @@ def validate_observations(x_obs: Held, name: str = "x_obs", least: int = 2) -> F
             f"{name} must hold at least {least} observations, one per row; got {len(x)} (shape {x.shape}). Cut a "
             "recording into windows (avo.data.windows), or use a posterior method for a single observation."
         )
-    finite = np.isfinite(x)
+    finite = np.isfinite(x) | (missing & np.isnan(x))
     if not finite.all():
         row, *rest = at = tuple(np.argwhere(~finite)[0].tolist())
         names = axes_of(x_obs)[0].labels if len(rest) == 1 and axes_of(x_obs) else ()
@@ -139,31 +180,33 @@ def validate_observations(x_obs: Held, name: str = "x_obs", least: int = 2) -> F
         rows = int(np.sum(~finite.reshape(len(x), -1).all(axis=1)))
         raise ValueError(
             f"{name} must hold finite numbers; {name}[{', '.join(map(str, at))}] is {x[at]} (row {row}{column}; "
-            f"{rows} of {len(x)} rows affected). Remove or fill such rows."
+            f"{rows} of {len(x)} rows affected). Remove or fill such rows{advice if np.isnan(x[at]) else ''}."
         )
     return x.astype(np.float64)
 
 
-def validate_data(x_obs: Held, inputs: Held | None, space: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def validate_data(
+    x_obs: Held, inputs: Held | None, space: Any, missing: bool = False, advice: str = ""
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Check what `fit` is given: observations and their conditions, as float64, and that they suit the space.
+
+    Args:
+        x_obs: the observations.
+        inputs: their conditions, or None.
+        space: the parameters.
+        missing: whether values of x_obs may be missing.
+        advice: what else to do where they are, for the message.
 
     Raises:
         ValueError: if they are no finite numbers, differ in number, or lie too far from zero to be resolved.
     """
-    x = validate_observations(x_obs)
+    x = validate_observations(x_obs, missing=missing, advice="" if missing else advice)
     c = None if inputs is None else validate_observations(inputs, "inputs")
     if c is not None and len(c) != len(x):
         raise ValueError(f"inputs must have one row per observation: x_obs has {len(x)}, inputs {len(c)}.")
     if not isinstance(space, Space):
         raise ValueError(f"space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got {space!r}.")
     _check_precision(x, space)
-    if len(x) < 5 * space.dim:
-        warnings.warn(
-            f"{len(x)} observations for {space.dim} parameter{'s'[: space.dim > 1]}: avo fits many observations of one "
-            "theta, at least 5 per parameter. For the posterior of a single observation use a posterior tool such as "
-            "sbi or BayesFlow.",
-            stacklevel=3,
-        )
     return x, c
 
 
@@ -178,12 +221,16 @@ def _check_precision(x: np.ndarray, space: Space) -> None:
                 f"space: {name} in ({low}, {high}) is too narrow so far from zero for {dtype} numbers; let it count "
                 "from an offset, or set jax.config.update('jax_enable_x64', True)."
             )
-    sd, far = x.std(0), np.abs(x.mean(0))
+    if np.isnan(x).any():
+        mean, sd = moments_of(*(a.reshape(len(x), -1) for a in (x, weights_of_values(x, None))))
+        far = np.abs(mean)
+    else:
+        sd, far = x.std(0), np.abs(x.mean(0))
     if np.any((sd > 8 * np.finfo(float).eps * far) & (1e-3 * sd < eps * far)):
         warnings.warn(
             f"x_obs varies too little so far from zero for {dtype} numbers; subtract an offset from data and "
             "simulations, or set jax.config.update('jax_enable_x64', True).",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
@@ -232,7 +279,7 @@ def bend(z: Any, far: Any = FAR) -> Any:
     return xp.clip(z, -far, far) * (1 + xp.log(xp.maximum(xp.abs(z) / far, 1)))
 
 
-def location_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def location_scale(x: np.ndarray, shares: Float[np.ndarray, " m"] | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Compute the location and scale of observations: per column of a vector, per channel of a series or image.
 
         mean and standard deviation;  median and 3 (q_.75 - q_.25) / 1.349  where that is narrower
@@ -242,7 +289,8 @@ def location_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         x: with shape (m,), (m, p) for vectors, (m, ..., channels) for series and images, pooled over all axes between;
-            an image of two axes, (m, height, width), has one channel.
+            an image of two axes, (m, height, width), has one channel. NaN is missing, and left out.
+        shares: weights of the observations, which sum to one; None: equal ones.
 
     Returns:
         shift and scale, each with shape x.shape[1:]; a zero scale is replaced by 1.
@@ -256,9 +304,18 @@ def location_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     one_channel = x.ndim == 3 and kind_of(x.shape[1:]) == "image"
     axes = None if one_channel else tuple(range(x.ndim - 1)) if x.ndim > 2 else 0
-    shift, scale = x.mean(axes), x.std(axes)
-    if kind_of(x.shape[1:]) != "image":  # whose bright spots are what it shows
-        low, middle, high = np.quantile(x, [0.25, 0.5, 0.75], axes)
+    image = kind_of(x.shape[1:]) == "image"  # whose bright spots are what it shows
+    levels, quarters = np.array([0.25, 0.5, 0.75]), None
+    if shares is None and not np.isnan(x).any():
+        shift, scale = x.mean(axes), x.std(axes)
+        quarters = None if image else np.quantile(x, levels, axes)
+    else:
+        flat = (-1, 1) if x.ndim == 1 or one_channel else (-1, x.shape[-1])
+        v, w = x.reshape(flat), weights_of_values(x, shares).reshape(flat)
+        shift, scale = (a.reshape(() if x.ndim == 1 or one_channel else (-1,)) for a in moments_of(v, w))
+        quarters = None if image else quantiles_of(v, w, levels).reshape(3, *shift.shape)
+    if quarters is not None:
+        low, middle, high = quarters
         widest = HEAVY * (high - low) / special.ndtri(0.75) / 2
         heavy = (widest > 0) & (scale > widest)
         shift, scale = np.where(heavy, middle, shift), np.where(heavy, widest, scale)
@@ -267,11 +324,13 @@ def location_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])
 
 
-def make_frame(x_obs: np.ndarray, inputs: np.ndarray | None, units: bool = True) -> Frame:
-    """Take the critic's view from the observations; without units x is shown as it is."""
+def make_frame(
+    x_obs: np.ndarray, inputs: np.ndarray | None, units: bool = True, shares: Float[np.ndarray, " m"] | None = None
+) -> Frame:
+    """Take the critic's view from the observations, in which NaN is missing; without units x is shown as it is."""
     x = np.asarray(x_obs, dtype=np.float64)
-    shift, scale = location_scale(x) if units else (np.zeros(x.shape[1:]), np.ones(x.shape[1:]))
-    c_shift, c_scale = (None, None) if inputs is None else location_scale(np.asarray(inputs, dtype=np.float64))
+    shift, scale = location_scale(x, shares) if units else (np.zeros(x.shape[1:]), np.ones(x.shape[1:]))
+    c_shift, c_scale = (None, None) if inputs is None else location_scale(np.asarray(inputs, dtype=np.float64), shares)
     return Frame(shift, scale, c_shift, c_scale, np.array(FAR if units else np.inf))
 
 

@@ -26,12 +26,14 @@ from avo.folder import (
     write_arrays,
     write_json,
 )
+from avo.gaps import Gaps
 from avo.observations import show, validate_observations
 from avo.refine.custom import Only
 from avo.refine.estimate import Estimate, Population
 from avo.refine.identifiability import Combination, Identifiability
 from avo.refine.modes import Mode
 from avo.refine.statistic import apply
+from avo.rows import NO_GAPS, observe_new
 from avo.space import Space
 from avo.types import Frame, Statistic
 
@@ -66,6 +68,9 @@ class Result:
         elsewhere: solutions besides the answer that fit as well; `modes` holds all.
         axes: names of x's entries, an `Axis` for each axis of one observation, where x_obs brought some.
         input_axes: the same of its known conditions.
+        gaps: which values of x may be missing, where some were (avo/gaps.py); else None.
+        weighted: number of observations with a weight above zero, and of equal ones that say as much, (sum w)^2 /
+            sum w^2; None without weights.
     """
 
     space: Space
@@ -85,6 +90,8 @@ class Result:
     elsewhere: tuple[Mode, ...] = ()
     axes: tuple[Axis, ...] = ()
     input_axes: tuple[Axis, ...] = ()
+    gaps: Gaps | None = None
+    weighted: tuple[int, float] | None = None
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(self.names, self.theta, strict=True))
@@ -187,7 +194,8 @@ class Result:
         of E[(cos, sin) | x], between 359 and 1 degrees 0; of a count a mean, not whole.
 
         Args:
-            x: observations, with shape (n, *x_shape); of a DataFrame the columns of the fit, by name.
+            x: observations, with shape (n, *x_shape); of a DataFrame the columns of the fit, by name. NaN is missing
+                where values were missing in the fit, but none that never were.
             inputs: their known conditions, where the fit had any.
 
         Returns:
@@ -200,8 +208,11 @@ class Result:
         encoder = self._refined("encode").encoder
         same_rows(x=x, inputs=inputs)
         index = getattr(x, "index", None) if is_frame(x) else None
-        x = validate_observations(arranged("x", x, self.axes), "x", 1)
         inputs = arranged("inputs", inputs, self.input_axes)
+        if self.gaps is not None:
+            x, c, _ = observe_new(arranged("x", x, self.axes), inputs, self.gaps, "x")
+            return self._encoded(x, c, index)
+        x = validate_observations(arranged("x", x, self.axes), "x", 1, advice=NO_GAPS)
         if x.shape[1:] != self.x_shape:
             raise ValueError(
                 f"x must have one observation per row, shape (n, {', '.join(map(str, self.x_shape))}); got {x.shape}."
@@ -212,6 +223,10 @@ class Result:
         c = None if inputs is None else validate_observations(inputs, "inputs", 1)
         if c is not None and unit is not None and c.shape != (len(x), *unit.shape):
             raise ValueError(f"inputs must have one row for each of x, shape {(len(x), *unit.shape)}; got {c.shape}.")
+        return self._encoded(x, c, index)
+
+    def _encoded(self, x: np.ndarray, c: np.ndarray | None, index: Any) -> Any:
+        encoder = self._refined("encode").encoder
         theta = apply(encoder, x, c)
         theta = self.space.directions(theta) if self.space.angles.any() else theta
         theta = np.clip(theta, *np.array([parameter.support for parameter in self.space]).T)
@@ -365,10 +380,11 @@ class Result:
             "data": self.data,
             "estimate": estimate,
             "modes": [mode.to_json(self.names) for mode in self.modes],
+            "weighted": None if self.weighted is None else list(self.weighted),
             "axes": [axis.to_json() for axis in self.axes],
             "input_axes": [axis.to_json() for axis in self.input_axes],
         }
-        every = trees | history | units | arrays
+        every = trees | history | units | arrays | ({} if self.gaps is None else self.gaps.to_arrays("gaps"))
         return words, {name: np.asarray(a) for name, a in every.items()}
 
 
@@ -452,5 +468,7 @@ def _rebuilt(
         elsewhere=tuple(map(Mode.from_json, words["modes"][1:])),
         **{name: tuple(map(Axis.from_json, words[name])) for name in ("axes", "input_axes")},
         failures=Failures.from_json(words["failures"]),
+        gaps=Gaps.from_arrays("gaps", arrays),
+        weighted=None if words.get("weighted") is None else tuple(words["weighted"]),
         **{k: words[k] for k in ("calls", "status", "message", "seed", "data")},
     )

@@ -42,7 +42,7 @@ from avo.budget import (
     plan,
 )
 from avo.checks import between, flag, one_of, whole
-from avo.containers import Axis, Held, axes_of, same_rows
+from avo.containers import Axis, Held, axes_of
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.calls import Calls
 from avo.execution.command import Command
@@ -53,7 +53,7 @@ from avo.execution.programs import JaxSimulator
 from avo.execution.simulator import check_simulator, source_of
 from avo.execution.store import Store
 from avo.folder import Folder, calls_of, digest, leaves
-from avo.observations import Observed, make_frame, validate_clusters, validate_data
+from avo.observations import Observed, make_frame
 from avo.parameters import Angle, Count, contains
 from avo.progress import bar
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
@@ -63,6 +63,7 @@ from avo.refine.point import STILL, solve_point
 from avo.refine.population import solve_population
 from avo.refine.scores import NoAnswer, Normal
 from avo.result import Result, Status, load
+from avo.rows import Given, observe
 from avo.search.region import Region, search
 from avo.space import Space
 from avo.types import State, Statistic
@@ -93,6 +94,8 @@ def fit(
     *,
     inputs: Held | None = None,
     groups: Held | None = None,
+    weights: Held | None = None,
+    missing: bool = False,
     target: Target | None = None,
     budget: int | str | None = None,
     seed: int = 0,
@@ -135,6 +138,14 @@ def fit(
             Simulated pairs draw theirs from the observed ones, and the critic sees (c, x).
         groups: labels, with shape (m,), of clusters of observations (beats of one patient, windows of one series),
             which may depend on one another: errors then count clusters, not observations.
+        weights: importance weights, with shape (m,), zero or more, of any scale: row i stands for a share w_i / sum w
+            of what is fitted, as in a survey whose rows were chosen unequally. The estimate is that of rows repeated
+            w_i times; the error is the sandwich, for each row was observed once, however much it weighs. Where weights
+            count rows that were observed so often (a table of frequencies), repeat these instead, x_obs =
+            numpy.repeat(x_obs, weights, axis=0): the same estimate, and the error of as many rows. `docs/rows.md`.
+        missing: True: NaN in x_obs, what a mask hides, and the ends of shorter rows of a list are missing values, for a
+            reason that does not depend on what they would have been. The simulator returns whole rows, of the longest
+            length; simulations get the gaps of observed ones, and critic and scores see which.
         target: "point": one theta for all observations, the default; "population": each its own, theta ~ q.
         budget: simulator calls in all, never exceeded; or a time such as "90 s", "30 min" or "2h", which becomes calls
             once, by timing some (a run that is continued keeps its number). None: for a point as many as its parts
@@ -147,7 +158,7 @@ def fit(
             no error.
         critic: a module from one observation to a scalar, or a factory `critic(key, x_shape)` such as those of
             `avo.critics`; None: chosen from the shape of x, `avo.critics.for_shape`. With inputs it sees the flat
-            vector (c, x).
+            vector (c, x), where values may be missing with the mask.
         loss: None: `avo.critics.wasserstein()`, one-sided; "two-sided" is the published WGAN-GP.
         proposal: where the steps start and how wide, a proposal or a factory `proposal(dim)`, without a search; None:
             where the search ends, N(loc, .3^2 I) in u, or N(0, 1.5^2 I) where there is none: with few calls, for a
@@ -187,13 +198,12 @@ def fit(
     """
     from avo import critics
 
-    x, c = validate_data(x_obs, inputs, space)
-    same_rows(x_obs=x_obs, inputs=inputs, groups=groups)
+    observed, c = observe(Given(x_obs, inputs, groups, weights, flag("missing", missing)), space)
+    x, m = observed.x, len(observed.x) if observed.shares is None else round(observed.effective)
     progress, max_failures = flag("progress", progress), between("max_failures", max_failures, 0, 1)
     if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
-    observed, seed = Observed(x, c, validate_clusters(groups, len(x), space.dim)), checks.seed("seed", seed)
-    name, host = _name(simulate), isinstance(simulate, HostSimulator)
+    seed, name, host = checks.seed("seed", seed), _name(simulate), isinstance(simulate, HostSimulator)
     begin = None if start is None else start_in(space, start)
     if begin is not None and proposal is not None:
         raise ValueError("start= and proposal= both say where to begin; leave one of them out.")
@@ -201,10 +211,10 @@ def fit(
         known = None if out is None or not resume else calls_of(out)
         budget = known or in_calls(budget, check_simulator(simulate, space, x, c, 1), space, x.shape[1:], c, executor)
     settings, divided = planned(
-        budget, settings, target, host=host, m=len(x), d=space.dim, refine=flag("refine", refine),
+        budget, settings, target, host=host, m=m, d=space.dim, refine=flag("refine", refine),
         searched=proposal is None,
     )  # fmt: skip
-    custom = custom_statistic(statistic, x, c)
+    custom = custom_statistic(statistic, x, observed.inputs, observed.gaps, observed.shares)
     if custom is not None and not refine:
         raise ValueError("statistic= acts where the estimate is refined, and refine=False; leave one of them out.")
     _check_known(space, settings.target, refine)
@@ -223,7 +233,8 @@ def fit(
     task = Task(checked, space, observed, settings, divided, seed, refine, custom, *names)
     loss = critics.wasserstein() if loss is None else loss
     trainer = make_trainer(
-        space, x, steps=task.plan.steps, inputs=c, loss=loss, critic=critic, proposal=proposal, settings=settings
+        space, x, steps=task.plan.steps, inputs=observed.inputs, loss=loss, critic=critic, proposal=proposal,
+        settings=settings, shares=observed.shares, gaps=observed.gaps,
     )  # fmt: skip
     identity = _identity(task, trainer, name, getattr(loss, "name", "custom"), begin)
     folder = None if out is None else Folder(out, resume, identity, source_of(simulate), budget)
@@ -298,12 +309,13 @@ def _run(
         folder.claim()
         if isinstance(task.simulate, Calls):
             task.simulate.store = Store(folder.calls, folder.identity)
-    x, c, settings = task.observed.x, task.observed.inputs, task.settings
+    (x, c, _, shares, gaps), settings = task.observed, task.settings
     key_draws, size = jax.random.fold_in(key_run, REFINE), block_size(settings)
-    draws = Draws(task.simulate, task.space, key_draws, size, x.shape[1:], c)
+    draws = Draws(task.simulate, task.space, key_draws, size, x.shape[1:], c, shares=shares, gaps=gaps)
     if isinstance(task.simulate, Calls) and task.plan.refine:
         middle = task.space.full(np.asarray(task.space.constrain(jnp.zeros(task.space.dim)), float))
-        each = task.simulate.probe(jax.random.fold_in(key_draws, REFINE), middle, None if c is None else c[0])
+        first = None if c is None else c[0] if gaps is None else gaps.known(c[0])
+        each = task.simulate.probe(jax.random.fold_in(key_draws, REFINE), middle, first)
         draws.calls += PROBES
         if progress and sys.stderr.isatty():
             tqdm.write(_forecast(task.simulate, each, task.plan.calls(settings.calls)), file=sys.stderr)
@@ -319,10 +331,11 @@ def _run(
         task.simulate, trainer, settings, task.space, before, key_run,
         chunk=task.plan.chunk, reuse=task.plan.reuse, folder=folder, progress=progress,
     )  # fmt: skip
-    frame = make_frame(x, c, settings.standardize)
+    frame = make_frame(task.observed.bare, c, settings.standardize, shares)
     result = replace(
-        result, frame=frame, seed=task.seed, data=digest(*task.observed), axes=task.axes, input_axes=task.input_axes
-    )
+        result, frame=frame, seed=task.seed, data=digest(*task.observed.arrays), axes=task.axes,
+        input_axes=task.input_axes, gaps=gaps, weighted=None if shares is None else (len(x), task.observed.effective),
+    )  # fmt: skip
     if task.plan.refine and result.status not in ("stopped", "failed"):
         result = _refine(task, draws, region, result, done.late, progress)
     if result.status == "converged" and result.estimate is None:
@@ -427,7 +440,7 @@ def _identity(
         "budget, in steps": task.plan.steps,
         "settings": asdict(task.settings),
         "space": task.space.to_json(),
-        "data": digest(*task.observed),
+        "data": digest(*task.observed.arrays),
         "search, in calls": task.plan.search,
         "refine, in calls": task.plan.refine,
         "start": None if begin is None else begin.tolist(),

@@ -60,7 +60,14 @@ def _rows(result: Result, columns: dict[str, list[str]]) -> list[list[str]]:
 def _words(result: Result) -> list[str]:
     """Say in sentences what the table does not."""
     warnings = (f"warning: {warning}" for warning in _warnings(result))
-    return [*_correlations(result), *_kinds(result), *warnings, *_others(result), *_agreement(result)]
+    return [
+        *_correlations(result),
+        *_of_rows(result),
+        *_kinds(result),
+        *warnings,
+        *_others(result),
+        *_agreement(result),
+    ]
 
 
 def _kinds(result: Result) -> list[str]:
@@ -79,6 +86,19 @@ def _kinds(result: Result) -> list[str]:
             words = f"{name} is the whole number next to what the data say"
             found.append(f"{words}, {' +- '.join(written(float(t), float(error)))}")
     return found
+
+
+def _of_rows(result: Result) -> list[str]:
+    """Say what is assumed of weighted rows, and of missing values."""
+    said = []
+    if result.weighted is not None:
+        rows, effective = result.weighted
+        said.append(
+            f"importance weights: {rows:,} rows say as much as {effective:,.1f} equal ones, (sum w)^2 / sum w^2"
+        )
+    if result.gaps is not None:
+        said.append("values are taken to be missing for reasons that do not depend on what they would have been")
+    return said
 
 
 def _agreement(result: Result) -> list[str]:

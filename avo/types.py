@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt32
 
 from avo.adversarial.metric import Metric
 
@@ -109,7 +109,8 @@ class Frame(NamedTuple):
 class Data(NamedTuple):
     """The observations as the critic sees them, and the map that takes simulations there, avo/observations.py.
 
-    z holds x as it is shown, (m, *x_shape); where there are inputs, each row is the flat pair (c, x) instead.
+    z holds x as it is shown, (m, *x_shape); where there are inputs, each row is the flat pair (c, x) instead. turns say
+    how often each row comes up, where observations have weights (`avo.weights.row_at`), gaps what of it is missing.
     """
 
     z: Float[Array, "m *z_shape"]
@@ -117,6 +118,8 @@ class Data(NamedTuple):
     shift: Float[Array, "*x_shape"]
     scale: Float[Array, "*x_shape"]
     far: Float[Array, ""]
+    turns: UInt32[Array, " _"] | None = None
+    gaps: Any = None
 
 
 class Pending(NamedTuple):

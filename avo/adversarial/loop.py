@@ -51,8 +51,11 @@ def _step(
     key_ask, key_x = jax.random.split(jax.random.fold_in(key, state.step))
     theta, state = ask(key_ask, state)
     assert state.pending is not None
-    inputs = None if state.data.inputs is None else state.data.inputs[state.pending.rows]
-    x = simulate_rows(key_x, theta, inputs)
+    inputs, gaps = None if state.data.inputs is None else state.data.inputs[state.pending.rows], state.data.gaps
+    if gaps is None:
+        x = simulate_rows(key_x, theta, inputs)
+    else:
+        x = gaps.filled(simulate_rows(key_x, theta, gaps.known(inputs)), inputs)
     asked = (state.pending.u, x, inputs)
     state, info = tell(state, theta, x)
     return state, (info, asked)

@@ -33,7 +33,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from avo.adversarial.critic import Training, begin, describe, make_critic, optimiser, pack_size, update
 from avo.adversarial.metric import Metric
@@ -46,9 +46,11 @@ from avo.checks import takes, whole
 from avo.execution.failures import FARTHEST
 from avo.execution.programs import compiled
 from avo.execution.rounding import chances
+from avo.gaps import Gaps
 from avo.observations import make_frame, show, show_rows, validate_observations
 from avo.space import Space
 from avo.types import Critic, Data, Info, Loss, MakeCritic, MakeProposal, Pending, Proposal, State
+from avo.weights import row_at, turns_of
 
 
 class Trainer(NamedTuple):
@@ -79,7 +81,7 @@ def _ask(space: Space, target: Point | Population, key: PRNGKeyArray, state: Sta
     rows = jnp.zeros((len(u),), int)
     if state.data.inputs is not None:
         critic = s.critic_steps * s.batch
-        rows = jax.random.randint(key_rows, (critic + sampling.own,), 0, state.data.z.shape[0])
+        rows = _conditions(key_rows, state.data, critic + sampling.own)
         rows = jnp.concatenate([rows[:critic], sampling.shared(rows[critic:])])
     theta = space.constrain(u)
     if counts := int(space.counts.sum()):  # rows of a pair share the chance, as they share all random numbers
@@ -87,6 +89,13 @@ def _ask(space: Space, target: Point | Population, key: PRNGKeyArray, state: Sta
         chance = chances(key_u, critic + sampling.own, counts)
         theta = space.by_chance(theta, jnp.concatenate([chance[:critic], sampling.shared(chance[critic:])]))
     return space.full(theta), state._replace(pending=Pending(key_tell, u, zeta, rows))
+
+
+def _conditions(key: PRNGKeyArray, data: Data, n: int) -> Int[Array, " n"]:
+    """Draw of which observations rows have their conditions, in proportion to their weights."""
+    if data.turns is None:
+        return jax.random.randint(key, (n,), 0, data.z.shape[0])
+    return jnp.searchsorted(data.turns, jax.random.bits(key, (n,), jnp.uint32), side="right")
 
 
 def _tell(loss: Loss, target: Point | Population, state: State, theta: Array, x: Array) -> tuple[State, Info]:
@@ -137,13 +146,14 @@ def _train_critic(
 ) -> tuple[Critic, optax.OptState, Float[Array, ""]]:
     """Update the critic `passes` times per batch of simulations: the critic, its moments, the mean gap."""
     assert state.pending is not None
-    observed, rate = state.data.z, geometric(s.critic_rate, state.step / state.horizon)
+    observed, turns, rate = state.data.z, state.data.turns, geometric(s.critic_rate, state.step / state.horizon)
     k = pack_size(state.critic)
     dynamic, static = eqx.partition(Training(state.critic, state.critic_moments), eqx.is_array)
 
     def step(dynamic: Any, batch: tuple[Array, ...]) -> tuple[Any, Array]:
         key, first, z_fake, ok = batch
-        z_real = observed[met(first + jnp.arange(s.batch), k, observed.shape[0])]
+        place = first + jnp.arange(s.batch)
+        z_real = observed[met(place, k, len(observed)) if turns is None else row_at(place, turns)]
         real, fake, ok = (packed_rows(a, k) for a in (z_real, z_fake, ok))
         w = jnp.all(ok.reshape(len(ok), -1), axis=1).astype(z.dtype)
         now, gap = update(loss, eqx.combine(dynamic, static), rate, real, fake, w, key=key, by=s.critic_optimiser)
@@ -225,8 +235,8 @@ def _check_flat(critic: Critic) -> None:
     name = (describe(critic) or {}).get("name")
     if name in ("conv1d", "conv2d", "gru") or (name == "deep_sets" and pack_size(critic) == 1):
         raise ValueError(
-            f"critic {name} needs the axes of x, and with inputs a critic sees the flat vector (c, x); use "
-            "avo.critics.mlp, or a module of your own that takes the vector apart."
+            f"critic {name} needs the axes of x, and with inputs a critic sees the flat vector (c, x), with missing "
+            "values the mask among c; use avo.critics.mlp, or a module of your own that takes the vector apart."
         )
 
 
@@ -251,6 +261,8 @@ def make_trainer(
     critic: Critic | MakeCritic | None = None,
     proposal: Proposal | MakeProposal | None = None,
     settings: Settings | None = None,
+    shares: np.ndarray | None = None,
+    gaps: Gaps | None = None,
 ) -> Trainer:
     """Make the three functions of adversarial variational optimization for given observations.
 
@@ -265,6 +277,9 @@ def make_trainer(
             flat vector (c, x).
         proposal: a proposal to start from, or a factory `proposal(dim)`; None: N(0, 1.5^2 I).
         settings: the numbers of the algorithm; None: the defaults.
+        shares: weights of the observations, above zero, that sum to one; None: equal ones.
+        gaps: what is missing of the observations, which then are filled, with the mask in their inputs; None: nothing.
+            Simulations are told as they are to be seen, `gaps.filled(x, inputs[rows])` (avo/gaps.py).
 
     Returns:
         `Trainer(init, ask, tell)`.
@@ -309,7 +324,8 @@ def make_trainer(
         raise ValueError(f"proposal must have one dimension per parameter, {space.dim}; got {q.loc.shape[0]}.")
     ask, tell = _functions(space, loss, settings if proposal is None else _begun_at(q, settings))
     dtype = jnp.result_type(float)
-    seen = make_frame(x_obs, inputs, settings.standardize)
+    bare = x_obs if gaps is None or inputs is None else gaps.bare(x_obs, inputs)
+    seen = make_frame(bare, inputs, settings.standardize, shares)
     z = show(seen, x_obs, inputs)
 
     def as_jax(a: np.ndarray) -> Array:
@@ -318,7 +334,11 @@ def make_trainer(
     # The critic meets the observations in this order; that of the file may be by time, by dose, by size
     order = np.random.default_rng(0).permutation(len(z))
     known = None if inputs is None else as_jax(np.asarray(inputs)[order])
-    data = Data(as_jax(z[order]), known, as_jax(seen.shift), as_jax(seen.scale), as_jax(seen.far))
+    data = Data(
+        as_jax(z[order]), known, as_jax(seen.shift), as_jax(seen.scale), as_jax(seen.far),
+        None if shares is None else jnp.asarray(turns_of(shares[order])),
+        None if gaps is None else jax.tree.map(jnp.asarray, gaps),
+    )  # fmt: skip
 
     def init(key: PRNGKeyArray) -> State:
         d = make_critic(critics.for_shape if critic is None else critic, key, z.shape[1:], dtype)

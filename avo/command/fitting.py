@@ -65,6 +65,13 @@ def fit(
     groups: Annotated[
         str | None, typer.Option(help="Column of labels of clusters: rows that depend on one another share one.")
     ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Column of importance weights: how much each row stands for.")
+    ] = None,
+    missing: Annotated[
+        bool,
+        typer.Option("--missing", help="Empty cells, NA and NaN are missing values; shorter rows lack ends."),
+    ] = False,
     index: Annotated[
         str | None,
         typer.Option(help="Column that names the rows: no observation; encoded.csv has E[theta | x] of each."),
@@ -130,19 +137,19 @@ def fit(
     options = {name: value for name, value in locals().items() if name != "calls"} | {"budget": calls}
     if data_ is not None and set_:
         raise ValueError("--set says the truth of simulated observations; leave it out with --data.")
-    refuse_reading_options(data_, columns, key, log_windows, inputs, groups, index, decimal)
+    refuse_reading_options(data_, columns, key, log_windows, inputs, groups, index, decimal, weights, missing or None)
     out = _folder(simulator, out, resume)
     keep_programs()
     from avo.command import outcome, sources
 
-    reading = sources.Reading(columns, key, log_windows, inputs, groups, index, decimal)
+    reading = sources.Reading(columns, key, log_windows, inputs, groups, index, decimal, weights, missing)
     task = sources.task_of(
         simulator, option, range_, data_, reading, space=space, truth=set_, fix=fix, prior=prior, n=n, seed=seed
     )
     result = avo.fit(
-        task.source.simulate, task.x_obs, task.source.space, inputs=task.inputs, groups=task.groups, target=target,
-        budget=calls, seed=seed, refine=refine, executor=workers, max_failures=max_failures, out=out, resume=resume,
-        progress=not quiet,
+        task.source.simulate, task.x_obs, task.source.space, inputs=task.inputs, groups=task.groups,
+        weights=task.weights, missing=missing, target=target, budget=calls, seed=seed, refine=refine, executor=workers,
+        max_failures=max_failures, out=out, resume=resume, progress=not quiet,
     )  # fmt: skip
     outcome.write_command(out, options, task, result)
     typer.echo(outcome.report(result, task))

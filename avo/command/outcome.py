@@ -18,6 +18,7 @@ from avo.execution.host import HostSimulator
 from avo.execution.simulator import handed
 from avo.folder import stamped, write_bytes, write_json
 from avo.result import Result
+from avo.weights import row_at, shares_of, turns_of
 
 # Stated errors from the maximum likelihood, up to which an estimate agrees with it. Both are unbiased and the maximum
 # likelihood is the best, so that their difference has the variance Var(estimate) - Var(mle) (Hausman 1978): .1 to .5
@@ -40,11 +41,18 @@ def draw(out: Path, result: Result, task: Task, seed: int, workers: int | None =
     key_theta, key_x = jax.random.split(stream(seed, PREDICTED))
     population = result.settings["target"] == "population"
     theta = result.sample(key_theta, n) if population else jnp.tile(jnp.asarray(result.theta), (n, 1))
-    # Conditions of as many rows, from all over the file
+    # Conditions and gaps of as many rows, from all over the file, or in proportion to their weights
     rows = np.linspace(0, len(observed) - 1, n).round().astype(int)
+    if (shares := shares_of(task.weights)) is not None:
+        turns = turns_of(shares)
+        rows, observed = row_at(np.arange(n), turns), observed[row_at(np.arange(len(observed)), turns)]
     given = None if task.inputs is None else task.inputs.x[rows]
     full = handed(source.simulate, source.space, theta)
     x_sim = _simulated(source.simulate, key_x, full, given, observed.shape[1:], workers)
+    whole = np.isfinite(x_sim.reshape(n, -1)).all(1)
+    if isinstance(source.simulate, HostSimulator):  # without those that fail
+        x_sim, rows = x_sim[whole], rows[whole]
+    x_sim = np.where(np.isnan(task.observed[rows]), np.nan, x_sim)
     words: dict[str, Any] = {"axes": task.axes}
     words |= {} if (p := source.problem) is None else {"quantity": p.quantity, "unit": p.unit}
     figures = {"history.png": avo.plots.history(result, task.free_truth)}
@@ -58,12 +66,11 @@ def draw(out: Path, result: Result, task: Task, seed: int, workers: int | None =
 def _simulated(
     simulate: Any, key: Any, theta: Any, given: Any, x_shape: tuple[int, ...], workers: int | None
 ) -> np.ndarray:
-    """Simulate, without the rows that fail."""
+    """Simulate; rows that fail are NaN."""
     if not isinstance(simulate, HostSimulator):
         return np.asarray(simulate(key, theta) if given is None else simulate(key, theta, jnp.asarray(given)))
     with closing(Calls(simulate, len(theta), x_shape, executor=workers)) as calls:
-        x = calls.alone(key, theta, given)
-    return x[np.isfinite(x.reshape(len(x), -1)).all(1)]
+        return calls.alone(key, theta, given)
 
 
 def encode(out: Path, result: Result, task: Task) -> list[Path]:
@@ -86,6 +93,7 @@ def report(result: Result, task: Task) -> str:
     lines = [f"\n{source.name}, {len(observed)} observations\n\n{result.summary(task.free_truth)}"]
     # That of all parameters says nothing of a fit that was told of some
     alone = source.problem is not None and not source.space.fixed and not source.space.known
+    alone = alone and task.weights is None and not np.isnan(observed).any()
     mle = source.problem.mle(jnp.asarray(observed)) if alone and source.problem is not None else None
     if mle is not None:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(result.names, np.asarray(mle), strict=True))

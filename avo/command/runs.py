@@ -81,7 +81,7 @@ def check(
     else:
         known = [truth[name] for name in result.space.columns]
         observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
-    beside = {} if task is None else {"inputs": task.inputs, "groups": task.groups}
+    beside = {} if task is None else {"inputs": task.inputs, "groups": task.groups, "weights": task.weights}
     found = avo.check(
         result, source.simulate, observed, **beside, replicates=replicates, seed=seed, executor=workers,
         progress=not quiet,

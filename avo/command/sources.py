@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 # Streams of random numbers besides those of the fit, which splits the seed's key
 OBSERVED, PREDICTED, UNSEEN = 20_001, 20_002, 20_003
 MOST_NUMBERS = 2 * 10**8  # in observations that are simulated, 1.6 GB
+MISSING = ", or say --missing: NaN is a missing value"
 WORDS = {"true": True, "yes": True, "false": False, "no": False, "none": None}  # whatever their case
 
 
@@ -59,6 +60,8 @@ class Reading(NamedTuple):
     groups: str | None = None
     index: str | None = None
     decimal: str | None = None
+    weights: str | None = None
+    missing: bool | None = None
 
 
 class Task(NamedTuple):
@@ -98,6 +101,11 @@ class Task(NamedTuple):
     def groups(self) -> np.ndarray | None:
         """The labels of their clusters."""
         return None if self.table is None else self.table.groups
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """Their importance weights."""
+        return None if self.table is None else self.table.weights
 
 
 def task_of(
@@ -282,14 +290,17 @@ def _line(error: Exception, file: Path) -> str:
 def read(path: Path, reading: Reading) -> data.Table:
     """Read a file's observations, and what stands beside them."""
     groups, index = _columns(reading.groups, "--groups"), _columns(reading.index, "--index")
+    weights, missing = _columns(reading.weights, "--weights"), bool(reading.missing)
     columns, inputs = _columns(reading.columns), _columns(reading.inputs)
     table = data.read_table(
         path, columns=columns, key=reading.key, decimal=reading.decimal, inputs=inputs, groups=groups, index=index,
+        weights=weights, missing=missing,
     )  # fmt: skip
     x = table.x
     if reading.log_windows is not None:
-        if (reading.inputs, reading.groups, reading.index) != (None, None, None):
-            raise ValueError("--log-windows cuts the rows anew; leave out --inputs, --groups and --index.")
+        if missing or (reading.inputs, reading.groups, reading.index, reading.weights) != (None,) * 4:
+            words = "--inputs, --groups, --index, --weights and --missing"
+            raise ValueError(f"--log-windows cuts the rows anew; leave out {words}.")
         table = table._replace(names=())
         if x.ndim == 2 and x.shape[1] == 1:
             x = x[:, 0]
@@ -299,7 +310,8 @@ def read(path: Path, reading: Reading) -> data.Table:
             )
         x = data.log_price_windows(x, reading.log_windows)
     inputs = None if table.inputs is None else data.validate_observations(table.inputs, f"--inputs of {path}")
-    return table._replace(x=data.validate_observations(x, str(path)), inputs=inputs)
+    x = data.validate_observations(x, str(path), missing=missing, advice="" if missing else MISSING)
+    return table._replace(x=x, inputs=inputs)
 
 
 def suited(table: data.Table, source: Source, file: str) -> np.ndarray:

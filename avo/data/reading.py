@@ -35,6 +35,7 @@ class Table(NamedTuple):
         groups: labels of clusters, with shape (m,), where a column was named for them.
         index: what names the rows, with shape (m,), where a column was named for it.
         index_name: name of that column.
+        weights: of the rows, with shape (m,), where a column was named for them.
     """
 
     x: np.ndarray
@@ -44,6 +45,7 @@ class Table(NamedTuple):
     groups: np.ndarray | None = None
     index: np.ndarray | None = None
     index_name: str = ""
+    weights: np.ndarray | None = None
 
 
 def read(
@@ -108,6 +110,8 @@ def read_table(
     inputs: Columns | None = None,
     groups: str | int | None = None,
     index: str | int | None = None,
+    weights: str | int | None = None,
+    missing: bool = False,
 ) -> Table:
     """Read observations, and what stands in columns beside them.
 
@@ -119,6 +123,8 @@ def read_table(
         inputs: columns of known conditions; of an `.npz` file, the name of an array.
         groups: column of labels of clusters, which may be text; of an `.npz` file, the name of an array.
         index: column of names of the rows, which may be text; likewise.
+        weights: column of weights of the rows; likewise, but numbers.
+        missing: whether cells of text may be empty, NA, N/A, null or a point, and rows lack cells at their ends: NaN.
 
     Raises:
         FileNotFoundError: as `read`.
@@ -146,14 +152,14 @@ def read_table(
         record = read_record(path)
         source = _Numbers(path, record.p_signal, record.sig_name)
     elif name.endswith(TEXT):
-        source = _Cells(path, columns is not None, decimal)
+        source = _Cells(path, columns is not None, decimal, missing)
     elif name.endswith(FRAMES):
         source = _Frame(path)
     else:
         raise ValueError(
             f"{path}: cannot read files of this kind; expected one of {', '.join(READABLE)}. Save as .npy or .csv."
         )
-    aside = {word: named for word, named in {"inputs": inputs, "groups": groups, "index": index}.items()}
+    aside = {"inputs": inputs, "groups": groups, "index": index, "weights": weights}
     taken = {word: source.places(named, word) for word, named in aside.items() if named is not None}
     if columns is None:
         others = [place for places in taken.values() for place in places]
@@ -168,6 +174,8 @@ def read_table(
     if "inputs" in taken:
         c = source.numbers(taken["inputs"])
         table = table._replace(inputs=c.reshape(len(c), -1), input_names=source.named(taken["inputs"]))
+    if "weights" in taken:
+        table = table._replace(weights=np.asarray(source.numbers(taken["weights"]), float).reshape(len(x), -1)[:, 0])
     if "groups" in taken:
         table = table._replace(groups=source.words(taken["groups"][0]))
     if "index" in taken:
@@ -214,7 +222,7 @@ class _Arrays(_Numbers):
 
     def places(self, columns: Columns, argument: str) -> list[Any]:
         if argument != "columns" and isinstance(columns, str) and self.path.suffix.lower() == ".npz":
-            return [_read_numpy(self.path, columns, words=argument != "inputs", argument=argument)]
+            return [_read_numpy(self.path, columns, words=argument not in ("inputs", "weights"), argument=argument)]
         return super().places(columns, argument)
 
     def rest(self, others: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -300,8 +308,8 @@ def _read_numpy(path: Path, key: str | None, words: bool = False, argument: str 
 class _Cells(_Numbers):
     """A table in text: its rows of cells with their lines, and the names of its columns."""
 
-    def __init__(self, path: Path, chosen: bool, decimal: str | None) -> None:
-        self.path, text = path, _text_of(path)
+    def __init__(self, path: Path, chosen: bool, decimal: str | None, missing: bool = False) -> None:
+        self.path, self.missing, text = path, missing, _text_of(path)
         sign = _separator(text, path.name.lower())
         try:
             lines = list(_rows(text, sign))
@@ -319,6 +327,9 @@ class _Cells(_Numbers):
                 f"{path} must hold numbers in cells separated by {parted}; its first line is {line[:60]!r}."
             )
         headings, self.lines = lines[:first], lines[first:]
+        if missing:
+            width = max(len(row) for _, row in self.lines)
+            self.lines = [(line, row + [""] * (width - len(row))) for line, row in self.lines]
         if decimal is None and not chosen:
             self._refuse_decimal_commas(sign, headings)
         self.comma = decimal == "," or (decimal is None and sign != "," and self._has_decimal_commas())
@@ -417,9 +428,11 @@ class _Cells(_Numbers):
                 value = self._value(row[position])
                 if value is None:
                     column = repr(self.names[position]) if self.names else position
+                    known = row[position].strip().lower() in LACKING
+                    words = " Or say --missing (missing=True): it is a missing value." if known else ""
                     raise ValueError(
                         f"{self.path} must hold numbers; row {i} (line {line}), column {column} holds "
-                        f"{row[position]!r}. Mend the cell, or choose other columns."
+                        f"{row[position]!r}. Mend the cell, or choose other columns.{words}"
                     )
                 x[i, j] = value
         return x
@@ -434,15 +447,18 @@ class _Cells(_Numbers):
         if len(row) != width:
             raise ValueError(
                 f"{self.path} must have {width} cells in every row, as in its first; row {i} (line {line}) has "
-                f"{len(row)}."
+                f"{len(row)}. Mend it, or say --missing (missing=True): shorter rows lack their ends."
             )
 
     def _value(self, cell: str) -> float | None:
+        if self.missing and cell.strip().lower() in LACKING:
+            return float("nan")
         if not self.comma:
             return _number(cell)
         return _number(cell.replace(",", ".")) if "." not in cell else None
 
 
+LACKING = ("", "na", "n/a", "null", "none", ".")  # cells that hold no number, where values may be missing
 DECIMAL_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d+)?"
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "white space", "\n": "lines"}
 

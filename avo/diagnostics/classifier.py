@@ -80,6 +80,7 @@ def functions(
     look, units, rows = classifier.look, classifier.units, classifier.rows
     z, s, c = z[rows], s[rows], None if c is None else c[rows]
     h = jnp.clip((s - units.middle[None]) / units.width[None], -BOUND, BOUND)
+    h = h if units.gaps is None else jnp.nan_to_num(h)  # the mask is among the inputs
     parts = [h]
     if look.kind == "series":
         curve = z.reshape(len(z), z.shape[1], -1)[:, :, jnp.array(look.chosen)][:, jnp.array(look.curve)]

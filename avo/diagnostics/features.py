@@ -9,7 +9,7 @@ those of x.
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -60,6 +60,8 @@ class Units(NamedTuple):
         correlations: between the columns of a vector, or the blocks of an image.
         inputs_shift: location of the inputs.
         inputs_scale: their scale.
+        gaps: which columns of a vector may be missing (avo/gaps.py), else None: what is missing has no weight. Of
+            series and images it stands filled, in x_new as in the simulations.
     """
 
     shift: np.ndarray
@@ -69,6 +71,7 @@ class Units(NamedTuple):
     correlations: Array
     inputs_shift: Array
     inputs_scale: Array
+    gaps: Any = None
 
 
 def look_of(x_shape: tuple[int, ...], inputs: int = 0) -> Look:
@@ -235,23 +238,36 @@ def sample_features(
     ok: Bool[Array, " m"],
 ) -> Float[Array, " features"]:
     """Compute the features of a sample from its summaries, in standardised units and the order of `names`."""
-    weight = (ok / ok.sum())[:, None].astype(s.dtype)
-    mean = jnp.sum(weight * s, axis=0)
-    sd, skewness, kurtosis = _moments(s, 0, weight)
+    weight = own = (ok / ok.sum())[:, None].astype(s.dtype)
+    if units.gaps is not None:
+        there = ok[:, None] & ~jnp.isnan(s)
+        s, own = jnp.where(there, s, 0.0), (there / jnp.maximum(there.sum(0), 1)[None]).astype(s.dtype)
+    mean = jnp.sum(own * s, axis=0)
+    sd, skewness, kurtosis = _moments(s, 0, own)
     found = [mean, sd]
     if c is not None:
         d = c[:, :INPUTS] - jnp.sum(weight * c[:, :INPUTS], axis=0)[None]
         sd_c = jnp.sqrt(jnp.sum(weight * d**2, axis=0))
-        together = (weight * d).T @ (s - mean[None])
+        together = (weight * d).T @ (s - mean[None]) if own is weight else d.T @ (own * (s - mean[None]))
         safe, safe_c = (jnp.where(a == 0, jnp.inf, a) for a in (sd, sd_c))
         found.append((together / safe_c[:, None] / safe[None]).ravel())
     if look.kind == "series":
         return jnp.concatenate(found)
     found.append(jnp.stack([skewness.mean(), kurtosis.mean()]))
-    upper = correlations(s, weight)
+    upper = correlations(s, weight) if own is weight else _correlations_of_pairs(s, own > 0)
     if s.shape[1] > PAIRS:
         upper = jnp.stack([upper.mean(), jnp.sqrt(jnp.mean((upper - units.correlations) ** 2))])
     return jnp.concatenate([*found, upper])
+
+
+def _correlations_of_pairs(s: Float[Array, "m columns"], there: Bool[Array, "m columns"]) -> Float[Array, " pairs"]:
+    """Compute the same from the rows in which both columns are there."""
+    count = there.astype(s.dtype)
+    deviation = count * (s - (jnp.sum(count * s, axis=0) / jnp.maximum(count.sum(0), 1))[None])
+    covariance = deviation.T @ deviation / jnp.maximum(count.T @ count, 1)
+    sd = jnp.sqrt(jnp.diagonal(covariance))
+    sd = jnp.where(sd == 0, jnp.inf, sd)
+    return (covariance / sd[:, None] / sd[None])[np.triu_indices(len(sd), 1)]
 
 
 def correlations(s: Float[Array, "m columns"], weight: Float[Array, "m 1"]) -> Float[Array, " pairs"]:

@@ -39,7 +39,7 @@ from avo.adversarial.loop import block_size
 from avo.adversarial.packs import packed_rows
 from avo.adversarial.settings import Settings
 from avo.checks import flag, whole
-from avo.containers import Axis, Held, arranged, same_rows
+from avo.containers import Axis, Held, arranged, named_columns, same_rows
 from avo.diagnostics.classifier import Classifier, classify, half_means, make_classifier
 from avo.diagnostics.features import Look, Units, in_units_of_x, look_of, names, positive, sample_features, summaries
 from avo.diagnostics.pvalues import holm, rank, standing
@@ -47,11 +47,14 @@ from avo.diagnostics.samples import Sample, draw_sample, in_units, observed_samp
 from avo.execution.calls import Calls
 from avo.execution.host import HostSimulator
 from avo.execution.simulator import check_simulator, handed
-from avo.observations import number_clusters, validate_observations
+from avo.gaps import Gaps
+from avo.observations import number_clusters
 from avo.progress import bar
 from avo.result import Result
+from avo.rows import observe_new
 from avo.tables import aligned
 from avo.types import Simulator
+from avo.weights import shares_of, thinned, validate_weights
 
 LEAST_ROWS = 20
 LEAST_REPLICATES = 19  # with fewer no rank is as small as 5 %
@@ -159,6 +162,7 @@ def check(
     *,
     inputs: Held | None = None,
     groups: Held | None = None,
+    weights: Held | None = None,
     replicates: int = 199,
     seed: int = 0,
     executor: Any = None,
@@ -178,12 +182,15 @@ def check(
         result: a fit with errors, `avo.fit(..., refine=True)`.
         simulate: the simulator of the fit.
         x_new: held-out observations, with shape (m, *x_shape), at least 20; where the fit's columns had names, those
-            of a frame are taken by name. What `avo.observations.kind_of` calls a
+            of a frame are taken by name. NaN is missing where values were missing in the fit; simulations get the same
+            gaps. What `avo.observations.kind_of` calls a
             series is looked at as such, an image by the means of 6 x 6 blocks, a vector by its columns. The classifier
             sees a random subset of 4000 where there are more; features and gap see all.
         inputs: their known conditions, with shape (m, *c_shape), where the fit had any; simulations have the same.
         groups: label of each row's cluster (beats of one patient, windows of one day); at least 20 clusters, of each of
             which one row, drawn by the seed, stands for all.
+        weights: importance weights, as in `avo.fit`. Rows are kept with probability w / max w, by the seed: what is
+            left, at least 20 rows, is a plain sample of what the weights stand for.
         replicates: simulated sets, B, at least 19. A check costs (B + 4) m simulator calls, a few more for m < 250.
         seed: same seed, same numbers.
         executor: where calls of a simulator outside JAX are made, as in `avo.fit`. Calls that fail are left out.
@@ -207,19 +214,32 @@ def check(
         >>> found.p_value > 1 / 20
         True
     """
-    x, c, replicates, seed = _arguments(result, x_new, inputs, replicates, seed)
-    same_rows(x_new=x_new, inputs=inputs, groups=groups)
+    (x, c, known), replicates, seed = _arguments(result, x_new, inputs, replicates, seed)
+    same_rows(x_new=x_new, inputs=inputs, groups=groups, weights=weights)
     progress = flag("progress", progress)
-    if groups is not None:
-        rows = _one_of_each(groups, len(x), seed)
-        x, c = x[rows], None if c is None else c[rows]
-    checked = check_simulator(simulate, result.space, x, c, block_size(Settings()))
+    rows = _independent(groups, shares_of(validate_weights(weights, len(x))), len(x), seed)
+    if rows is not None:
+        x, c, known = x[rows], None if c is None else c[rows], None if known is None else known[rows]
+    checked = check_simulator(simulate, result.space, x, known, block_size(Settings()))
     observed = observed_sample(x, c)
-    full = partial(handed, checked, result.space)
+    full, gaps = partial(handed, checked, result.space), getattr(result, "gaps", None)
     if not isinstance(checked, HostSimulator):
-        return _check(result, checked, observed, full, seed, (replicates, progress))
+        return _check(result, _shown(checked, gaps), observed, full, seed, (replicates, progress))
     with closing(Calls(checked, len(x), x.shape[1:], executor=executor, max_failures=0.5)) as calls:
-        return _check(result, calls.alone, observed, full, seed, (replicates, progress))
+        return _check(result, _shown(calls.alone, gaps), observed, full, seed, (replicates, progress))
+
+
+def _shown(simulate: Any, gaps: Gaps | None) -> Any:
+    """Give simulations the gaps of the observations, where these have some."""
+    if gaps is None:
+        return simulate
+
+    def filled(key: Any, theta: Any, c: Any) -> np.ndarray:
+        known = gaps.known(c)
+        x = simulate(key, theta) if known is None else simulate(key, theta, known)
+        return gaps.filled(np.asarray(x), np.asarray(c))
+
+    return filled
 
 
 def _check(
@@ -237,7 +257,8 @@ def _check(
     reference = [draw(result.central, jax.random.fold_in(key_reference, i)) for i in range(blocks)]
 
     look = look_of(result.x_shape, 0 if c is None else c[0].size)
-    classifier = make_classifier(key_random, look, units_of(look, reference), len(x), seed)
+    units = units_of(look, reference, getattr(result, "gaps", None))
+    classifier = make_classifier(key_random, look, units, len(x), seed)
     see = partial(_see, result, classifier)
     seen, failed = [see(observed)], sum(int(np.sum(~sample.ok)) for sample in reference)
     with bar(replicates, "check", "simulated sets", progress) as shown:
@@ -249,7 +270,7 @@ def _check(
 
     told_apart = classify(classifier, reference, np.stack([s.means for s in seen]))
     gap = np.array([s.critic for s in seen]) - np.mean([see(sample).critic for sample in reference])
-    called = names(look, *_names(result))
+    called = names(look, _names(result)[0], _conditions_of(result))
     p_value, table = _judge(look, called, classifier.units, np.stack([s.features for s in seen]), told_apart, gap)
     return Check(
         p_value=p_value,
@@ -266,8 +287,12 @@ def _check(
 
 def _arguments(
     result: Any, x_new: Held, inputs: Held | None, replicates: Any, seed: Any
-) -> tuple[np.ndarray, np.ndarray | None, int, int]:
-    """Check what a user may get wrong: x_new and inputs as float64, replicates and seed as int."""
+) -> tuple[tuple[np.ndarray, np.ndarray | None, np.ndarray | None], int, int]:
+    """Check what a user may get wrong: x_new and inputs as float64, replicates and seed as int.
+
+    Returns:
+        x_new, its conditions as the critic sees them, and those that the simulator gets; replicates; seed.
+    """
     if not hasattr(result, "x_shape"):
         raise ValueError(f"result must be what avo.fit returned; got {result!r}.")
     if result.stderr is None:
@@ -276,20 +301,17 @@ def _arguments(
             "the data; fit with avo.fit(..., refine=True)."
         )
     axes, input_axes = _names(result)
-    x = validate_observations(arranged("x_new", x_new, axes), "x_new")
+    inputs, gaps = arranged("inputs", inputs, input_axes), getattr(result, "gaps", None)
+    x, c, known = observe_new(arranged("x_new", x_new, axes), inputs, gaps, "x_new", 2)
     if x.shape[1:] != tuple(result.x_shape):
         raise ValueError(
             f"x_new must have rows like those that were fitted, shaped {tuple(result.x_shape)}; got {x.shape[1:]}."
         )
     if len(x) < LEAST_ROWS:
         raise ValueError(f"x_new must have at least {LEAST_ROWS} rows, one observation each; got {len(x)}.")
-    inputs = arranged("inputs", inputs, input_axes)
-    c = None if inputs is None else validate_observations(inputs, "inputs")
-    if c is not None and len(c) != len(x):
-        raise ValueError(f"inputs must have one row per observation: x_new has {len(x)}, inputs {len(c)}.")
     replicates, seed = whole("replicates", replicates, LEAST_REPLICATES), checks.seed("seed", seed)
     _check_critic(result, x, c)
-    return x, c, replicates, seed
+    return (x, c, known), replicates, seed
 
 
 def _names(result: Any) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
@@ -297,13 +319,40 @@ def _names(result: Any) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
     return getattr(result, "axes", ()), getattr(result, "input_axes", ())
 
 
-def _one_of_each(groups: Held, m: int, seed: int) -> np.ndarray:
-    """Draw one row of each cluster."""
-    labels = number_clusters(groups, m)
-    if labels.max() + 1 < LEAST_ROWS:
+def _conditions_of(result: Any) -> tuple[Axis, ...]:
+    """Name the conditions that critic and classifier see, the mask's columns last; () for their numbers."""
+    axes, input_axes = _names(result)
+    gaps = getattr(result, "gaps", None)
+    if gaps is None:
+        return input_axes
+    own = input_axes[0].entries if len(input_axes) == 1 else ()
+    known = own or tuple(f"input {j}" for j in range(gaps.own))
+    at = [int(np.flatnonzero(gaps.column == k)[0]) for k in range(gaps.columns)]
+    entries = axes[0].entries if len(axes) == 1 else ()
+    lacking = tuple(f"{entries[i] if entries else f'entry {i}'} missing" for i in at)
+    return named_columns([*known, *lacking])
+
+
+def _independent(groups: Held | None, shares: np.ndarray | None, m: int, seed: int) -> np.ndarray | None:
+    """Choose rows that neither depend on one another nor have weights; None: all of them."""
+    if groups is None and shares is None:
+        return None
+    rng, labels = np.random.default_rng(seed), np.arange(m) if groups is None else number_clusters(groups, m)
+    if groups is not None and labels.max() + 1 < LEAST_ROWS:
         raise ValueError(f"groups must name at least {LEAST_ROWS} clusters; got {labels.max() + 1}.")
-    order = np.random.default_rng(seed).permutation(m)
-    return np.sort(order[np.unique(labels[order], return_index=True)[1]])
+    order = rng.permutation(m)
+    if shares is not None and groups is not None:  # the first of a cluster is each with its share
+        order = np.argsort(rng.exponential(size=m) / np.maximum(shares, 1e-300))
+    rows = np.sort(order[np.unique(labels[order], return_index=True)[1]])
+    if shares is None:
+        return rows
+    rows = rows[thinned(np.bincount(labels, shares)[labels[rows]], rng)]
+    if len(rows) < LEAST_ROWS:
+        raise ValueError(
+            f"weights must leave at least {LEAST_ROWS} rows, each kept with probability w / max w; they leave "
+            f"{len(rows)} of {m}. Cut the largest weights, or take more rows."
+        )
+    return rows
 
 
 def _check_critic(result: Any, x: np.ndarray, c: np.ndarray | None) -> None:

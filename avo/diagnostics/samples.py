@@ -52,10 +52,12 @@ def draw_sample(simulate: Simulator, observed: Sample, thetas: Callable, key: PR
     return Sample(x, ok, c)
 
 
-def units_of(look: Look, reference: list[Sample]) -> Units:
-    """Take units from the reference simulations."""
-    dtype = jnp.result_type(float)
+def units_of(look: Look, reference: list[Sample], gaps: Any = None) -> Units:
+    """Take units from the reference simulations, of which some values may be missing."""
+    dtype, gaps = jnp.result_type(float), gaps if look.kind == "vector" else None
     x = np.concatenate([np.asarray(s.x, np.float64)[s.ok] for s in reference])
+    if gaps is not None:
+        x = gaps.bare(x, np.concatenate([np.asarray(s.inputs)[s.ok] for s in reference]))
     # One unit for all points of a series, or increments would mean nothing
     shift, scale = (a.reshape(look.x_shape) for a in location_scale(x[..., None] if look.kind == "series" else x))
     s = _summaries(look, jnp.asarray((x - shift) / scale, dtype))
@@ -69,15 +71,17 @@ def units_of(look: Look, reference: list[Sample]) -> Units:
         width=width,
         correlations=jnp.zeros(0)
         if look.kind == "series"
-        else correlations(s, jnp.full((len(s), 1), 1 / len(s), dtype)),
+        else correlations(jnp.nan_to_num(s), jnp.full((len(s), 1), 1 / len(s), dtype)),
         inputs_shift=inputs_shift,
         inputs_scale=inputs_scale,
+        gaps=None if gaps is None else jax.tree.map(jnp.asarray, gaps),
     )
 
 
 def in_units(units: Units, sample: Sample) -> tuple[Array, Array | None]:
     """Give x in standardised units, and its conditions flat and as they are."""
     z = jnp.asarray((sample.x - units.shift[None]) / units.scale[None], jnp.result_type(float))
+    z = z if units.gaps is None else units.gaps.bare(z, sample.inputs)
     return z, None if sample.inputs is None else sample.inputs.reshape(len(z), -1)
 
 

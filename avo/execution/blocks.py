@@ -20,6 +20,7 @@ from avo.execution.host import HostSimulator
 from avo.execution.programs import JaxSimulator, compile_simulator
 from avo.execution.rounding import whole_rows
 from avo.space import Space
+from avo.weights import row_at, turns_of
 
 REPEATS = 8, 96  # of a theta, and of all thetas with so many, that tell whether x varies
 BUFFER = 4096  # rows of one compiled program, as many of them simulated as are wanted
@@ -134,6 +135,8 @@ class Draws:
         size: rows per block; every number of rows is a multiple of it.
         x_shape: shape of one x.
         inputs: the observed conditions (m, *c_shape), which simulations take in turn, each as often as any other.
+        shares: weights of the observations, in proportion to which their conditions come up; None: equal ones.
+        gaps: what is missing of the observations, and then of simulations (avo/gaps.py); None: nothing.
         tick: called with the number of rows after each block or buffer of blocks.
     """
 
@@ -146,6 +149,8 @@ class Draws:
         x_shape: Sequence[int],
         inputs: np.ndarray | None = None,
         *,
+        shares: np.ndarray | None = None,
+        gaps: Any = None,
         tick: Callable[[int], Any] = lambda rows: None,
     ) -> None:
         if isinstance(simulate, HostSimulator):
@@ -153,6 +158,7 @@ class Draws:
         self.simulate = simulate if isinstance(simulate, Calls) else compile_simulator(simulate)
         self.space, self.key, self.size = space, key, size
         self.x_shape, self.inputs, self.tick = tuple(x_shape), inputs, tick
+        self.turns, self.gaps = None if shares is None else turns_of(shares), gaps
         self.calls, self.failed, self.stage, self.varied = 0, 0, 0, False
         self.order = np.random.default_rng(1).permutation(0 if inputs is None else len(inputs))
         self.met = 0
@@ -168,16 +174,19 @@ class Draws:
         names = np.arange(n // self.size) % (distinct // self.size)  # of the blocks' keys
         c = None
         if self.inputs is not None:
-            rows = self.order[(self.met + np.arange(distinct)) % len(self.order)]
+            place = self.met + np.arange(distinct)
+            rows = self.order[place % len(self.order)] if self.turns is None else row_at(place, self.turns)
             self.met += distinct
             c = self.inputs[np.concatenate([rows, rows]) if mirrored else rows]
         part = self._called if isinstance(self.simulate, Calls) else self._compiled
-        x = part(jax.random.fold_in(self.key, self.stage), names, u, c)
+        known = c if self.gaps is None else self.gaps.known(c)
+        x = part(jax.random.fold_in(self.key, self.stage), names, u, known)
+        whole, x = x, x if self.gaps is None else self.gaps.filled(x, c)
         self.stage, self.calls = self.stage + 1, self.calls + n
         result = Drawn.of(u, x, c)
         self.failed += int(n - result.ok.sum())
-        if not self.varied and c is None:
-            self.varied = _varied(result)
+        if not self.varied and known is None:
+            self.varied = _varied(result._replace(x=whole))
         return result
 
     def _compiled(self, key: PRNGKeyArray, names: np.ndarray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:

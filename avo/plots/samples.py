@@ -169,7 +169,8 @@ def _vector(x_obs: np.ndarray | None, x_sim: np.ndarray, labels: Sequence[str]) 
         for values, name, style in drawn:
             values = values[np.isfinite(values)]
             # Percentages of each sample, that samples of different size can be compared
-            axes.hist(values, edges.tolist(), weights=np.full(len(values), 100 / len(values)), label=name, **style)
+            share = np.full(len(values), 100 / max(len(values), 1))
+            axes.hist(values, edges.tolist(), weights=share, label=name, **style)
         if edges[1] - edges[0] == 1:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(label)
@@ -184,10 +185,10 @@ def _series(obs: np.ndarray, sim: np.ndarray, labels: Sequence[str], axis: AxisL
     figure = Figure(figsize=(10, 1.2 + 2.8 * len(labels)), layout="constrained")
     panels = figure.subplots(len(labels), 2, sharex=True, sharey="row", squeeze=False)
     for (bands, rows), x, y, label in zip(panels, np.moveaxis(obs, 2, 0), np.moveaxis(sim, 2, 0), labels, strict=True):
-        low, median, high = np.nanpercentile(x, [5, 50, 95], axis=0)
+        low, median, high = _band(x)
         bands.fill_between(t, low, high, color=OBSERVED, alpha=0.25, lw=0, label="observed, 5 to 95 %")
         bands.plot(t, median, color=OBSERVED, lw=2.5, label="observed, median")
-        low, median, high = np.nanpercentile(y, [5, 50, 95], axis=0)
+        low, median, high = _band(y)
         bands.plot(t, low, color=SIMULATED, lw=1, ls="--", label="simulated, 5 to 95 %")
         bands.plot(t, high, color=SIMULATED, lw=1, ls="--")
         bands.plot(t, median, color=SIMULATED, lw=1.2, label="simulated, median")
@@ -204,6 +205,13 @@ def _series(obs: np.ndarray, sim: np.ndarray, labels: Sequence[str], axis: AxisL
     handles, names = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
     return figure
+
+
+def _band(x: np.ndarray) -> np.ndarray:
+    """Compute 5, 50 and 95 % at every point, NaN where no row has a value."""
+    found, there = np.full((3, x.shape[1]), np.nan), ~np.isnan(x).all(0)
+    found[:, there] = np.nanpercentile(x[:, there], [5, 50, 95], axis=0)
+    return found
 
 
 def _scatter(x: np.ndarray, labels: Sequence[str]) -> Figure:

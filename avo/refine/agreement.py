@@ -10,7 +10,8 @@ ones: p is the share of random choices of as many rows whose T is as large, rare
 between the sum of squares, in which one difference is lost among a hundred, and the largest, which knows nothing of
 many small ones.
 
-Observations that depend on one another say less than as many independent simulations; then there is no p.
+Observations that depend on one another say less than as many independent simulations; then there is no p. Of weighted
+ones those are looked at that need no weights (`avo.weights.thinned`): they are a plain sample of what was fitted.
 """
 
 from dataclasses import replace
@@ -22,10 +23,12 @@ from jaxtyping import Float
 from avo.execution.blocks import Drawn
 from avo.refine.equation import Equation, slope
 from avo.refine.features import CLIP, quantiles
+from avo.weights import thinned
 
 REPLICATES = 399  # choices of rows
 MOST = 10_000  # simulations that are looked at
 LEAST = 100  # of those, and no fewer: without them nothing is known of the tails
+LEAST_THINNED = 20  # observations that are left of weighted ones
 LEAST_VARIANCE = 0.01  # of a direction of the features, which are of variance one: below, it is noise of the covariance
 BLOCK = 50  # choices at a time
 
@@ -46,6 +49,10 @@ def p_value(equation: Equation, inverse: Float[np.ndarray, "d k"], rng: np.rando
     (du, pairs), there = equation.pairs, equation.there
     if equation.observed.clusters is not None or there.ok[:MOST].sum() < LEAST:
         return None
+    shares, gaps = equation.observed.shares, equation.observed.gaps
+    looked_at = None if shares is None else thinned(shares, rng)
+    if looked_at is not None and len(looked_at) < LEAST_THINNED:
+        return None
     ok = np.flatnonzero(there.ok)
     some, rest = ok[: min(MOST, len(ok) * 4 // 5)], ok[len(ok) * 4 // 5 :]
     kept = Drawn(*(None if a is None else a[some] for a in there))  # pyright: ignore[reportArgumentType]
@@ -53,11 +60,14 @@ def p_value(equation: Equation, inverse: Float[np.ndarray, "d k"], rng: np.rando
     # since at their own the means of indicators are the levels
     features = replace(equation.statistic.features, custom=None)
     if features.knots is not None:
-        knots, widths = quantiles(there.x[rest][: len(equation.observed.x)]) or (None, None)
+        bare = there.x if gaps is None else gaps.bare(there.x, there.inputs)
+        knots, widths = quantiles(bare[rest][: len(equation.observed.x)]) or (None, None)
         features = replace(features, knots=jnp.asarray(knots), widths=jnp.asarray(widths))
     other = Equation(equation.draws, equation.observed, features)
     t, t_obs = equation.values(kept, kept.ok)
     g, g_obs = other.values(kept, kept.ok)
+    if looked_at is not None:
+        t_obs, g_obs = t_obs[looked_at], g_obs[looked_at]
     middle, size = g.mean(0), np.maximum(g.std(0), 1e-9 * (np.abs(g.mean(0)) + 1e-30))
 
     def shown(g: np.ndarray) -> np.ndarray:

@@ -52,6 +52,7 @@ class CustomStatistic(eqx.Module):
         shift, scale: location and scale of its values over the observations.
         alone: whether it stands in place of avo's features.
         name: that of the function.
+        gaps: which values may be missing, else None; the function gets NaN there, and no mask.
     """
 
     statistic: Any
@@ -59,6 +60,7 @@ class CustomStatistic(eqx.Module):
     scale: Float[Array, " k"]
     alone: bool = eqx.field(static=True)
     name: str = eqx.field(static=True)
+    gaps: Any = None
 
     def __call__(self, x: Float[Array, "*x_shape"], c: Array | None = None) -> Float[Array, " k"]:
         if self.statistic is None:
@@ -66,7 +68,7 @@ class CustomStatistic(eqx.Module):
                 f"this fit used the statistic {self.name!r}, a function that no file holds; "
                 "load the result with it: avo.load(path, statistic=...)."
             )
-        z = (_values(self.statistic, x, c) - self.shift) / self.scale
+        z = (_Values(self.statistic, self.gaps)(x, c) - self.shift) / self.scale
         return jnp.where(jnp.isfinite(z), jnp.clip(z, -CLIP, CLIP), 0.0)
 
     def describe(self) -> dict[str, Any]:
@@ -74,15 +76,23 @@ class CustomStatistic(eqx.Module):
         arrays = jax.tree.leaves(eqx.filter(self.statistic, eqx.is_array))
         return {"name": self.name, "alone": self.alone, "arrays": digest(*map(np.asarray, arrays))}
 
-    def filled(self, shift: Array, scale: Array) -> "CustomStatistic":
-        """Take the units of a file."""
-        return replace(self, shift=shift, scale=scale)
+    def filled(self, shift: Array, scale: Array, gaps: Any = None) -> "CustomStatistic":
+        """Take the units of a file, and what may be missing."""
+        return replace(self, shift=shift, scale=scale, gaps=gaps)
 
 
 def custom_statistic(
-    statistic: Statistic | Only | None, x: np.ndarray, c: np.ndarray | None = None
-) -> CustomStatistic | None:
+    statistic: Statistic | Only | None, x: np.ndarray, c: np.ndarray | None = None, gaps: Any = None,
+    shares: np.ndarray | None = None,
+) -> CustomStatistic | None:  # fmt: skip
     """Check a user's statistic on the observations, and take its units from there; None for none.
+
+    Args:
+        statistic: the function.
+        x: observations.
+        c: their conditions, with the mask where values may be missing.
+        gaps: which these are (avo/gaps.py), or None.
+        shares: weights of the observations, or None.
 
     Raises:
         ValueError: if it is no JAX function of one observation, does not give an array of up to 512 real numbers, or
@@ -96,18 +106,20 @@ def custom_statistic(
     if statistic is None:
         return None
     fn, name = _named(statistic)
-    _check_output(fn, x, c)
-    values = apply(_Values(fn), x, c)
+    gaps = None if gaps is None else jax.tree.map(jnp.asarray, gaps)
+    _check_output(fn, x, c if gaps is None else gaps.known(c))
+    values = apply(_Values(fn, gaps), x, c)
     finite = np.isfinite(values).all(1)
     if not finite.all():
         row = int(np.argmin(finite))
         value = values[row][~np.isfinite(values[row])][0]
         raise ValueError(
             f"statistic must give finite numbers; {name} gives {value} for x_obs[{row}] ({(~finite).sum()} of "
-            f"{len(x)} observations). Let it give a finite number there too."
+            f"{len(x)} observations). Let it give a finite number there too"
+            + (", where NaN stands for what is missing." if gaps is not None else ".")
         )
-    shift, scale = (jnp.asarray(a, float) for a in location_scale(values))
-    return CustomStatistic(fn, shift, scale, isinstance(statistic, Only), name)
+    shift, scale = (jnp.asarray(a, float) for a in location_scale(values, shares))
+    return CustomStatistic(fn, shift, scale, isinstance(statistic, Only), name, gaps)
 
 
 def restored_statistic(described: dict[str, Any] | None, statistic: Statistic | Only | None) -> CustomStatistic | None:
@@ -145,8 +157,11 @@ def _named(statistic: Any) -> tuple[Callable[..., Any], str]:
 
 class _Values(eqx.Module):
     statistic: Any
+    gaps: Any = None
 
     def __call__(self, x: Array, c: Array | None = None) -> Float[Array, " k"]:
+        if self.gaps is not None and c is not None:
+            x, c = self.gaps.bare(x, c), self.gaps.known(c)
         return _values(self.statistic, x, c)
 
 

@@ -20,6 +20,7 @@ from avo.refine.features import quadratic
 from avo.refine.linear import LinearDraws
 from avo.refine.scores import NoAnswer, Normal
 from avo.refine.statistic import apply
+from avo.weights import covariance_of_weighted_mean
 
 CHANCE = 1e-3  # level of the test that a direction moves t at all
 SELDOM = 0.1  # share of calls that succeed at a place, below which no step ends there
@@ -214,16 +215,22 @@ def information(
 # --- the residual ----------------------------------------------------------------------------------------------------
 
 
-def covariance_of_mean(t: Float[np.ndarray, "m k"], clusters: np.ndarray | None = None) -> Float[np.ndarray, "k k"]:
+def covariance_of_mean(
+    t: Float[np.ndarray, "m k"], clusters: np.ndarray | None = None, shares: Float[np.ndarray, " m"] | None = None
+) -> Float[np.ndarray, "k k"]:
     """Compute the covariance of the mean of t over observations, independent ones or independent clusters of them.
 
         sum_g s_g s_g^T / m^2 * g / (g - 1),    s_g = sum over the cluster of (t_i - mean)
+
+    or, where observations have weights, that of the weighted mean (`avo.weights.covariance_of_weighted_mean`).
 
     Example:
         >>> t = np.array([[1.0], [2.0], [6.0]])
         >>> round(float(covariance_of_mean(t)[0, 0] - np.var(t, ddof=1) / 3), 12)
         0.0
     """
+    if shares is not None:
+        return covariance_of_weighted_mean(t, shares, clusters)
     m, rest = len(t), t - t.mean(0)
     if clusters is not None:
         sums = np.zeros((int(clusters.max()) + 1, t.shape[1]))
@@ -359,9 +366,10 @@ class Equation:
 
     def residual(self, t_obs: Float[np.ndarray, "m k"], t: Float[np.ndarray, "n k"]) -> Residual:
         """Compare the means of observations and simulations."""
-        V, clusters = covariance_of_mean(t_obs), self.observed.clusters
-        V_obs = V if clusters is None else covariance_of_mean(t_obs, clusters)
-        return Residual(t_obs.mean(0) - t.mean(0), V, V_obs, covariance_of_mean(t))
+        clusters, shares = self.observed.clusters, self.observed.shares
+        V = covariance_of_mean(t_obs, None, shares)
+        V_obs = V if clusters is None else covariance_of_mean(t_obs, clusters, shares)
+        return Residual(self.observed.mean(t_obs) - t.mean(0), V, V_obs, covariance_of_mean(t))
 
 
 def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -158,7 +158,7 @@ class Estimate:
         simulation_noise: sqrt(1 + m / M): by so much do M simulations widen the error at least, M those of the last
             comparison and of the slope.
         moved: length of the last step, in standard errors per direction.
-        freedom: number of observations, or of clusters of them, less one.
+        freedom: number of observations, or of clusters of them, less one; of weighted ones the effective number.
         encoded: of a population, the standard deviation of E[theta | x] over the observations, that over simulations
             at the fit, and how far their variances differ, in standard errors. The equation does not use it.
         p_value: of a point without clusters, that of the observations against simulations at the estimate
@@ -182,7 +182,7 @@ class Estimate:
     reference: tuple[np.ndarray, np.ndarray]
     simulation_noise: float
     moved: float
-    freedom: int
+    freedom: float
     encoded: Float[np.ndarray, "3 d"] | None = None
     p_value: float | None = None
     neighbours: Neighbours | None = None

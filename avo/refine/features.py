@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 from scipy import special
 
 from avo.observations import ALL_PRODUCTS, bend, kind_of, location_scale
+from avo.refine import lacking
 
 WIDEST = 512  # values beyond which x is shown by its principal components and by what u moves
 COMPONENTS = 256
@@ -85,6 +86,9 @@ class Features(eqx.Module):
         moved: orthonormal directions in which u moves a series on average, else None.
         knots, widths: quantiles of each column (`quantiles`), else None.
         custom: the user's own statistic (avo/refine/custom.py), else None.
+        gaps: which values may be missing (avo/gaps.py), else None. Then values are zero where they are, products are
+            those expected given the others (avo/refine/lacking.py), and averages are over what was seen.
+        mean, covariance: of known conditions and values, where some may be missing and all products are shown.
     """
 
     shift: Array
@@ -98,6 +102,9 @@ class Features(eqx.Module):
     knots: Array | None = None
     widths: Array | None = None
     custom: Any = None
+    gaps: Any = None
+    mean: Array | None = None
+    covariance: Array | None = None
 
     def units(self, x: Array) -> Array:
         """Show x in units of the observations, bent where it is far from them."""
@@ -112,13 +119,18 @@ class Features(eqx.Module):
         return jnp.concatenate([jnp.ravel((c - self.c_shift) / self.c_scale), z])
 
     def __call__(self, x: Float[Array, "*x_shape"], c: Array | None = None) -> Float[Array, " k"]:
+        seen = None if self.gaps is None else jnp.logical_not(self.gaps.mask(c)).astype(x.dtype)
         if self.custom is None:
-            return jnp.concatenate([self._chosen(x, c), *self._indicators(x)])
+            return jnp.concatenate([self._chosen(x, c, seen), *self._indicators(x, seen)])
         z = self.custom(x, c)
         own = [z, _products(z)] if z.size <= ALL_PRODUCTS else [z]
-        return jnp.concatenate(own if self.custom.alone else [self._chosen(x, c), *own, *self._indicators(x)])
+        if self.custom.alone:
+            return jnp.concatenate(own)
+        return jnp.concatenate([self._chosen(x, c, seen), *own, *self._indicators(x, seen)])
 
-    def _chosen(self, x: Array, c: Array | None) -> Float[Array, " k"]:
+    def _chosen(self, x: Array, c: Array | None, seen: Array | None) -> Float[Array, " k"]:
+        if seen is not None:
+            return self._lacking(x, c, seen)
         flat = self.flat(x, c)
         parts = [flat]
         if flat.size <= ALL_PRODUCTS:
@@ -129,6 +141,21 @@ class Features(eqx.Module):
             parts += self._series(x)
         return jnp.concatenate([jnp.ravel(part) for part in parts])
 
+    def _lacking(self, x: Array, c: Array | None, seen: Array) -> Float[Array, " k"]:
+        """Show a row of which values are missing: what is there, the mask, and what that lets expect."""
+        flat = self.flat(x, c)
+        parts = [flat]
+        if self.mean is not None and self.covariance is not None:
+            own = jnp.concatenate([flat[: self.gaps.own], jnp.ravel(self.units(x))])
+            there = jnp.concatenate([jnp.ones(self.gaps.own, x.dtype), jnp.ravel(seen)])
+            z, rest = lacking.expected(own, there, self.mean, self.covariance)
+            parts += [_products(z) + rest[np.triu_indices(z.size)], z]
+        elif kind_of(x.shape) == "image":
+            parts.append(_block_products(seen * self.units(x)))
+        if self.channel_shift is not None:
+            parts += self._series(x, seen)
+        return jnp.concatenate([jnp.ravel(part) for part in parts])
+
     def kinds(self, k: int) -> Int[np.ndarray, " k"]:
         """Tell the kind of each of k features.
 
@@ -137,7 +164,8 @@ class Features(eqx.Module):
         """
         values = self.shift.size if self.basis is None else self.basis.shape[1]
         values += 0 if self.c_shift is None else self.c_shift.size
-        products, own = _pairs(values), 0 if self.custom is None else self.custom.shift.size
+        shown = values if self.gaps is None else values - self.gaps.columns
+        products, own = _pairs(shown), 0 if self.custom is None else self.custom.shift.size
         if self.custom is not None and self.custom.alone:
             return np.repeat([0, 1], [own, _pairs(own)])
         moments = k - values - products - own - _pairs(own) - self.indicators
@@ -149,27 +177,36 @@ class Features(eqx.Module):
         alone = self.custom is not None and self.custom.alone
         return 0 if self.knots is None or alone else self.knots.size
 
-    def _indicators(self, x: Array) -> list[Array]:
+    def _indicators(self, x: Array, seen: Array | None) -> list[Array]:
         if self.knots is None or self.widths is None:
             return []
         parts, first = [], 0
-        for column in _columns(x):
+        there = [None, None] if seen is None else _columns_seen(seen)
+        for column, weight in zip(_columns(x), there, strict=False):
             some = slice(first, first + column.shape[1])
             far = (self.knots[None, some] - column[:, :, None]) / self.widths[None, some]
-            parts.append(jnp.mean(jax.nn.sigmoid(2 * far), axis=0))
+            shown = jax.nn.sigmoid(2 * far)
+            parts.append(jnp.mean(shown if weight is None else weight[:, :, None] * shown, axis=0))
             first = some.stop
         return [jnp.ravel(part) for part in parts]
 
-    def _series(self, x: Array) -> list[Array]:
+    def _series(self, x: Array, seen: Array | None = None) -> list[Array]:
         assert self.moved is not None and self.channel_shift is not None and self.channel_scale is not None
         h = bend((x.reshape(x.shape[0], -1) - self.channel_shift[None]) / self.channel_scale[None], FAR)
         d = jnp.diff(h, axis=0)
-        a = jnp.abs(d)
         z = jnp.ravel(self.units(x))
         r = (z - self.moved @ (self.moved.T @ z)).reshape(h.shape)
+        more, first, last = [], h[0], h[-1]
+        if seen is not None:
+            s = seen.reshape(h.shape)
+            both = s[1:] * s[:-1]
+            h, d, r = s * h, both * d, s * r
+            first, last = lacking.ends(h, s)
+            more = [first, last, _mean(s), _mean(both), *lacking.across_gaps(h, s)]
+        a = jnp.abs(d)
         powers = [_mean(a), _mean(a**3), _mean(a**4), _mean(jnp.sqrt(a + 1e-12))]
         residual = [_mean(r * r), _mean(r[1:] * r[:-1]), _mean(r[2:] * r[:-2])]
-        return [*_moments(h), *_moments(d), *powers, *residual, h[0] ** 2, h[-1] ** 2]
+        return [*_moments(h), *_moments(d), *powers, *residual, first**2, last**2, *more]
 
 
 def _pairs(values: int) -> int:
@@ -205,6 +242,15 @@ def _columns(x: Any) -> list[Any]:
     return [_some(x.reshape(x.shape[0] * x.shape[1], -1))]
 
 
+def _columns_seen(seen: Array) -> list[Array]:
+    """Say of each value of these columns whether it was seen; of an increment, whether both ends were."""
+    kind = kind_of(seen.shape)
+    if kind != "series":
+        return _columns(seen)
+    s = seen.reshape(len(seen), -1)
+    return [_some(s), _some(s[1:] * s[:-1])]
+
+
 def _some(h: Any) -> Any:
     return h[:: -(-len(h) // POINTS)]
 
@@ -215,6 +261,7 @@ def quantiles(x: Float[np.ndarray, "m *x_shape"]) -> tuple[np.ndarray, np.ndarra
         q_k = quantile of level expit(l_k),  l_k even from -log(n / 3) to log(n / 3),    w_k = .7 (q_k+1 - q_k-1) / 2
 
     n the number of values of which they are the quantiles. Where many are equal, w is a hundredth of the middle half.
+    NaN is missing, and left out.
 
     Returns:
         Knots and widths, each (columns, K); None where there are more columns than indicators would do for.
@@ -235,6 +282,8 @@ def quantiles(x: Float[np.ndarray, "m *x_shape"]) -> tuple[np.ndarray, np.ndarra
         columns += list(np.concatenate([_columns(row)[i] for row in some]).reshape(-1, width).T)
     end = np.log(np.clip(len(x), 6, POOLED) / 3)
     levels = special.expit(np.linspace(-end, end, count))
+    columns = [column[~np.isnan(column)] for column in columns]
+    columns = [column if len(column) else np.zeros(1) for column in columns]
     knots = np.stack([np.quantile(column, levels) for column in columns])
     middle = np.stack([np.subtract(*np.quantile(column, [0.75, 0.25])) for column in columns])
     least = np.where(middle > 0, 0.01 * middle, 0.01 * np.stack([np.ptp(column) for column in columns]))
@@ -250,22 +299,25 @@ def _orthonormal(columns: Float[np.ndarray, "p k"]) -> Float[np.ndarray, "p r"]:
 
 def make_features(
     x_obs: np.ndarray, c_obs: np.ndarray | None, zeta: Float[np.ndarray, "n d"], x: np.ndarray, custom: Any = None,
-    like: np.ndarray | None = None,
+    like: np.ndarray | None = None, *, c: np.ndarray | None = None, gaps: Any = None, shares: np.ndarray | None = None,
 ) -> Features:  # fmt: skip
     """Choose features by the shape of x, from observations and from simulations x of u = loc + L zeta.
 
     Args:
-        x_obs: observations, which give the units of x.
+        x_obs: observations, which give the units of x; NaN is missing.
         c_obs: their conditions, or None.
         zeta: where the simulations were.
         x: simulations.
         custom: the user's own statistic, or None.
         like: rows like the observations, at whose quantiles indicators stand; None: the simulations. The observations'
             own would be no random numbers there: each mean would be the level of its quantile.
+        c: conditions of the simulations, where values may be missing.
+        gaps: which these are (avo/gaps.py), or None.
+        shares: weights of the observations, or None.
     """
     dtype = jnp.result_type(float)
-    units = [*location_scale(x_obs), *((None, None) if c_obs is None else location_scale(c_obs))]
-    values = x_obs[0].size + (0 if c_obs is None else c_obs[0].size)
+    units = [*location_scale(x_obs, shares), *((None, None) if c_obs is None else location_scale(c_obs, shares))]
+    values = x_obs[0].size + (0 if c_obs is None else c_obs[0].size) - (0 if gaps is None else gaps.columns)
     series = kind_of(x_obs.shape[1:]) == "series" and values > ALL_PRODUCTS
     channel_shift = channel_scale = basis = moved = None
     if series or x_obs[0].size > WIDEST:
@@ -276,8 +328,18 @@ def make_features(
             some = z[:2000] - z[:2000].mean(0)
             basis = np.concatenate([moved, np.linalg.svd(some, full_matrices=False)[2][:COMPONENTS].T], 1)
     if series:
-        channel_shift, channel_scale = (a[0] for a in location_scale(x_obs.reshape(*x_obs.shape[:2], -1)))
-    knots, widths = quantiles(x if like is None else like) or (None, None)
+        channel_shift, channel_scale = (a[0] for a in location_scale(x_obs.reshape(*x_obs.shape[:2], -1), shares))
+    known = x if gaps is None else gaps.bare(x, c)
+    knots, widths = quantiles(known if like is None else like) or (None, None)
     arrays: Any = (*units, channel_shift, channel_scale, basis, moved if series else None, knots, widths)
     made: Any = [None if a is None else jnp.asarray(a, dtype) for a in arrays]
-    return Features(*made, custom=custom)
+    if gaps is None:
+        return Features(*made, custom=custom)
+    mean = covariance = None
+    if values <= ALL_PRODUCTS and c is not None:
+        z = bend((x - units[0]) / units[1], FAR).reshape(len(x), -1)
+        known = ((c - units[2]) / units[3])[:, : gaps.own]
+        there = np.concatenate([np.ones(known.shape), ~gaps.mask(c).reshape(z.shape)], 1)
+        law = lacking.law_of(np.concatenate([known, z], 1), there, zeta)
+        mean, covariance = (jnp.asarray(a, dtype) for a in law)
+    return Features(*made, custom, jax.tree.map(jnp.asarray, gaps), mean, covariance)

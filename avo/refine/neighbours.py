@@ -1,6 +1,7 @@
 """Whether rows of the observations depend on their neighbours, while errors assume that they do not.
 
-    y_i = A^+ (t(x_i) - tbar),    what row i says of each parameter: m times its influence on the estimate
+    y_i = A^+ (t(x_i) - tbar),    what row i says of each parameter: m times its influence on the estimate; times the
+                                  share m p_i of its weight, where it has one
     a_i = normal score of the rank of y_i,    one column for each parameter
     z_k = sum_i a_i a_i+k / sqrt(sum_i a_i^2 a_i+k^2),    k = 1 .. L rows apart
 
@@ -46,7 +47,9 @@ def between_rows(equation: Equation, drawn: Drawn | None, inverse: Float[np.ndar
     if drawn is None or equation.observed.clusters is not None or len(equation.t_obs) < 4:
         return None
     t = equation.t_obs if drawn.inputs is None else equation.values(drawn, drawn.ok)[1]
-    return correlations(t @ inverse.T)
+    y = t @ inverse.T
+    shares = equation.observed.shares
+    return correlations(y if shares is None else len(y) * shares[:, None] * (y - shares @ y))
 
 
 def correlations(y: Float[np.ndarray, "m d"]) -> Neighbours:

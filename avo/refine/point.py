@@ -95,7 +95,7 @@ def _locate(
     say; the rounds end where q hardly changes, or the calls up to `last` are too few for another. Also returns the
     information of one observation about each unit of q.
     """
-    m, d = len(learner.observed.x), len(q.loc)
+    m, d = learner.observed.effective, len(q.loc)
     damping, each = Damping(), np.zeros(d)
     for i in range(ROUNDS):
         if i and last - learner.draws.calls < rows.least:
@@ -130,7 +130,7 @@ def _widths(found: Information, q: Normal) -> Float[np.ndarray, " d"]:
     return np.linalg.norm(found.vectors.T @ q.factor, axis=1)
 
 
-def _adapt(found: Information, q: Normal, m: int, lost: bool) -> Float[np.ndarray, "d d"]:
+def _adapt(found: Information, q: Normal, m: float, lost: bool) -> Float[np.ndarray, "d d"]:
     """Choose the next q: half as wide as what one observation leaves, at most four times as wide as the last.
 
     Where nothing is identified it is `SOFT`; but where t says that the answer is elsewhere, q opens.
@@ -227,7 +227,7 @@ def _settle(
         statistic=equation.statistic,
         encoder=encoder,
         reference=wide,
-        simulation_noise=float(np.sqrt(1 + len(observed.x) / (2 * slope.pairs + compared))),
+        simulation_noise=float(np.sqrt(1 + observed.effective / (2 * slope.pairs + compared))),
         moved=moved,
         freedom=observed.freedom,
         p_value=p,

@@ -114,7 +114,7 @@ def solve_population(
         statistic=equation.statistic,
         encoder=encoder,
         reference=q,
-        simulation_noise=float(np.sqrt(1 + len(observed.x) / len(zeta))),
+        simulation_noise=float(np.sqrt(1 + observed.effective / len(zeta))),
         moved=moved,
         freedom=observed.freedom,
         encoded=_encoded(encoder, observed, again),
@@ -157,7 +157,7 @@ def _learn(learner: Learner, phase: int, state: State, rows: int, pool: Sequence
 def _approach(equation: Equation, learner: Learner, state: State, rows: int, most: int, end: int) -> tuple[State, int]:
     """Step until a step is short, at most so many, after the first none beyond `end` calls: state, steps taken."""
     moved, taken, damping = np.inf, 0, Damping()
-    m, d = len(equation.observed.x), len(state.at.mean)
+    m, d = equation.observed.effective, len(state.at.mean)
     while moved > NEAR and taken < most and (not taken or learner.draws.calls + rows <= end):
         q, zeta = state.q(), learner.normal(rows)
         here = _linearized(equation, equation.draws(q.at(zeta)), q, zeta)
@@ -324,7 +324,7 @@ def _encoded(encoder: LearnedStatistic, observed: Observed, drawn: Drawn) -> Flo
     """Compare the standard deviation of E[theta | x] over observations with that over simulations at the fit."""
     c = None if drawn.inputs is None else drawn.inputs[drawn.ok]
     z = apply(encoder, observed.x, observed.inputs), apply(encoder, drawn.x[drawn.ok], c)
-    squares = [(a - a.mean(0)) ** 2 for a in z]
-    error = covariance_of_mean(squares[0], observed.clusters), covariance_of_mean(squares[1])
-    v, v_sim = (a.mean(0) for a in squares)
+    squares = [(z[0] - observed.mean(z[0])) ** 2, (z[1] - z[1].mean(0)) ** 2]
+    error = covariance_of_mean(squares[0], observed.clusters, observed.shares), covariance_of_mean(squares[1])
+    v, v_sim = observed.mean(squares[0]), squares[1].mean(0)
     return np.stack([np.sqrt(v), np.sqrt(v_sim), (v - v_sim) / np.sqrt(np.diagonal(error[0] + error[1]) + 1e-300)])

@@ -25,6 +25,7 @@ from scipy import sparse
 from avo.execution.blocks import batched
 from avo.execution.programs import compiled
 from avo.folder import fill, leaves
+from avo.gaps import Gaps
 from avo.observations import Observed
 from avo.refine.features import CLIP, Features, make_features
 
@@ -36,6 +37,7 @@ NEWEST = 0.01  # share of the newest weights in their running average
 SWEEPS = 20  # at most, of the ridge regression's penalties
 LOOK = 50  # steps between two looks at the held-out pairs
 HELD = 1 / 8  # fraction of the pairs that are held out
+APART = ("custom", "gaps")  # parts of the features that are no single arrays
 LEAST_PADDED = 7  # pairs are padded to a power of four, at least this one, so that few programs are compiled
 
 
@@ -56,8 +58,10 @@ class LearnedStatistic(eqx.Module):
 
     def to_arrays(self, name: str) -> dict[str, Any]:
         """Name all arrays, for a file."""
-        parts = {f"{name}.features.{k}": a for k, a in vars(self.features).items() if a is not None and k != "custom"}
-        custom = self.features.custom
+        own = {k: a for k, a in vars(self.features).items() if a is not None and k not in APART}
+        parts = {f"{name}.features.{k}": a for k, a in own.items()}
+        custom, gaps = self.features.custom, self.features.gaps
+        parts |= {} if gaps is None else gaps.to_arrays(f"{name}.gaps")
         if custom is not None:  # the function itself is in no file
             parts |= {f"{name}.custom.shift": custom.shift, f"{name}.custom.scale": custom.scale}
         parts |= {f"{name}.{k}": a for k, a in vars(self).items() if k not in ("features", "net")}
@@ -67,10 +71,11 @@ class LearnedStatistic(eqx.Module):
     def from_arrays(name: str, arrays: dict[str, np.ndarray], custom: Any = None) -> "LearnedStatistic":
         """Make the statistic from what `to_arrays` gave, and the user's own, if there was one."""
         saved: Any = {k.removeprefix(f"{name}."): jnp.asarray(a) for k, a in arrays.items() if k.startswith(f"{name}.")}
+        gaps = jax.tree.map(jnp.asarray, Gaps.from_arrays("gaps", saved))
         if custom is not None:
-            custom = custom.filled(saved["custom.shift"], saved["custom.scale"])
-        kept = {k: saved.get(f"features.{k}") for k in Features.__dataclass_fields__ if k != "custom"}
-        features = Features(**kept, custom=custom)
+            custom = custom.filled(saved["custom.shift"], saved["custom.scale"], gaps)
+        kept = {k: saved.get(f"features.{k}") for k in Features.__dataclass_fields__ if k not in APART}
+        features = Features(**kept, custom=custom, gaps=gaps)
         k, out = saved["weights"].shape
         net = fill(f"{name}.net", _network(jax.random.key(0), k - features.indicators, out), arrays)
         rest = {k: saved[k] for k in ("middle", "size", "weights", "bias", "net_size")}
@@ -261,7 +266,9 @@ def learn_statistic(
     zeta, x, y, c, part, weight = pairs.shuffled()
     part = np.zeros(len(x), int) if part is None else part
     weight = np.ones((int(part.max()) + 1, y.shape[1])) if weight is None else weight
-    features = make_features(observed.x, observed.inputs, zeta, x, custom)
+    features = make_features(
+        observed.bare, observed.inputs, zeta, x, custom, c=c, gaps=observed.gaps, shares=observed.shares
+    )
     f = apply(features, x, c)
     middle, size = f.mean(0), f.std(0)
     size = np.where(size > 1e-6 * (np.abs(middle) + 1e-30), size, 1.0)

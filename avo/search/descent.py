@@ -96,7 +96,7 @@ def stepped(draws: Draws, misfit: Misfit, q: Normal, pairs: int, rng: np.random.
         return q
     each = misfit.residuals(drawn, 1)
     A, noise = slope((plus - minus)[ok] / 2, each[:pairs][ok], each[pairs:][ok])
-    s = 1 / (1 / rows + 1 / len(misfit.observed.x))
+    s = 1 / (1 / rows + 1 / misfit.observed.effective)
     G = s * A.T @ A
     step = -np.linalg.solve(G + PRIOR * np.eye(d), s * A.T @ z)
     step *= min(1.0, REACH / max(float(np.linalg.norm(np.linalg.solve(q.factor, step))), 1e-30))

@@ -18,6 +18,7 @@ from avo.refine.custom import CustomStatistic
 from avo.refine.equation import covariance_of_mean
 from avo.refine.features import CLIP, make_features
 from avo.refine.statistic import apply
+from avo.weights import moments_of, row_at, turns_of, weights_of_values
 
 
 class Misfit:
@@ -42,13 +43,17 @@ class Misfit:
         self.observed, ok = observed, drawn.ok
         zeta, x = drawn.u[ok] / units, drawn.x[ok]
         # Simulations all over the space are unlike the observations
-        self.features = make_features(observed.x, observed.inputs, zeta, x, custom, like=observed.x)
+        bare, shares, c = observed.bare, observed.shares, None if drawn.inputs is None else drawn.inputs[ok]
+        like = bare if shares is None else bare[row_at(np.arange(len(bare)), turns_of(shares))]
+        self.features = make_features(
+            bare, observed.inputs, zeta, x, custom, like=like, c=c, gaps=observed.gaps, shares=shares
+        )
         f = apply(self.features, observed.x, observed.inputs)
-        self.middle, size = f.mean(0), f.std(0)
+        self.middle, size = (f.mean(0), f.std(0)) if shares is None else moments_of(f, weights_of_values(f, shares))
         self.size = np.where(size > 1e-6 * (np.abs(self.middle) + 1e-30), size, 1.0)
         f = self._standardised(f)
-        self.mean, own = f.mean(0), f
-        values, vectors = np.linalg.eigh(np.cov(f.T).reshape(f.shape[1], -1))
+        self.mean, own = observed.mean(f), f
+        values, vectors = np.linalg.eigh(np.cov(f.T, aweights=shares).reshape(f.shape[1], -1))
         self.whitening = vectors / np.sqrt(np.maximum(values, 0.0) + LEAST_VARIANCE)
         self.own = (own - self.mean) @ self.whitening
 
@@ -64,7 +69,7 @@ class Misfit:
 
     def of(self, z: Float[np.ndarray, "places k"], rows: int) -> Float[np.ndarray, " places"]:
         """Compute the misfit of each place from its z, of so many rows."""
-        return np.mean(np.log1p(z**2 / (1 / rows + 1 / len(self.observed.x))), axis=1)
+        return np.mean(np.log1p(z**2 / (1 / rows + 1 / self.observed.effective)), axis=1)
 
     def at(self, draws: Draws, u: Float[np.ndarray, "places d"], rows: int) -> Float[np.ndarray, " places"]:
         """Compute the misfit of so many fresh simulations at each place."""
@@ -98,5 +103,5 @@ class Misfit:
         way = a[:half].mean(0) - b[:half].mean(0)
         there, here, own = a[half:] @ way, b[half:] @ way, self.own @ way
         variance = there.var() / len(there) + here.var() / len(here)
-        variance += 4 * float(covariance_of_mean(own[:, None], self.observed.clusters)[0, 0])
+        variance += 4 * float(covariance_of_mean(own[:, None], self.observed.clusters, self.observed.shares)[0, 0])
         return float((there.mean() + here.mean()) / np.sqrt(variance + 1e-300))

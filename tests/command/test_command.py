@@ -264,6 +264,32 @@ def test_columns_key_and_range_reach_the_fit(quick_fit, user_file, tmp_path):
     assert json.loads((tmp_path / "run" / "fit.json").read_text())["data"] == digest
 
 
+def test_weights_and_missing_values_reach_the_fit(quick_fit, avo_command, user_file, tmp_path):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(2.5, 1.0, (60, 3)), rng.integers(0, 4, 60)
+    lost = rng.random(x.shape) < [0.2, 0.3, 0.0]
+    cells = np.where(lost, "", x.astype(str))
+    text = "w,a,b,c\n" + "".join(f"{n},{','.join(row)}\n" for n, row in zip(w, cells.tolist(), strict=True))
+    (tmp_path / "x.csv").write_text(text)
+    words = ("--data", "x.csv", "--weights", "w", "--missing", "--out", "run")
+    printed = quick_fit("mine.py:simulate", *words).output
+    effective = w.sum() ** 2 / np.sum(w**2)
+    assert f"importance weights: {np.sum(w > 0)} rows say as much as {effective:.1f} equal ones" in printed
+    assert "values are taken to be missing for reasons" in printed
+    result = avo.load(tmp_path / "run")
+    own = avo.fit(
+        sources.source_of("mine.py:simulate", None, None, None, None).simulate, np.where(lost, np.nan, x), result.space,
+        weights=w, missing=True, budget=2560, refine=False, progress=False,
+    )  # fmt: skip
+    assert own.data == result.data and np.array_equal(own.theta, result.theta)
+    assert (tmp_path / "run" / "predictive.png").is_file()
+    done = avo_command("fit", "mine.py:simulate", "--data", "x.csv", "--columns", "a,b,c", status=2)
+    assert "Or say --missing" in done.output
+    done = avo_command("fit", "mine.py:simulate", "--data", "x.csv", "--missing", "--weights", "b", status=2)
+    assert "error: weights must be finite numbers of at least 0" in done.output
+    assert "give it by --data" in avo_command("fit", "poisson", "--missing", status=2).output
+
+
 def test_log_windows_make_brownian_count_in_steps(quick_fit, tmp_path):
     rng = np.random.default_rng(1)
     price = 1.3e4 * np.exp(np.cumsum(7e-4 * rng.normal(size=1201)))

@@ -100,7 +100,7 @@ def test_shapes_are_seen_with_conditions(name: str) -> None:
 def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(ValueError, match=r"--groups must name one column; got 'who,ward'"):
         task("mine.py:plain", Reading(groups="who,ward"))
-    with pytest.raises(ValueError, match=r"--log-windows cuts the rows anew; leave out --inputs, --groups and --index"):
+    with pytest.raises(ValueError, match=r"--log-windows cuts the rows anew; leave out --inputs, --groups, --index"):
         task("mine.py:plain", Reading("left", None, 2, index="who"))
     with pytest.raises(ValueError, match=r"--inputs are known conditions, and linear5 takes none; leave it out, or"):
         task("linear5", Reading("left,right", inputs="dose"), None)

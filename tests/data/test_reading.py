@@ -352,3 +352,26 @@ def test_what_is_missing_to_read_frames_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"Reading .parquet files needs pandas and pyarrow: pip install pandas pyarr"):
         data.read(tmp_path / "x.parquet")
+
+
+def test_cells_without_a_number_are_missing_where_one_says_so(tmp_path):
+    text = "who,w,a,b,c\nann,2.5,1,NA,3\nbob,0,,5,.\ncat,1,7\ndan,4,nan,N/A,9\n"
+    path = written(tmp_path / "x.csv", text)
+    table = data.read_table(path, groups="who", weights="w", missing=True)
+    nan = np.nan
+    np.testing.assert_array_equal(table.x, [[1, nan, 3], [nan, 5, nan], [7, nan, nan], [nan, nan, 9]])
+    assert table.weights.tolist() == [2.5, 0.0, 1.0, 4.0] and table.names == ("a", "b", "c")
+    # The longest row may come last
+    longer = written(tmp_path / "y.csv", "1;2,5\n3\n4;5;6\n")
+    np.testing.assert_array_equal(data.read_table(longer, missing=True).x, [[1, 2.5, nan], [3, nan, nan], [4, 5, 6]])
+    with pytest.raises(ValueError, match=r"column 'b' holds 'NA'\. .* Or say --missing \(missing=True\)"):
+        data.read(path, columns=["a", "b"])
+    with pytest.raises(ValueError, match=r"or say --missing|say --missing \(missing=True\): shorter rows"):
+        data.read(written(tmp_path / "z.csv", "1,2\n3\n"))
+    with pytest.raises(ValueError, match="holds 'oops'"):
+        data.read_table(written(tmp_path / "o.csv", "1,oops\n3,4\n"), missing=True)
+
+
+def test_weights_of_an_npz_file_are_an_array(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.ones((3, 2)), w=np.array([1, 2, 3]))
+    assert data.read_table(tmp_path / "x.npz", weights="w").weights.tolist() == [1.0, 2.0, 3.0]

@@ -1,0 +1,119 @@
+"""The rows that a fit is given, checked once: observations, conditions, clusters, weights, and what is missing.
+
+Rows of weight zero are left out here; what is missing is filled, and its mask put beside the conditions (avo/gaps.py).
+"""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from avo.containers import Held, same_rows
+from avo.gaps import Gaps, find_gaps, refuse_empty
+from avo.observations import Observed, validate_clusters, validate_data, validate_observations
+from avo.space import Space
+from avo.weights import shares_of, validate_weights
+
+NO_GAPS = "; values may be missing where some were in a fit with missing=True"
+MISSING = ", or say missing=True, by which NaN, what is masked and the ends of shorter rows are missing values"
+
+
+class Given(NamedTuple):
+    """What a user hands over as observations, as the arguments of `avo.fit` are called."""
+
+    x_obs: Held
+    inputs: Held | None = None
+    groups: Held | None = None
+    weights: Held | None = None
+    missing: bool = False
+
+
+def observe(given: Given, space: Space) -> tuple[Observed, np.ndarray | None]:
+    """Check observations and put them together, as a fit holds them.
+
+    Returns:
+        The observations, and the conditions that the simulator gets, or None.
+
+    Raises:
+        ValueError: if an argument is not as `avo.fit` describes it.
+
+    Example:
+        >>> from avo.space import Real
+        >>> given = Given([[1.0, 2.0], [np.nan, 4.0], [5.0, 6.0], [9.0, 9.0]], weights=[1, 1, 2, 0], missing=True)
+        >>> with warnings.catch_warnings(action="ignore"):
+        ...     observed, _ = observe(given, Space(mu=Real()))
+        >>> observed.x.round(2).tolist(), observed.inputs.ravel().tolist(), observed.shares.tolist()
+        ([[1.0, 2.0], [3.67, 4.0], [5.0, 6.0]], [0.0, 1.0, 0.0], [0.25, 0.25, 0.5])
+    """
+    x, c = validate_data(given.x_obs, given.inputs, space, given.missing, MISSING)
+    same_rows(x_obs=given.x_obs, inputs=given.inputs, groups=given.groups, weights=given.weights)
+    weights, groups = validate_weights(given.weights, len(x)), given.groups
+    if given.missing:
+        refuse_empty(x)
+    clusters = validate_clusters(groups, len(x), space.dim)
+    if weights is not None and not weights.all():
+        kept = weights > 0
+        x, weights = x[kept], weights[kept]
+        c, clusters = (None if a is None else a[kept] for a in (c, clusters))
+        if given.missing:
+            refuse_empty(x, "x_obs, where weights are above 0,")
+        if clusters is not None:
+            clusters = validate_clusters(clusters, len(x), space.dim)
+    shares = shares_of(weights)
+    gaps = find_gaps(x, c, shares)
+    observed = Observed(x, c, clusters, shares)
+    if gaps is not None:
+        together = gaps.conditions(np.isnan(x), c)
+        observed = observed._replace(x=gaps.filled(np.where(np.isnan(x), 0.0, x), together), inputs=together, gaps=gaps)
+    _warn_of_few(observed, space.dim)
+    return observed, c
+
+
+def observe_new(
+    x: Held, inputs: Held | None, gaps: Gaps | None, name: str, least: int = 1
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Check further observations of a fit that had such gaps.
+
+    Returns:
+        x, filled; their conditions as critic and statistic see them; those that the simulator gets.
+
+    Raises:
+        ValueError: if they are no finite numbers, differ in number, or lack what they never lacked in the fit.
+    """
+    given = validate_observations(x, name, least, missing=gaps is not None, advice="" if gaps is not None else NO_GAPS)
+    c = None if inputs is None else validate_observations(inputs, "inputs", 1)
+    if c is not None and len(c) != len(given):
+        raise ValueError(f"inputs must have one row per observation: {name} has {len(given)}, inputs {len(c)}.")
+    if gaps is None:
+        return given, c, c
+    shape = gaps.fill.shape
+    if given.shape[1:] != shape and given.shape[2:] == shape[1:] and given.shape[1] < shape[0]:
+        ends = np.full((len(given), shape[0] - given.shape[1], *shape[1:]), np.nan)
+        given = np.concatenate([given, ends], axis=1)  # rows that all are shorter than the longest of the fit
+    if given.shape[1:] != shape:
+        raise ValueError(f"{name} must have rows like those that were fitted, shaped {shape}; got {given.shape[1:]}.")
+    if (None if c is None else c.shape[1:]) != gaps.c_shape:
+        came = "none" if c is None else f"rows shaped {c.shape[1:]}"
+        raise ValueError(f"inputs must be as the fit had them, rows shaped {gaps.c_shape}; got {came}.")
+    _refuse_rows(given, name)
+    together = gaps.conditions(np.isnan(given), c, name)
+    return gaps.filled(np.where(np.isnan(given), 0.0, given), together), together, c
+
+
+def _refuse_rows(x: np.ndarray, name: str) -> None:
+    empty = np.isnan(x).reshape(len(x), -1).all(1)
+    if empty.any():
+        raise ValueError(f"{name} must have a value in every row; row {int(empty.argmax())} has none. Leave it out.")
+
+
+def _warn_of_few(observed: Observed, d: int) -> None:
+    """Warn of fewer observations than avo is made for."""
+    if (m := observed.effective) >= 5 * d:
+        return
+    weighted = "" if observed.shares is None else f", which weigh as {m:.3g} equal ones,"
+    warnings.warn(
+        f"{len(observed.x)} observations{weighted} for {d} parameter{'s'[: d > 1]}: avo fits many observations of one "
+        "theta, at least 5 per parameter. For the posterior of a single observation use a posterior tool such as "
+        "sbi or BayesFlow.",
+        stacklevel=4,
+    )
