@@ -305,6 +305,10 @@ def _one_of_each(groups: Held, m: int, seed: int) -> np.ndarray:
 
 
 def _check_critic(result: Any, x: np.ndarray, c: np.ndarray | None) -> None:
+    if result.critic is None:
+        raise ValueError(
+            "result is of stored pairs, and a check needs the critic of a fit that simulates; fit with the simulator."
+        )
     pack = pack_size(result.critic)
     try:
         z = result.view(x[:pack], None if c is None else c[:pack])

@@ -328,7 +328,7 @@ class Equation:
             return apply(self.statistic, drawn.x[ok]), self.t_obs
         c = drawn.inputs[ok]
         t = apply(self.statistic, drawn.x[ok], c)
-        f, f_obs = _conditions(c, own), _conditions(own, own)
+        f, f_obs = conditions(c, own), conditions(own, own)
         coefficients = np.linalg.lstsq(f - f.mean(0), t - t.mean(0), rcond=None)[0]
         return t - f @ coefficients, self.t_obs - f_obs @ coefficients
 
@@ -364,6 +364,7 @@ class Equation:
         return Residual(t_obs.mean(0) - t.mean(0), V, V_obs, covariance_of_mean(t))
 
 
-def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
+def conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Make columns of known conditions, in units of the observed ones: values and products."""
     z = ((c - own.mean(0)) / np.maximum(own.std(0), 1e-12)).reshape(len(c), -1)
     return np.concatenate([z, quadratic(z) if z.shape[1] <= 10 else z**2], 1)
