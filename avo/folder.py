@@ -349,4 +349,8 @@ def _locked(folder: Path) -> int | None:
 
 def digest(*arrays: np.ndarray | None) -> str:
     """Name arrays by the hash of their bytes."""
-    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays if a is not None)).hexdigest()
+    found = hashlib.sha256()
+    for a in arrays:
+        if a is not None:
+            found.update(np.ascontiguousarray(a).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()

@@ -53,11 +53,11 @@ def further(
     """
     solve = solve_point if found is None or found.population_covariance is None else solve_population
     try:
-        few = found is not None and LAST * budget < compared(found, len(observed.x))
+        few = found is not None and LAST * budget < compared(found, observed.count)
         if found is not None and few and _simple(found, LinearSpace(draws.space)):
             return joined(draws, observed, found, budget, seed), ""
         if found is None and (calls := for_search(budget, draws.size, draws.space.dim)):
-            region = search(draws, observed, budget=calls, seed=seed, custom=custom, start=start.loc)
+            region = search(draws, observed.sample, budget=calls, seed=seed, custom=custom, start=start.loc)
             start, pool, budget = region.q, [*pool, *region.drawn], budget - calls
         return solve(draws, observed, start, budget=budget, seed=seed, pool=pool, custom=custom), ""
     except NoAnswer as error:
@@ -88,7 +88,7 @@ def joined(draws: Draws, observed: Observed, found: Estimate, budget: int, seed:
         budget: further calls.
         seed: randomness of the pairs.
     """
-    linear, m = LinearDraws(draws), len(observed.x)
+    linear, m = LinearDraws(draws), observed.count
     space, w = linear.space, linear.space.of(found.loc)
     equation, last = Equation(linear, observed, found.statistic), draws.calls + budget
     with np.errstate(divide="ignore"):

@@ -21,6 +21,8 @@ from scipy import special
 
 from avo.checks import one_of, shaped
 from avo.containers import Held, axes_of, plain, words_of
+from avo.disk import SAMPLE, Pages
+from avo.folder import digest
 from avo.space import Space
 from avo.types import Data, Frame
 
@@ -34,16 +36,36 @@ FAR = 5.0  # observed standard deviations, beyond which x is bent
 
 
 class Observed(NamedTuple):
-    """Observations: x (m, *x_shape), their conditions, and the cluster of each, 0 .. g - 1, or None."""
+    """Observations: x (m, *x_shape), their conditions, and the cluster of each, 0 .. g - 1, or None.
+
+    Of observations larger than memory `pages` has them all, and the others a random sample (avo/disk.py).
+    """
 
     x: np.ndarray
     inputs: np.ndarray | None = None
     clusters: np.ndarray | None = None
+    pages: Pages | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of observations, m."""
+        return len(self.x) if self.pages is None else len(self.pages)
 
     @property
     def freedom(self) -> int:
         """Number of independent observations, or of clusters, less one."""
-        return (len(self.x) if self.clusters is None else int(self.clusters.max()) + 1) - 1
+        clusters = self.clusters if self.pages is None else self.pages.clusters
+        return (self.count if clusters is None else int(clusters.max()) + 1) - 1
+
+    @property
+    def sample(self) -> "Observed":
+        """The observations that are in memory."""
+        return self._replace(pages=None)
+
+    @property
+    def digest(self) -> str:
+        """Name the data by the hash of their bytes."""
+        return digest(*self[:3]) if self.pages is None else self.pages.digest()
 
 
 def kind_of(x_shape: tuple[int, ...], tag: str | None = None) -> Kind:
@@ -215,6 +237,28 @@ def validate_clusters(groups: Held | None, m: int, d: int) -> np.ndarray | None:
             "Leave groups out if the observations are independent."
         )
     return found
+
+
+def observed_in(x: np.ndarray, c: np.ndarray | None, pages: Pages | None, groups: Held | None, d: int) -> Observed:
+    """Put observations that were checked together: those in memory, and where they are but a sample, all of them."""
+    if pages is None:
+        return Observed(x, c, validate_clusters(groups, len(x), d))
+    pages.clusters = validate_clusters(groups, len(pages), d)
+    clusters = None if pages.clusters is None else np.unique(pages.clusters[pages.rows], return_inverse=True)[1]
+    return Observed(x, c, clusters, pages)
+
+
+def refuse_on_disk(**given: Any) -> None:
+    """Refuse what is not done with more observations on disk than are kept in memory.
+
+    Raises:
+        ValueError: if it is asked for.
+    """
+    if named := [f"{name}=" for name, value in given.items() if value is not None]:
+        raise ValueError(
+            f"x_obs on disk, with more than {SAMPLE:,} rows, does not go together with {', '.join(named)}; load it, "
+            "x_obs[:], or fit a part of its rows."
+        )
 
 
 def bend(z: Any, far: Any = FAR) -> Any:

@@ -69,12 +69,12 @@ def fit_stored(
         ValueError: if the pairs do not belong to space and observations.
         FileExistsError: if `out` holds another run.
     """
-    x, c, _ = observed
+    x, c = observed.x, observed.inputs
     drawn = stored.drawn(space, x.shape[1:], None if c is None else c.shape[1:])
     identity = {
         "seed": seed,
         "space": space.to_json(),
-        "data": digest(*observed),
+        "data": observed.digest,
         "stored pairs": digest(*drawn),
         "start": None if begin is None else begin.tolist(),
         "statistic": None if custom is None else custom.describe(),
@@ -89,7 +89,7 @@ def fit_stored(
         failed = int(np.sum(~drawn.ok))
         place = where(space.names, stored.free(space), ~drawn.ok) if failed else None
         result = replace(
-            result, failures=Failures({"non-finite": failed}, place), data=digest(*observed), axes=axes[0],
+            result, failures=Failures({"non-finite": failed}, place), data=observed.digest, axes=axes[0],
             input_axes=axes[1],
         )  # fmt: skip
         if folder is not None:

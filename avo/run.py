@@ -42,6 +42,7 @@ from avo.budget import (
 )
 from avo.checks import between, flag, one_of, whole
 from avo.containers import Axis, Held, axes_of, same_rows
+from avo.disk import Pages, is_large, opened
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.calls import Calls
 from avo.execution.command import Command
@@ -54,7 +55,7 @@ from avo.execution.store import Store
 from avo.execution.stored import Stored, to_u
 from avo.folder import Folder, calls_of, digest, leaves, spent_of
 from avo.further import chosen, further
-from avo.observations import Observed, make_frame, validate_clusters, validate_data
+from avo.observations import Observed, make_frame, observed_in, refuse_on_disk, validate_data
 from avo.pairs import fit_stored, refuse
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
 from avo.refine.estimate import Estimate
@@ -90,7 +91,7 @@ class Task(NamedTuple):
 
 def fit(
     simulate: Callable[..., Any] | Stored,
-    x_obs: Held,
+    x_obs: Held | str | Path,
     space: Space,
     *,
     inputs: Held | None = None,
@@ -131,7 +132,8 @@ def fit(
         x_obs: observations, with shape (m, *x_shape), independent draws at one theta (or a population of them). One
             dimension is a vector, scaled per column; more are a series or image with channels last, scaled per channel.
             A DataFrame, a DataArray or a tensor will do as well, as for inputs and groups; names of columns, and
-            coordinates, are kept in `result.axes`, and name what pictures and `avo.check` show.
+            coordinates, are kept in `result.axes`, and name what pictures and `avo.check` show. They may be larger than
+            memory: a `numpy.memmap`, the path of a `.npy` file, an array of h5py or zarr (avo/disk.py).
         space: names, supports and units of the parameters, which are fixed, and what is known of others: `prior=`.
         inputs: known conditions of each observation, with shape (m, *c_shape); then `simulate(key, theta, inputs)`.
             Simulated pairs draw theirs from the observed ones, and the critic sees (c, x).
@@ -191,12 +193,18 @@ def fit(
     """
     from avo import critics
 
-    x, c = validate_data(x_obs, inputs, space)
+    x_obs = opened("x_obs", x_obs)
+    pages = Pages("x_obs", x_obs) if is_large(x_obs) else None
+    if pages is not None:
+        population = None if target in (None, "point") else target
+        pairs = simulate if isinstance(simulate, Stored) else None
+        refuse_on_disk(inputs=inputs, target=population, simulate=pairs)
+    x, c = validate_data(x_obs if pages is None else pages.sample, inputs, space)
     same_rows(x_obs=x_obs, inputs=inputs, groups=groups)
     progress, max_failures = flag("progress", progress), between("max_failures", max_failures, 0, 1)
     if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
-    observed, seed = Observed(x, c, validate_clusters(groups, len(x), space.dim)), checks.seed("seed", seed)
+    observed, seed = observed_in(x, c, pages, groups, space.dim), checks.seed("seed", seed)
     name, host = _name(simulate), isinstance(simulate, HostSimulator)
     begin = None if start is None else start_in(space, start)
     if begin is not None and proposal is not None:
@@ -218,7 +226,7 @@ def fit(
     if isinstance(budget, str):
         budget = known or in_calls(budget, check_simulator(simulate, space, x, c, 1), space, x.shape[1:], c, executor)
     settings, divided = planned(
-        budget, settings, target, host=host, m=len(x), d=space.dim, refine=flag("refine", refine),
+        budget, settings, target, host=host, m=observed.count, d=space.dim, refine=flag("refine", refine),
         searched=proposal is None,
     )  # fmt: skip
     custom = custom_statistic(statistic, x, c)
@@ -318,7 +326,7 @@ def _run(
     if task.plan.search:
         with _bar(draws, task.plan.search, "search", progress):
             region = search(
-                draws, task.observed, budget=task.plan.search, seed=task.seed, custom=task.custom, start=begin
+                draws, task.observed.sample, budget=task.plan.search, seed=task.seed, custom=task.custom, start=begin
             )
     state = begun(state, begin if region is None else region.q.loc)
     before = Progress.from_arrays(state, None if folder is None else folder.restore())
@@ -328,7 +336,7 @@ def _run(
     )  # fmt: skip
     frame = make_frame(x, c, settings.standardize)
     result = replace(
-        result, frame=frame, seed=task.seed, data=digest(*task.observed), axes=task.axes, input_axes=task.input_axes
+        result, frame=frame, seed=task.seed, data=task.observed.digest, axes=task.axes, input_axes=task.input_axes
     )
     if task.plan.refine and result.status not in ("stopped", "failed"):
         result = _refine(task, draws, region, result, done.late, progress)
@@ -461,7 +469,7 @@ def _identity(
         "budget, in steps": task.plan.steps,
         "settings": asdict(task.settings),
         "space": task.space.to_json(),
-        "data": digest(*task.observed),
+        "data": task.observed.digest,
         "search, in calls": task.plan.search,
         "refine, in calls": task.plan.refine,
         "start": None if begin is None else begin.tolist(),

@@ -60,7 +60,7 @@ def p_value(equation: Equation, inverse: Float[np.ndarray, "d k"], rng: np.rando
     if features.knots is not None:
         knots, widths = quantiles(there.x[rest][: len(equation.observed.x)]) or (None, None)
         features = replace(features, knots=jnp.asarray(knots), widths=jnp.asarray(widths))
-    other = Equation(equation.draws, equation.observed, features)
+    other = Equation(equation.draws, equation.observed.sample, features)
     t, t_obs = equation.values(kept, kept.ok)
     g, g_obs = other.values(kept, kept.ok)
     middle, size = g.mean(0), np.maximum(g.std(0), 1e-9 * (np.abs(g.mean(0)) + 1e-30))

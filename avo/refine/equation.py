@@ -6,6 +6,7 @@ with V the covariance of tbar, the mean of t over the observations, and s <= 1 t
 m and A come from simulations; all linear algebra is in float64.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -309,6 +310,7 @@ class Equation:
     def __init__(self, draws: Draws | LinearDraws, observed: Observed, statistic: Any) -> None:
         self.draws, self.observed, self.statistic = draws, observed, statistic
         self.t_obs = apply(statistic, observed.x, observed.inputs)
+        self.every = None if observed.pages is None else observed.pages.moments(partial(apply, statistic))
         self.pairs: tuple[np.ndarray, Drawn] | None = None
         self.there: Drawn | None = None
 
@@ -359,6 +361,8 @@ class Equation:
 
     def residual(self, t_obs: Float[np.ndarray, "m k"], t: Float[np.ndarray, "n k"]) -> Residual:
         """Compare the means of observations and simulations."""
+        if self.every is not None:  # more observations than t_obs has
+            return Residual(self.every.mean - t.mean(0), self.every.V, self.every.V_obs, covariance_of_mean(t))
         V, clusters = covariance_of_mean(t_obs), self.observed.clusters
         V_obs = V if clusters is None else covariance_of_mean(t_obs, clusters)
         return Residual(t_obs.mean(0) - t.mean(0), V, V_obs, covariance_of_mean(t))

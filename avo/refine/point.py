@@ -67,7 +67,7 @@ def solve_point(
     """
     last, linear = draws.calls + budget, LinearDraws(draws)
     space = linear.space
-    learner = Learner.start(linear, observed, seed, custom)
+    learner = Learner.start(linear, observed.sample, seed, custom)
     rows = PointRows.of(budget, draws.size, space.dim)
     simulations = [some._replace(u=space.of(some.u)) for some in Drawn.joined(pool).blocks(BLOCK)] if pool else []
     start = Normal(space.inside(space.of(q.loc)), _narrowed(space.rate(q.loc)[:, None] * q.factor))
@@ -224,7 +224,7 @@ def _settle(
         statistic=equation.statistic,
         encoder=encoder,
         reference=wide,
-        simulation_noise=float(np.sqrt(1 + len(observed.x) / (2 * slope.pairs + compared))),
+        simulation_noise=float(np.sqrt(1 + observed.count / (2 * slope.pairs + compared))),
         moved=moved,
         freedom=observed.freedom,
         p_value=p,
