@@ -1,5 +1,6 @@
 """Simulations that are there already, in place of a simulator: pairs (theta, x), as an earlier project left them."""
 
+import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -83,6 +84,8 @@ class Stored:
             ([0.0, 1.099, 40.0], [True, False, True])
         """
         theta, x, c = self.free(space), np.asarray(self.x), self.inputs
+        if math.prod(x.shape[1:]) == math.prod(x_shape) == 1:
+            x = x.reshape(len(x), *x_shape)
         if x.shape[1:] != x_shape:
             raise ValueError(
                 f"Stored: x must have rows like those of x_obs, shape (n, {', '.join(map(str, x_shape))}); "

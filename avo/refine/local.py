@@ -138,7 +138,7 @@ def widest(
         s: where the rows are, from the centre, in any unit; the window's radius is in this unit.
         t: what is regressed.
         more: further columns, as in `fit_local`.
-        most: largest radius, but for the smallest window.
+        most: largest radius, or twice that of the smallest window where none before it would do.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -160,7 +160,7 @@ def widest(
             missed += 1
         else:
             best, missed = Window(radius, rows, found), 0
-        radius, limit = radius * WIDER, most if best is not None else TRIED * smallest
+        radius, limit = radius * WIDER, most if best is not None else max(most, TRIED * smallest)
         if len(rows) == len(s) or radius > limit or (best is not None and missed == MISSES):
             return best
 
