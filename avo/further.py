@@ -32,7 +32,7 @@ SLOPE = 0.2  # of few further calls, to pairs for the slope
 LAST = 0.6  # of the calls of refining anew, those that end in the last comparison
 
 
-def further(
+def bettered(
     draws: Draws, observed: Observed, found: Estimate | None, start: Normal, *, budget: int, seed: int,
     pool: list[Drawn], custom: CustomStatistic | None,
 ) -> tuple[Estimate | None, str]:  # fmt: skip

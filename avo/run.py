@@ -54,7 +54,7 @@ from avo.execution.simulator import check_simulator, source_of
 from avo.execution.store import Store
 from avo.execution.stored import Stored, to_u
 from avo.folder import Folder, calls_of, digest, leaves, spent_of
-from avo.further import chosen, further
+from avo.further import bettered, chosen
 from avo.observations import Observed, make_frame, observed_in, refuse_on_disk, validate_data
 from avo.pairs import fit_stored, refuse
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
@@ -193,14 +193,14 @@ def fit(
     """
     from avo import critics
 
-    x_obs = opened("x_obs", x_obs)
-    pages = Pages("x_obs", x_obs) if is_large(x_obs) else None
+    held: Held = opened("x_obs", x_obs)
+    pages = Pages("x_obs", held) if is_large(held) else None
     if pages is not None:
         population = None if target in (None, "point") else target
         pairs = simulate if isinstance(simulate, Stored) else None
         refuse_on_disk(inputs=inputs, target=population, simulate=pairs)
-    x, c = validate_data(x_obs if pages is None else pages.sample, inputs, space)
-    same_rows(x_obs=x_obs, inputs=inputs, groups=groups)
+    x, c = validate_data(held if pages is None else pages.sample, inputs, space)
+    same_rows(x_obs=held, inputs=inputs, groups=groups)
     progress, max_failures = flag("progress", progress), between("max_failures", max_failures, 0, 1)
     if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
@@ -376,7 +376,7 @@ def _continued(task: Task, key: PRNGKeyArray, result: Result, folder: Folder, pr
     start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
     with _bar(draws, calls, "further calls", progress):
         try:
-            other, why = further(
+            other, why = bettered(
                 draws, observed, found, start, budget=calls, seed=(task.seed + result.calls) % 2**63, pool=pool,
                 custom=task.custom,
             )  # fmt: skip
