@@ -4,8 +4,8 @@
     python -m avo.benchmarks.studies.memory report
 
 A cell is a process that fits mean and standard deviation of rows of four normal numbers in single precision, which lie
-in a file of NumPy's: the largest anonymous resident memory that it had (RssAnon of /proc/self/status, looked at every 20
-ms), in MB, the estimate and its error. Tasks are ROWS-STEPS: the number of observations, and of adversarial steps.
+in a file of NumPy's: the largest anonymous resident memory that it had, in MB (RssAnon of /proc/self/status, looked at
+every 20 ms), the estimate and its error. Tasks are ROWS-STEPS: the number of observations, and of adversarial steps.
 """
 
 import json
