@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__;
     from avo.diagnostics.goodness import check as check
     from avo.execution.command import from_command as from_command
     from avo.execution.host import from_numpy as from_numpy
+    from avo.execution.stored import Stored as Stored
     from avo.parameters import Angle as Angle
     from avo.parameters import Count as Count
     from avo.parameters import Fixed as Fixed
@@ -53,6 +54,7 @@ _HOMES = {
     "Result": "result",
     "Settings": "adversarial.settings",
     "Space": "space",
+    "Stored": "execution.stored",
     "Trainer": "adversarial.trainer",
     "check": "diagnostics.goodness",
     "fit": "run",

@@ -3,7 +3,7 @@
     fit.json          what the run is: seed, settings, space, hash of the data; a run that is continued must be the same
     calls.sqlite      all calls of a simulator outside JAX (avo/execution/store.py)
     checkpoint.npz    how far it has come; gone when it is done
-    result.json       the result in words; arrays.npz: its arrays
+    result.json       the result in words; arrays.npz: its arrays, of a run that was continued arrays-CALLS.npz
 
 The run that writes into a folder holds a lock on it, which the system takes back when the process ends, however it
 ends. Calls and checkpoint carry the run's identity, a hash of what fit.json says: those of another run are never taken.
@@ -18,6 +18,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import time
 import warnings
 import zipfile
@@ -40,6 +41,7 @@ except ImportError:  # Windows: two runs in one folder are then told apart by fi
 FORMAT = 3  # of all files that avo reads again; a change that an older version would misread makes it the next
 
 
+ARRAYS = "arrays.npz"  # of a result; a run that was continued has arrays-CALLS.npz
 INFLATED = 2000  # times as large as its file an archive may be; compression makes at most 1032 bytes of one
 
 
@@ -288,8 +290,13 @@ class Folder:
         return arrays
 
     def clear(self) -> None:
-        """Remove what only a run that is not finished needs."""
+        """Remove what only a run that is not finished needs, and arrays that no result names."""
         self.checkpoint.unlink(missing_ok=True)
+        if self.finished:
+            named = arrays_of(self.path, read_stamped(self.path / "result.json"))
+            for path in self.path.glob("arrays*.npz"):
+                if path != named:
+                    path.unlink()
 
 
 def calls_of(out: str | Path) -> int | None:
@@ -297,6 +304,25 @@ def calls_of(out: str | Path) -> int | None:
     known = checks.folder("out", out) / "fit.json"
     found = read_stamped(known).get("calls") if known.is_file() else None
     return found if isinstance(found, int) else None
+
+
+def spent_of(out: str | Path) -> int | None:
+    """Read how many calls a finished run has made; None where there is no finished run."""
+    known = checks.folder("out", out) / "result.json"
+    found = read_stamped(known).get("calls") if known.is_file() else None
+    return found if isinstance(found, int) else None
+
+
+def arrays_of(folder: Path, words: dict[str, Any]) -> Path:
+    """Find the file of a result's arrays, which its words name where it is not `arrays.npz`.
+
+    Raises:
+        ValueError: if they name another file.
+    """
+    name = words.get("file", ARRAYS)
+    if not isinstance(name, str) or not re.fullmatch(r"arrays(-\d+)?\.npz", name):
+        raise damaged(folder / "result.json")
+    return folder / name
 
 
 def _locked(folder: Path) -> int | None:
@@ -323,4 +349,8 @@ def _locked(folder: Path) -> int | None:
 
 def digest(*arrays: np.ndarray | None) -> str:
     """Name arrays by the hash of their bytes."""
-    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays if a is not None)).hexdigest()
+    found = hashlib.sha256()
+    for a in arrays:
+        if a is not None:
+            found.update(np.ascontiguousarray(a).reshape(-1).view(np.uint8).data)
+    return found.hexdigest()

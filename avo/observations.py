@@ -21,6 +21,8 @@ from scipy import special
 
 from avo.checks import one_of, shaped
 from avo.containers import Held, axes_of, padded, plain, words_of
+from avo.disk import SAMPLE, Pages
+from avo.folder import digest
 from avo.space import Space
 from avo.types import Data, Frame
 from avo.weights import effective_of, mean_of, moments_of, quantiles_of, weights_of_values
@@ -44,6 +46,7 @@ class Observed(NamedTuple):
         clusters: the cluster of each, 0 .. g - 1, or None.
         shares: weights that sum to one, all above zero; None: equal ones.
         gaps: which values may be missing, an `avo.gaps.Gaps`; None: none is.
+        pages: all observations, where they are larger than memory and the others a random sample (avo/disk.py).
     """
 
     x: np.ndarray
@@ -51,16 +54,17 @@ class Observed(NamedTuple):
     clusters: np.ndarray | None = None
     shares: np.ndarray | None = None
     gaps: Any = None
+    pages: Pages | None = None
 
     @property
-    def arrays(self) -> tuple[np.ndarray | None, ...]:
-        """What makes these observations what they are, for a hash."""
-        return self[:4]
+    def count(self) -> int:
+        """Number of observations, m."""
+        return len(self.x) if self.pages is None else len(self.pages)
 
     @property
     def effective(self) -> float:
         """Number of observations; of weighted ones, of equal ones that say as much."""
-        return len(self.x) if self.shares is None else effective_of(self.shares)
+        return self.count if self.shares is None else effective_of(self.shares)
 
     @property
     def freedom(self) -> float:
@@ -68,7 +72,18 @@ class Observed(NamedTuple):
         if self.shares is not None:
             rows = self.shares if self.clusters is None else np.bincount(self.clusters, self.shares)
             return effective_of(rows) - 1
-        return (len(self.x) if self.clusters is None else int(self.clusters.max()) + 1) - 1
+        clusters = self.clusters if self.pages is None else self.pages.clusters
+        return (self.count if clusters is None else int(clusters.max()) + 1) - 1
+
+    @property
+    def sample(self) -> "Observed":
+        """The observations that are in memory."""
+        return self._replace(pages=None)
+
+    @property
+    def digest(self) -> str:
+        """Name the data by the hash of their bytes."""
+        return digest(*self[:4]) if self.pages is None else self.pages.digest()
 
     @property
     def bare(self) -> np.ndarray:
@@ -262,6 +277,26 @@ def validate_clusters(groups: Held | None, m: int, d: int) -> np.ndarray | None:
             "Leave groups out if the observations are independent."
         )
     return found
+
+
+def sampled_from(pages: Pages, x: np.ndarray, groups: Held | None, d: int) -> Observed:
+    """Put observations together of which x is a sample in memory."""
+    pages.clusters = validate_clusters(groups, len(pages), d)
+    clusters = None if pages.clusters is None else np.unique(pages.clusters[pages.rows], return_inverse=True)[1]
+    return Observed(x, clusters=clusters, pages=pages)
+
+
+def refuse_on_disk(**given: Any) -> None:
+    """Refuse what is not done with more observations on disk than are kept in memory.
+
+    Raises:
+        ValueError: if it is asked for.
+    """
+    if named := [f"{name}=" for name, value in given.items() if value is not None]:
+        raise ValueError(
+            f"x_obs on disk, with more than {SAMPLE:,} rows, does not go together with {', '.join(named)}; load it, "
+            "x_obs[:], or fit a part of its rows."
+        )
 
 
 def bend(z: Any, far: Any = FAR) -> Any:

@@ -16,6 +16,8 @@ from avo.checks import between, whole
 from avo.containers import Axis, Held, arranged, is_frame, same_rows
 from avo.execution.failures import Failures
 from avo.folder import (
+    ARRAYS,
+    arrays_of,
     damaged,
     fill,
     leaves,
@@ -48,7 +50,7 @@ class Result:
     Args:
         space: the parameters.
         proposal: the fitted proposal q(u; psi), averaged over late steps.
-        critic: the last critic.
+        critic: the last critic; None of stored pairs, which have none.
         calls: simulator calls spent.
         failures: kind of failure -> number of calls; `.summary()` says where they lie, with examples.
         status: how far the answer may be believed, in one word. "converged": every parameter has an error, and
@@ -339,11 +341,19 @@ class Result:
         if (folder / "result.json").exists():
             raise FileExistsError(f"{folder} already holds a result; choose another folder.")
         refuse_others(folder, "proposal")
-        words, arrays = self._to_files()
-        checksum = write_arrays(folder / "arrays.npz", arrays)
-        # Written last: a folder with result.json is a whole result
-        write_json(folder / "result.json", stamped(words | {"arrays": checksum}))
+        self._write(folder, ARRAYS)
         return folder
+
+    def replace(self, folder: Path) -> None:
+        """Write the result in the place of an earlier one of the same run, which stays whole until this one is."""
+        self._write(folder, f"arrays-{self.calls}.npz")
+
+    def _write(self, folder: Path, name: str) -> None:
+        words, arrays = self._to_files()
+        checksum = write_arrays(folder / name, arrays)
+        # Written last: a folder with result.json is a whole result
+        file = {} if name == ARRAYS else {"file": name}
+        write_json(folder / "result.json", stamped(words | file | {"arrays": checksum}))
 
     def __reduce__(self) -> Any:
         """Pickle what files would hold, and what they would not: modules and statistic of the user's own."""
@@ -432,9 +442,10 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
             f"{folder} holds no finished result (no result.json); avo.fit(out=...) writes one there."
         )
     words = read_stamped(folder / "result.json")
-    if not (folder / "arrays.npz").is_file():
-        raise damaged(folder / "arrays.npz")
-    arrays = read_arrays(folder / "arrays.npz", words.get("arrays"))
+    file = arrays_of(folder, words)
+    if not file.is_file():
+        raise damaged(file)
+    arrays = read_arrays(file, words.get("arrays"))
     try:
         return _rebuilt(words, arrays, like, statistic)
     except KeyError as error:  # a name that is missing, or one of a kind or critic that is not known
@@ -454,7 +465,7 @@ def _rebuilt(
     if words["critic"] is not None:
         given[1] = rebuild(**words["critic"])
     for name, module in zip(("proposal", "critic"), given, strict=True):
-        if module is None:
+        if module is None and f"{name}.0" in arrays:
             raise ValueError(f"this fit used a custom {name}; pass like=, a {name} of the same structure, to fill.")
     return Result(
         space=space,

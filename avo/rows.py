@@ -9,8 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from avo.containers import Held, same_rows
+from avo.disk import Pages, is_large
 from avo.gaps import Gaps, find_gaps, refuse_empty
-from avo.observations import Observed, validate_clusters, validate_data, validate_observations
+from avo.observations import (
+    Observed,
+    refuse_on_disk,
+    sampled_from,
+    validate_clusters,
+    validate_data,
+    validate_observations,
+)
 from avo.space import Space
 from avo.weights import shares_of, validate_weights
 
@@ -45,6 +53,8 @@ def observe(given: Given, space: Space) -> tuple[Observed, np.ndarray | None]:
         >>> observed.x.round(2).tolist(), observed.inputs.ravel().tolist(), observed.shares.tolist()
         ([[1.0, 2.0], [3.67, 4.0], [5.0, 6.0]], [0.0, 1.0, 0.0], [0.25, 0.25, 0.5])
     """
+    if is_large(given.x_obs):
+        return _sampled(given, space), None
     x, c = validate_data(given.x_obs, given.inputs, space, given.missing, MISSING)
     same_rows(x_obs=given.x_obs, inputs=given.inputs, groups=given.groups, weights=given.weights)
     weights, groups = validate_weights(given.weights, len(x)), given.groups
@@ -67,6 +77,15 @@ def observe(given: Given, space: Space) -> tuple[Observed, np.ndarray | None]:
         observed = observed._replace(x=gaps.filled(np.where(np.isnan(x), 0.0, x), together), inputs=together, gaps=gaps)
     _warn_of_few(observed, space.dim)
     return observed, c
+
+
+def _sampled(given: Given, space: Space) -> Observed:
+    """Check observations larger than memory, of which a sample is held."""
+    refuse_on_disk(inputs=given.inputs, weights=given.weights, missing=given.missing or None)
+    pages = Pages("x_obs", given.x_obs)
+    x, _ = validate_data(pages.sample, None, space)
+    same_rows(x_obs=given.x_obs, groups=given.groups)
+    return sampled_from(pages, x, given.groups, space.dim)
 
 
 def observe_new(

@@ -5,8 +5,6 @@ The adversarial fit finds the region (avo/adversarial), learned scores finish th
 """
 
 import sys
-import tempfile
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -18,7 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import ArrayLike, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from avo import checks
@@ -33,6 +31,7 @@ from avo.budget import (
     HOST_BUDGET,
     MOST_BUDGET,
     PROBES,
+    REUSE,
     Plan,
     enough,
     for_mode,
@@ -43,6 +42,7 @@ from avo.budget import (
 )
 from avo.checks import between, flag, one_of, whole
 from avo.containers import Axis, Held, axes_of
+from avo.disk import opened
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.calls import Calls
 from avo.execution.command import Command
@@ -52,24 +52,28 @@ from avo.execution.pace import TRAINING, as_time, in_calls
 from avo.execution.programs import JaxSimulator
 from avo.execution.simulator import check_simulator, source_of
 from avo.execution.store import Store
-from avo.folder import Folder, calls_of, digest, leaves
-from avo.observations import Observed, make_frame
+from avo.execution.stored import Stored, to_u
+from avo.folder import Folder, calls_of, leaves, spent_of
+from avo.further import bettered, chosen
+from avo.observations import Observed, make_frame, refuse_on_disk
+from avo.pairs import fit_stored, refuse
 from avo.parameters import Angle, Count, contains
 from avo.progress import bar
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
-from avo.refine.estimate import DISAGREE, Estimate, floored
-from avo.refine.modes import UNLIKELY, Mode, fits, several, solutions
-from avo.refine.point import STILL, solve_point
+from avo.refine.estimate import Estimate
+from avo.refine.point import solve_point
 from avo.refine.population import solve_population
 from avo.refine.scores import NoAnswer, Normal
-from avo.result import Result, Status, load
+from avo.result import Result, load
 from avo.rows import Given, observe
 from avo.search.region import Region, search
 from avo.space import Space
 from avo.types import State, Statistic
+from avo.verdict import moved, refined, replaced, saved
 
 BEGUN = 0.3  # standard deviation of q in u where the steps begin at a place that a search, or the user, found
 REFINE = 2**31 - 1  # names the key of refining; steps have the numbers below
+FURTHER = 2**31 - 2  # that of further calls of a finished run
 
 
 class Task(NamedTuple):
@@ -85,11 +89,12 @@ class Task(NamedTuple):
     custom: CustomStatistic | None = None
     axes: tuple[Axis, ...] = ()
     input_axes: tuple[Axis, ...] = ()
+    whole: int = 0  # calls of a finished run that goes on, with those that it has made
 
 
 def fit(
-    simulate: Callable[..., Any],
-    x_obs: Held,
+    simulate: Callable[..., Any] | Stored,
+    x_obs: Held | str | Path,
     space: Space,
     *,
     inputs: Held | None = None,
@@ -127,11 +132,13 @@ def fit(
     Args:
         simulate: `simulate(key, theta) -> x`, with theta (n, d) in physical units and x (n, *x_shape), written in JAX;
             any other function goes through `avo.from_numpy`, an external program through `avo.from_command`. What the
-            space fixes has its columns in theta too.
+            space fixes has its columns in theta too. Or simulations that are there already, `avo.Stored(theta, x)`:
+            the fit rests on these pairs alone, and `budget`, `executor` and what concerns the steps are left out.
         x_obs: observations, with shape (m, *x_shape), independent draws at one theta (or a population of them). One
             dimension is a vector, scaled per column; more are a series or image with channels last, scaled per channel.
             A DataFrame, a DataArray or a tensor will do as well, as for inputs and groups; names of columns, and
-            coordinates, are kept in `result.axes`, and name what pictures and `avo.check` show.
+            coordinates, are kept in `result.axes`, and name what pictures and `avo.check` show. They may be larger than
+            memory: a `numpy.memmap`, the path of a `.npy` file, an array of h5py or zarr (avo/disk.py).
         space: names, kinds, supports and units of the parameters (docs/kinds.md has angles and whole numbers), which
             are fixed, and what is known of others: `prior=`.
         inputs: known conditions of each observation, with shape (m, *c_shape); then `simulate(key, theta, inputs)`.
@@ -174,7 +181,9 @@ def fit(
             never. A call fails that raises, takes too long, or returns another shape, NaN, infinity or numbers beyond
             1e30; it is left out and counts, and `result.failures` says how many failed, how, and where.
         out: folder for the run: checkpoints, then the result. None: nothing is written.
-        resume: continue the run in `out` where it was stopped, to the same bits.
+        resume: continue the run in `out` where it was stopped, to the same bits. A run that is finished goes on too,
+            if the budget is larger than it was: further calls buy its answer a better last step (avo/further.py).
+            Without a budget a run keeps its own.
         progress: show a bar with gap, calls and the current estimate, on a terminal only.
 
     Returns:
@@ -198,8 +207,12 @@ def fit(
     """
     from avo import critics
 
-    observed, c = observe(Given(x_obs, inputs, groups, weights, flag("missing", missing)), space)
-    x, m = observed.x, len(observed.x) if observed.shares is None else round(observed.effective)
+    held = opened("x_obs", x_obs)
+    observed, c = observe(Given(held, inputs, groups, weights, flag("missing", missing)), space)
+    if observed.pages is not None:
+        population = None if target in (None, "point") else target
+        refuse_on_disk(target=population, simulate=simulate if isinstance(simulate, Stored) else None)
+    x, m = observed.x, observed.count if observed.shares is None else round(observed.effective)
     progress, max_failures = flag("progress", progress), between("max_failures", max_failures, 0, 1)
     if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
@@ -207,8 +220,22 @@ def fit(
     begin = None if start is None else start_in(space, start)
     if begin is not None and proposal is not None:
         raise ValueError("start= and proposal= both say where to begin; leave one of them out.")
+    if isinstance(simulate, Stored):
+        refuse(
+            target=None if target in (None, "point") else target, budget=budget, refine=None if refine else refine,
+            critic=critic, loss=loss, proposal=proposal, settings=settings, executor=executor, weights=weights,
+            missing=missing or None,
+        )  # fmt: skip
+        return fit_stored(
+            simulate, observed, space, seed=seed, begin=begin, custom=custom_statistic(statistic, x, c),
+            statistic=statistic, axes=(axes_of(x_obs), axes_of(inputs)), out=out, resume=resume,
+        )  # fmt: skip
+    known, whole = (None, 0) if out is None or not resume else (calls_of(out), 0)
+    if resume and out is not None and budget is None:
+        budget = known
+    if resume and out is not None and isinstance(budget, int) and (spent := spent_of(out)) is not None:
+        budget, whole = (known, budget) if budget > max(known or 0, spent) else (budget, 0)
     if isinstance(budget, str):
-        known = None if out is None or not resume else calls_of(out)
         budget = known or in_calls(budget, check_simulator(simulate, space, x, c, 1), space, x.shape[1:], c, executor)
     settings, divided = planned(
         budget, settings, target, host=host, m=m, d=space.dim, refine=flag("refine", refine),
@@ -230,7 +257,7 @@ def fit(
         proposal = partial(Gaussian.start, sd=BEGUN) if settings.target == "point" else proposal
         settings = replace(settings, reach=(max(settings.reach),) * 2)
     names = axes_of(x_obs), axes_of(inputs)
-    task = Task(checked, space, observed, settings, divided, seed, refine, custom, *names)
+    task = Task(checked, space, observed, settings, divided, seed, refine, custom, *names, whole)
     loss = critics.wasserstein() if loss is None else loss
     trainer = make_trainer(
         space, x, steps=task.plan.steps, inputs=observed.inputs, loss=loss, critic=critic, proposal=proposal,
@@ -304,7 +331,8 @@ def _run(
         folder.clear()  # of a run that was killed at its very end
         with suppress(ValueError, OSError):
             Store(folder.calls, None).close()
-        return load(folder.path, like=(state.proposal, state.critic), statistic=statistic)
+        result = load(folder.path, like=(state.proposal, state.critic), statistic=statistic)
+        return _continued(task, jax.random.fold_in(key_run, FURTHER), result, folder, progress)
     if folder is not None:
         folder.claim()
         if isinstance(task.simulate, Calls):
@@ -323,7 +351,7 @@ def _run(
     if task.plan.search:
         with _bar(draws, task.plan.search, "search", progress):
             region = search(
-                draws, task.observed, budget=task.plan.search, seed=task.seed, custom=task.custom, start=begin
+                draws, task.observed.sample, budget=task.plan.search, seed=task.seed, custom=task.custom, start=begin
             )
     state = begun(state, begin if region is None else region.q.loc)
     before = Progress.from_arrays(state, None if folder is None else folder.restore())
@@ -333,7 +361,7 @@ def _run(
     )  # fmt: skip
     frame = make_frame(task.observed.bare, c, settings.standardize, shares)
     result = replace(
-        result, frame=frame, seed=task.seed, data=digest(*task.observed.arrays), axes=task.axes,
+        result, frame=frame, seed=task.seed, data=task.observed.digest, axes=task.axes,
         input_axes=task.input_axes, gaps=gaps, weighted=None if shares is None else (len(x), task.observed.effective),
     )  # fmt: skip
     if task.plan.refine and result.status not in ("stopped", "failed"):
@@ -346,18 +374,45 @@ def _run(
     failures = _failures(task, draws, region, result)
     result = replace(result, calls=result.calls + draws.calls, failures=failures)
     if folder is not None and result.status != "stopped":
-        _saved(result, folder)
+        saved(result, folder)
     return result
 
 
-def _saved(result: Result, folder: Folder) -> None:
-    """Write the result into the run's folder, or elsewhere where that cannot be."""
-    try:
-        result.save(folder.path)
-        folder.clear()
-    except OSError as error:
-        elsewhere = result.save(tempfile.mkdtemp(prefix="avo-"))
-        warnings.warn(f"{folder.path} cannot be written ({error}); the result is in {elsewhere}.", stacklevel=4)
+def _continued(task: Task, key: PRNGKeyArray, result: Result, folder: Folder, progress: bool) -> Result:
+    """Let a finished run go on with the calls that it has not made; without any, give back its result.
+
+    Raises:
+        ValueError: if the run cannot use them.
+    """
+    observed, space, calls = task.observed, task.space, task.whole - result.calls
+    size = block_size(task.settings)
+    if calls <= 0 or (task.refine and calls < least_refining(calls, task.settings.target, size, space.dim)):
+        return result
+    if not task.refine:
+        raise ValueError(f"the run in {folder.path} was made with refine=False, and further calls refine; fit anew.")
+    key = jax.random.fold_in(key, result.calls % REFINE)
+    draws = Draws(task.simulate, space, key, size, observed.x.shape[1:], observed.inputs)
+    pool = []
+    if isinstance(task.simulate, Calls):
+        task.simulate.store = Store(folder.calls, folder.identity)
+        kept = task.simulate.after(result.calls, result.failures, space, REUSE)
+        pool = [Drawn.of(to_u(theta, space), x, c) for theta, x, c in kept]
+    found = result.estimate if result.answered else None
+    q = result.proposal
+    start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
+    with _bar(draws, calls, "further calls", progress):
+        try:
+            other, why = bettered(
+                draws, observed, found, start, budget=calls, seed=(task.seed + result.calls) % 2**63, pool=pool,
+                custom=task.custom,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            return replace(result, status="stopped", message=f"stopped by the user on the way on; {result.message}")
+    best = chosen(result.estimate if found is None else found, other)
+    result = refined(result, best, [], why)
+    result = replace(result, calls=result.calls + draws.calls, failures=_failures(task, draws, None, result))
+    replaced(result, folder)
+    return result
 
 
 def start_in(space: Space, start: Mapping[str, float] | ArrayLike) -> Float[np.ndarray, " d"]:
@@ -440,7 +495,7 @@ def _identity(
         "budget, in steps": task.plan.steps,
         "settings": asdict(task.settings),
         "space": task.space.to_json(),
-        "data": digest(*task.observed.arrays),
+        "data": task.observed.digest,
         "search, in calls": task.plan.search,
         "refine, in calls": task.plan.refine,
         "start": None if begin is None else begin.tolist(),
@@ -485,7 +540,7 @@ def _refine(
             if region is not None:
                 ends = start, region.q
                 start = ends[region.nearest(draws, ends, draws.whole(ENDS_SHARE * task.plan.refine))]
-                result, late = _moved(result, start.loc), [*late, *region.drawn]
+                result, late = moved(result, start.loc), [*late, *region.drawn]
                 share = for_mode(last - draws.calls, draws.size, task.space.dim)
                 elsewhere = region.elsewhere(task.space, start) if share else []
             answer, why = _solved(task, draws, start, last - draws.calls - share * len(elsewhere), late)
@@ -493,7 +548,7 @@ def _refine(
         except KeyboardInterrupt:
             words = f"stopped by the user while refining; {result.message}"
             return replace(result, status="stopped", message=words)
-    return _refined(result, answer, others, why)
+    return refined(result, answer, others, why)
 
 
 def _solved(task: Task, draws: Draws, start: Normal, budget: int, pool: list[Drawn]) -> tuple[Estimate | None, str]:
@@ -505,48 +560,3 @@ def _solved(task: Task, draws: Draws, start: Normal, budget: int, pool: list[Dra
         return None, str(error)
     except np.linalg.LinAlgError as error:
         return None, f"its equations cannot be solved ({error})"
-
-
-def _moved(result: Result, loc: Float[np.ndarray, " d"]) -> Result:
-    q = result.proposal
-    return replace(result, proposal=eqx.tree_at(lambda q: q.loc, q, jnp.asarray(loc, q.loc.dtype)))
-
-
-def _refined(result: Result, found: Estimate | None, others: list[Estimate | None], why: str = "") -> Result:
-    """Put an estimate in the place of the adversarial fit's, unless there is none, or its last step says so.
-
-    Where it does not fit, another one that does is the answer; where several do, all are named.
-    """
-    known = solutions([found, *others], result.space)
-    if known and not fits(found):
-        found = known[0]
-    if found is None or not np.isfinite(found.moved):
-        words = "refining found no solution near the adversarial fit, which therefore stands, without errors"
-        return replace(result, status="budget", message=f"{words}; {why or 'a larger budget may help'}.")
-    result = _moved(result, found.loc)
-    q, covariance = result.proposal, found.population_covariance
-    factor = q.factor() if covariance is None else floored(covariance, 1e-3)
-    modes = [Mode.of(one, result.space) for one in known]
-    words = f"{several(modes, result.names)}; " if len(modes) > 1 else ""
-    words += f"the last step was {found.moved:.1f} standard errors long; simulations widen the errors by a factor "
-    return replace(
-        result,
-        proposal=q.with_factor(jnp.asarray(factor, q.loc.dtype)),
-        estimate=found,
-        status=_believed(found, result.space, len(modes)),
-        message=f"{words}{found.simulation_noise:.2f}.",
-        elsewhere=tuple(modes[1:]),
-    )
-
-
-def _believed(found: Estimate, space: Space, solutions: int = 1) -> Status:
-    """Say in a word how far a refined estimate, one of so many solutions, may be believed."""
-    apart = found.encoded is not None and bool(np.any(np.abs(found.encoded[2]) > DISAGREE))
-    if apart or (found.p_value is not None and found.p_value < UNLIKELY):
-        return "misfit"
-    if solutions > 1:
-        return "undetermined"
-    if found.moved > STILL:
-        return "budget"
-    open_ = not found.identified.all() or bool(found.unidentified(space).any())
-    return "undetermined" if open_ else "converged"

@@ -35,7 +35,7 @@ def text(result: Result, truth: np.ndarray | None = None) -> str:
     failures = f", of which failed: {failures}" if failures else ""
     if failures and result.failures.place is not None:
         failures += f"; {result.failures.place}"
-    calls = f"{result.calls:,} simulator calls{failures}"
+    calls = f"{result.calls:,} {'simulator calls' if result.critic is not None else 'stored pairs'}{failures}"
     rows = aligned(_rows(result, columns))
     return "\n".join([*rows, "", *_words(result), f"{result.status}: {result.message}", calls])
 

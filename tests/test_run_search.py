@@ -11,7 +11,7 @@ from test_run_refining import SHIFT, X3, Stopping, shift, shift_rows
 
 import avo
 from avo.budget import for_search
-from avo.run import _believed, _refined
+from avo.verdict import _believed, refined
 
 BUDGET = 40_003
 
@@ -213,9 +213,9 @@ def test_another_solution_takes_the_place_of_one_that_does_not_fit(whole: tuple[
     found = result.estimate
     assert found is not None
     away = replace(found, loc=found.loc + 1.0)
-    assert _refined(result, replace(found, p_value=0.001), [away]).estimate is away
-    assert _refined(result, None, [None, away], "no").status == "converged"
-    two = _refined(result, found, [replace(found, p_value=0.001), away])
+    assert refined(result, replace(found, p_value=0.001), [away]).estimate is away
+    assert refined(result, None, [None, away], "no").status == "converged"
+    two = refined(result, found, [replace(found, p_value=0.001), away])
     assert two.estimate is found and two.status == "undetermined" and len(two.modes) == 2
-    assert _refined(result, replace(found, p_value=0.001), [None]).status == "misfit"
-    assert _refined(result, None, [None], "too few").message.endswith("without errors; too few.")
+    assert refined(result, replace(found, p_value=0.001), [None]).status == "misfit"
+    assert refined(result, None, [None], "too few").message.endswith("without errors; too few.")

@@ -106,9 +106,16 @@ def fit(
         float,
         typer.Option(min=0, max=1, help="Share of failed calls beyond which the fit of a simulator outside JAX stops."),
     ] = 0.5,
+    stored: Annotated[
+        Path | None,
+        typer.Option(help="Simulations that are there already, .npz with theta and x: nothing else is simulated."),
+    ] = None,
     n: Observations = 1000,
     set_: Set = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the stopped run in --out.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Continue the run in --out: where it was stopped, or with a larger --budget."),
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Fit a simulator to observations, and draw how well it went.
@@ -146,14 +153,16 @@ def fit(
     task = sources.task_of(
         simulator, option, range_, data_, reading, space=space, truth=set_, fix=fix, prior=prior, n=n, seed=seed
     )
+    simulate = task.source.simulate if stored is None else sources.stored_of(stored)
     result = avo.fit(
-        task.source.simulate, task.x_obs, task.source.space, inputs=task.inputs, groups=task.groups,
+        simulate, task.x_obs, task.source.space, inputs=task.inputs, groups=task.groups,
         weights=task.weights, missing=missing, target=target, budget=calls, seed=seed, refine=refine, executor=workers,
         max_failures=max_failures, out=out, resume=resume, progress=not quiet,
     )  # fmt: skip
     outcome.write_command(out, options, task, result)
     typer.echo(outcome.report(result, task))
-    written = [*outcome.draw(out, result, task, seed, workers), *outcome.encode(out, result, task)]
+    pictures = outcome.draw(out, result, task, seed, workers) if stored is None else []
+    written = [*pictures, *outcome.encode(out, result, task)]
     typer.echo("\n" + "\n".join(map(str, written)))
     if log_windows is not None:
         typer.echo("\n" + outcome.increments(task.observed))

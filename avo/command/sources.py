@@ -11,6 +11,7 @@ import math
 import re
 import sys
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -312,6 +313,28 @@ def read(path: Path, reading: Reading) -> data.Table:
     inputs = None if table.inputs is None else data.validate_observations(table.inputs, f"--inputs of {path}")
     x = data.validate_observations(x, str(path), missing=missing, advice="" if missing else MISSING)
     return table._replace(x=x, inputs=inputs)
+
+
+def stored_of(path: Path) -> avo.Stored:
+    """Read stored simulations, an archive of NumPy's with theta and x, and maybe names of theta's columns and inputs.
+
+    Raises:
+        ValueError: if the file is none.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"--stored: there is no file {path}.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file) if isinstance(file, np.lib.npyio.NpzFile) else {}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"--stored: {path} is no archive of NumPy's, .npz ({error}).") from error
+    if missing := [name for name in ("theta", "x") if name not in arrays]:
+        found = ", ".join(arrays) or "none"
+        raise ValueError(f"--stored: {path} must hold arrays theta and x; it has {found}, without {missing[0]}.")
+    theta: Any = arrays["theta"]
+    if "names" in arrays and theta.ndim == 2 and arrays["names"].shape == theta.shape[1:]:
+        theta = Labelled(theta, named_columns(list(map(str, arrays["names"]))))
+    return avo.Stored(theta, arrays["x"], arrays.get("inputs"))
 
 
 def suited(table: data.Table, source: Source, file: str) -> np.ndarray:

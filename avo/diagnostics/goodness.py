@@ -356,6 +356,10 @@ def _independent(groups: Held | None, shares: np.ndarray | None, m: int, seed: i
 
 
 def _check_critic(result: Any, x: np.ndarray, c: np.ndarray | None) -> None:
+    if result.critic is None:
+        raise ValueError(
+            "result is of stored pairs, and a check needs the critic of a fit that simulates; fit with the simulator."
+        )
     pack = pack_size(result.critic)
     try:
         z = result.view(x[:pack], None if c is None else c[:pack])

@@ -19,6 +19,7 @@ from avo.execution.executors import Pieces, place
 from avo.execution.failures import KINDS, CallFailed, Failures, Where, where
 from avo.execution.host import BATCH, HostSimulator
 from avo.execution.store import Store
+from avo.space import Space
 
 CHANCE = 3.5  # standard deviations of a share of failures that count as chance
 
@@ -140,6 +141,36 @@ class Calls:
         if self.made != until:
             raise ValueError(f"{self.store.path} lacks calls {self.made} to {until}; delete its folder to start anew.")
 
+    def after(self, rows: int, failures: Failures, space: Space, most: int) -> list[tuple[np.ndarray, ...]]:
+        """Stand after the calls of a finished run, and give the last of them that the store has.
+
+        Args:
+            rows: calls that the run made.
+            failures: of them.
+            space: the parameters.
+            most: rows that are given, at most.
+
+        Returns:
+            For each chunk theta of the free parameters, x, and the known conditions or None.
+        """
+        assert self.store is not None
+        try:
+            self.skip(rows)
+        except ValueError:  # a store that was taken away: its calls are not needed
+            self.made, self.failures = rows, Failures(failures, examples=failures.examples)
+            return []
+        found = []
+        for _, chunk, ran in self.store.between(max(rows - most, 0), rows):
+            flat = (a.reshape(-1, *a.shape[1 + len(chunk.block) :]) for a in (chunk.theta, ran.x))
+            theta, x = flat
+            c = (
+                None
+                if chunk.inputs is None
+                else chunk.inputs.reshape(len(theta), *chunk.inputs.shape[1 + len(chunk.block) :])
+            )
+            found.append((space.free(theta), x, c))
+        return found
+
     def _pieces(self, calls: Chunk) -> Pieces:
         """Give the calls that the store has, then make the others, each of which it keeps before it is counted."""
         if self.store is None:
@@ -206,6 +237,6 @@ class Calls:
 
     def where(self, names: tuple[str, ...]) -> Where | None:
         """Say where calls failed."""
-        if not any(self.failures.values()):
+        if not self._failed or not any(self.failures.values()):
             return None
         return where(names, np.concatenate(self._theta), np.concatenate(self._failed))

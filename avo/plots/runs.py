@@ -25,7 +25,7 @@ def history(result: Result, truth: ArrayLike | None = None) -> Figure:
         A figure with 1 + d panels, first the gap.
 
     Raises:
-        ValueError: if `truth` does not have one value per parameter.
+        ValueError: if `truth` does not have one value per parameter, or the fit took no steps.
 
     Example:
         >>> import avo, jax, jax.numpy as jnp
@@ -39,6 +39,8 @@ def history(result: Result, truth: ArrayLike | None = None) -> Figure:
         raise ValueError(
             f"truth must have one value for each of {', '.join(result.names)}; got shape {np.shape(truth)}."
         )
+    if "calls" not in result.history:
+        raise ValueError("result must be of a fit with steps; a fit of stored pairs has none to draw.")
     thin = slice(None, None, max(1, len(result.history["calls"]) // POINTS))
     calls, u, sd = (np.asarray(result.history[name])[thin] for name in ("calls", "u", "sd"))
     low, centre, high = (_in_one_piece(result, u + sign * sd, u[-1]) for sign in (-1, 0, 1))

@@ -12,6 +12,11 @@ many small ones.
 
 Observations that depend on one another say less than as many independent simulations; then there is no p. Of weighted
 ones those are looked at that need no weights (`avo.weights.thinned`): they are a plain sample of what was fitted.
+
+Of stored rows around the place, the mean of e there is a local fit (avo/refine/local.py), a sum l_i e_i over rows, and
+p the share of random signs of all terms, whose sum is z, with which T is as large:
+
+    z* = W (sum_j s_j (e_j - mean) / m - sum_i s_i l_i (e_i - fit_i)),    s = -1 or 1
 """
 
 from dataclasses import replace
@@ -63,7 +68,7 @@ def p_value(equation: Equation, inverse: Float[np.ndarray, "d k"], rng: np.rando
         bare = there.x if gaps is None else gaps.bare(there.x, there.inputs)
         knots, widths = quantiles(bare[rest][: len(equation.observed.x)]) or (None, None)
         features = replace(features, knots=jnp.asarray(knots), widths=jnp.asarray(widths))
-    other = Equation(equation.draws, equation.observed, features)
+    other = Equation(equation.draws, equation.observed.sample, features)
     t, t_obs = equation.values(kept, kept.ok)
     g, g_obs = other.values(kept, kept.ok)
     if looked_at is not None:
@@ -79,6 +84,36 @@ def p_value(equation: Equation, inverse: Float[np.ndarray, "d k"], rng: np.rando
     carried = (A @ inverse).T
     e, e_obs = shown(g) - t @ carried, shown(g_obs) - t_obs @ carried
     return share_as_large(e, e_obs, rng)
+
+
+def p_of_terms(
+    observed: Float[np.ndarray, "m k"], rows: Float[np.ndarray, "n k"], way: Float[np.ndarray, " k"],
+    rng: np.random.Generator,
+) -> float:  # fmt: skip
+    """Compute p of a difference of means by random signs of its terms.
+
+    Args:
+        observed: terms of the observations, (e_j - mean) / m.
+        rows: terms of stored rows, l_i (e_i - fit_i).
+        way: the difference.
+        rng: randomness of the signs.
+
+    Example:
+        >>> rng = np.random.default_rng(3)
+        >>> terms = rng.normal(size=(400, 3)) / 400
+        >>> p_of_terms(terms[:300], terms[300:], terms.sum(0), rng) > 0.05
+        True
+        >>> p_of_terms(terms[:300], terms[300:], terms.sum(0) + 0.5, rng)
+        0.0025
+    """
+    terms = np.concatenate([observed, rows])
+    V = terms.T @ terms
+    unit = np.sqrt(np.maximum(np.diagonal(V), 1e-300))
+    values, vectors = np.linalg.eigh(V / np.outer(unit, unit))
+    W = vectors / np.sqrt(np.maximum(values, 0.0) + LEAST_VARIANCE) / unit[:, None]
+    signs = rng.integers(0, 2, size=(REPLICATES, len(terms))) * 2.0 - 1.0
+    as_large = np.sum(np.sum((signs @ (terms @ W)) ** 4, axis=1) >= np.sum((way @ W) ** 4))
+    return float((1 + as_large) / (1 + REPLICATES))
 
 
 def share_as_large(e: Float[np.ndarray, "n k"], e_obs: Float[np.ndarray, "m k"], rng: np.random.Generator) -> float:

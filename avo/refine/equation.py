@@ -6,6 +6,7 @@ with V the covariance of tbar, the mean of t over the observations, and s <= 1 t
 m and A come from simulations; all linear algebra is in float64.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -316,6 +317,7 @@ class Equation:
     def __init__(self, draws: Draws | LinearDraws, observed: Observed, statistic: Any) -> None:
         self.draws, self.observed, self.statistic = draws, observed, statistic
         self.t_obs = apply(statistic, observed.x, observed.inputs)
+        self.every = None if observed.pages is None else observed.pages.moments(partial(apply, statistic))
         self.pairs: tuple[np.ndarray, Drawn] | None = None
         self.there: Drawn | None = None
 
@@ -335,7 +337,7 @@ class Equation:
             return apply(self.statistic, drawn.x[ok]), self.t_obs
         c = drawn.inputs[ok]
         t = apply(self.statistic, drawn.x[ok], c)
-        f, f_obs = _conditions(c, own), _conditions(own, own)
+        f, f_obs = conditions(c, own), conditions(own, own)
         coefficients = np.linalg.lstsq(f - f.mean(0), t - t.mean(0), rcond=None)[0]
         return t - f @ coefficients, self.t_obs - f_obs @ coefficients
 
@@ -366,12 +368,15 @@ class Equation:
 
     def residual(self, t_obs: Float[np.ndarray, "m k"], t: Float[np.ndarray, "n k"]) -> Residual:
         """Compare the means of observations and simulations."""
+        if self.every is not None:  # more observations than t_obs has
+            return Residual(self.every.mean - t.mean(0), self.every.V, self.every.V_obs, covariance_of_mean(t))
         clusters, shares = self.observed.clusters, self.observed.shares
         V = covariance_of_mean(t_obs, None, shares)
         V_obs = V if clusters is None else covariance_of_mean(t_obs, clusters, shares)
         return Residual(self.observed.mean(t_obs) - t.mean(0), V, V_obs, covariance_of_mean(t))
 
 
-def _conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
+def conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Make columns of known conditions, in units of the observed ones: values and products."""
     z = ((c - own.mean(0)) / np.maximum(own.std(0), 1e-12)).reshape(len(c), -1)
     return np.concatenate([z, quadratic(z) if z.shape[1] <= 10 else z**2], 1)

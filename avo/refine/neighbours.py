@@ -42,9 +42,10 @@ def between_rows(equation: Equation, drawn: Drawn | None, inverse: Float[np.ndar
         inverse: A^+, from t to the parameters.
 
     Returns:
-        What is found; None where clusters are given, or fewer than four rows.
+        What is found; None where clusters are given, or fewer than four rows, or but a sample of them is in memory.
     """
-    if drawn is None or equation.observed.clusters is not None or len(equation.t_obs) < 4:
+    observed = equation.observed
+    if drawn is None or observed.pages is not None or observed.clusters is not None or len(equation.t_obs) < 4:
         return None
     t = equation.t_obs if drawn.inputs is None else equation.values(drawn, drawn.ok)[1]
     y = t @ inverse.T

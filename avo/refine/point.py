@@ -68,7 +68,7 @@ def solve_point(
     """
     last, linear = draws.calls + budget, LinearDraws(draws)
     space = linear.space
-    learner = Learner.start(linear, observed, seed, custom)
+    learner = Learner.start(linear, observed.sample, seed, custom)
     rows = PointRows.of(budget, draws.size, space.dim)
     simulations = [some._replace(u=space.of(some.u)) for some in Drawn.joined(pool).blocks(BLOCK)] if pool else []
     if space.angles.any():
@@ -216,13 +216,13 @@ def _settle(
         moved = np.inf
     failing = float(np.mean(~equation.there.ok)) if equation.there is not None else 0.0
     place, residual = (near.loc, there) if elsewhere is None else (elsewhere, equation.centre(elsewhere, aside))
-    by_data, covariance, free = _by_data(space, place, residual, data)
+    alone, covariance, free = by_data(space, place, residual, data)
     learned = isinstance(equation.statistic, LearnedStatistic) and np.isfinite(moved)
     inverse, rng = followed @ free @ near.found.inverse, np.random.default_rng(len(zetas[1]))
     p = p_value(equation, inverse, rng) if learned else None
     return Estimate(
-        **_told(space, loc, taken.covariance, found),
-        alone=None if taken.known is None else Alone(**_told(space, by_data, covariance, data)),
+        **told(space, loc, taken.covariance, found),
+        alone=None if taken.known is None else Alone(**told(space, alone, covariance, data)),
         apart=taken.apart,
         statistic=equation.statistic,
         encoder=encoder,
@@ -293,7 +293,7 @@ def _led_away(space: LinearSpace, near: Approach) -> Float[np.ndarray, " d"] | N
     return place if far > STILL * np.sqrt(near.found.identified.sum()) else None
 
 
-def _by_data(
+def by_data(
     space: LinearSpace, w: Float[np.ndarray, " d"], residual: Residual, data: Information
 ) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"], Float[np.ndarray, "d d"]]:
     """Estimate by the data alone, with its covariance, and what is left to be fitted (`held`)."""
@@ -302,7 +302,7 @@ def _by_data(
     return w + move, covariance, free
 
 
-def _told(space: LinearSpace, w: np.ndarray, covariance: np.ndarray, found: Information) -> dict[str, Any]:
+def told(space: LinearSpace, w: np.ndarray, covariance: np.ndarray, found: Information) -> dict[str, Any]:
     """Describe an estimate at w as `Estimate` does; what is not identified is as open as at the usual start."""
     return {
         "loc": space.u(w),

@@ -34,7 +34,16 @@ REACH = 3.0  # longest step, in standard deviations of the q that gave the slope
 
 
 class NoAnswer(Exception):
-    """Refining cannot go on, for a reason that its message says; the adversarial estimate stands."""
+    """Refining cannot go on, for a reason that its message says; the adversarial estimate stands.
+
+    Args:
+        words: why.
+        loc: where it looked, in u, for whom nothing else has been there.
+    """
+
+    def __init__(self, words: str, loc: np.ndarray | None = None) -> None:
+        super().__init__(words)
+        self.loc = loc
 
 
 class Normal(NamedTuple):

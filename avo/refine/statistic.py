@@ -213,6 +213,14 @@ def _less_its_mean(a: Float[np.ndarray, "n k"], part: Int[np.ndarray, " n"]) -> 
     return a - (sums / np.maximum(rows, 1)[:, None])[part]
 
 
+def _freed(
+    part: Int[np.ndarray, " n"], aside: Float[np.ndarray, "n q"] | None, a: Float[np.ndarray, "n k"]
+) -> Float[np.ndarray, "n k"]:
+    """Take from each row the mean of its part, and what columns set aside explain of it."""
+    a = _less_its_mean(a, part)
+    return a if aside is None else a - aside @ np.linalg.lstsq(aside, a, rcond=None)[0]
+
+
 class Pairs(NamedTuple):
     """Simulations to learn E[y | x] from.
 
@@ -223,6 +231,8 @@ class Pairs(NamedTuple):
         inputs: their conditions, or None.
         part: to which part each pair belongs, 0, 1, ...; None for one part.
         weight: of a part's errors; None for equal ones.
+        aside: columns that y and the features are freed of, by least squares, before W is found: what of both a wide
+            proposal bends, squares of zeta, would else be noise of x.
     """
 
     zeta: Float[np.ndarray, "n d"]
@@ -231,12 +241,14 @@ class Pairs(NamedTuple):
     inputs: np.ndarray | None = None
     part: Int[np.ndarray, " n"] | None = None
     weight: Float[np.ndarray, "parts out"] | None = None
+    aside: Float[np.ndarray, "n q"] | None = None
 
     def shuffled(self) -> "Pairs":
         """Mix pairs, which may come in rounds, so that those held out are of all rounds."""
         order = np.random.default_rng(0).permutation(len(self.x))
         zeta, x, y, inputs, part = (None if a is None else a[order] for a in self[:5])
-        return Pairs(zeta, x, y, inputs, part, self.weight)  # pyright: ignore[reportArgumentType]
+        aside = None if self.aside is None else self.aside[order]
+        return Pairs(zeta, x, y, inputs, part, self.weight, aside)  # pyright: ignore[reportArgumentType]
 
 
 def learn_statistic(
@@ -253,7 +265,7 @@ def learn_statistic(
         observed: observations, which give the units of x.
         pairs: what to learn from.
         custom: the user's own statistic, which the regression sees too, or instead.
-        steps: of training the network.
+        steps: of training the network; 0: there is none.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -263,7 +275,7 @@ def learn_statistic(
         >>> bool(abs(float(t(jnp.array([1.0]))[0]) - 0.5) < 0.1)
         True
     """
-    zeta, x, y, c, part, weight = pairs.shuffled()
+    zeta, x, y, c, part, weight, aside = pairs.shuffled()
     part = np.zeros(len(x), int) if part is None else part
     weight = np.ones((int(part.max()) + 1, y.shape[1])) if weight is None else weight
     features = make_features(
@@ -273,12 +285,15 @@ def learn_statistic(
     middle, size = f.mean(0), f.std(0)
     size = np.where(size > 1e-6 * (np.abs(middle) + 1e-30), size, 1.0)
     f = np.clip((f - middle) / size, -CLIP, CLIP)
-    weights = ridge(_less_its_mean(f, part), _less_its_mean(y, part), features.kinds(f.shape[1]), part, weight)
+    free = partial(_freed, part, None if aside is None else _less_its_mean(aside, part))
+    weights = ridge(free(f), free(y), features.kinds(f.shape[1]), part, weight)
     bias = np.mean(y - f @ weights, axis=0)
     rest = _less_its_mean(y - f @ weights, part)
     net_size = np.maximum(np.sqrt(np.mean(weight[part] * rest**2, axis=0)), 1e-12)
     seen = f[:, : f.shape[1] - features.indicators]
-    net = _train(jax.random.split(key), _padded(seen, rest / net_size, weight[part]), jnp.asarray(steps // LOOK))
+    net = _network(key, seen.shape[1], y.shape[1])
+    if steps:
+        net = _train(jax.random.split(key), _padded(seen, rest / net_size, weight[part]), jnp.asarray(steps // LOOK))
     dtype = jnp.result_type(float)
     middle, size, weights, bias, net_size = (jnp.asarray(a, dtype) for a in (middle, size, weights, bias, net_size))
     return LearnedStatistic(features, middle, size, weights, bias, net=net, net_size=net_size)

@@ -8,6 +8,8 @@ z^2 is 1 / n + 1 / m on average; far from it some z are thousands, and the logar
 misfit says.
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -39,7 +41,7 @@ class Misfit:
         1
     """
 
-    def __init__(self, observed: Observed, drawn: Drawn, units: float, custom: CustomStatistic | None = None) -> None:
+    def __init__(self, observed: Observed, drawn: Drawn, units: Any, custom: CustomStatistic | None = None) -> None:
         self.observed, ok = observed, drawn.ok
         zeta, x = drawn.u[ok] / units, drawn.x[ok]
         # Simulations all over the space are unlike the observations
