@@ -1,7 +1,7 @@
 """What a fit returns: the estimate, whether to believe it, and how it came about."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,7 @@ from avo.observations import show, validate_observations
 from avo.refine.custom import Only
 from avo.refine.estimate import Estimate, Population
 from avo.refine.identifiability import Combination, Identifiability
+from avo.refine.kept import Kept
 from avo.refine.modes import Mode
 from avo.refine.statistic import apply
 from avo.space import Space
@@ -66,6 +67,8 @@ class Result:
         elsewhere: solutions besides the answer that fit as well; `modes` holds all.
         axes: names of x's entries, an `Axis` for each axis of one observation, where x_obs brought some.
         input_axes: the same of its known conditions.
+        phases: calls of "search", "steps" and "refine", in this order; empty where they are not known.
+        budget: calls that the fit was given; None: as many as its parts have use for.
     """
 
     space: Space
@@ -85,6 +88,8 @@ class Result:
     elsewhere: tuple[Mode, ...] = ()
     axes: tuple[Axis, ...] = ()
     input_axes: tuple[Axis, ...] = ()
+    phases: Mapping[str, int] = field(default_factory=dict)
+    budget: int | None = None
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(self.names, self.theta, strict=True))
@@ -165,6 +170,15 @@ class Result:
         if self.settings.get("target") != "population":
             return None
         return None if self.estimate is None else self.estimate.population(self.space)
+
+    @property
+    def kept(self) -> Kept | None:
+        """Simulations near the estimate, up to 20,000 of the fit's own, and what the observations look like beside.
+
+        Each x is there as at most 120 numbers of it (`avo.refine.kept.view_of`); of the observations up to 1,000 rows,
+        seen the same way, and the moments of all. None without refining.
+        """
+        return None if self.estimate is None else self.estimate.kept
 
     def identifiability(self) -> Identifiability:
         """Directions with how well the data identify each, the worst first; print them."""
@@ -361,6 +375,8 @@ class Result:
             "modes": [mode.to_json(self.names) for mode in self.modes],
             "axes": [axis.to_json() for axis in self.axes],
             "input_axes": [axis.to_json() for axis in self.input_axes],
+            "phases": dict(self.phases),
+            "budget": self.budget,
         }
         every = trees | history | units | arrays
         return words, {name: np.asarray(a) for name, a in every.items()}
@@ -446,5 +462,7 @@ def _rebuilt(
         elsewhere=tuple(map(Mode.from_json, words["modes"][1:])),
         **{name: tuple(map(Axis.from_json, words[name])) for name in ("axes", "input_axes")},
         failures=Failures.from_json(words["failures"]),
+        phases=words.get("phases", {}),
+        budget=words.get("budget"),
         **{k: words[k] for k in ("calls", "status", "message", "seed", "data")},
     )

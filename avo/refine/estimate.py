@@ -17,6 +17,7 @@ from scipy import stats
 from avo.adversarial.proposals import START_SD
 from avo.refine.custom import Only, restored_statistic
 from avo.refine.identifiability import Combination, Direction, Identifiability, combined
+from avo.refine.kept import Kept
 from avo.refine.linear import WIDTH, LinearSpace
 from avo.refine.statistic import LearnedStatistic
 from avo.space import Space
@@ -164,6 +165,7 @@ class Estimate:
             what is estimated is theta of x given that a call succeeds.
         alone: the estimate by the data alone, where more is known of parameters (avo/refine/known.py); else None.
         apart: by how many standard errors the data and what is known disagree.
+        kept: simulations near the estimate, and what the observations look like (avo/refine/kept.py).
     """
 
     loc: Float[np.ndarray, " d"]
@@ -184,6 +186,7 @@ class Estimate:
     failing: float = 0.0
     alone: Alone | None = None
     apart: float = 0.0
+    kept: Kept | None = None
 
     @property
     def by_data(self) -> "Estimate":
@@ -357,6 +360,7 @@ class Estimate:
         if self.alone is not None:
             arrays |= {f"estimate.alone.{name}": a for name, a in self.alone._asdict().items()}
             words["apart"] = self.apart
+        arrays |= {} if self.kept is None else self.kept.to_arrays()
         arrays |= self.statistic.to_arrays("estimate.statistic")
         return arrays | self.encoder.to_arrays("estimate.encoder"), words
 
@@ -376,6 +380,7 @@ class Estimate:
         learned = {
             name: LearnedStatistic.from_arrays(f"estimate.{name}", arrays, custom) for name in ("statistic", "encoder")
         }
+        known["kept"] = Kept.from_arrays(arrays)
         return Estimate(**known, **learned, reference=reference, **words)  # pyright: ignore[reportArgumentType]
 
 
