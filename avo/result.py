@@ -320,6 +320,23 @@ class Result:
         """
         return exports.latex(self, level)
 
+    def report(self, path: str | Path, *, truth: np.ndarray | None = None) -> Path:
+        """Write a page for colleagues: one HTML file with table, pictures and sliders, which opens anywhere, offline.
+
+        Args:
+            path: an .html file, or a folder that is there, for report.html in it; a file of that name is replaced.
+            truth: known parameters, with shape (d,), for fits of simulated observations.
+
+        Returns:
+            The file.
+
+        Raises:
+            ValueError: if the path is neither, or truth is not one number for each parameter.
+        """
+        from avo.report.page import write  # Matplotlib, and what is built upon results
+
+        return write(self, path, truth)
+
     def save(self, path: str | Path) -> Path:
         """Write the result into a folder: `result.json` and `arrays.npz`, for `avo.load`.
 

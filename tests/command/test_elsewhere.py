@@ -81,6 +81,9 @@ def test_the_report_says_how_calls_failed(fitted: str, run: Any) -> None:
     assert re.search(
         r"failed calls:\n\d+ exception, first call \d+: the simulator failed at .*ArithmeticError", printed
     )
+    assert printed.endswith("run/report.html\n")
+    page = (home / "run" / "report.html").read_text()
+    assert "avo fit counter.py:gaps" in page and "Failed calls" in page
 
 
 def test_a_failed_call_is_repeated(fitted: str, run: Any, home: Path) -> None:

@@ -1,0 +1,219 @@
+r"""An emulator of x: its mean and 90 % band as polynomials of the parameters, from the simulations that a run kept.
+
+With z the parameters on the scale of the error (avo/refine/linear.py) in units of the sliders, and f(z) the monomials
+up to some degree,
+
+    mean_j(z) = f(z)^T b_j,    log s_j(z) = g(z)^T c_j,    band_j(z) = mean_j + s_j (e_05, e_95)_j
+
+where b comes from least squares, c from a gamma regression of the absolute residuals with a log link, and e are
+quantiles of the residuals in units of s. Rows at the estimate, a third of all, hold it in place there. The degree is
+the one that predicts rows best which were not used; by such rows is also judged how far the mean is off, in standard
+deviations of x, and how many simulations the band holds.
+
+Near an answer x follows the parameters smoothly, and noise is what limits any regression; networks and kernels are no
+better there (benchmarks/studies/emulator.py).
+"""
+
+from itertools import combinations_with_replacement
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+DEGREES = (1, 2, 3)
+LEAST_ROWS = 12  # for each monomial
+FOLDS = 4
+SWEEPS = 12  # of the gamma regression, at most
+BAND = (0.05, 0.95)
+BINS = 6  # along each parameter, in which residuals are averaged
+FAR = 8.0  # observed standard deviations from the observed mean, beyond which x is cut off
+
+
+class Emulator(NamedTuple):
+    """Polynomials of z for what a page draws.
+
+    Args:
+        powers: exponents of each monomial.
+        mean: coefficients of E[x_j | z], then of E[t_j | z].
+        scale: coefficients of log s_j, of the first monomials, as many as there are.
+        band: (e_05, e_95), with shape (2, k).
+        variance: of x_j in units of s_j^2.
+        roughness: by how much the variance is off, as a share of it.
+        error: by how much the mean of each x_j, then t_j, is off, in its own units.
+        degree: of the mean's polynomials.
+        off: the same for x, in standard deviations of x, the root mean square over all.
+        held: share of simulations not used that the band holds.
+        rows: simulations used.
+    """
+
+    powers: Int[np.ndarray, "p d"]
+    mean: Float[np.ndarray, "p k_and_t"]
+    scale: Float[np.ndarray, "q k"]
+    band: Float[np.ndarray, "2 k"]
+    variance: Float[np.ndarray, " k"]
+    roughness: Float[np.ndarray, " k"]
+    error: Float[np.ndarray, " k_and_t"]
+    degree: int
+    off: float
+    held: float
+    rows: int
+
+    def __call__(self, z: Float[np.ndarray, "n d"]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Compute mean and both ends of the band of x, each with shape (n, k)."""
+        f, k = monomials(z, self.powers), self.band.shape[1]
+        mean, s = f @ self.mean[:, :k], np.exp(f[:, : len(self.scale)] @ self.scale)
+        return mean, mean + s * self.band[0], mean + s * self.band[1]
+
+
+def monomials(z: Float[np.ndarray, "n d"], powers: Int[np.ndarray, "p d"]) -> Float[np.ndarray, "n p"]:
+    """Compute products of powers, z_1^a_1 ... z_d^a_d for each row of exponents.
+
+    Example:
+        >>> monomials(np.array([[2.0, -3.0]]), np.array([[0, 0], [1, 0], [1, 2]])).tolist()
+        [[1.0, 2.0, 18.0]]
+    """
+    f = np.ones((len(z), len(powers)))
+    for i, along in enumerate(powers.T):
+        for degree in range(1, int(along.max(initial=0)) + 1):
+            f[:, along >= degree] *= z[:, i : i + 1]
+    return f
+
+
+def exponents(d: int, degree: int) -> Int[np.ndarray, "p d"]:
+    """List the exponents of all monomials up to a degree, by degree.
+
+    Example:
+        >>> exponents(2, 2).tolist()
+        [[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]]
+    """
+    found = []
+    for total in range(degree + 1):
+        for chosen in combinations_with_replacement(range(d), total):
+            found.append(np.bincount(np.array(chosen, int), minlength=d))
+    return np.array(found)
+
+
+def fit_emulator(
+    z: Float[np.ndarray, "n d"],
+    x: Float[np.ndarray, "n k"],
+    t: Float[np.ndarray, "n p"],
+    units: tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]],
+    seed: int = 0,
+) -> Emulator:
+    """Fit mean, scale and band of x, and the mean of its scores t, and measure how far they are off.
+
+    Args:
+        z: parameters, in units of the sliders.
+        x: simulations there.
+        t: their learned scores.
+        units: location and scale of the observations, beyond `FAR` of which x is cut off.
+        seed: of the parts that are left out in turn.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> z = rng.uniform(-1, 1, size=(4000, 1))
+        >>> x = 2.0 + 3.0 * z**2 + 0.5 * np.exp(z) * rng.normal(size=z.shape)
+        >>> found = fit_emulator(z, x, x, (np.zeros(1), np.ones(1)))
+        >>> mean, low, high = (float(a[0, 0]) for a in found(np.array([[0.5]])))
+        >>> abs(mean - 2.75) < 0.05, abs(high - low - 2 * 1.645 * 0.5 * np.exp(0.5)) < 0.15, 0.88 < found.held < 0.92
+        (True, True, True)
+    """
+    shift, size = units
+    y = np.concatenate([np.clip((x - shift) / size, -FAR, FAR), t], axis=1).astype(float)
+    z, k = z.astype(float), x.shape[1]
+    folds = np.random.default_rng(seed).permutation(len(z)) % FOLDS
+    chosen = None
+    for degree in DEGREES:
+        powers = exponents(z.shape[1], degree)
+        if degree > 1 and len(powers) * LEAST_ROWS > len(z):
+            break
+        left = _left_out(monomials(z, powers), y, folds)
+        loss = float(np.mean(left**2 / np.maximum(np.var(y, 0), 1e-300)))
+        if chosen is None or loss < chosen[0]:
+            chosen = loss, powers, left
+    assert chosen is not None
+    _, powers, left = chosen
+    used, quadratic = len(powers), exponents(z.shape[1], 2)
+    if used < len(quadratic) and len(quadratic) * LEAST_ROWS <= len(z):
+        powers = quadratic  # of which the mean takes the first
+    f = monomials(z, powers)
+    scale_size = min(len(powers), len(quadratic))
+    mean = np.concatenate([_least_squares(f[:, :used], y), np.zeros((len(powers) - used, y.shape[1]))])
+    e = y - f @ mean
+    scale, standard = _scaled(f[:, :scale_size], e[:, :k])
+    sd = np.maximum(e.std(0), 1e-12)
+    off = _off(z, left, used)
+    mean[:, :k] *= size
+    mean[0, :k] += shift
+    scale[0] += np.log(size)
+    return Emulator(
+        powers=powers,
+        mean=mean,
+        scale=scale,
+        band=np.quantile(standard, BAND, axis=0),
+        variance=standard.var(0),
+        roughness=2 * _off(z, np.abs(standard) / np.maximum(np.abs(standard).mean(0), 1e-300) - 1, scale_size),
+        error=off * np.concatenate([size, np.ones(t.shape[1])]),
+        degree=int(powers[:used].sum(1).max()),
+        off=float(np.sqrt(np.mean((off / sd)[:k] ** 2))),
+        held=_held(f[:, :scale_size], left[:, :k], folds),
+        rows=len(z),
+    )
+
+
+def _least_squares(f: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.linalg.lstsq(f, y, rcond=1e-10)[0]
+
+
+def _left_out(f: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Compute what each part's mean, fitted to the other parts, leaves of it."""
+    left = np.empty_like(y)
+    for fold in range(FOLDS):
+        out = folds == fold
+        left[out] = y[out] - f[out] @ _least_squares(f[~out], y[~out])
+    return left
+
+
+def _scaled(g: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Regress |e| by a gamma law with a log link; the coefficients, and e in units of its scale.
+
+    The iteration is c <- c + g^+ (|e| / s - 1), s = exp(g c): a gamma regression's weights are all one.
+    """
+    size = np.abs(e) + 1e-3 * np.abs(e).mean(0) + 1e-12
+    c = np.zeros((g.shape[1], e.shape[1]))
+    c[0] = np.log(size.mean(0))
+    inverse = np.linalg.pinv(g, rcond=1e-10)
+    for _ in range(SWEEPS):
+        step = inverse @ (size / np.exp(g @ c) - 1)
+        c += step * np.minimum(1.0, 1.0 / np.maximum(np.abs(step).max(0), 1e-12))
+        if np.abs(step).max() < 1e-4:
+            break
+    return c, e / np.exp(g @ c)
+
+
+def _held(g: np.ndarray, left: np.ndarray, folds: np.ndarray) -> float:
+    """Compute the share of rows that bands hold which were made of the other rows."""
+    out, inside = folds == 0, []
+    c, standard = _scaled(g[~out], left[~out])
+    low, high = np.quantile(standard, BAND, axis=0)
+    beside = left[out] / np.exp(g[out] @ c)
+    inside = (beside >= low) & (beside <= high)
+    return float(inside.mean())
+
+
+def _off(z: np.ndarray, left: np.ndarray, count: int) -> Float[np.ndarray, " k"]:
+    """Estimate how far the mean is off: what residuals of rows not used average to along the parameters, and noise.
+
+    In a bin of n rows the mean of the residuals squared is off^2 + var / n; the noise of p coefficients from N rows
+    adds p var / N.
+    """
+    square, bins = np.zeros(left.shape[1]), 0
+    for along in z.T:
+        ends = np.quantile(along, np.linspace(0, 1, BINS + 1)[1:-1])
+        place = np.searchsorted(np.unique(ends), along)
+        for b in np.unique(place):
+            some = left[place == b]
+            if len(some) > 1:
+                square += np.maximum(some.mean(0) ** 2 - some.var(0) / len(some), 0.0)
+                bins += 1
+    return np.sqrt(square / max(bins, 1) + left.var(0) * count / len(z))
