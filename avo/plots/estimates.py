@@ -17,6 +17,7 @@ from avo.plots.style import (
     SIMULATED,
     Canvas,
     canvas,
+    cut,
     decades,
     finished,
     legend_above,
@@ -91,6 +92,9 @@ def forest(
         axes.set_yticks(range(len(rows)), [row.name for row in rows])
         axes.tick_params("y", length=0)
         axes.margins(x=0.08)
+        if not parameter.logarithmic:
+            axes.ticklabel_format(axis="x", useOffset=False)
+            axes.locator_params("x", nbins=5)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.set_xlabel(with_unit(name, parameter.unit))
     legend_above(figure, panels[0])
@@ -166,7 +170,7 @@ def identifiability(result: Result, truth: ArrayLike | None = None, *, figure: C
     pairs = _pairs(result)
     columns = min(3, max(len(pairs), 1), room(figure))
     lines, found = -(-len(pairs) // columns), list(result.identifiability())[:DIRECTIONS]
-    bars = 0.8 + 0.3 * len(found)
+    bars = 0.8 + 0.4 * len(found)
     figure = canvas((max(3.0 * columns, 7), 2.7 * lines + bars), figure)
     shape: Any = dict(nrows=lines + 1, ncols=columns, height_ratios=[*[2.7] * lines, bars])
     places = figure.add_gridspec(**shape)
@@ -215,6 +219,7 @@ def _side(axes: Axes, which: Literal["x", "y"], space: Space, name: str) -> None
         decades(axes, which)
     else:
         axes.locator_params(which, nbins=4)
+        axes.ticklabel_format(axis=which, useOffset=False)
     axes.set(**{f"{which}label": with_unit(name, space[name].unit)})
 
 
@@ -234,16 +239,20 @@ def _directions(axes: Axes, found: list[Any]) -> None:
     """Draw the standard deviation along each direction, the worst on top."""
     sd = np.array([min(direction.sd, START_SD) for direction in found])
     identified = np.array([direction.identified for direction in found])
-    for some, color, words in ((identified, FITTED, "identified"), (~identified, SIMULATED, "not identified")):
-        axes.barh(np.flatnonzero(some), sd[some], color=color, height=0.55, label=words)
-    names = [_named(direction) for direction in found]
-    axes.set_yticks(range(len(found)), names, fontsize="small")
-    axes.invert_yaxis()
+    places = np.arange(len(found))
     axes.set_xscale("log")
-    axes.set_xlim(right=2 * START_SD)
+    axes.set_xlim(sd.min() / 3, 2 * START_SD)
+    axes.hlines(places, sd.min() / 3, sd, color=OBSERVED, lw=0.8, alpha=0.5)
+    for some, color, words in ((identified, FITTED, "identified"), (~identified, SIMULATED, "not identified")):
+        axes.plot(sd[some], places[some], "o", color=color, ms=7, label=words, ls="none")
+    for k, direction in enumerate(found):
+        place = dict(xy=(0, k - 0.22), xycoords=axes.get_yaxis_transform(), va="bottom", fontsize="small")
+        axes.annotate(cut(_named(direction)), **place)  # pyright: ignore[reportArgumentType]
+    axes.set_ylim(len(found) - 0.4, -0.9)
+    axes.set_yticks([])
     decades(axes, "x")
-    axes.set_xlabel("standard deviation, in quarters of a range, or in u")
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("sd, in quarters of a range, or in u")
+    axes.spines[["top", "right", "left"]].set_visible(False)
     if not identified.all():
         axes.legend(loc="lower right", frameon=False, fontsize="small")
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from avo.observations import planes
-from avo.plots.style import AxisLike, Canvas, canvas, finished, with_unit
+from avo.plots.style import AxisLike, Canvas, canvas, finished, room, with_unit
 
 SINGLE = 3  # single images drawn
 VALUES, DIFFERENCE = "magma_r", "RdBu_r"
@@ -78,14 +78,15 @@ def compared_images(
     channels = x.shape[-1]
     rows = 2 if channels == 1 else channels
     figure = canvas((10, 0.4 + 2.5 * rows), figure)
-    panels = figure.subplots(rows, 3, sharex=True, sharey=True, squeeze=False)
+    shape = (rows, 3) if room(figure) > 1 else (3 * rows, 1)
+    panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).reshape(rows, 3)
     for c in range(channels):
         _means(figure, panels[c], np.nanmean(x[..., c], 0), np.nanmean(y[..., c], 0), label, style)
         if channels > 1:
             panels[c, 0].set_title(f"observed, mean, channel {c}", fontsize="medium")
     if channels == 1:
         _singles(figure, panels[1], x[..., 0], y[..., 0], label, style)
-    _named(panels, names)
+    _named(panels.reshape(shape), names)
     return finished(figure)
 
 

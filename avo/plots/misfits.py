@@ -37,8 +37,8 @@ def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None) 
 
         z = (observed - simulated) / sqrt(standard errors squared)
 
-    where 95 % of z lie in the orange band if the simulator is right. The standard errors are those of the observations
-    (by clusters, where the fit had some) and of the simulations that the result keeps.
+    where 95 % of z lie in the orange band if the simulator is right. The standard errors are those of as many rows as
+    the observations have (independent ones, where the fit had clusters) and of the simulations that the result keeps.
 
     Args:
         result: the fit.
@@ -70,9 +70,11 @@ def standing_out(result: Result) -> tuple[list[str], Float[np.ndarray, " 2k"]]:
     x = np.asarray(kept.x[: kept.there], float)
     squares = (x - x.mean(0)) ** 2
     own = np.concatenate([x, squares], 1)
-    mean, mean_error, variance, variance_error = np.asarray(kept.moments, float)
+    mean, mean_error, variance, _ = np.asarray(kept.moments, float)
     apart = np.concatenate([mean, variance]) - own.mean(0)
-    error = np.hypot(np.concatenate([mean_error, variance_error]), own.std(0) / np.sqrt(len(own)))
+    # As if the simulator were right: its spread, which is known better, and as many independent rows as the errors say
+    independent = np.where(mean_error > 0, variance / np.maximum(mean_error, 1e-300) ** 2, kept.rows)
+    error = own.std(0) * np.sqrt(1 / np.tile(independent, 2) + 1 / len(own))
     names = [f"{name}, {what}" for what in ("mean", "sd") for name in numbers_of(result)]
     some = error > 1e-9 * (np.abs(np.concatenate([mean, variance])) + 1e-30)
     return list(np.array(names)[some]), apart[some] / error[some]

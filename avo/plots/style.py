@@ -125,7 +125,7 @@ def finished(figure: Canvas) -> Figure:
     return whole
 
 
-def cut(words: str, most: int = 40) -> str:
+def cut(words: str, most: int = 44) -> str:
     """Shorten a name that would leave no room for the picture.
 
     Example:

@@ -55,8 +55,9 @@ class View(NamedTuple):
             return (sums / np.outer(heights, widths)).reshape(n, -1)
         if self.kind == "series":
             channels = x.reshape(n, x.shape[1], -1)
-            last = self.places[1] if len(self.places) > 1 else (0,)
-            return channels[:, list(self.places[0])][:, :, list(last)].reshape(n, -1)
+            points, *others = self.places
+            last = list(others[0]) if others else [0]
+            return channels[:, list(points)][:, :, last].reshape(n, -1)
         return x.reshape(n, -1)[:, list(self.places[0])]
 
     def axes(self, axes: Sequence[Axis]) -> tuple[Axis, ...]:

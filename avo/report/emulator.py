@@ -18,13 +18,14 @@ from itertools import combinations_with_replacement
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 DEGREES = (1, 2, 3)
 LEAST_ROWS = 12  # for each monomial
 FOLDS = 4
 SWEEPS = 12  # of the gamma regression, at most
 BAND = (0.05, 0.95)
+PLACES = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)  # along each slider
 BINS = 6  # along each parameter, in which residuals are averaged
 FAR = 8.0  # observed standard deviations from the observed mean, beyond which x is cut off
 
@@ -37,6 +38,8 @@ class Emulator(NamedTuple):
         mean: coefficients of E[x_j | z], then of E[t_j | z].
         scale: coefficients of log s_j, of the first monomials, as many as there are.
         band: (e_05, e_95), with shape (2, k).
+        ends: least and largest of each x_j, which bands do not pass.
+        held_at: whether so many lie at the least, or the largest, that the band ends there.
         variance: of x_j in units of s_j^2.
         roughness: by how much the variance is off, as a share of it.
         error: by how much the mean of each x_j, then t_j, is off, in its own units.
@@ -50,6 +53,8 @@ class Emulator(NamedTuple):
     mean: Float[np.ndarray, "p k_and_t"]
     scale: Float[np.ndarray, "q k"]
     band: Float[np.ndarray, "2 k"]
+    ends: Float[np.ndarray, "2 k"]
+    held_at: Bool[np.ndarray, "2 k"]
     variance: Float[np.ndarray, " k"]
     roughness: Float[np.ndarray, " k"]
     error: Float[np.ndarray, " k_and_t"]
@@ -62,7 +67,8 @@ class Emulator(NamedTuple):
         """Compute mean and both ends of the band of x, each with shape (n, k)."""
         f, k = monomials(z, self.powers), self.band.shape[1]
         mean, s = f @ self.mean[:, :k], np.exp(f[:, : len(self.scale)] @ self.scale)
-        return mean, mean + s * self.band[0], mean + s * self.band[1]
+        low, high = _ends(mean, s, self.band, self.ends, self.held_at)
+        return mean, low, high
 
 
 def monomials(z: Float[np.ndarray, "n d"], powers: Int[np.ndarray, "p d"]) -> Float[np.ndarray, "n p"]:
@@ -141,8 +147,10 @@ def fit_emulator(
     mean = np.concatenate([_least_squares(f[:, :used], y), np.zeros((len(powers) - used, y.shape[1]))])
     e = y - f @ mean
     scale, standard = _scaled(f[:, :scale_size], e[:, :k])
-    sd = np.maximum(e.std(0), 1e-12)
-    off = _off(z, left, used)
+    sd, rest = np.maximum(e.std(0), 1e-12), np.abs(standard) / np.maximum(np.abs(standard).mean(0), 1e-300) - 1
+    off = _off(z, left, f[:, :used], powers[:used])
+    ends = np.stack([x.min(0), x.max(0)]).astype(float)
+    held_at = (np.mean(x == ends[:, None], axis=1) >= BAND[0]) & (ends[0] < ends[1])
     mean[:, :k] *= size
     mean[0, :k] += shift
     scale[0] += np.log(size)
@@ -151,12 +159,14 @@ def fit_emulator(
         mean=mean,
         scale=scale,
         band=np.quantile(standard, BAND, axis=0),
+        ends=ends,
+        held_at=held_at,
         variance=standard.var(0),
-        roughness=2 * _off(z, np.abs(standard) / np.maximum(np.abs(standard).mean(0), 1e-300) - 1, scale_size),
+        roughness=2 * _off(z, rest, f[:, :scale_size], powers[:scale_size]),
         error=off * np.concatenate([size, np.ones(t.shape[1])]),
         degree=int(powers[:used].sum(1).max()),
         off=float(np.sqrt(np.mean((off / sd)[:k] ** 2))),
-        held=_held(f[:, :scale_size], left[:, :k], folds),
+        held=_held(f[:, :scale_size], y[:, :k], left[:, :k], folds, (ends - shift) / size, held_at),
         rows=len(z),
     )
 
@@ -191,21 +201,33 @@ def _scaled(g: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return c, e / np.exp(g @ c)
 
 
-def _held(g: np.ndarray, left: np.ndarray, folds: np.ndarray) -> float:
+def _held(
+    g: np.ndarray, y: np.ndarray, left: np.ndarray, folds: np.ndarray, ends: np.ndarray, held_at: np.ndarray
+) -> float:
     """Compute the share of rows that bands hold which were made of the other rows."""
-    out, inside = folds == 0, []
+    out = folds == 0
     c, standard = _scaled(g[~out], left[~out])
-    low, high = np.quantile(standard, BAND, axis=0)
-    beside = left[out] / np.exp(g[out] @ c)
-    inside = (beside >= low) & (beside <= high)
-    return float(inside.mean())
+    mean, s = (y - left)[out], np.exp(g[out] @ c)
+    low, high = _ends(mean, s, np.quantile(standard, BAND, axis=0), ends, held_at)
+    # Rounding must not exclude what lies at an end
+    return float(np.mean((y[out] >= low - 1e-6) & (y[out] <= high + 1e-6)))
 
 
-def _off(z: np.ndarray, left: np.ndarray, count: int) -> Float[np.ndarray, " k"]:
+def _ends(
+    mean: np.ndarray, s: np.ndarray, band: np.ndarray, ends: np.ndarray, held_at: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the ends of the band: mean + s e, within the ends of x, or at these where many lie there."""
+    low, high = (np.clip(mean + s * e, *ends) for e in band)
+    return np.where(held_at[0], ends[0], low), np.where(held_at[1], ends[1], high)
+
+
+def _off(
+    z: Float[np.ndarray, "n d"], left: Float[np.ndarray, "n k"], f: Float[np.ndarray, "n p"], powers: np.ndarray
+) -> Float[np.ndarray, " k"]:
     """Estimate how far the mean is off: what residuals of rows not used average to along the parameters, and noise.
 
-    In a bin of n rows the mean of the residuals squared is off^2 + var / n; the noise of p coefficients from N rows
-    adds p var / N.
+    In a bin of n rows the mean of the residuals squared is off^2 + var / n. Noise of the coefficients makes the mean at
+    z uncertain by var f(z)^T (f^T f)^-1 f(z), the mean of which over places along each slider is added.
     """
     square, bins = np.zeros(left.shape[1]), 0
     for along in z.T:
@@ -216,4 +238,6 @@ def _off(z: np.ndarray, left: np.ndarray, count: int) -> Float[np.ndarray, " k"]
             if len(some) > 1:
                 square += np.maximum(some.mean(0) ** 2 - some.var(0) / len(some), 0.0)
                 bins += 1
-    return np.sqrt(square / max(bins, 1) + left.var(0) * count / len(z))
+    at = monomials(np.concatenate([share * np.eye(z.shape[1]) for share in PLACES]), powers)
+    noise = float(np.mean(np.einsum("np,pq,nq->n", at, np.linalg.pinv(f.T @ f, hermitian=True), at)))
+    return np.sqrt(square / max(bins, 1) + left.var(0) * noise)

@@ -21,11 +21,15 @@
   function emulate(emulator, z) {
     const f = monomials(z, emulator.powers), both = combine(f, emulator.mean);
     const size = combine(f, emulator.scale).map(Math.exp), k = size.length;
-    const mean = both.slice(0, k), [low, high] = emulator.band;
+    const mean = both.slice(0, k), [least, most] = emulator.ends;
+    const end = (which, j) =>
+      emulator.heldAt[which][j]
+        ? emulator.ends[which][j]
+        : Math.min(most[j], Math.max(least[j], mean[j] + size[j] * emulator.band[which][j]));
     return {
       mean,
-      low: mean.map((value, j) => value + size[j] * low[j]),
-      high: mean.map((value, j) => value + size[j] * high[j]),
+      low: mean.map((_, j) => end(0, j)),
+      high: mean.map((_, j) => end(1, j)),
       sd: size.map((value, j) => value * Math.sqrt(emulator.variance[j])),
       scores: both.slice(k),
     };
@@ -135,7 +139,7 @@
 
   /** A panel of lines for each channel of a series. */
   function series(width) {
-    const { t, name, channels } = data.chart, count = channels.length, height = count > 1 ? 170 : 300;
+    const { t, name, channels } = data.chart, count = channels.length, height = count > 1 ? 170 : width < 560 ? 220 : 300;
     const left = 52, right = 8, top = 22, bottom = 36, root = frame(width, count * height);
     const x = (value) => left + ((value - t[0]) / (t[t.length - 1] - t[0] || 1)) * (width - left - right);
     const updates = channels.map((channel, c) => {
@@ -222,6 +226,7 @@
         return square;
       });
     });
+    const widest = Math.max(...corners.flatMap((found) => found.high.map((value, i) => value - found.low[i]))) || 1;
     const shade = (square, share) => square.setAttribute("fill-opacity", Math.min(1, Math.max(0, share)).toFixed(3));
     return (found, row) => {
       const seen = row ? row.x : data.observed.moments[0], size = high - low || 1;
@@ -231,7 +236,7 @@
         shade(grids[1][i], (found.mean[i] - low) / size);
         shade(grids[2][i], Math.abs(apart) / size);
         grids[2][i].classList.toggle("less", apart < 0);
-        shade(grids[3][i], (found.high[i] - found.low[i]) / size);
+        shade(grids[3][i], (found.high[i] - found.low[i]) / widest);
       });
     };
   }
@@ -240,6 +245,7 @@
     const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
     root.setAttribute("aria-label", "Simulated mean and 90 % band at the sliders' setting over the observations.");
     chart.replaceChildren(root);
+    chart.classList.toggle("tall", height > 0.6 * window.innerHeight);
     return root;
   }
 

@@ -20,6 +20,11 @@ from avo.report.words import escaped, plain
 from avo.result import Result
 from avo.tables import html_table
 
+KEY = """<li><i class="observed"></i>observed, 5 to 95 %</li>
+<li><i class="simulated"></i>simulated, mean and 90 % band</li>"""
+IMAGE_KEY = """<li><i class="observed"></i>observed</li>
+<li><i class="simulated"></i>simulated, or more than observed</li>
+<li><i class="less"></i>less than observed</li>"""
 NO_SLIDERS = """<p class="soft">There are no sliders, and no pictures of simulations: the fit was not refined, and keeps
 none.</p>"""
 
@@ -121,16 +126,17 @@ def _workbench(sliders: Sliders, values: dict[str, Any]) -> str:
         f"holds {100 * emulator.held:.1f} % of simulations that it has not seen (90 % wanted)."
     )
     told += " Mean and band are over all known conditions of the observations." if sliders.conditions else ""
+    image = values["chart"]["kind"] == "image"
     chosen = "one row of the observations" if values["rows"] else "one observation"
     options = "".join(f'<option value="{i}">row {row["row"]}</option>' for i, row in enumerate(values["rows"]))
     choice = f'<p><label for="row">Observation: </label><select id="row">{options}</select></p>' if options else ""
     back = "Back to what the row says" if options else "Back to the estimate"
-    row = '<li><i class="row"></i>the chosen row</li>' if options else ""
+    row = '<li><i class="row"></i>the chosen row</li>' if options and not image else ""
+    key = IMAGE_KEY if image else KEY
     return f"""<section aria-labelledby="move">
 <h2 id="move">Move the parameters</h2>
 <p>The simulated mean and 90 % band of {chosen}, at the sliders' setting, over the observations.</p>
-<ul class="key"><li><i class="observed"></i>observed, 5 to 95 %</li>
-<li><i class="simulated"></i>simulated, mean and 90 % band</li>{row}</ul>
+<ul class="key">{key}{row}</ul>
 <div class="workbench">
 <div id="chart"></div>
 <div class="controls">
@@ -151,6 +157,6 @@ def _slider(i: int, name: str) -> str:
     return (
         f'<div class="slider"><div><label for="slider-{i}">{own}</label>'
         f'<output id="value-{i}" for="slider-{i}"></output></div>'
-        f'<input type="range" id="slider-{i}" min="0" max="200" value="100" step="1">'
-        f'<label class="lock"><input type="checkbox" id="lock-{i}"> lock {own}</label></div>'
+        f'<div><input type="range" id="slider-{i}" min="0" max="200" value="100" step="1">'
+        f'<label class="lock"><input type="checkbox" id="lock-{i}" aria-label="lock {own}"> lock</label></div></div>'
     )

@@ -8,7 +8,7 @@ import io
 import re
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -70,7 +70,8 @@ def drawn(
     """
     found = []
     for width, height in zip((WIDE, NARROW), heights, strict=True):
-        with matplotlib.rc_context(STYLE | {"svg.hashsalt": f"{name}-{width}"}), warnings.catch_warnings():
+        style: Any = STYLE | {"svg.hashsalt": f"{name}-{width}"}
+        with matplotlib.rc_context(style), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of letters that a font lacks, and browsers do not
             figure = Figure(figsize=(width, height), layout="constrained")
             draw(figure)
@@ -133,15 +134,17 @@ def _predictive(result: Result) -> Picture:
     obs = kept.observed[rows].reshape(-1, *shape)
     sim = kept.x[: kept.there][:ROWS].reshape(-1, *shape)
     kind, axes = view.kind, view.axes(result.axes)
-    channels = view.shape[1] if kind == "series" and len(view.shape) > 1 else 1
+    count, *more = view.shape
+    channels = more[0] if kind == "series" and more else 1
     if kind == "image":
-        heights = 4.6, 3.2
-    elif kind == "series" or view.shape[0] > PANELS:
+        heights = 4.6, 10.2
+    elif kind == "series" or count > PANELS:
         heights = 2.4 * channels + 0.8, 3.6 * channels + 1.0
     else:
-        heights = 2.3 * -(-view.shape[0] // 2) + 0.6, 2.3 * view.shape[0] + 0.6
-    left_out = "" if view.whole else " Of long observations some points are drawn, of images means over blocks."
-    words = f"{len(obs)} observations, and as many simulations at the estimate.{left_out}"
+        heights = 2.3 * -(-count // 2) + 0.6, 2.3 * count + 0.6
+    blocks = " An image is drawn by means over blocks of its pixels."
+    left_out = "" if view.whole else blocks if kind == "image" else " Some of the points are drawn."
+    words = f"{len(obs)} observations beside {len(sim)} simulations at the estimate.{left_out}"
     return drawn(
         "predictive", "Observed beside simulated", words,
         "Observations in grey beside simulations at the estimate in orange.",
@@ -178,9 +181,11 @@ def _forest(result: Result, truth: ArrayLike | None) -> Picture:
 def _identifiability(result: Result, truth: ArrayLike | None) -> Picture:
     d = len(result.names)
     pairs = min(6, d * (d - 1) // 2)
-    bars = 0.9 + 0.3 * min(d, 8)
+    bars = 0.9 + 0.4 * min(d, 8)
     wide, narrow = -(-pairs // 2), pairs
-    words = "Ellipses: the error of two parameters together, 50 and 90 %. Bars: how well each direction is determined."
+    words = (
+        "Ellipses: the error of two parameters together, 50 and 90 %. Points: how well each direction is determined."
+    )
     alt = ". ".join(str(direction) for direction in list(result.identifiability())[:8])
     return drawn(
         "identifiability", "What the data identify", words, alt,

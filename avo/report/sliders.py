@@ -84,6 +84,8 @@ class Sliders:
                 "mean": _short(emulator.mean),
                 "scale": _short(emulator.scale),
                 "band": _short(emulator.band),
+                "ends": _short(emulator.ends),
+                "heldAt": emulator.held_at.tolist(),
                 "variance": _short(emulator.variance),
                 "roughness": _short(emulator.roughness),
                 "error": _short(emulator.error),

@@ -119,9 +119,9 @@ def repeat(result: Result) -> str:
     """Write the lines of Python that repeat a fit, as far as the result knows it."""
     entries = [(name, _code(result.space[name])) for name in result.space.columns]
     if all(name.isidentifier() for name, _ in entries):
-        space = ", ".join(f"{name}={code}" for name, code in entries)
+        space = "".join(f"\n    {name}={code}," for name, code in entries) + "\n"
     else:
-        space = "**{" + ", ".join(f"{name!r}: {code}" for name, code in entries) + "}"
+        space = "**{" + "".join(f"\n    {name!r}: {code}," for name, code in entries) + "\n}"
     given = [f"target={result.settings['target']!r}"] if result.settings.get("target") else []
     given += [] if result.budget is None else [f"budget={result.budget}"]
     given += [] if result.seed is None else [f"seed={result.seed}"]

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -79,7 +80,7 @@ def test_history_marks_phases_and_ends_in_the_estimate():
     for i, axes in enumerate(figure.axes[1:]):
         curve = line(axes, "proposal's centre")
         assert curve[0, 0] == 900 + 896 and curve[-1, 0] == 900 + 5376
-        (bar,) = axes.containers
+        bar: Any = axes.containers[0]
         (at, value), *_ = points(bar.lines[0])
         assert at == result.calls and value == pytest.approx(result.theta[i], rel=1e-6)
         low, high = np.sort(bar.lines[2][0].get_segments()[0][:, 1])
@@ -88,7 +89,8 @@ def test_history_marks_phases_and_ends_in_the_estimate():
             "steps",
             "refine",
         }  # a short search has no room for its name
-        shaded = [(patch.get_x(), patch.get_width()) for patch in axes.patches if patch.get_alpha()]
+        shades: Any = [patch for patch in axes.patches if patch.get_alpha()]
+        shaded = [(patch.get_x(), patch.get_width()) for patch in shades]
         assert shaded == [(0, 900), (6276, 3000)]
         assert axes.get_xlim()[1] >= result.calls
         assert " ± " in axes.get_title()

@@ -51,7 +51,19 @@ def test_mean_and_band_of_noise_that_grows():
         # Of an exponential law: lopsided, -log .95 and -log .05
         np.testing.assert_allclose([low[1] + 20, high[1] + 20], [0.0513 * 300, 2.996 * 300], rtol=0.08, atol=12)
     assert 0.88 < found.held < 0.92
+    assert found(np.array([[0.9, -1.0]]))[1][0, 1] >= x[:, 1].min()
     assert found.degree == 1 and 0.005 < found.off < 0.05
+
+
+def test_the_band_of_counts_ends_at_zero_where_many_are_zero():
+    """Poisson counts: of mean 1.2 at most, 30 % are zero, the 5 % quantile whatever z; of mean 5 hardly any are."""
+    rng = np.random.default_rng(3)
+    z = rng.uniform(-1, 1, size=(5000, 1))
+    x = rng.poisson(np.concatenate([0.7 + 0.5 * z, 5 + 2 * z], 1)).astype(float)
+    found = fit_emulator(z, x, z, (np.zeros(2), np.ones(2)))
+    _, low, high = found(np.array([[-0.9], [0.0], [0.9]]))
+    assert low[:, 0].tolist() == [0.0, 0.0, 0.0] and found.held_at.tolist() == [[True, False], [False, False]]
+    assert low[0, 1] < low[1, 1] < low[2, 1] and abs(low[2, 1] - 3) < 0.7 and abs(high[0, 0] - 1.2) < 1
 
 
 def test_the_stated_error_grows_where_no_polynomial_fits():

@@ -145,7 +145,7 @@ def test_lines_that_repeat_a_fit_make_the_same_space():
     object.__setattr__(result, "space", space)
     text = words.repeat(result)
     made: dict[str, Any] = {"avo": avo}
-    exec(text.splitlines()[2], made)
+    exec(text[: text.index("result = ")].removeprefix("import avo"), made)
     assert made["space"].to_json() == space.to_json()
     assert "budget=20000" in text and "seed=11" in text
 
