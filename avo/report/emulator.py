@@ -26,6 +26,7 @@ FOLDS = 4
 SWEEPS = 12  # of the gamma regression, at most
 BAND = (0.05, 0.95)
 PLACES = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)  # along each slider
+ORTHANTS = 5  # parameters whose signs part what lies far out, at most
 BINS = 6  # along each parameter, in which residuals are averaged
 FAR = 8.0  # observed standard deviations from the observed mean, beyond which x is cut off
 
@@ -224,20 +225,30 @@ def _ends(
 def _off(
     z: Float[np.ndarray, "n d"], left: Float[np.ndarray, "n k"], f: Float[np.ndarray, "n p"], powers: np.ndarray
 ) -> Float[np.ndarray, " k"]:
-    """Estimate how far the mean is off: what residuals of rows not used average to along the parameters, and noise.
+    """Estimate how far the mean is off: what residuals of rows not used average to over parts of the space, and noise.
 
-    In a bin of n rows the mean of the residuals squared is off^2 + var / n. Noise of the coefficients makes the mean at
-    z uncertain by var f(z)^T (f^T f)^-1 f(z), the mean of which over places along each slider is added.
+    The parts are bins along each parameter, and the orthants of what lies farthest out. In one of n rows the mean of
+    the residuals squared is off^2 + var / n. Noise of the coefficients makes the mean at z uncertain by
+    var f(z)^T (f^T f)^-1 f(z), the mean of which over places along each slider is added.
     """
-    square, bins = np.zeros(left.shape[1]), 0
-    for along in z.T:
-        ends = np.quantile(along, np.linspace(0, 1, BINS + 1)[1:-1])
-        place = np.searchsorted(np.unique(ends), along)
-        for b in np.unique(place):
-            some = left[place == b]
+    square, count = np.zeros(left.shape[1]), 0
+    for part in _parts(z):
+        for k in range(part.max() + 1):
+            some = left[part == k]
             if len(some) > 1:
                 square += np.maximum(some.mean(0) ** 2 - some.var(0) / len(some), 0.0)
-                bins += 1
+                count += 1
     at = monomials(np.concatenate([share * np.eye(z.shape[1]) for share in PLACES]), powers)
     noise = float(np.mean(np.einsum("np,pq,nq->n", at, np.linalg.pinv(f.T @ f, hermitian=True), at)))
-    return np.sqrt(square / max(bins, 1) + left.var(0) * noise)
+    return np.sqrt(square / max(count, 1) + left.var(0) * noise)
+
+
+def _parts(z: Float[np.ndarray, "n d"]) -> list[Int[np.ndarray, " n"]]:
+    """Part the rows in bins along each parameter, then the outer quarter in orthants; -1 is no part."""
+    found = []
+    for along in z.T:
+        ends = np.unique(np.quantile(along, np.linspace(0, 1, BINS + 1)[1:-1]))
+        found.append(np.searchsorted(ends, along))
+    radius, few = np.linalg.norm(z, axis=1), z[:, :ORTHANTS]
+    outer = radius > np.quantile(radius, 0.75)
+    return [*found, np.where(outer, (few > 0) @ 2 ** np.arange(few.shape[1]), -1)]
