@@ -31,6 +31,7 @@ Kind = Literal["vector", "series", "image"]
 
 POINTS = 16  # from which an axis counts as time
 CHANNELS = 16  # of a series, at most
+COLOURS = 4  # channels of an image, at most
 ALL_PRODUCTS = 32  # values up to which x shows all its products to the regression of scores
 HEAVY = 3.0  # standard deviation of x_obs in units of that of its middle half, above which the middle gives the units
 FAR = 5.0  # observed standard deviations, beyond which x is bent
@@ -357,6 +358,21 @@ def location_scale(x: np.ndarray, shares: Float[np.ndarray, " m"] | None = None)
     flat = scale <= 4 * jnp.finfo(jnp.result_type(float)).eps * np.abs(shift)  # rounding error of a constant column
     scale = np.where(flat, 1.0, scale)
     return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])
+
+
+def planes(x: np.ndarray) -> np.ndarray:
+    """Show images, with shape (n, *x_shape), as (n, rows, columns, channels); of a volume the mean over its first axis.
+
+    The last axis of three or more counts channels where it has at most 4 entries.
+
+    Example:
+        >>> [planes(np.zeros((7, *shape))).shape for shape in ((9, 8), (9, 8, 3), (6, 9, 8), (6, 9, 8, 2))]
+        [(7, 9, 8, 1), (7, 9, 8, 3), (7, 9, 8, 1), (7, 9, 8, 2)]
+    """
+    channels = x if x.ndim > 3 and x.shape[-1] <= COLOURS else x[..., None]
+    while channels.ndim > 4:
+        channels = channels.mean(1)
+    return channels
 
 
 def make_frame(

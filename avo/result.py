@@ -1,7 +1,7 @@
 """What a fit returns: the estimate, whether to believe it, and how it came about."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +33,7 @@ from avo.observations import show, validate_observations
 from avo.refine.custom import Only
 from avo.refine.estimate import Estimate, Population
 from avo.refine.identifiability import Combination, Identifiability
+from avo.refine.kept import Kept
 from avo.refine.modes import Mode
 from avo.refine.statistic import apply
 from avo.rows import NO_GAPS, observe_new
@@ -73,6 +74,8 @@ class Result:
         gaps: which values of x may be missing, where some were (avo/gaps.py); else None.
         weighted: number of observations with a weight above zero, and of equal ones that say as much, (sum w)^2 /
             sum w^2; None without weights.
+        phases: calls of "search", "steps" and "refine", in this order; empty where they are not known.
+        budget: calls that the fit was given; None: as many as its parts have use for.
     """
 
     space: Space
@@ -94,6 +97,8 @@ class Result:
     input_axes: tuple[Axis, ...] = ()
     gaps: Gaps | None = None
     weighted: tuple[int, float] | None = None
+    phases: Mapping[str, int] = field(default_factory=dict)
+    budget: int | None = None
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(self.names, self.theta, strict=True))
@@ -177,6 +182,15 @@ class Result:
         if self.settings.get("target") != "population":
             return None
         return None if self.estimate is None else self.estimate.population(self.space)
+
+    @property
+    def kept(self) -> Kept | None:
+        """Simulations near the estimate, up to 20,000 of the fit's own, and what the observations look like beside.
+
+        Each x is there as at most 120 numbers of it (`avo.refine.kept.view_of`); of the observations up to 1,000 rows,
+        seen the same way, and the moments of all. None without refining.
+        """
+        return None if self.estimate is None else self.estimate.kept
 
     def identifiability(self) -> Identifiability:
         """Directions with how well the data identify each, the worst first; print them."""
@@ -329,6 +343,23 @@ class Result:
         """
         return exports.latex(self, level)
 
+    def report(self, path: str | Path, *, truth: np.ndarray | None = None) -> Path:
+        """Write a page for colleagues: one HTML file with table, pictures and sliders, which opens anywhere, offline.
+
+        Args:
+            path: an .html file, or a folder that is there, for report.html in it; a file of that name is replaced.
+            truth: known parameters, with shape (d,), for fits of simulated observations.
+
+        Returns:
+            The file.
+
+        Raises:
+            ValueError: if the path is neither, or truth is not one number for each parameter.
+        """
+        from avo.report.page import write  # Matplotlib, and what is built upon results
+
+        return write(self, path, truth)
+
     def save(self, path: str | Path) -> Path:
         """Write the result into a folder: `result.json` and `arrays.npz`, for `avo.load`.
 
@@ -393,6 +424,8 @@ class Result:
             "weighted": None if self.weighted is None else list(self.weighted),
             "axes": [axis.to_json() for axis in self.axes],
             "input_axes": [axis.to_json() for axis in self.input_axes],
+            "phases": dict(self.phases),
+            "budget": self.budget,
         }
         every = trees | history | units | arrays | ({} if self.gaps is None else self.gaps.to_arrays("gaps"))
         return words, {name: np.asarray(a) for name, a in every.items()}
@@ -481,5 +514,7 @@ def _rebuilt(
         failures=Failures.from_json(words["failures"]),
         gaps=Gaps.from_arrays("gaps", arrays),
         weighted=None if words.get("weighted") is None else tuple(words["weighted"]),
+        phases=words.get("phases", {}),
+        budget=words.get("budget"),
         **{k: words[k] for k in ("calls", "status", "message", "seed", "data")},
     )

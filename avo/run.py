@@ -90,6 +90,7 @@ class Task(NamedTuple):
     axes: tuple[Axis, ...] = ()
     input_axes: tuple[Axis, ...] = ()
     whole: int = 0  # calls of a finished run that goes on, with those that it has made
+    budget: int | None = None
 
 
 def fit(
@@ -257,7 +258,7 @@ def fit(
         proposal = partial(Gaussian.start, sd=BEGUN) if settings.target == "point" else proposal
         settings = replace(settings, reach=(max(settings.reach),) * 2)
     names = axes_of(x_obs), axes_of(inputs)
-    task = Task(checked, space, observed, settings, divided, seed, refine, custom, *names, whole)
+    task = Task(checked, space, observed, settings, divided, seed, refine, custom, *names, whole, budget)
     loss = critics.wasserstein() if loss is None else loss
     trainer = make_trainer(
         space, x, steps=task.plan.steps, inputs=observed.inputs, loss=loss, critic=critic, proposal=proposal,
@@ -353,6 +354,7 @@ def _run(
             region = search(
                 draws, task.observed.sample, budget=task.plan.search, seed=task.seed, custom=task.custom, start=begin
             )
+    searched = draws.calls
     state = begun(state, begin if region is None else region.q.loc)
     before = Progress.from_arrays(state, None if folder is None else folder.restore())
     done, result = run_steps(
@@ -372,7 +374,9 @@ def _run(
     if result.estimate is None and task.space.known:
         result = replace(result, message=f"{result.message} What is known by prior= has had no part in the estimate.")
     failures = _failures(task, draws, region, result)
-    result = replace(result, calls=result.calls + draws.calls, failures=failures)
+    phases = {"search": searched, "steps": result.calls, "refine": draws.calls - searched}
+    calls = result.calls + draws.calls
+    result = replace(result, calls=calls, failures=failures, phases=phases, budget=task.budget)
     if folder is not None and result.status != "stopped":
         saved(result, folder)
     return result

@@ -27,26 +27,30 @@ def text(result: Result, truth: np.ndarray | None = None) -> str:
     Raises:
         ValueError: if truth is not one number for each parameter.
     """
-    columns = _columns(result)
-    if truth is not None:
-        words = f"one value for each of {', '.join(result.names)}"
-        columns["truth"] = [f"{v:.5g}" for v in shaped("truth", truth, (result.space.dim,), words)]
     failures = ", ".join(f"{n:,} {kind}" for kind, n in result.failures.items() if n)
     failures = f", of which failed: {failures}" if failures else ""
     if failures and result.failures.place is not None:
         failures += f"; {result.failures.place}"
     calls = f"{result.calls:,} {'simulator calls' if result.critic is not None else 'stored pairs'}{failures}"
-    rows = aligned(_rows(result, columns))
+    rows = aligned(table(result, truth))
     return "\n".join([*rows, "", *_words(result), f"{result.status}: {result.message}", calls])
 
 
 def html(result: Result) -> str:
     """Write the same as a table of HTML with lines of text below it."""
-    return html_table(_rows(result, _columns(result)), [*_words(result), f"{result.status}: {result.message}"])
+    return html_table(table(result), [*_words(result), f"{result.status}: {result.message}"])
 
 
-def _rows(result: Result, columns: dict[str, list[str]]) -> list[list[str]]:
-    """Make the rows of a table, its head first, of named columns, fixed parameters among the others."""
+def table(result: Result, truth: np.ndarray | None = None) -> list[list[str]]:
+    """Make the rows of the table, its head first, fixed parameters among the others.
+
+    Raises:
+        ValueError: if truth is not one number for each parameter.
+    """
+    columns = _columns(result)
+    if truth is not None:
+        words = f"one value for each of {', '.join(result.names)}"
+        columns["truth"] = [f"{v:.5g}" for v in shaped("truth", truth, (result.space.dim,), words)]
     rows = [["parameter", *columns, "unit"]]
     for name in result.space.columns:
         if name in result.space.fixed:
@@ -59,15 +63,18 @@ def _rows(result: Result, columns: dict[str, list[str]]) -> list[list[str]]:
 
 def _words(result: Result) -> list[str]:
     """Say in sentences what the table does not."""
-    warnings = (f"warning: {warning}" for warning in _warnings(result))
-    return [
-        *_correlations(result),
-        *_of_rows(result),
-        *_kinds(result),
-        *warnings,
-        *_others(result),
-        *_agreement(result),
-    ]
+    told = (f"warning: {warning}" for warning in warnings(result))
+    return [*_what_is_there(result), *told, *_others(result), *_agreement(result)]
+
+
+def notes(result: Result) -> list[str]:
+    """Say in sentences what is neither in the table nor a warning."""
+    return [*_what_is_there(result), *_others(result), *_agreement(result)]
+
+
+def _what_is_there(result: Result) -> list[str]:
+    """Say what belongs to the numbers of the table: correlations, what rows stand for, whole numbers and turns."""
+    return [*_correlations(result), *_of_rows(result), *_kinds(result)]
 
 
 def _kinds(result: Result) -> list[str]:
@@ -128,7 +135,7 @@ def _correlations(result: Result) -> list[str]:
     ]
 
 
-def _warnings(result: Result) -> list[str]:
+def warnings(result: Result) -> list[str]:
     """Tell what the data do not identify, what lies at a bound, and where no population fits."""
     found = _unidentified(result)
     loc = np.asarray(result.proposal.loc)

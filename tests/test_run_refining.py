@@ -66,6 +66,20 @@ def test_refining_finds_the_estimate_and_its_error(done: avo.Result) -> None:
     assert words[0].split() == ["parameter", "estimate", "stderr", "5", "%", "95", "%", "unit"]
 
 
+def test_simulations_at_the_estimate_and_around_it_are_kept(done: avo.Result) -> None:
+    """x of the first rows is N(theta, 1 or 4) at one place; the learned scores of both have the same mean."""
+    kept = done.kept
+    assert kept is not None and sum(done.phases.values()) == done.calls and done.budget == REFINE_BUDGET
+    there, sd = kept.x[: kept.there], np.array([1.0, 1.0, 2.0])
+    assert np.ptp(kept.u[: kept.there], axis=0).max() == 0 and kept.u[kept.there :].std(0).min() > 0.01
+    np.testing.assert_array_less(np.abs(there.mean(0) - done.theta[[0, 1, 1]]), 5 * sd / np.sqrt(kept.there) + 0.02)
+    np.testing.assert_allclose(there.std(0), sd, rtol=5 / np.sqrt(2 * kept.there))
+    np.testing.assert_allclose(kept.moments[0], X3.mean(0), rtol=1e-5)
+    apart = kept.t[: kept.there].mean(0) - kept.scores[0]
+    assert np.all(np.abs(apart) < 5 * kept.t.std(0) * np.sqrt(1 / kept.there + 1 / kept.rows))
+    assert kept.encoded is None and kept.observed.shape == (300, 3)
+
+
 @pytest.fixture(scope="module")
 def counted() -> tuple[Stopping, avo.Result]:
     """The NumPy simulator that counted its rows, and the fit of a budget that no number of blocks makes up."""

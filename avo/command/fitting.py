@@ -10,6 +10,7 @@ A fit leaves in its folder
     predictive.png            observed beside simulated data
     encoded.csv               with --index: E[theta | x] of each row, under its name
     check.png                 how observations that it has not seen compare, from `avo check`
+    report.html               a page for colleagues, from `avo report`
 
 and ends with exit status 0 for an answer, 3 for a fit without one, which is reported all the same.
 """

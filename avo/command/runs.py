@@ -5,6 +5,7 @@ says so.
 """
 
 import hashlib
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -30,9 +31,20 @@ Simulator = Annotated[
 Trust = Annotated[bool, typer.Option("--trust", help="Run the file that the run names, instead.")]
 
 
-def report(run: Run) -> None:
-    """Print a finished run again: the estimates, and what the data identify."""
+def report(
+    run: Run,
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write; left out: report.html in the run's folder.")
+    ] = None,
+) -> None:
+    """Print a finished run again, and write it as a page for colleagues: one HTML file with pictures and sliders.
+
+    The page asks no host for anything, opens from disk, and needs neither avo nor the simulator.
+    """
     import numpy as np
+
+    from avo.report.page import write
 
     result, words = _finished(run)
     truth = None if words["truth"] is None else np.array([words["truth"][name] for name in result.names])
@@ -41,6 +53,23 @@ def report(run: Run) -> None:
         typer.echo(f"\n{result.identifiability()}")
     if any(result.failures.values()):
         typer.echo(f"\nfailed calls:\n{result.failures.summary()}")
+    typer.echo(f"\n{write(result, run if out is None else out, truth, _command(words['options']))}")
+
+
+def _command(options: dict[str, Any]) -> str:
+    """Write the command of a run again, without what is as if it were left out."""
+    words = ["avo", "fit", str(options["simulator"])]
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "refine":
+            words += [] if value else ["--no-refine"]
+        elif name in ("simulator", "out", "resume", "quiet") or value is None or value is False:
+            continue
+        elif isinstance(value, list):
+            words += [word for one in value for word in (flag, str(one))]
+        else:
+            words += [flag] if value is True else [flag, str(value)]
+    return shlex.join(words)
 
 
 def check(

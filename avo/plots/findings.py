@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from avo.diagnostics.goodness import Check, Part
-from avo.plots.style import OBSERVED, SIMULATED
+from avo.plots.style import OBSERVED, SIMULATED, Canvas, canvas, finished
 
 
-def check(found: Check, features: int = 20) -> Figure:
+def check(found: Check, features: int = 20, *, figure: Canvas | None = None) -> Figure:
     """Draw what `avo.check` found: features by how far they stand out, and the two statistics among their replicates.
 
     The orange band holds 95 % of the replicates in each feature; a filled point has a corrected p of at most 5 %.
@@ -18,9 +18,10 @@ def check(found: Check, features: int = 20) -> Figure:
     Args:
         found: what `avo.check` returned.
         features: drawn at most, those with the largest |z|.
+        figure: a Figure or SubFigure to draw into; None: a new one.
 
     Returns:
-        A figure with three panels: features, classifier, critic's gap.
+        The figure, with three panels: features, classifier, critic's gap.
 
     Example:
         >>> from avo.diagnostics.goodness import Row
@@ -30,7 +31,7 @@ def check(found: Check, features: int = 20) -> Figure:
         ['z', 'classifier', "critic's gap"]
     """
     rows = sorted(found.table, key=lambda row: -abs(row.z))[:features][::-1]
-    figure = Figure(figsize=(11, max(4.0, 1.4 + 0.26 * len(rows))), layout="constrained")
+    figure = canvas((11, max(4.0, 1.4 + 0.26 * len(rows))), figure)
     panels = figure.subplot_mosaic([["z", "classifier"], ["z", "gap"]], width_ratios=[3, 2])
     # Far out it matters no more how far, and what is infinite has no place at all
     z = np.clip([row.z for row in rows], -20, 20)
@@ -46,7 +47,7 @@ def check(found: Check, features: int = 20) -> Figure:
     figure.suptitle(f"{found.rows:,} new observations: p = {found.p_value:.3g}", fontsize="medium")
     handles, names = panels["classifier"].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower right", ncols=2, frameon=False)
-    return figure
+    return finished(figure)
 
 
 def _part(axes: Axes, part: Part, label: str) -> None:

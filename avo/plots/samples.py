@@ -11,7 +11,23 @@ from matplotlib.ticker import MaxNLocator
 
 from avo.containers import Held, axes_of, plain
 from avo.observations import Kind, kind_of
-from avo.plots.style import FITTED, OBSERVED, PANELS, SIMULATED, AxisLike, grid, lowest, with_unit
+from avo.plots.images import compared_images, drawn_images
+from avo.plots.style import (
+    ENTRY,
+    FITTED,
+    OBSERVED,
+    PANELS,
+    SIMULATED,
+    AxisLike,
+    Canvas,
+    canvas,
+    finished,
+    grid,
+    legend_above,
+    lowest,
+    room,
+    with_unit,
+)
 
 ROWS = 4  # single observations drawn of each kind
 KINDS = ("scalar", *get_args(Kind))  # forms of x, which each have a picture of their own
@@ -20,12 +36,16 @@ TICKS = 30  # labels written below an axis
 SCATTERED, MARKED = 500, 60  # points of a scatter; a longer series is drawn without a mark at each point
 
 
-def predictive(x_obs: Held, x_sim: Held, axes: Sequence[AxisLike] = (), quantity: str = "x", unit: str = "") -> Figure:
+def predictive(
+    x_obs: Held, x_sim: Held, axes: Sequence[AxisLike] = (), quantity: str = "x", unit: str = "",
+    *, kind: str | None = None, figure: Canvas | None = None, ax: Axes | None = None,
+) -> Figure:  # fmt: skip
     """Draw observed beside simulated data.
 
     One number per observation gives a histogram, with a bar per value where all are whole numbers; a vector of at most
     8 numbers a histogram per entry; a longer vector or a series its median and 5 to 95 % band at every point, beside a
-    few single observations.
+    few single observations; images their means and the difference at one scale, a row for each channel, and of a volume
+    the mean over its first axis.
 
     Args:
         x_obs: observations, with shape (m, *x_shape).
@@ -34,12 +54,15 @@ def predictive(x_obs: Held, x_sim: Held, axes: Sequence[AxisLike] = (), quantity
             a DataFrame or DataArray says of its own.
         quantity: what x measures.
         unit: its unit.
+        kind: form of x, as for `draws`; None: from the shape.
+        figure: a Figure or SubFigure to draw into; None: a new one.
+        ax: axes to draw into, where the picture has one panel.
 
     Returns:
-        A figure.
+        The figure.
 
     Raises:
-        ValueError: if the shapes of single rows differ.
+        ValueError: if the shapes of single rows differ, or `ax` is given to a picture of several panels.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -50,18 +73,21 @@ def predictive(x_obs: Held, x_sim: Held, axes: Sequence[AxisLike] = (), quantity
     obs, sim = (np.asarray(plain(*pair), dtype=float) for pair in (("x_obs", x_obs), ("x_sim", x_sim)))
     if obs.ndim == 0 or obs.shape[1:] != sim.shape[1:]:
         raise ValueError(f"x_obs and x_sim must have rows of the same shape; got shapes {obs.shape} and {sim.shape}.")
+    kind = kind_of(obs.shape[1:], kind)
     if obs.ndim == 1:
-        return _vector(obs[:, None], sim[:, None], [with_unit(quantity, unit)])
-    if obs.ndim == 2 and obs.shape[1] <= PANELS:
-        return _vector(obs, sim, _entry_labels(obs.shape[1], axes, quantity, unit))
-    if obs.ndim == 3 and obs.shape[2] <= PANELS and kind_of(obs.shape[1:]) != "image":
+        return _vector(obs[:, None], sim[:, None], [with_unit(quantity, unit)], figure, ax)
+    if obs.ndim == 2 and obs.shape[1] <= PANELS and kind != "series":
+        return _vector(obs, sim, _entry_labels(obs.shape[1], axes, quantity, unit), figure, ax)
+    _refuse(ax)
+    if obs.ndim > 2 and (kind == "image" or obs.ndim > 3):
+        return compared_images(obs, sim, axes, with_unit(quantity, unit), figure)
+    if obs.ndim == 3 and obs.shape[2] <= PANELS:
         labels = [with_unit(f"{quantity}, {_channel(axes, i)}", unit) for i in range(obs.shape[2])]
-    else:
-        # Images and the like have no better picture yet: all their entries in a row
+    else:  # more channels than there is room for: all their entries in a row
         axes = axes if obs.ndim == 2 else ()
         obs, sim = (a.reshape(len(a), -1, 1) for a in (obs, sim))
         labels = [with_unit(quantity, unit)]
-    return _series(obs, sim, labels, axes[0] if axes else None)
+    return _series(obs, sim, labels, axes[0] if axes else None, figure)
 
 
 def draws(
@@ -70,12 +96,16 @@ def draws(
     quantity: str = "x",
     unit: str = "",
     kind: str | None = None,
+    *,
+    figure: Canvas | None = None,
+    ax: Axes | None = None,
 ) -> Figure:
     """Draw simulations alone: what one observation looks like, and how much observations differ.
 
     One number gives a histogram, with a bar per value where all are whole numbers; two a scatter; a vector of at most 8
     a histogram per entry, a longer one the range of every entry and a few single observations; a series the same
-    against its axis, with a panel per channel; images are images, three of them beside the mean of all.
+    against its axis, with a panel per channel; images are images, three of them beside the mean of all, a row for each
+    channel, and of a volume the mean over its first axis.
 
     Args:
         x: simulations, with shape (n, *x_shape), at least one.
@@ -84,12 +114,14 @@ def draws(
         unit: its unit.
         kind: form of x, "scalar", "vector", "series" or "image", as a problem's tags say it; None: from the shape, see
             `avo.observations.kind_of`.
+        figure: a Figure or SubFigure to draw into; None: a new one.
+        ax: axes to draw into, where the picture has one panel.
 
     Returns:
-        A figure.
+        The figure.
 
     Raises:
-        ValueError: if there is no row, or `kind` is another word.
+        ValueError: if there is no row, `kind` is another word, or `ax` is given to a picture of several panels.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(200, 2))
@@ -105,13 +137,19 @@ def draws(
         raise ValueError(f"x must hold at least one observation along its first axis; got shape {x.shape}.")
     kind = kind_of(x.shape[1:], kind)
     if x.ndim == 1:
-        return _vector(None, x[:, None], [with_unit(quantity, unit)])
-    if x.ndim > 3 or kind == "image":
-        return _images(x, axes, with_unit(quantity, unit))
+        return _vector(None, x[:, None], [with_unit(quantity, unit)], figure, ax)
+    if x.ndim > 3 or (kind == "image" and x.ndim > 2):
+        _refuse(ax)
+        return drawn_images(x, axes, with_unit(quantity, unit), figure)
     if x.ndim == 2 and kind != "series" and x.shape[1] <= PANELS:
         labels = _entry_labels(x.shape[1], axes, quantity, unit)
-        return _scatter(x, labels) if x.shape[1] == 2 else _vector(None, x, labels)
-    return _lines(x, axes, quantity, unit, joined=kind == "series" or x.ndim == 3)
+        return _scatter(x, labels, figure, ax) if x.shape[1] == 2 else _vector(None, x, labels, figure, ax)
+    return _lines(x, axes, quantity, unit, joined=kind == "series" or x.ndim == 3, figure=figure, ax=ax)
+
+
+def _refuse(ax: Axes | None) -> None:
+    if ax is not None:
+        raise ValueError("ax= takes a picture of one panel, and this one has several; pass figure=.")
 
 
 def _edges(obs: np.ndarray, sim: np.ndarray) -> np.ndarray:
@@ -154,9 +192,11 @@ def _at(name: str, value: object) -> str:
     return f"{name} {value:g}" if isinstance(value, (int, float, np.number)) else f"{name} {value}"
 
 
-def _vector(x_obs: np.ndarray | None, x_sim: np.ndarray, labels: Sequence[str]) -> Figure:
+def _vector(
+    x_obs: np.ndarray | None, x_sim: np.ndarray, labels: Sequence[str], figure: Canvas | None, ax: Axes | None
+) -> Figure:
     """Draw a histogram per column, of both samples or of simulations alone."""
-    figure, panels = grid(len(labels), height=2.4 if len(labels) > 1 else 3.2)
+    figure, panels = grid(len(labels), 2.4 if len(labels) > 1 else 3.2, figure, ax)
     obs = x_sim[:0] if x_obs is None else x_obs
     for axes, x, y, label in zip(panels, obs.T, x_sim.T, labels, strict=True):
         edges = _edges(x if len(x) else y, y)
@@ -175,15 +215,20 @@ def _vector(x_obs: np.ndarray | None, x_sim: np.ndarray, labels: Sequence[str]) 
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(label)
         axes.set_ylabel("share (%)")
-    if x_obs is not None:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
-    return figure
+    if x_obs is not None and ax is not None:
+        ax.legend(frameon=False)
+    elif x_obs is not None:
+        legend_above(figure, panels[0])
+    return finished(figure)
 
 
-def _series(obs: np.ndarray, sim: np.ndarray, labels: Sequence[str], axis: AxisLike | None) -> Figure:
+def _series(
+    obs: np.ndarray, sim: np.ndarray, labels: Sequence[str], axis: AxisLike | None, figure: Canvas | None
+) -> Figure:
     t = np.arange(obs.shape[1]) if axis is None else np.asarray(axis.values)
-    figure = Figure(figsize=(10, 1.2 + 2.8 * len(labels)), layout="constrained")
-    panels = figure.subplots(len(labels), 2, sharex=True, sharey="row", squeeze=False)
+    figure = canvas((10, 1.2 + 2.8 * len(labels)), figure)
+    shape = (len(labels), 2) if room(figure) > 1 else (2 * len(labels), 1)
+    panels = figure.subplots(*shape, sharex=True, sharey="row", squeeze=False).reshape(len(labels), 2)
     for (bands, rows), x, y, label in zip(panels, np.moveaxis(obs, 2, 0), np.moveaxis(sim, 2, 0), labels, strict=True):
         low, median, high = _band(x)
         bands.fill_between(t, low, high, color=OBSERVED, alpha=0.25, lw=0, label="observed, 5 to 95 %")
@@ -196,15 +241,17 @@ def _series(obs: np.ndarray, sim: np.ndarray, labels: Sequence[str], axis: AxisL
             for i, row in enumerate(values[:ROWS]):
                 rows.plot(t, row, color=color, lw=0.8, alpha=0.8, label=f"{name}, single" if i == 0 else None)
         bands.set_ylabel(label)
-    for axes in panels[-1]:
+    for axes in panels[-1][-shape[1] :]:
         axes.set_xlabel(with_unit(axis.name, axis.unit) if axis else "index")
+    for axes in panels[-1]:
         axes.margins(x=0)
         _tick(axes, t, axis)
     panels[0, 0].set_title("all observations and simulations", fontsize="medium")
     panels[0, 1].set_title(f"{min(ROWS, len(obs))} of each", fontsize="medium")
     handles, names = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
-    return figure
+    columns = min(4, room(figure, ENTRY))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
+    return finished(figure)
 
 
 def _band(x: np.ndarray) -> np.ndarray:
@@ -214,23 +261,27 @@ def _band(x: np.ndarray) -> np.ndarray:
     return found
 
 
-def _scatter(x: np.ndarray, labels: Sequence[str]) -> Figure:
-    figure = Figure(figsize=(4.6, 4.0), layout="constrained")
-    axes = figure.subplots()
+def _scatter(x: np.ndarray, labels: Sequence[str], figure: Canvas | None, ax: Axes | None) -> Figure:
+    figure, (axes,) = grid(1, 3.2, figure or (None if ax is not None else canvas((4.6, 4.0))), ax)
     axes.scatter(*x[:SCATTERED].T, s=9, color=SIMULATED, alpha=0.5, lw=0)
     axes.locator_params(nbins=6)
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
-    return figure
+    return finished(figure)
 
 
-def _lines(x: np.ndarray, axes: Sequence[AxisLike], quantity: str, unit: str, joined: bool) -> Figure:
+def _lines(
+    x: np.ndarray, axes: Sequence[AxisLike], quantity: str, unit: str, *, joined: bool, figure: Canvas | None,
+    ax: Axes | None,
+) -> Figure:  # fmt: skip
     """Draw single observations over the range of all, a panel per channel."""
     channels = x[:, :, None] if x.ndim == 2 else x
     axis = axes[0] if axes else None
     t = np.arange(x.shape[1]) if axis is None else np.asarray(axis.values)
-    figure, panels = grid(channels.shape[2], height=1.7 if x.ndim == 3 else 3.0)
-    figure.set_figwidth(max(figure.get_figwidth(), 7))
+    own = figure is None and ax is None
+    figure, panels = grid(channels.shape[2], 1.7 if x.ndim == 3 else 3.0, figure, ax)
+    if own and isinstance(figure, Figure):
+        figure.set_figwidth(max(figure.get_figwidth(), 7))
     marker = "o" if len(t) <= MARKED or not joined else None
     for i, panel in enumerate(panels):
         values = channels[:, :, i]
@@ -247,36 +298,8 @@ def _lines(x: np.ndarray, axes: Sequence[AxisLike], quantity: str, unit: str, jo
             panel.set_title(_channel(axes, i), fontsize="small", pad=3)
     for panel in lowest(panels):
         panel.set_xlabel(with_unit(axis.name, axis.unit) if axis else "index")
-    figure.supylabel(with_unit(quantity, unit), fontsize="medium")
-    return figure
-
-
-def _images(x: np.ndarray, axes: Sequence[AxisLike], label: str) -> Figure:
-    """Draw three observations as images, the second axis of x to the right, beside the mean of all."""
-    images = x.reshape(len(x), -1, x.shape[-1])
-    names, style = ["index", "index"], {"aspect": "auto", "interpolation": "nearest", "cmap": "magma_r"}
-    if len(axes) == 2 and x.ndim == 3:
-        names = [with_unit(axis.name, axis.unit) for axis in axes]
-        rows, columns = (_ends(np.asarray(axis.values)) for axis in axes)
-        style |= {"extent": (*columns, *rows), "origin": "lower"}
-    single = images[: ROWS - 1]
-    figure = Figure(figsize=(2.3 * (len(single) + 1) + 1.2, 2.9), layout="constrained")
-    panels = figure.subplots(1, len(single) + 1, sharex=True, sharey=True)
-    # One scale for the single images; the mean of sparse ones would be black on it
-    low, high = float(np.nanmin(single)), float(np.nanmax(single))
-    for panel, image in zip(panels, single, strict=False):
-        drawn = panel.imshow(image, vmin=low, vmax=high, **style)
-    whole = np.all(single == np.round(single))
-    figure.colorbar(drawn, ax=panels[:-1], label=label, ticks=MaxNLocator(integer=True) if whole else None)
-    drawn = panels[-1].imshow(np.nanmean(images, axis=0), **style)
-    figure.colorbar(drawn, ax=panels[-1], label=f"mean of {len(x)}")
-    for panel in panels:
-        panel.set_xlabel(names[1])
-    panels[0].set_ylabel(names[0])
-    return figure
-
-
-def _ends(values: np.ndarray) -> tuple[float, float]:
-    """Find the outer edges of pixels with these centres."""
-    half = (values[-1] - values[0]) / (2 * max(1, len(values) - 1)) or 0.5
-    return float(values[0] - half), float(values[-1] + half)
+    if ax is not None:
+        ax.set_ylabel(with_unit(quantity, unit))
+    else:
+        figure.supylabel(with_unit(quantity, unit), fontsize="medium")
+    return finished(figure)

@@ -1,16 +1,22 @@
-"""What all pictures share: colours, panels, and quantities written with their units."""
+"""What all pictures share: colours, panels, axes in decades, and quantities written with their units."""
 
 import math
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter, LogLocator, NullFormatter
 
 OBSERVED, SIMULATED, FITTED = "#3b3b3b", "#d95f02", "#1f6fb4"
 PANELS = 8  # a vector of at most this length, or a series of at most this many channels, gets a panel per entry
+NARROWEST = 2.6  # inches of a panel in the user's own figure
+ENTRY = 1.75  # inches of an entry of a legend
 POINTS = 1000  # drawn per line; more only makes the file larger
+
+Canvas: TypeAlias = Figure | SubFigure
 
 
 class AxisLike(Protocol):
@@ -34,11 +40,43 @@ def with_unit(name: str, unit: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
-def grid(count: int, height: float = 2.2) -> tuple[Figure, list[Axes]]:
-    """Make `count` panels, at most 4 in a row."""
+def canvas(size: tuple[float, float], figure: Canvas | None = None) -> Canvas:
+    """Take the user's figure, or make one of a size, in inches."""
+    return Figure(figsize=size, layout="constrained") if figure is None else figure
+
+
+def room(figure: Canvas | None, each: float = NARROWEST) -> int:
+    """Say how many panels, or other things of a width in inches, stand side by side in the user's figure."""
+    return 99 if figure is None else max(1, int(figure.bbox.width / figure.dpi / each))
+
+
+def legend_above(figure: Canvas, axes: Axes) -> None:
+    """Write the legend of some axes above all panels, as many entries in a row as there is room for."""
+    handles, names = axes.get_legend_handles_labels()
+    if handles:
+        columns = min(len(names), room(figure, ENTRY))
+        figure.legend(handles, names, loc="outside upper right", ncols=columns, frameon=False)
+
+
+def grid(
+    count: int, height: float = 2.2, figure: Canvas | None = None, ax: Axes | None = None
+) -> tuple[Canvas, list[Axes]]:
+    """Make `count` panels, at most 4 in a row, in the user's figure, as many in a row as it has room for, or axes.
+
+    Raises:
+        ValueError: if axes are given to a picture of several panels.
+    """
+    if ax is not None:
+        if figure is not None or count != 1:
+            raise ValueError(
+                f"ax= takes a picture of one panel, and this one has {count}"
+                f"{' and got figure= too' if figure is not None else ''}; pass figure=, a Figure or a SubFigure."
+            )
+        return ax.figure, [ax]
     columns = count if count <= 3 else min(4, math.ceil(math.sqrt(count)))
+    columns = min(columns, room(figure))
     rows = -(-count // columns)
-    figure = Figure(figsize=(max(3.3 * columns, 5) + 0.7, height * rows + 0.8), layout="constrained")
+    figure = canvas((max(3.3 * columns, 5) + 0.7, height * rows + 0.8), figure)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in panels[count:]:
         axes.remove()
@@ -47,5 +85,51 @@ def grid(count: int, height: float = 2.2) -> tuple[Figure, list[Axes]]:
 
 def lowest(panels: Sequence[Axes]) -> list[Axes]:
     """Pick the panels with none below them."""
+    if len(panels) == 1:
+        return list(panels)
     columns = max(axes.get_subplotspec().colspan.stop for axes in panels)  # pyright: ignore[reportOptionalMemberAccess]
     return list(panels[-columns:])
+
+
+def decades(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with ticks that read 0.2, 0.5, 1 where it spans few decades.
+
+    Example:
+        >>> axes = Figure().subplots()
+        >>> _ = axes.set_ylim(0.3, 6), decades(axes, "y")
+        >>> [text.get_text() for text in axes.get_yticklabels()][2:6]
+        ['0.5', '1', '2', '5']
+    """
+    axes.set(**{f"{which}scale": "log"})
+    axis = getattr(axes, f"{which}axis")
+    low, high = sorted(abs(np.asarray(axis.get_view_interval())))
+    narrow = low > 0 and high / low < 300
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def finished(figure: Canvas) -> Figure:
+    """Take all names as they are, a dollar sign too, cut long ones, and give the figure that holds the picture."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    for axes in figure.axes:
+        axes.set(xlabel=cut(axes.get_xlabel()), ylabel=cut(axes.get_ylabel()))
+        for axis in (axes.xaxis, axes.yaxis):
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, FixedFormatter):
+                formatter.seq = [cut(label) for label in formatter.seq]
+                for tick in axis.get_major_ticks():
+                    tick.label1.set_parse_math(False)
+    whole: Any = figure.figure
+    return whole
+
+
+def cut(words: str, most: int = 44) -> str:
+    """Shorten a name that would leave no room for the picture.
+
+    Example:
+        >>> cut("energy"), cut("a" * 50, 9)
+        ('energy', 'aaaa...aa')
+    """
+    return words if len(words) <= most else f"{words[: most - 5]}...{words[-2:]}"

@@ -19,6 +19,7 @@ from avo.parameters import TURN
 from avo.refine.counts import wholes
 from avo.refine.custom import Only, restored_statistic
 from avo.refine.identifiability import Combination, Direction, Identifiability, combined
+from avo.refine.kept import Kept
 from avo.refine.linear import WIDTH, LinearSpace
 from avo.refine.statistic import LearnedStatistic
 from avo.space import Space
@@ -169,6 +170,7 @@ class Estimate:
         alone: the estimate by the data alone, where more is known of parameters (avo/refine/known.py); else None.
         apart: by how many standard errors the data and what is known disagree.
         between: w before counts were taken to whole numbers, whose error `covariance` is; None where there are none.
+        kept: simulations near the estimate, and what the observations look like (avo/refine/kept.py).
     """
 
     loc: Float[np.ndarray, " d"]
@@ -190,6 +192,7 @@ class Estimate:
     alone: Alone | None = None
     apart: float = 0.0
     between: Float[np.ndarray, " d"] | None = None
+    kept: Kept | None = None
 
     @property
     def by_data(self) -> "Estimate":
@@ -403,6 +406,7 @@ class Estimate:
         if self.alone is not None:
             arrays |= {f"estimate.alone.{name}": a for name, a in self.alone._asdict().items()}
             words["apart"] = self.apart
+        arrays |= {} if self.kept is None else self.kept.to_arrays()
         arrays |= self.statistic.to_arrays("estimate.statistic")
         return arrays | self.encoder.to_arrays("estimate.encoder"), words
 
@@ -422,6 +426,7 @@ class Estimate:
         learned = {
             name: LearnedStatistic.from_arrays(f"estimate.{name}", arrays, custom) for name in ("statistic", "encoder")
         }
+        known["kept"] = Kept.from_arrays(arrays)
         return Estimate(**known, **learned, reference=reference, **words)  # pyright: ignore[reportArgumentType]
 
 

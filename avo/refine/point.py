@@ -32,6 +32,7 @@ from avo.refine.counts import Wholes, wholes
 from avo.refine.custom import CustomStatistic
 from avo.refine.equation import SELDOM, Damping, Equation, Information, Noise, Residual, information
 from avo.refine.estimate import UNDETERMINED, Alone, Estimate
+from avo.refine.keeping import keep
 from avo.refine.known import Step, length_in, step_of
 from avo.refine.linear import LinearDraws, LinearSpace, held
 from avo.refine.neighbours import between_rows
@@ -78,9 +79,12 @@ def solve_point(
     simulations.append(learner.simulate(q, rows.learn))
     statistic = learner.scores(ROUNDS, q, simulations, each)
     wide = Normal(q.loc, q.factor * np.minimum(OPEN, WIDEST / np.linalg.norm(q.factor, axis=0)))
-    encoder = learner.encoder(ROUNDS + 1, wide, learner.simulate(wide, rows.wide))
+    around = learner.simulate(wide, rows.wide)
+    encoder = learner.encoder(ROUNDS + 1, wide, around)
     zeta, more = learner.normal(rows.slope // 2), learner.normal(rows.more // 2)
-    return _settle(Equation(linear, observed, statistic), space, q, (zeta, more), last, encoder=encoder, wide=wide)
+    equation = Equation(linear, observed, statistic)
+    beside = [simulations[-1], around]
+    return _settle(equation, space, q, (zeta, more), last, encoder=encoder, wide=wide, around=beside)
 
 
 # --- the rounds ------------------------------------------------------------------------------------------------------
@@ -182,7 +186,7 @@ class Approach(NamedTuple):
 
 def _settle(
     equation: Equation, space: LinearSpace, q: Normal, zetas: tuple[np.ndarray, np.ndarray], last: int,
-    *, encoder: LearnedStatistic, wide: Normal,
+    *, encoder: LearnedStatistic, wide: Normal, around: list[Drawn],
 ) -> Estimate:  # fmt: skip
     """Take the last two steps, with one slope and simulations at loc itself, and state the error.
 
@@ -199,6 +203,8 @@ def _settle(
     aside = 0 if elsewhere is None else draws.whole(rows / 4)
     rows -= aside
     there, slope, compared = equation.centre(near.loc, rows), near.slope, rows
+    assert equation.there is not None
+    kept = keep(equation, equation.there, around, space.u)
     if near.far < STILL:
         there = _together(near, there, rows)
         compared += near.rows
@@ -234,6 +240,7 @@ def _settle(
         neighbours=between_rows(equation, equation.there, found.inverse),
         failing=failing,
         between=between,
+        kept=kept,
     )
 
 

@@ -30,6 +30,7 @@ from avo.refine.equation import (
     information,
 )
 from avo.refine.estimate import UNIDENTIFIED, Estimate, floored, symmetric
+from avo.refine.keeping import keep
 from avo.refine.neighbours import between_rows
 from avo.refine.point import ROUNDS, START, STILL, WIDEST
 from avo.refine.scores import Learner, Normal, monomials
@@ -120,6 +121,7 @@ def solve_population(
         encoded=_encoded(encoder, observed, again),
         neighbours=between_rows(equation, drawn, solution.information.inverse[:d]),
         failing=float(np.mean(~drawn.ok)),
+        kept=keep(equation, again, [drawn], np.asarray, encoder),
     )
 
 

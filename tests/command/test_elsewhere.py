@@ -76,11 +76,14 @@ def test_two_workers_reach_a_fit_beside_a_corner_that_fails(fitted: str, home: P
     assert json.loads((home / "run" / "command.json").read_text())["options"]["workers"] == 2
 
 
-def test_the_report_says_how_calls_failed(fitted: str, run: Any) -> None:
+def test_the_report_says_how_calls_failed(fitted: str, run: Any, home: Path) -> None:
     printed = run("report", "run")
     assert re.search(
         r"failed calls:\n\d+ exception, first call \d+: the simulator failed at .*ArithmeticError", printed
     )
+    assert printed.endswith("run/report.html\n")
+    page = (home / "run" / "report.html").read_text()
+    assert "avo fit counter.py:gaps" in page and "Failed calls" in page
 
 
 def test_a_failed_call_is_repeated(fitted: str, run: Any, home: Path) -> None:

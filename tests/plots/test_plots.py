@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import reports
 from matplotlib.figure import Figure
 
 from avo import Gaussian, Interval, LogInterval, Real, Space, plots
@@ -70,6 +72,36 @@ def test_history_draws_gap_and_parameters():
     assert {axes.get_xlabel() for axes in figure.axes} == {"", "simulator calls"}
 
 
+def test_history_marks_phases_and_ends_in_the_estimate():
+    """The curves end where the steps did, beside the place that refining found: the title contradicts neither."""
+    result = reports.reported("vector")
+    figure = plots.history(result)
+    ends = result.interval(0.9)
+    for i, axes in enumerate(figure.axes[1:]):
+        curve = line(axes, "proposal's centre")
+        assert curve[0, 0] == 900 + 896 and curve[-1, 0] == 900 + 5376
+        bar: Any = axes.containers[0]
+        (at, value), *_ = points(bar.lines[0])
+        assert at == result.calls and value == pytest.approx(result.theta[i], rel=1e-6)
+        low, high = np.sort(bar.lines[2][0].get_segments()[0][:, 1])
+        np.testing.assert_allclose([low, high], ends[i], rtol=1e-6)
+        assert {text.get_text() for text in axes.texts} == {
+            "steps",
+            "refine",
+        }  # a short search has no room for its name
+        shades: Any = [patch for patch in axes.patches if patch.get_alpha()]
+        shaded = [(patch.get_x(), patch.get_width()) for patch in shades]
+        assert shaded == [(0, 900), (6276, 3000)]
+        assert axes.get_xlim()[1] >= result.calls
+        assert " ± " in axes.get_title()
+
+
+def test_axes_in_decades_read_as_numbers():
+    axes = plots.history(finished()).axes[1]
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert "5" in labels and not any("$" in label for label in labels)
+
+
 def test_history_without_truth_and_with_the_wrong_one():
     assert legend(plots.history(finished())) == ["proposal's sd", "proposal's centre"]
     with pytest.raises(ValueError, match=r"truth must have one value for each of rate, shift, tilt; got shape \(2,\)"):
@@ -127,13 +159,10 @@ def test_series_draw_median_band_and_rows():
     np.testing.assert_allclose(drawn, np.concatenate([x[:4], y[:4]]))
 
 
-def test_channels_and_images():
+def test_channels():
     rng = np.random.default_rng(5)
     figure = plots.predictive(rng.normal(size=(9, 20, 2)), rng.normal(size=(8, 20, 2)), quantity="lead", unit="mV")
     assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["lead, channel 0 (mV)", "lead, channel 1 (mV)"]
-    x = rng.normal(size=(9, 12, 11))
-    drawn = line(plots.predictive(x, x + 1).axes[0], "simulated, median")[:, 1]
-    np.testing.assert_allclose(drawn, np.median(x.reshape(9, -1), axis=0) + 1)
 
 
 def test_constant_and_non_finite_simulations_are_drawn():

@@ -1,0 +1,266 @@
+"""What a fit knows: intervals of every parameter (`forest`), and ellipses of each two (`identifiability`)."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import ArrayLike, Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy import stats
+
+from avo.adversarial.proposals import START_SD
+from avo.plots.style import (
+    FITTED,
+    OBSERVED,
+    SIMULATED,
+    Canvas,
+    canvas,
+    cut,
+    decades,
+    finished,
+    legend_above,
+    room,
+    with_unit,
+)
+from avo.refine.identifiability import NAMED
+from avo.refine.linear import LinearSpace
+from avo.result import Result
+from avo.space import Space
+
+PAIRS, DIRECTIONS = 6, 8  # ellipses and directions drawn at most
+LEVELS = (0.5, 0.9)  # of the ellipses
+NORMAL = float(stats.norm.isf(0.05))  # standard errors to either side of a 90 % interval
+POINTS = 200  # of an ellipse
+
+
+class Row(NamedTuple):
+    """One source of a forest: its name, and place and ends for each parameter, NaN where it says nothing."""
+
+    name: str
+    theta: Float[np.ndarray, " d"]
+    ends: Float[np.ndarray, "d 2"]
+
+
+def forest(
+    results: Result | Mapping[str, Result], truth: ArrayLike | None = None, *, figure: Canvas | None = None
+) -> Figure:
+    """Draw the 90 % interval of each parameter, a panel each: of one fit, or of several side by side.
+
+    Of one fit, other solutions of equal misfit, the estimate by the data alone and what was known stand below the
+    estimate. Of a population the thick line is the interval of its median, the thin one holds 90 % of its members.
+    Where the data do not identify a parameter, the interval is its range, dotted.
+
+    Args:
+        results: a fit, or name -> fit, all with the same names of parameters.
+        truth: known parameters, with shape (d,).
+        figure: a Figure or SubFigure to draw into; None: a new one.
+
+    Raises:
+        ValueError: if the fits have other parameters than one another, or `truth` not one value for each.
+
+    Example:
+        >>> import avo
+        >>> from avo.execution.failures import Failures
+        >>> space = avo.Space(rate=avo.Interval(0, 9, unit="1/s"), shift=avo.Real())
+        >>> fit = avo.Result(space, avo.Gaussian.start(2), None, 9, Failures(), "budget", "", {}, (3,), {})
+        >>> [axes.get_xlabel() for axes in forest({"a": fit, "b": fit}).axes]
+        ['rate (1/s)', 'shift']
+    """
+    named = {"estimate": results} if isinstance(results, Result) else dict(results)
+    first = next(iter(named.values()))
+    if any(result.names != first.names for result in named.values()):
+        raise ValueError(f"results must all have the parameters of the first, {', '.join(first.names)}.")
+    if truth is not None and np.shape(truth) != (len(first.names),):
+        raise ValueError(f"truth must have one value for each of {', '.join(first.names)}; got {np.shape(truth)}.")
+    rows = _sources(first) if len(named) == 1 else [_row(name, result) for name, result in named.items()]
+    height = 0.62 + 0.24 * len(rows)
+    figure = canvas((7, height * len(first.names) + 0.6), figure)
+    panels = figure.subplots(len(first.names), 1, squeeze=False)[:, 0]
+    for i, (axes, name, parameter) in enumerate(zip(panels, first.names, first.space, strict=True)):
+        if first.settings.get("target") == "population" and len(named) == 1:
+            low, high = _members(first)[:, i]
+            axes.plot([low, high], [0, 0], color=SIMULATED, lw=2.5, alpha=0.6, solid_capstyle="butt", label="members")
+        for k, row in enumerate(rows):
+            _interval(axes, k, row, i, parameter.support)
+        if truth is not None:
+            axes.axvline(float(np.asarray(truth)[i]), color="k", ls="--", lw=1, label="truth")
+        if parameter.logarithmic:
+            decades(axes, "x")
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.tick_params("y", length=0)
+        axes.margins(x=0.08)
+        if not parameter.logarithmic:
+            axes.ticklabel_format(axis="x", useOffset=False)
+            axes.locator_params("x", nbins=5)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.set_xlabel(with_unit(name, parameter.unit))
+    legend_above(figure, panels[0])
+    return finished(figure)
+
+
+def _row(name: str, result: Result) -> Row:
+    missing = np.full((len(result.names), 2), np.nan)
+    return Row(name, result.theta, missing if result.stderr is None else result.interval(0.9))
+
+
+def _sources(result: Result) -> list[Row]:
+    """List what one fit says of its parameters, and by what."""
+    rows = [_row("median" if result.settings.get("target") == "population" else "estimate", result)]
+    support = np.array([parameter.support for parameter in result.space]).T
+
+    def normal(theta: np.ndarray, error: np.ndarray) -> np.ndarray:
+        ends = np.stack([theta - NORMAL * error, theta + NORMAL * error])
+        return np.clip(np.where(np.isfinite(error), ends, support), *support).T
+
+    for k, mode in enumerate(result.elsewhere, 2):
+        rows.append(Row(f"solution {k}", mode.theta, normal(mode.theta, mode.stderr)))
+    if result.by_data is not None:
+        rows.append(Row("the data alone", result.by_data.theta, normal(result.by_data.theta, result.by_data.stderr)))
+        places, ends = np.full(len(result.names), np.nan), np.full((len(result.names), 2), np.nan)
+        for name, known in result.space.known.items():
+            i = result.names.index(name)
+            reach = known.centre + NORMAL * known.sd * np.array([-1.0, 0.0, 1.0])
+            low, places[i], high = np.exp(reach) if known.log else reach
+            ends[i] = low, high
+        rows.append(Row("known", places, ends))
+    return rows
+
+
+def _members(result: Result) -> Float[np.ndarray, "2 d"]:
+    """Compute the ends of the central 90 % of a population."""
+    reach = NORMAL * np.asarray(result.proposal.sd())
+    return np.stack([np.asarray(result.space.constrain(result.proposal.loc + side * reach)) for side in (-1, 1)])
+
+
+def _interval(axes: Axes, k: int, row: Row, i: int, support: tuple[float, float]) -> None:
+    """Draw one interval; that of what is not identified, the whole range, is dotted."""
+    low, high = row.ends[i]
+    color = FITTED if k == 0 else OBSERVED
+    if np.isfinite([low, high]).all():
+        open_ = (low, high) == support
+        axes.plot([low, high], [k, k], color=color, lw=1.5 if open_ else 4, ls=":" if open_ else "-", alpha=0.9)
+    elif not np.isnan(low):  # a range without an end
+        axes.annotate("not identified", (float(row.theta[i]), k), (8, 0), textcoords="offset points", va="center")
+    axes.plot([row.theta[i]], [k], "o", color="w", mec=color, mew=1.5, ms=6, zorder=4)
+
+
+def identifiability(result: Result, truth: ArrayLike | None = None, *, figure: Canvas | None = None) -> Figure:
+    """Draw what the data identify: the error of each two parameters as an ellipse, and of each direction as a bar.
+
+    The ellipses hold 50 and 90 % of the normal error, which is one in w (avo/refine/linear.py), so that near a bound
+    they bend; of more than four parameters the pairs that correlate most are drawn. The bars are the standard
+    deviations of `result.identifiability()`: orange where the data do not identify a direction.
+
+    Args:
+        result: the fit.
+        truth: known parameters, with shape (d,).
+        figure: a Figure or SubFigure to draw into; None: a new one.
+
+    Returns:
+        The figure: a panel for each pair, then one with the directions.
+
+    Raises:
+        ValueError: if the fit has no error.
+    """
+    if result.estimate is None:
+        raise ValueError(f"identifiability needs a fit with refine=True that found a solution; {result.message}")
+    pairs = _pairs(result)
+    columns = min(3, max(len(pairs), 1), room(figure))
+    lines, found = -(-len(pairs) // columns), list(result.identifiability())[:DIRECTIONS]
+    bars = 0.8 + 0.4 * len(found)
+    figure = canvas((max(3.0 * columns, 7), 2.7 * lines + bars), figure)
+    shape: Any = dict(nrows=lines + 1, ncols=columns, height_ratios=[*[2.7] * lines, bars])
+    places = figure.add_gridspec(**shape)
+    for k, (i, j) in enumerate(pairs):
+        axes = figure.add_subplot(places[divmod(k, columns)])
+        _ellipse(axes, result, i, j, None if truth is None else np.asarray(truth, float))
+    _directions(figure.add_subplot(places[lines, :]), found)
+    return finished(figure)
+
+
+def _pairs(result: Result) -> list[tuple[int, int]]:
+    """Choose the pairs of parameters whose errors correlate most, in their own order."""
+    assert result.estimate is not None
+    d = len(result.names)
+    covariance = result.estimate.covariance[:d, :d]
+    sd = np.sqrt(np.maximum(np.diagonal(covariance), 1e-300))
+    every = sorted(combinations(range(d), 2), key=lambda pair: -abs(covariance[pair]) / (sd[pair[0]] * sd[pair[1]]))
+    return sorted(every[:PAIRS])
+
+
+def _ellipse(axes: Axes, result: Result, i: int, j: int, truth: np.ndarray | None) -> None:
+    """Draw the error of two parameters, i to the right, other solutions as crosses."""
+    assert result.estimate is not None
+    both, space = [i, j], result.space
+    covariance = result.estimate.covariance[np.ix_(both, both)]
+    values, vectors = np.linalg.eigh(covariance)
+    turn = np.linspace(0, 2 * np.pi, POINTS)
+    circle = np.stack([np.cos(turn), np.sin(turn)], 1) @ (vectors * np.sqrt(np.maximum(values, 0))).T
+    for level in LEVELS[::-1]:
+        around = outline(space, result, both, np.sqrt(stats.chi2.ppf(level, 2)) * circle)
+        axes.fill(*around.T, color=FITTED, alpha=0.25, lw=0)
+        axes.plot(*around.T, color=FITTED, lw=1, label=f"{level:.0%}".replace("%", " %"))
+    axes.plot(*result.theta[both], "o", color=OBSERVED, ms=4, label="estimate")
+    for mode in result.elsewhere:
+        axes.plot(*mode.theta[both], "x", color=SIMULATED, ms=6, label="another solution")
+    if truth is not None:
+        axes.plot(*truth[both], "+", color="k", ms=10, label="truth")
+    _side(axes, "x", space, result.names[i])
+    _side(axes, "y", space, result.names[j])
+    correlation = covariance[0, 1] / np.sqrt(max(covariance[0, 0] * covariance[1, 1], 1e-300))
+    axes.set_title(f"correlation {correlation:+.2f}", fontsize="medium")
+
+
+def _side(axes: Axes, which: Literal["x", "y"], space: Space, name: str) -> None:
+    if space[name].logarithmic:
+        decades(axes, which)
+    else:
+        axes.locator_params(which, nbins=4)
+        axes.ticklabel_format(axis=which, useOffset=False)
+    axes.set(**{f"{which}label": with_unit(name, space[name].unit)})
+
+
+def outline(
+    space: Space, result: Result, which: list[int], moved: Float[np.ndarray, "n two"]
+) -> Float[np.ndarray, "n two"]:
+    """Map steps of some parameters from the estimate, on the scale of its error, to theta."""
+    point = result.estimate is not None and result.estimate.population_covariance is None
+    line: Any = LinearSpace(space)
+    loc = np.asarray(result.proposal.loc, float)
+    places = np.tile(line.of(loc) if point else loc, (len(moved), 1))
+    places[:, which] += moved
+    return np.asarray((line if point else space).constrain(places))[:, which]
+
+
+def _directions(axes: Axes, found: list[Any]) -> None:
+    """Draw the standard deviation along each direction, the worst on top."""
+    sd = np.array([min(direction.sd, START_SD) for direction in found])
+    identified = np.array([direction.identified for direction in found])
+    places = np.arange(len(found))
+    axes.set_xscale("log")
+    axes.set_xlim(sd.min() / 3, 2 * START_SD)
+    axes.hlines(places, sd.min() / 3, sd, color=OBSERVED, lw=0.8, alpha=0.5)
+    for some, color, words in ((identified, FITTED, "identified"), (~identified, SIMULATED, "not identified")):
+        axes.plot(sd[some], places[some], "o", color=color, ms=7, label=words, ls="none")
+    for k, direction in enumerate(found):
+        place = dict(xy=(0, k - 0.22), xycoords=axes.get_yaxis_transform(), va="bottom", fontsize="small")
+        axes.annotate(cut(_named(direction)), **place)  # pyright: ignore[reportArgumentType]
+    axes.set_ylim(len(found) - 0.4, -0.9)
+    axes.set_yticks([])
+    decades(axes, "x")
+    axes.set_xlabel("sd, in quarters of a range, or in u")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    if not identified.all():
+        axes.legend(loc="lower right", frameon=False, fontsize="small")
+
+
+def _named(direction: Any) -> str:
+    """Name a direction by the parameters of most weight."""
+    order = np.argsort(-np.abs(direction.weights))[:3]
+    some = [k for k in order if abs(direction.weights[k]) >= NAMED]
+    if len(some) == 1:
+        return direction.names[some[0]]
+    return "  ".join(f"{direction.weights[k]:+.2f} {direction.names[k]}" for k in some)

@@ -1,0 +1,142 @@
+"""What a result keeps of simulations and observations, beside one another: by feature, and what was encoded of rows."""
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from avo.plots.style import (
+    FITTED,
+    OBSERVED,
+    SIMULATED,
+    Canvas,
+    canvas,
+    decades,
+    finished,
+    grid,
+    legend_above,
+    with_unit,
+)
+from avo.refine.kept import Kept, view_of
+from avo.result import Result
+
+FARTHEST = 20.0  # |z| that is drawn
+BAND = 1.96  # of a normal z, 95 %
+BARS = 30
+MEMBERS = 4000  # drawn from a fitted population
+
+
+def kept_of(result: Result, what: str) -> Kept:
+    """Take what a result keeps, or say why it cannot be drawn."""
+    if result.kept is None:
+        raise ValueError(f"{what} needs a fit with refine=True that found a solution; {result.message}")
+    return result.kept
+
+
+def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None) -> Figure:
+    """Draw by how much means and standard deviations of x differ between observations and simulations at the estimate.
+
+        z = (observed - simulated) / sqrt(standard errors squared)
+
+    where 95 % of z lie in the orange band if the simulator is right. The standard errors are those of as many rows as
+    the observations have (independent ones, where the fit had clusters) and of the simulations that the result keeps.
+
+    Args:
+        result: the fit.
+        features: drawn at most, those with the largest |z|.
+        figure: a Figure or SubFigure to draw into; None: a new one.
+
+    Raises:
+        ValueError: if the fit keeps no simulations.
+    """
+    names, z = standing_out(result)
+    order = np.argsort(-np.abs(z))[:features][::-1]
+    figure = canvas((7, 1.4 + 0.26 * len(order)), figure)
+    axes = figure.subplots()
+    axes.axvspan(-BAND, BAND, color=SIMULATED, alpha=0.2, lw=0, label="95 %, if the simulator is right")
+    axes.axvline(0, color=SIMULATED, lw=1)
+    drawn = np.clip(z[order], -FARTHEST, FARTHEST)
+    axes.plot(drawn, np.arange(len(order)), "o", color=OBSERVED, ms=5)
+    axes.set_yticks(range(len(order)), [names[i] for i in order], fontsize="small")
+    axes.set_xlim(*(np.array([-1, 1]) * max(3.5, 1.08 * np.abs(drawn).max(initial=0))))
+    far = " , drawn at 20 where larger" if np.abs(z).max(initial=0) > FARTHEST else ""
+    axes.set_xlabel(f"(observed - simulated) / standard error{far}")
+    legend_above(figure, axes)
+    return finished(figure)
+
+
+def standing_out(result: Result) -> tuple[list[str], Float[np.ndarray, " 2k"]]:
+    """Name means and standard deviations of the numbers of x, and compute z of each; constants are left out."""
+    kept = kept_of(result, "misfit")
+    x = np.asarray(kept.x[: kept.there], float)
+    squares = (x - x.mean(0)) ** 2
+    own = np.concatenate([x, squares], 1)
+    mean, mean_error, variance, _ = np.asarray(kept.moments, float)
+    apart = np.concatenate([mean, variance]) - own.mean(0)
+    # As if the simulator were right: its spread, which is known better, and as many independent rows as the errors say
+    independent = np.where(mean_error > 0, variance / np.maximum(mean_error, 1e-300) ** 2, kept.rows)
+    error = own.std(0) * np.sqrt(1 / np.tile(independent, 2) + 1 / len(own))
+    names = [f"{name}, {what}" for what in ("mean", "sd") for name in numbers_of(result)]
+    some = error > 1e-9 * (np.abs(np.concatenate([mean, variance])) + 1e-30)
+    return list(np.array(names)[some]), apart[some] / error[some]
+
+
+def numbers_of(result: Result) -> list[str]:
+    """Name the numbers of x that a result keeps, by its axes, else by their places."""
+    view = view_of(result.x_shape)
+    thin = view.axes(result.axes)
+    if view.kind == "vector":
+        own = thin[0].entries if len(thin) == 1 else ()
+        return list(own) or (["x"] if view.shape == (1,) else [f"x[{i}]" for i in view.places[0]])
+    if view.kind == "image":
+        return [f"block ({i}, {j})" for i in range(view.shape[0]) for j in range(view.shape[1])]
+    at = list(thin[0].entries) if thin else []
+    at = at or [f"point {i}" for i in view.places[0]]
+    if len(view.shape) == 1:
+        return at
+    channels = list(thin[1].entries) if len(thin) > 1 else []
+    channels = channels or [f"channel {i}" for i in view.places[1]]
+    return [f"{channel}: {point}" for point in at for channel in channels]
+
+
+def population(result: Result, *, figure: Canvas | None = None) -> Figure:
+    """Draw the fitted population, and what was encoded of single observations, parameter by parameter.
+
+    E[theta | x] of a row shrinks towards the middle of the population, the more the less the row says, so that the grey
+    histogram is narrower than the blue population.
+
+    Args:
+        result: a fit with target="population".
+        figure: a Figure or SubFigure to draw into; None: a new one.
+
+    Raises:
+        ValueError: if the fit is of a point, or keeps nothing.
+    """
+    kept = kept_of(result, "population")
+    if kept.encoded is None:
+        raise ValueError(
+            'population needs a fit with target="population"; this one has one theta for all observations.'
+        )
+    figure, panels = grid(len(result.names), 2.4, figure)
+    normal = np.random.default_rng(0).normal(size=(MEMBERS, result.space.dim))
+    u = np.asarray(result.proposal.loc, float) + normal @ np.asarray(result.proposal.factor(), float).T
+    members = np.asarray(result.space.constrain(u), float)
+    for i, (axes, name, parameter) in enumerate(zip(panels, result.names, result.space, strict=True)):
+        both = np.concatenate([members[:, i], kept.encoded[:, i]])
+        low, high = np.quantile(both, [0.002, 0.998])
+        logarithmic = parameter.logarithmic and low > 0
+        edges = (
+            np.geomspace(low, high, BARS) if logarithmic else np.linspace(low, high if high > low else low + 1, BARS)
+        )
+        for values, color, words, style in (
+            (kept.encoded[:, i], OBSERVED, "encoded rows", {"histtype": "stepfilled", "alpha": 0.35}),
+            (members[:, i], FITTED, "fitted population", {"histtype": "step", "lw": 2}),
+        ):
+            weights = np.full(len(values), 100 / len(values))
+            axes.hist(values, edges.tolist(), weights=weights, color=color, label=words, **style)
+        axes.axvline(float(result.theta[i]), color=FITTED, lw=1, ls=":", label="median")
+        if logarithmic:
+            decades(axes, "x")
+        axes.set_xlabel(with_unit(name, parameter.unit))
+        axes.set_ylabel("share (%)")
+    legend_above(figure, panels[0])
+    return finished(figure)

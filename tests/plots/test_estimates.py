@@ -1,0 +1,156 @@
+"""Pictures of what a fit knows: the drawn intervals, ellipses, bars and points are the result's own numbers."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import reports
+from matplotlib.figure import Figure
+from scipy import stats
+
+import avo
+from avo import plots
+from avo.execution.failures import Failures
+from avo.plots.misfits import standing_out
+from avo.refine.modes import Mode
+
+
+def lines(axes):
+    return [np.asarray(drawn.get_xydata()) for drawn in axes.get_lines()]
+
+
+@pytest.fixture(scope="module")
+def result():
+    return reports.reported("vector")
+
+
+def test_a_forest_draws_the_intervals(result):
+    other = Mode(result.theta * 1.1, result.stderr * 2, 0.3)
+    both = replace(result, elsewhere=(other,))
+    truth = np.array([2.0, 0.3, 3.0])
+    figure = plots.forest(both, truth)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["mu (mV)", "rate", "tau (ms)"]
+    for i, axes in enumerate(figure.axes):
+        interval, estimate, second, _, known = lines(axes)
+        np.testing.assert_allclose(interval, np.c_[result.interval(0.9)[i], [0, 0]], rtol=1e-6)
+        np.testing.assert_allclose(estimate, [[result.theta[i], 0]], rtol=1e-6)
+        reach = 1.6449 * 2 * result.stderr[i] * np.array([-1, 1])
+        np.testing.assert_allclose(second, np.c_[1.1 * result.theta[i] + reach, [1, 1]], rtol=1e-4)
+        np.testing.assert_allclose(known[:, 0], truth[i])
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["estimate", "solution 2"]
+    assert figure.axes[1].get_xscale() == "log"
+
+
+def test_a_forest_of_fits_and_of_other_parameters(result):
+    figure = plots.forest({"first": result, "second": result})
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["first", "second"]
+    space = avo.Space(a=avo.Real(), b=avo.Real(), c=avo.Real())
+    with pytest.raises(ValueError, match="results must all have the parameters of the first, mu, rate, tau"):
+        plots.forest({"first": result, "second": replace(result, space=space)})
+    with pytest.raises(ValueError, match="truth must have one value for each of mu, rate, tau"):
+        plots.forest(result, np.ones(2))
+
+
+def test_ellipses_hold_half_and_nine_tenths(result):
+    """Points on an outline, taken back to w, all lie at the same distance of the error's covariance."""
+    figure = plots.identifiability(result)
+    *pairs, bars = figure.axes
+    assert [(axes.get_xlabel(), axes.get_ylabel()) for axes in pairs] == [
+        ("mu (mV)", "rate"), ("mu (mV)", "tau (ms)"), ("rate", "tau (ms)"),
+    ]  # fmt: skip
+    outer, inner, centre = lines(pairs[1])
+    place = np.array([0.7, -1.2, 0.4])
+    w0 = np.array([4 / (1 + np.exp(-place[0])), place[2]])  # mu has two bounds, tau has none: w = u
+    covariance = result.estimate.covariance[np.ix_([0, 2], [0, 2])]
+    for drawn, level in ((outer, 0.9), (inner, 0.5)):
+        w = np.stack([4 * (drawn[:, 0] + 3) / 8, np.log(drawn[:, 1] / 2.5)], 1) - w0
+        distance = np.einsum("ni,ij,nj->n", w, np.linalg.inv(covariance), w)
+        np.testing.assert_allclose(distance, stats.chi2.ppf(level, 2), rtol=2e-2)
+    np.testing.assert_allclose(centre[0], result.theta[[0, 2]], rtol=1e-6)
+    found = result.identifiability()
+    np.testing.assert_allclose(lines(bars)[0], [[direction.sd, k] for k, direction in enumerate(found)], rtol=1e-6)
+    assert [text.get_text() for text in bars.texts] == [
+        direction.names[np.argmax(direction.weights)] for direction in found
+    ]
+
+
+def test_what_is_not_identified_is_marked(result):
+    identified = np.array([True, False, True])
+    values = np.where(identified, result.estimate.values, 0.0)
+    covariance = result.estimate.covariance.copy()
+    covariance[1, 1] = 1.5**2
+    open_ = replace(
+        result, estimate=replace(result.estimate, values=values, identified=identified, covariance=covariance)
+    )
+    bars = plots.identifiability(open_).axes[-1]
+    assert "not identified" in [text.get_text() for text in bars.get_legend().get_texts()]
+    interval = plots.forest(open_).axes[1].get_lines()[0]
+    np.testing.assert_allclose(interval.get_xdata(), [0.05, 30.0])
+    assert interval.get_linestyle() == ":"
+    with pytest.raises(ValueError, match="identifiability needs a fit with refine=True"):
+        plots.identifiability(replace(result, estimate=None))
+
+
+def test_failures_by_kind_and_where(result):
+    figure = plots.failures(result)
+    kinds, where = figure.axes
+    bars: Any = list(kinds.patches)
+    assert sorted(bar.get_width() for bar in bars) == [2, 15]
+    assert "17 of 9,276 calls failed, 0.18 %" in kinds.get_title()
+    drawn: Any = list(where.patches)
+    range_, beyond = drawn
+    assert (range_.get_x(), range_.get_x() + range_.get_width()) == pytest.approx((0.05, 30.0))
+    assert (beyond.get_x(), beyond.get_x() + beyond.get_width()) == pytest.approx((6.0, 30.0))
+    assert plots.failures(replace(result, failures=Failures())).axes[0].get_title() == "no call failed"
+
+
+def test_misfit_is_the_difference_in_standard_errors(result):
+    kept = result.kept
+    names, z = standing_out(result)
+    x, n = kept.x[: kept.there, 3].astype(float), kept.there
+    size = np.sqrt(1 / (kept.rows - 1) + 1 / n)
+    expected = (kept.moments[0, 3] - x.mean()) / (x.std() * size)
+    assert z[names.index("x[3], mean")] == pytest.approx(expected, rel=1e-5)
+    squares = (x - x.mean()) ** 2
+    expected = (kept.moments[2, 3] - squares.mean()) / (squares.std() * size)
+    assert z[names.index("x[3], sd")] == pytest.approx(expected, rel=1e-5)
+    drawn = lines(plots.misfit(result, 4).axes[0])[1]
+    np.testing.assert_allclose(np.sort(np.abs(drawn[:, 0])), np.sort(np.abs(z))[-4:], rtol=1e-6)
+    assert np.mean(np.abs(z) < 4) == 1  # both come from one law
+    with pytest.raises(ValueError, match="misfit needs a fit with refine=True"):
+        plots.misfit(replace(result, estimate=None))
+
+
+def test_a_population_and_its_encoded_rows():
+    result = reports.reported("vector", "population")
+    figure = plots.population(result)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["mu (mV)", "rate", "tau (ms)"]
+    encoded, members = figure.axes[0].patches
+    total = lambda patch: patch.get_xy()[:, 1].max()  # noqa: E731
+    assert total(encoded) > total(members) > 0  # encoded rows are shrunk: narrower, hence higher
+    with pytest.raises(ValueError, match='population needs a fit with target="population"'):
+        plots.population(reports.reported("vector"))
+
+
+def test_pictures_are_drawn_into_figures_and_axes_of_the_users_own(result):
+    for draw in (plots.forest, plots.identifiability, plots.history, plots.failures, plots.misfit):
+        whole = Figure(figsize=(12, 9), layout="constrained")
+        halves: Any = whole.subfigures(1, 2)
+        left, right = halves
+        assert draw(result, figure=right) is whole
+        assert right.axes and not left.axes
+    own = Figure()
+    axes = own.subplots()
+    assert plots.predictive(np.arange(9.0), np.arange(9.0), ax=axes) is own and axes.patches
+    assert plots.draws(np.random.default_rng(0).normal(size=(50, 2)), ax=axes) is own and axes.collections
+    with pytest.raises(ValueError, match="ax= takes a picture of one panel, and this one has 3"):
+        plots.predictive(np.ones((9, 3)), np.ones((9, 3)), ax=axes)
+
+
+def test_names_are_taken_as_they_are(result):
+    space = avo.Space(**{"$\\frac{": avo.Real(), "$x_1$": avo.Real(), "c" * 90: avo.Real()})
+    figure = plots.forest(replace(result, space=space))
+    figure.draw_without_rendering()
+    assert [axes.get_xlabel() for axes in figure.axes][:2] == ["$\\frac{", "$x_1$"]
+    assert len(figure.axes[2].get_xlabel()) == 44

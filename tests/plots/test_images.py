@@ -1,0 +1,65 @@
+"""Pictures of images: what lies at a place of x is drawn at that place, channels last, volumes as their mean."""
+
+import numpy as np
+import pytest
+
+from avo import plots
+from avo.simulators import Axis
+
+RNG = np.random.default_rng(6)
+
+
+def shown(axes):
+    """The numbers of the image in a panel."""
+    return np.asarray(axes.images[0].get_array())
+
+
+def panels(figure):
+    return [axes for axes in figure.axes if axes.images and axes.get_label() != "<colorbar>"]
+
+
+def test_means_and_difference_at_one_scale():
+    x, y = RNG.normal(3.0, 1.0, size=(9, 12, 17)), RNG.normal(5.0, 2.0, size=(8, 12, 17))
+    observed, simulated, difference, one, other, errors = panels(plots.predictive(x, y, quantity="light", unit="lm"))
+    np.testing.assert_allclose(shown(observed), x.mean(0))
+    np.testing.assert_allclose(shown(simulated), y.mean(0))
+    np.testing.assert_allclose(shown(difference), y.mean(0) - x.mean(0))
+    np.testing.assert_allclose(shown(one), x[0])
+    np.testing.assert_allclose(shown(other), y[0])
+    error = np.sqrt(x.var(0) / 9 + y.var(0) / 8)
+    np.testing.assert_allclose(shown(errors), (y.mean(0) - x.mean(0)) / error)
+    low, high = observed.images[0].get_clim()
+    assert simulated.images[0].get_clim() == (low, high)
+    assert (low, high) == (min(x.mean(0).min(), y.mean(0).min()), max(x.mean(0).max(), y.mean(0).max()))
+    assert difference.images[0].get_clim() == pytest.approx((-(high - low) / 2, (high - low) / 2))
+
+
+def test_channels_last_are_not_scrambled():
+    x, y = RNG.normal(size=(9, 12, 17, 3)), RNG.normal(size=(8, 12, 17, 3))
+    drawn = panels(plots.predictive(x, y))
+    assert len(drawn) == 9
+    for c in range(3):
+        np.testing.assert_allclose(shown(drawn[3 * c]), x[..., c].mean(0))
+        np.testing.assert_allclose(shown(drawn[3 * c + 1]), y[..., c].mean(0))
+    drawn = panels(plots.draws(x))
+    assert len(drawn) == 12
+    for c in range(3):
+        np.testing.assert_allclose(shown(drawn[4 * c + 1]), x[1, :, :, c])
+        np.testing.assert_allclose(shown(drawn[4 * c + 3]), x[..., c].mean(0))
+    np.testing.assert_allclose(shown(panels(plots.draws(x[..., :1]))[0]), x[0, :, :, 0])
+
+
+def test_a_volume_is_its_mean_over_the_first_axis():
+    x = RNG.normal(size=(9, 6, 12, 17))
+    np.testing.assert_allclose(shown(panels(plots.draws(x))[0]), x[0].mean(0))
+    np.testing.assert_allclose(shown(panels(plots.predictive(x, x))[1]), x.mean((0, 1)))
+
+
+def test_coordinates_name_the_sides():
+    axes = Axis("height", "mm", np.arange(12) * 2.0), Axis("width", "mm", np.arange(17) * 0.5)
+    x = RNG.normal(size=(9, 12, 17))
+    for figure in (plots.predictive(x, x, axes), plots.draws(x, axes)):
+        first, last = panels(figure)[0], panels(figure)[-1]
+        assert (first.get_ylabel(), last.get_xlabel()) == ("height (mm)", "width (mm)")
+        assert first.images[0].get_extent() == [-0.25, 8.25, -1.0, 23.0]
+        assert first.images[0].origin == "lower"

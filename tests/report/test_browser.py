@@ -1,0 +1,166 @@
+"""The report in a real browser, without network: it opens without errors, sliders move the picture, keys work, it fits.
+
+Needs Chromium and its driver, of the system's packages, and selenium.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reports
+
+from avo.report import page as pages
+from avo.report.page import write
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver among the system's programs"
+)
+WIDTHS, SCHEMES = (1200, 400), ("light", "dark")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A whole page of a series, and pages without pictures of images and of a population of vectors."""
+    folder = tmp_path_factory.mktemp("report")
+    made = {"series": write(reports.reported("series"), folder / "series.html")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "all_pictures", lambda *_: [])
+        made["image"] = write(reports.reported("image"), folder / "image.html")
+        made["population"] = write(reports.reported("vector", "population"), folder / "population.html")
+    return made
+
+
+def opened(browser: Any, file: Path, width: int = 1200, scheme: str = "light") -> Any:
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    browser.get(file.as_uri())
+    return browser
+
+
+def shown(browser: Any) -> list[str]:
+    """What the chart shows: the shapes of its bands and lines, or the shades of its squares."""
+    found = "document.querySelectorAll('#chart .simulated')"
+    return browser.execute_script(
+        f"return [...{found}].map((e) => e.getAttribute('d') || e.getAttribute('fill-opacity'))"
+    )
+
+
+def misfit(browser: Any) -> float:
+    return float(browser.execute_script("return document.querySelector('#misfit strong').textContent"))
+
+
+def press(browser: Any, element: str, key: str, times: int = 1) -> None:
+    browser.find_element("id", element).send_keys(getattr(webdriver.Keys, key) * times)
+
+
+def test_it_opens_without_errors_and_without_network(browser, files):
+    for file in files.values():
+        opened(browser, file)
+        assert browser.get_log("browser") == []
+        sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        urls = [one["params"]["request"]["url"] for one in sent if one["method"] == "Network.requestWillBeSent"]
+        assert urls and all(url.startswith(("file:", "data:")) for url in urls)
+
+
+@pytest.mark.parametrize("form", ["series", "image", "population"])
+def test_sliders_move_the_picture_and_back_restores_it(browser, files, form):
+    opened(browser, files[form])
+    before, fits = shown(browser), misfit(browser)
+    assert before and all(before)
+    press(browser, "slider-0", "ARROW_RIGHT", 60)
+    moved = shown(browser)
+    assert len(moved) == len(before) and moved != before
+    if form != "population":
+        assert misfit(browser) > 2 * fits
+    said = browser.find_element("id", "slider-0").get_attribute("aria-valuetext")
+    assert said == browser.find_element("id", "value-0").text and said.endswith("mV")
+    browser.find_element("id", "back").click()
+    assert shown(browser) == before and misfit(browser) == fits
+    assert browser.get_log("browser") == []
+
+
+def test_it_is_used_by_keyboard_alone(browser, files):
+    opened(browser, files["series"])
+    body, reached = browser.find_element("tag name", "body"), []
+    body.send_keys(webdriver.Keys.TAB)
+    for _ in range(12):
+        reached.append(browser.execute_script("return document.activeElement.id"))
+        browser.switch_to.active_element.send_keys(webdriver.Keys.TAB)
+    order = [name for name in reached if name]
+    assert order == ["slider-0", "lock-0", "slider-1", "lock-1", "slider-2", "lock-2", "back", "best"]
+    before = shown(browser)
+    press(browser, "slider-1", "HOME")
+    assert browser.find_element("id", "slider-1").get_attribute("value") == "0" and shown(browser) != before
+    press(browser, "back", "ENTER")
+    assert shown(browser) == before
+
+
+def test_what_is_locked_stays(browser, files):
+    opened(browser, files["series"])
+    press(browser, "slider-0", "ARROW_RIGHT", 40)
+    press(browser, "lock-0", "SPACE")
+    press(browser, "slider-1", "ARROW_LEFT", 30)
+    at = lambda i: int(browser.find_element("id", f"slider-{i}").get_attribute("value"))  # noqa: E731
+    assert (at(0), at(1)) == (140, 70) and not browser.find_element("id", "slider-0").is_enabled()
+    fits = misfit(browser)
+    press(browser, "best", "ENTER")
+    assert at(0) == 140 and misfit(browser) < fits
+    press(browser, "back", "ENTER")
+    assert (at(0), at(1), at(2)) == (140, 100, 100)
+    press(browser, "lock-0", "SPACE")
+    press(browser, "best", "ENTER")
+    assert abs(at(0) - 100) < 15  # the observations come from the middle
+
+
+def test_a_setting_beyond_the_simulations_says_so(browser, files):
+    opened(browser, files["series"])
+    beyond = browser.find_element("id", "beyond")
+    assert not beyond.is_displayed()
+    for i in range(3):
+        press(browser, f"slider-{i}", "END")
+    assert beyond.is_displayed()
+
+
+def test_rows_of_a_population_bring_their_own_parameters(browser, files):
+    opened(browser, files["population"])
+    own = lambda: browser.execute_script("return document.querySelector('#chart .row').getAttribute('d')")  # noqa: E731
+    first, theta = own(), browser.find_element("id", "value-0").text
+    press(browser, "row", "ARROW_DOWN", 3)
+    assert own() != first and browser.find_element("id", "value-0").text != theta
+
+
+TOO_WIDE = """return [...document.querySelectorAll('main *')].filter((e) =>
+  e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, pre, svg')).map((e) => e.tagName + e.id)"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_it_fits_the_screen_in_light_and_dark(browser, files, width, scheme):
+    for form in ("series", "population"):
+        opened(browser, files[form], width, scheme)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert browser.execute_script(TOO_WIDE) == []
+    colours = browser.execute_script("const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]")
+    ink, paper = (sum(int(part) for part in colour.strip("rgb()").split(",")) for colour in colours)
+    assert (ink < 150 and paper > 700) if scheme == "light" else (ink > 600 and paper < 150)

@@ -1,0 +1,176 @@
+"""The page of a report: well-formed, one file, harmless whatever its names are, with the result's own numbers."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import reports
+
+import avo
+from avo.command.runs import _command
+from avo.containers import Axis
+from avo.execution.failures import Failures
+from avo.report import page as pages
+from avo.report import words
+from avo.report.page import text_of, write
+
+VOID = {"meta", "input", "br", "img", "link", "hr"}
+HOSTILE = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>$\\frac{'
+
+
+class Read(HTMLParser):
+    """Reads a page: its elements with their attributes, its texts, and whether what opens is closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        assert len(dict(attrs)) == len(attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+    def told(self, tag: str) -> list[str]:
+        return [text for inside, text in self.texts if inside == tag]
+
+
+def refers(read: Read) -> list[str]:
+    """All that a browser would fetch."""
+    found = [
+        value for _, attrs in read.elements for name, value in attrs.items() if name in ("src", "href", "xlink:href")
+    ]
+    texts = [value for _, attrs in read.elements for value in attrs.values()] + read.told("style")
+    return [value or "" for value in found] + [
+        hit for text in texts for hit in re.findall(r"url\(([^)]*)\)", text or "")
+    ]
+
+
+@pytest.fixture(scope="module")
+def hostile() -> tuple[avo.Result, str]:
+    space = avo.Space(**{
+        HOSTILE: avo.Interval(-3, 5, unit="<b>m</b>"),
+        "a & b": avo.LogInterval(0.05, 30.0),
+        "plain": avo.Positive(2.5),
+    })  # fmt: skip
+    axes = (Axis("column", "", np.arange(5), (HOSTILE, "<svg onload=alert(3)>", "c", "d", "$x_1$")),)
+    failures = Failures({"exception": 3}, None, {"exception": (7, f"at {HOSTILE}\x1b[2J")})
+    changes = {"space": space, "axes": axes, "failures": failures, "message": HOSTILE}
+    result = reports.reported("vector", **changes)
+    return result, text_of(result, command=f"avo fit {HOSTILE}")
+
+
+def test_names_from_users_run_nothing(hostile):
+    result, text = hostile
+    read = Read(text)
+    assert [tag for tag, _ in read.elements].count("script") == 2
+    assert not any(tag in ("img", "b", "iframe", "object", "link") for tag, _ in read.elements)
+    assert not any(name.startswith("on") for _, attrs in read.elements for name in attrs)
+    assert "\x1b" not in text
+    (data,) = (words for words in read.told("script") if words.startswith("{"))
+    assert "<" not in data
+    values = json.loads(data)
+    assert [parameter["name"] for parameter in values["parameters"]] == list(result.names)
+    assert values["chart"]["names"][:2] == [HOSTILE, "<svg onload=alert(3)>"]
+    # As text they are there, in table, sliders and pictures
+    assert HOSTILE in read.told("td") and HOSTILE in read.told("label")
+    assert any("$x_1$" in told for told in read.told("text"))
+    (policy,) = (a["content"] for _, a in read.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None and "default-src 'none'" in policy and "'sha256-" in policy
+
+
+def test_a_page_is_one_small_file_that_fetches_nothing(hostile):
+    _, text = hostile
+    read = Read(text)
+    assert all(value.startswith(("#", "data:", "'#", '"#')) for value in refers(read))
+    assert len(text.encode()) < 2_500_000
+    ids = [attrs["id"] for _, attrs in read.elements if "id" in attrs]
+    assert len(set(ids)) == len(ids)
+    labelled = {attrs["for"] for tag, attrs in read.elements if tag == "label" and "for" in attrs}
+    assert {attrs["id"] for tag, attrs in read.elements if attrs.get("type") == "range"} <= labelled
+    assert all(attrs.get("aria-label") for tag, attrs in read.elements if tag == "svg")
+    headings = [tag for tag, _ in read.elements if re.fullmatch(r"h\d", tag)]
+    assert headings[0] == "h1" or headings[0] == "h2"
+    assert headings.count("h1") == 1 and set(headings) == {"h1", "h2"}
+
+
+def test_table_and_words_are_the_results(hostile):
+    result, text = hostile
+    read = Read(text)
+    cells = read.told("td")
+    for name, value, error in zip(result.names, result.theta, result.stderr, strict=True):
+        row = cells[cells.index(name) :][:3]
+        assert abs(float(row[1]) - value) < 0.06 * error and float(row[2]) == pytest.approx(error, rel=0.06)
+    told = " ".join(read.told("p") + read.told("dd") + read.told("code"))
+    assert "9,276: 900 for the search, 5,376 for adversarial steps, 3,000 for refining" in told
+    assert "11" in read.told("dd") and "5e1f" in read.told("dd") and "avo fit" in told
+
+
+def test_answers():
+    result = reports.reported("vector")
+    told = words.answer(result)
+    assert told.startswith("Nothing says otherwise than that the simulator fits, at mu = 2.3")
+    assert "mV" in told and told.count("±") == 3
+    from_population = words.answer(reports.reported("vector", "population", status="misfit"))
+    assert from_population.startswith("The simulator does not reproduce the observations")
+    assert "two thirds of the population from" in from_population
+    for status in ("undetermined", "budget", "stopped", "failed"):
+        assert "mu" in words.answer(reports.reported("vector", status=status))
+
+
+def test_lines_that_repeat_a_fit_make_the_same_space():
+    space = avo.Space(
+        mu=avo.Interval(-3, 5, unit="mV"), rate=avo.LogInterval(0.05, 30.0, prior=(5.0, 1.0)), k=avo.Fixed(0.7),
+        tau=avo.Positive(2.5, prior=avo.Known(2.0, 0.1, log=True)), shift=avo.Real(1.0, 2.0),
+    )  # fmt: skip
+    result = reports.reported("vector", budget=20_000)
+    object.__setattr__(result, "space", space)
+    text = words.repeat(result)
+    made: dict[str, Any] = {"avo": avo}
+    exec(text[: text.index("result = ")].removeprefix("import avo"), made)
+    assert made["space"].to_json() == space.to_json()
+    assert "budget=20000" in text and "seed=11" in text
+
+
+def test_the_command_is_written_again():
+    options = {"simulator": "my file.py:f", "data": "x.csv", "out": "runs/a", "set": ["rate=3"], "refine": False}
+    options |= {"seed": 3, "quiet": True, "log_windows": 180, "budget": None, "resume": False}
+    expected = "avo fit 'my file.py:f' --data x.csv --set rate=3 --no-refine --seed 3 --log-windows 180"
+    assert _command(options) == expected
+
+
+def test_a_result_without_simulations_has_a_page_without_sliders(monkeypatch):
+    monkeypatch.setattr(pages, "all_pictures", lambda *_: [])
+    result = reports.results.made()
+    read = Read(text_of(result))
+    assert not any(tag == "script" for tag, _ in read.elements)
+    assert "mu" in read.told("td")
+
+
+def test_where_it_is_written(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(pages, "all_pictures", lambda *_: [])
+    result = reports.results.made()
+    assert write(result, tmp_path) == tmp_path / "report.html"
+    assert result.report(tmp_path / "sub" / "a.html").read_text() == (tmp_path / "report.html").read_text()
+    with pytest.raises(ValueError, match=r"path must name an .html file, or a folder that is there; got .*a.pdf"):
+        write(result, tmp_path / "a.pdf")
+    with pytest.raises(ValueError, match="truth must have"):
+        result.report(tmp_path, truth=np.ones(2))
