@@ -2,6 +2,7 @@
 
 import sys
 from importlib.util import find_spec
+from time import time
 from typing import Any
 
 from tqdm import tqdm
@@ -20,7 +21,7 @@ class Lines(tqdm):
     def update(self, n: float | None = 1) -> bool | None:
         """Move on; what came before the first move, a compilation as a rule, says nothing of the pace."""
         if not self.begun and not self.disable:
-            self.begun, self.start_t, self.initial = True, self._time(), self.n + (n or 0)
+            self.begun, self.start_t, self.initial = True, time(), self.n + (n or 0)
         return super().update(n)
 
     @staticmethod

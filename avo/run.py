@@ -53,7 +53,7 @@ from avo.execution.programs import JaxSimulator
 from avo.execution.simulator import check_simulator, source_of
 from avo.execution.store import Store
 from avo.execution.stored import Stored, to_u
-from avo.folder import Folder, calls_of, leaves, spent_of
+from avo.folder import Folder, calls_of, digest, leaves, spent_of
 from avo.further import bettered, chosen
 from avo.observations import Observed, make_frame, refuse_on_disk
 from avo.pairs import fit_stored, refuse
@@ -338,7 +338,7 @@ def _run(
         folder.claim()
         if isinstance(task.simulate, Calls):
             task.simulate.store = Store(folder.calls, folder.identity)
-    (x, c, _, shares, gaps), settings = task.observed, task.settings
+    (x, c, _, shares, gaps, _), settings = task.observed, task.settings
     key_draws, size = jax.random.fold_in(key_run, REFINE), block_size(settings)
     draws = Draws(task.simulate, task.space, key_draws, size, x.shape[1:], c, shares=shares, gaps=gaps)
     if isinstance(task.simulate, Calls) and task.plan.refine:

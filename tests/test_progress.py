@@ -29,6 +29,7 @@ def test_a_line_every_half_minute_where_there_is_no_terminal(monkeypatch: pytest
     told, now = listen(monkeypatch), 1000.0
     shown = progress.bar(600, "search", "calls", progress=True)
     monkeypatch.setattr(shown, "_time", lambda: now)
+    monkeypatch.setattr(progress, "time", lambda: now)
     shown.start_t = shown.last_print_t = now
     for i in range(12):
         now += 10.0 if i else 60.0

@@ -342,4 +342,5 @@ def make_features(
         there = np.concatenate([np.ones(known.shape), ~gaps.mask(c).reshape(z.shape)], 1)
         law = lacking.law_of(np.concatenate([known, z], 1), there, zeta)
         mean, covariance = (jnp.asarray(a, dtype) for a in law)
-    return Features(*made, custom, jax.tree.map(jnp.asarray, gaps), mean, covariance)
+    gaps = jax.tree.map(jnp.asarray, gaps)
+    return Features(*made, custom=custom, gaps=gaps, mean=mean, covariance=covariance)

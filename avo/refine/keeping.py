@@ -12,6 +12,7 @@ from avo.observations import Observed
 from avo.refine.equation import Equation, covariance_of_mean
 from avo.refine.kept import LEVELS, Kept, evenly, view_of
 from avo.refine.statistic import LearnedStatistic, apply
+from avo.weights import quantiles_of
 
 ROWS, NUMBERS = 20_000, 500_000  # rows of simulations, and numbers in all of them, at most: 2 MB
 OBSERVED_ROWS, OBSERVED_NUMBERS = 1000, 60_000
@@ -53,7 +54,7 @@ def keep(
         there=len(near.u),
         observed=_small(own[at]),
         encoded=None if encoder is None else _small(apply(encoder, observed.x[at], c)),
-        quantiles=_small(np.quantile(own, LEVELS, axis=0)),
+        quantiles=_small(_quantiles(own, observed.shares)),
         moments=_small(_moments(own, observed)),
         scores=_small(_mean_and_error(equation.t_obs, observed)),
         rows=len(observed.x),
@@ -74,7 +75,15 @@ def _small(a: Any) -> np.ndarray:
 
 def _mean_and_error(values: Float[np.ndarray, "m k"], observed: Observed) -> Float[np.ndarray, "2 k"]:
     """Compute means, and their standard errors, over observations or clusters of them."""
-    return np.stack([values.mean(0), np.sqrt(np.diagonal(covariance_of_mean(values, observed.clusters)))])
+    covariance = covariance_of_mean(values, observed.clusters, observed.shares)
+    return np.stack([observed.mean(values), np.sqrt(np.diagonal(covariance))])
+
+
+def _quantiles(own: Float[np.ndarray, "m k"], shares: Float[np.ndarray, " m"] | None) -> Float[np.ndarray, "q k"]:
+    """Compute quantiles of the observations, by their weights."""
+    if shares is None:
+        return np.quantile(own, LEVELS, axis=0)
+    return quantiles_of(own, np.broadcast_to(shares[:, None], own.shape), np.asarray(LEVELS))
 
 
 def _moments(own: Float[np.ndarray, "m k"], observed: Observed) -> Float[np.ndarray, "4 k"]:
