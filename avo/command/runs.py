@@ -80,6 +80,9 @@ def check(
         typer.Option("--data", help="Observations that the fit has not seen, in a file like the fit's own."),
     ] = None,
     replicates: Annotated[int, typer.Option(help="Simulated sets that the observations are compared with.")] = 199,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Simulator calls, at most; left out: as many as the sets take.")
+    ] = None,
     n: Observations = 1000,
     seed: Seed = 1,
     simulator: Simulator = None,
@@ -93,6 +96,7 @@ def check(
     """
     keep_programs()
     from avo.command import sources
+    from avo.diagnostics.goodness import reference_sets, sets_within
 
     result, words = _finished(run)
     options, truth = words["options"], words["truth"]
@@ -110,9 +114,14 @@ def check(
     else:
         known = [truth[name] for name in result.space.columns]
         observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
+    sets = sets_within(budget, replicates, len(observed))
+    calls = (sets + reference_sets(len(observed))) * len(observed)
+    if not quiet:
+        cost = f"{len(observed):,} observations beside {sets} simulated sets: up to {calls:,} simulator calls"
+        typer.echo(f"{cost}; the fit made {result.calls:,}. --budget limits them.", err=True)
     beside = {} if task is None else {"inputs": task.inputs, "groups": task.groups, "weights": task.weights}
     found = avo.check(
-        result, source.simulate, observed, **beside, replicates=replicates, seed=seed, executor=workers,
+        result, source.simulate, observed, **beside, replicates=sets, seed=seed, executor=workers,
         progress=not quiet,
     )  # fmt: skip
     avo.plots.check(found).savefig(run / "check.png", dpi=100)

@@ -374,7 +374,10 @@ class _Cells(_Numbers):
         # More lines than one without a number are no headings, but rows whose cells are not numbers
         self.names = [cell.strip() for cell in wide[0][1]] if wide else None
         self.lines = wide[1:] + self.lines
-        if wide or not _numbers_columns(first) or not self.lines[1:]:
+        if wide or not self.lines[1:]:
+            return
+        if not _numbers_columns(first):
+            self._warn_of_times()
             return
         told, line = ",".join(first[:9]), self.lines[0][0]
         decimals = any(self._value(cell) is not None and not cell.strip().lstrip("+-").isdigit()
@@ -385,6 +388,23 @@ class _Cells(_Numbers):
         else:
             what = "is taken for an observation; if it numbers the columns, delete it"
         warnings.warn(f"{self.path}: the first row (line {line}), {told}, {what}.", stacklevel=4)
+
+    def _warn_of_times(self) -> None:
+        """Warn of a first row that rises in even steps, as times and places in a heading do and the second does not."""
+        if not self._even(self.lines[0][1]) or self._even(self.lines[1][1]):
+            return
+        line, row = self.lines[0]
+        warnings.warn(
+            f"{self.path}: the first row (line {line}), {','.join(row[:5])},..., rises in even steps and is taken for "
+            f"an observation; if it is a heading, give it names, such as {row[0].strip()} s.",
+            stacklevel=5,
+        )
+
+    def _even(self, row: list[str]) -> bool:
+        """Say whether a row rises in steps that are even but for the rounding of its cells."""
+        values = np.array([self._value(cell) if self._value(cell) is not None else np.nan for cell in row], float)
+        steps = np.diff(values)
+        return len(row) >= EVEN and bool(np.all(steps > 0)) and float(np.ptp(steps)) <= 0.05 * float(steps.mean())
 
     def _unnamed_index(self, sign: str, headings: list[tuple[int, list[str]]]) -> list[int]:
         """Find a first column that has no name and only numbers or names the rows, as pandas and R write it."""
@@ -460,6 +480,7 @@ class _Cells(_Numbers):
 
 LACKING = ("", "na", "n/a", "null", "none", ".")  # cells that hold no number, where values may be missing
 DECIMAL_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d+)?"
+EVEN = 5  # columns from which a row that rises in even steps may be a heading
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "white space", "\n": "lines"}
 
 

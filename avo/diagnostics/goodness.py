@@ -164,6 +164,7 @@ def check(
     groups: Held | None = None,
     weights: Held | None = None,
     replicates: int = 199,
+    budget: int | None = None,
     seed: int = 0,
     executor: Any = None,
     progress: bool = True,
@@ -192,6 +193,7 @@ def check(
         weights: importance weights, as in `avo.fit`. Rows are kept with probability w / max w, by the seed: what is
             left, at least 20 rows, is a plain sample of what the weights stand for.
         replicates: simulated sets, B, at least 19. A check costs (B + 4) m simulator calls, a few more for m < 250.
+        budget: simulator calls, at most: as many sets as they allow, of those. None: no limit.
         seed: same seed, same numbers.
         executor: where calls of a simulator outside JAX are made, as in `avo.fit`. Calls that fail are left out.
         progress: show a bar.
@@ -218,6 +220,7 @@ def check(
     same_rows(x_new=x_new, inputs=inputs, groups=groups, weights=weights)
     progress = flag("progress", progress)
     rows = _independent(groups, shares_of(validate_weights(weights, len(x))), len(x), seed)
+    replicates = sets_within(budget, replicates, len(x) if rows is None else len(rows))
     if rows is not None:
         x, c, known = x[rows], None if c is None else c[rows], None if known is None else known[rows]
     checked = check_simulator(simulate, result.space, x, known, block_size(Settings()))
@@ -227,6 +230,33 @@ def check(
         return _check(result, _shown(checked, gaps), observed, full, seed, (replicates, progress))
     with closing(Calls(checked, len(x), x.shape[1:], executor=executor, max_failures=0.5)) as calls:
         return _check(result, _shown(calls.alone, gaps), observed, full, seed, (replicates, progress))
+
+
+def reference_sets(rows: int) -> int:
+    """Compute how many sets, as large as the observations, are simulated at the estimate."""
+    return max(REFERENCE, -(-LEAST_REFERENCE // rows))
+
+
+def sets_within(budget: int | None, replicates: int, rows: int) -> int:
+    """Compute how many simulated sets of so many rows, at most `replicates`, a budget of calls allows.
+
+    Raises:
+        ValueError: if they are too few for a check.
+
+    Example:
+        >>> sets_within(None, 199, 500), sets_within(50_000, 199, 500), sets_within(10**9, 199, 500)
+        (199, 96, 199)
+    """
+    if budget is None:
+        return replicates
+    sets = whole("budget", budget) // rows - reference_sets(rows)
+    if sets < LEAST_REPLICATES:
+        least = (LEAST_REPLICATES + reference_sets(rows)) * rows
+        raise ValueError(
+            f"budget={budget:,} is too small: a check of {rows:,} observations takes at least {least:,} simulator "
+            "calls; allow more, or hand over fewer observations."
+        )
+    return min(replicates, sets)
 
 
 def _shown(simulate: Any, gaps: Gaps | None) -> Any:
@@ -253,7 +283,7 @@ def _check(
     def draw(thetas: Any, key: Any) -> Sample:
         return draw_sample(simulate, observed, lambda *of: full(thetas(*of)), key)
 
-    blocks = max(REFERENCE, -(-LEAST_REFERENCE // len(x)))
+    blocks = reference_sets(len(x))
     reference = [draw(result.central, jax.random.fold_in(key_reference, i)) for i in range(blocks)]
 
     look = look_of(result.x_shape, 0 if c is None else c[0].size)

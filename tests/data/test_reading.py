@@ -147,6 +147,20 @@ def test_unknown_kind_and_folder(tmp_path):
         data.read(tmp_path)
 
 
+def test_times_that_head_the_columns_are_asked_about(tmp_path):
+    """Rounded times are a row of numbers like any other, which only their even steps tell."""
+    path = tmp_path / "decay.csv"
+    rows = ["2.1,1.4,1.3,0.9,0.7,0.6", "1.9,1.6,1.2,1.1,0.6,0.5"]
+    path.write_text("\n".join(["0.00,0.26,0.53,0.79,1.05,1.32", *rows]))
+    with pytest.warns(UserWarning, match=r"\(line 1\), 0.00,0.26,0.53,0.79,1.05,..., rises in even steps .* 0.00 s"):
+        assert data.read(path).shape == (3, 6)
+    for first in ("0.00 s,0.26 s,0.53 s,0.79 s,1.05 s,1.32 s", "0.00,0.26,0.55,0.79,1.05,1.32", rows[1]):
+        path.write_text("\n".join([first, *rows]))
+        assert data.read(path).shape == (2 if "s" in first else 3, 6)
+    path.write_text("\n".join(["0,2,4,6,8", "1,3,5,7,9"]))  # all rows rise so
+    assert data.read(path).shape == (2, 5)
+
+
 def test_a_first_row_that_counts_is_an_observation(tmp_path):
     """t = 0, x = 1 is where many a series starts; only a longer row above decimals numbers columns."""
     for text, x in (

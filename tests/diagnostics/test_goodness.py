@@ -337,6 +337,7 @@ def test_errors() -> None:
         ((good, lambda key: key, x), {}, r"simulate must be callable as"),
         ((good, lambda key, theta: theta[:, :1], x), {}, r"simulate must return one row of x per row of theta"),
         ((good, lambda key, theta: theta / 0.0 * 0.0, x), {}, r"NaN or infinity in 60 of 60 draws, at parameters"),
+        ((good, normal, x), {"budget": 2_159}, r"budget=2,159 .* takes at least 2,160 simulator calls"),
         ((good, normal, x), {"replicates": 18}, r"replicates must be a whole number of at least 19; got 18"),
         ((good, normal, x), {"replicates": 20.5}, r"replicates must be a whole number"),
         ((good, normal, x), {"seed": -1}, r"seed must be a whole number from 0 to 9223372036854775807; got -1"),
