@@ -25,12 +25,6 @@ def blocks(text: str) -> list[Block]:
     return [Block(*found) for found in re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)]
 
 
-def sections(text: str) -> dict[str, str]:
-    """Part a page at its headings."""
-    parts = re.split(r"^## (.*)\n", text, flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
 def run(block: Block, page: str, namespace: dict[str, Any]) -> None:
     """Run a block of Python as a user has JAX: single precision, and shapes may be of different rank."""
     with jax.enable_x64(False), jax.numpy_rank_promotion("allow"):
