@@ -111,8 +111,9 @@ def test_what_are_no_finite_numbers_is_refused(change: Any, words: str) -> None:
 
 
 def test_what_needs_memory_and_what_is_no_file_is_refused(held: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"more than 20,000 rows, does not go together with inputs=, target="):
-        avo.fit(lambda key, theta: theta, held, SPACE, inputs=X, target="population")
+    for given, named in (({"inputs": X, "missing": True}, "inputs=, missing="), ({"target": "population"}, "target=")):
+        with pytest.raises(ValueError, match=f"more than 20,000 rows, does not go together with {named};"):
+            avo.fit(lambda key, theta: theta, held, SPACE, **given)
     with pytest.raises(ValueError, match=r"x_obs must be an array, or the path of a .npy file; got 'x.csv'"):
         avo.fit(lambda key, theta: theta, "x.csv", SPACE)
     with pytest.raises(ValueError, match=r"x_obs: .*none.npy cannot be read as an array"):

@@ -114,10 +114,11 @@ def check(
     else:
         known = [truth[name] for name in result.space.columns]
         observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
-    sets = sets_within(budget, replicates, len(observed))
-    calls = (sets + reference_sets(len(observed))) * len(observed)
+    rows = len(observed if task is None else task.observed)
+    sets = sets_within(budget, replicates, rows)
+    calls = (sets + reference_sets(rows)) * rows
     if not quiet:
-        cost = f"{len(observed):,} observations beside {sets} simulated sets: up to {calls:,} simulator calls"
+        cost = f"{rows:,} observations beside {sets} simulated sets: up to {calls:,} simulator calls"
         typer.echo(f"{cost}; the fit made {result.calls:,}. --budget limits them.", err=True)
     beside = {} if task is None else {"inputs": task.inputs, "groups": task.groups, "weights": task.weights}
     found = avo.check(

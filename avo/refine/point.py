@@ -186,7 +186,7 @@ class Approach(NamedTuple):
 
 def _settle(
     equation: Equation, space: LinearSpace, q: Normal, zetas: tuple[np.ndarray, np.ndarray], last: int,
-    *, encoder: LearnedStatistic, wide: Normal, around: list[Drawn],
+    *, encoder: LearnedStatistic, wide: Normal, around: Sequence[Drawn] = (),
 ) -> Estimate:  # fmt: skip
     """Take the last two steps, with one slope and simulations at loc itself, and state the error.
 
@@ -204,7 +204,7 @@ def _settle(
     rows -= aside
     there, slope, compared = equation.centre(near.loc, rows), near.slope, rows
     assert equation.there is not None
-    kept = keep(equation, equation.there, around, space.u)
+    kept = keep(equation, equation.there, around, space.u) if around else None
     if near.far < STILL:
         there = _together(near, there, rows)
         compared += near.rows

@@ -270,12 +270,15 @@ def test_images_lie_as_their_axes_say() -> None:
     assert len({panel.images[0].get_clim() for panel in single}) == 1
 
 
-@pytest.mark.parametrize("shape", [(3, 4, 5), (40, 30), (2, 2, 2, 2)])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (40, 30), (2, 4, 3, 2)])
 def test_any_other_shape_is_an_image(shape: tuple[int, ...]) -> None:
+    """Two observations and the mean: a volume of its mean over the first axis, and of each channel."""
     x = np.random.default_rng(5).normal(size=(2, *shape))
     drawn = [panel.images[0].get_array() for panel in plots.draws(x).axes if panel.images]
-    assert len(drawn) == 3  # two observations and the mean
-    np.testing.assert_array_equal(drawn[0], x[0].reshape(-1, shape[-1]))
+    channels = 2 if len(shape) == 4 else 1
+    assert len(drawn) == 3 * channels
+    first = {2: x[0], 3: x[0].mean(0), 4: x[0].mean(0)[..., 0]}[len(shape)]
+    np.testing.assert_allclose(drawn[0], first, rtol=1e-12)
 
 
 def test_draws_names_the_wrong_argument() -> None:
