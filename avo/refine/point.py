@@ -203,8 +203,7 @@ def _settle(
     aside = 0 if elsewhere is None else draws.whole(rows / 4)
     rows -= aside
     there, slope, compared = equation.centre(near.loc, rows), near.slope, rows
-    assert equation.there is not None
-    kept = keep(equation, equation.there, around, space.u) if around else None
+    kept = keep(equation, equation.there, around, space.u) if around and equation.there is not None else None
     if near.far < STILL:
         there = _together(near, there, rows)
         compared += near.rows
