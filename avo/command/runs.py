@@ -114,7 +114,7 @@ def check(
     else:
         known = [truth[name] for name in result.space.columns]
         observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
-    rows = len(observed if task is None else task.observed)
+    rows = n if task is None else len(task.observed)
     sets = sets_within(budget, replicates, rows)
     calls = (sets + reference_sets(rows)) * rows
     if not quiet:
