@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from avo.layers import linear
+
 Recipe = tuple[str, tuple[int, ...], tuple[tuple[str, float], ...]]
 
 
@@ -132,9 +134,9 @@ def convolutions(
     channels, sizes = (x_shape[dims] if len(x_shape) > dims else 1), list(x_shape[:dims])
     layers = []
     for key in keys[:-1]:
-        layers.append(eqx.nn.Linear(kernel**dims * channels, width, key=key))
+        layers.append(linear(kernel**dims * channels, width, key))
         channels, sizes = width, [-(-n // 2) for n in sizes]
-    head = eqx.nn.Linear(channels * math.prod(sizes), cast(Any, out), key=keys[-1])
+    head = linear(channels * math.prod(sizes), cast(Any, out), keys[-1])
     return Convolutions(tuple(layers), head, dims, kernel)
 
 

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from avo import layers
 from avo.checks import whole
 from avo.critics.modules import Constant, Critic, DeepSets, Flat, Lipschitz, Logistic, Recurrent, convolutions
 from avo.observations import kind_of
@@ -29,7 +30,7 @@ from avo.types import MakeCritic
 def _critic(
     net: Callable, key: PRNGKeyArray, name: str, x_shape: tuple[int, ...], size: int | None = None, **options: int
 ) -> Critic:
-    skip = eqx.nn.Linear(size or math.prod(x_shape), 1, use_bias=False, key=key)
+    skip = layers.linear(size or math.prod(x_shape), 1, key, bias=False)
     return Critic(net, skip, (name, tuple(x_shape), tuple(options.items())))
 
 
@@ -63,7 +64,7 @@ def logistic(key: PRNGKeyArray, x_shape: tuple[int, ...]) -> Critic:
         >>> bool(0 < critic(jnp.array([9.0, -3.0, 2.0])) < 1)
         True
     """
-    net = Logistic(eqx.nn.Linear(math.prod(x_shape), "scalar", key=key))
+    net = Logistic(layers.linear(math.prod(x_shape), "scalar", key))
     return Critic(net, None, ("logistic", tuple(x_shape), ()))
 
 
@@ -83,7 +84,7 @@ def mlp(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, depth: int
     """
     _whole("mlp", width=width, depth=depth)
     key_net, key_skip = jax.random.split(key)
-    net = eqx.nn.MLP(math.prod(x_shape), "scalar", width, depth, activation=jax.nn.silu, key=key_net)
+    net = layers.mlp(math.prod(x_shape), "scalar", width, depth, jax.nn.silu, key_net)
     return _critic(Flat(net), key_skip, "mlp", x_shape, width=width, depth=depth)
 
 
@@ -112,7 +113,7 @@ def leaky(
         True
     """
     _whole("leaky", width=width)
-    net = eqx.nn.MLP(math.prod(x_shape), "scalar", width, 2, activation=_leaky(slope), key=key)
+    net = layers.mlp(math.prod(x_shape), "scalar", width, 2, _leaky(slope), key)
     draw, keys = jax.nn.initializers.glorot_uniform(), jax.random.split(key, 3)
     scales = (0.1, 0.1, last)
     weights = [s * draw(k, layer.weight.shape) for s, k, layer in zip(scales, keys, net.layers, strict=True)]
@@ -197,7 +198,7 @@ def gru(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 32) -> Critic:
     _whole("gru", width=width)
     _need_rows("gru", x_shape)
     cell = eqx.nn.GRUCell(math.prod(x_shape[1:]), width, key=key_cell)
-    head = eqx.nn.Linear(width, "scalar", key=key_head)
+    head = layers.linear(width, "scalar", key_head)
     return _critic(Recurrent(cell, head), key_skip, "gru", x_shape, width=width)
 
 
@@ -222,8 +223,8 @@ def deep_sets(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, dept
     _need_rows("deep_sets", x_shape)
     size = math.prod(x_shape[1:])
     key_phi, key_rho, key_skip = jax.random.split(key, 3)
-    phi = eqx.nn.MLP(size, width, width, depth, activation=jax.nn.silu, key=key_phi)
-    rho = eqx.nn.MLP(width, "scalar", width, depth, activation=jax.nn.silu, key=key_rho)
+    phi = layers.mlp(size, width, width, depth, jax.nn.silu, key_phi)
+    rho = layers.mlp(width, "scalar", width, depth, jax.nn.silu, key_rho)
     return _critic(DeepSets(phi, rho), key_skip, "deep_sets", x_shape, size, width=width, depth=depth)
 
 

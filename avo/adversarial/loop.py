@@ -173,7 +173,7 @@ def run_steps(
     if host := isinstance(simulate, Calls):
         run_chunk = _host_chunk(simulate, *arguments, space)
     else:
-        run_chunk = simulate.program(_compiled_chunk, *arguments)
+        run_chunk = simulate.quick_program(_compiled_chunk, *arguments)
     window = chunk_of(steps)  # so many steps decide whether a simulator is of use
     cut: Cut = ""
     now, lost = before, 0

@@ -217,7 +217,7 @@ def _averaged(s: Settings, state: State, proposal: Proposal) -> Proposal:
 def _functions(space: Space, loss: Loss, settings: Settings) -> tuple[Callable, Callable]:
     """Compile ask and tell. They close over hashable values only, so that equal fits share one compiled program."""
     target = target_of(space, settings)
-    return compiled(partial(_ask, space, target)), compiled(partial(_tell, loss, target))
+    return compiled(partial(_ask, space, target), quick=True), compiled(partial(_tell, loss, target), quick=True)
 
 
 PROPOSAL = ("loc", "transform", "score", "factor", "sd")  # some of what a proposal has, and nothing else

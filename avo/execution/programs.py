@@ -7,7 +7,7 @@ and a bounded number of simulators have theirs.
 """
 
 from collections.abc import Callable, Hashable
-from functools import lru_cache, partial, wraps
+from functools import cache, lru_cache, partial, wraps
 from typing import Any
 
 import equinox as eqx
@@ -17,10 +17,35 @@ SIMULATORS = 8  # whose programs are kept, the last ones
 PROGRAMS = 16  # of one simulator, for fits with different settings; of one function, for critics of different kinds
 
 
-def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
+@cache
+def quickly() -> dict[str, Any] | None:
+    """Tell the compiler's options for programs that compile in less than half the time.
+
+    Products of critics and networks are as fast by them; loops over simulations and features take up to a third longer,
+    and are compiled with all care. None: with all care, on accelerators and where XLA does not know these options.
+
+    Example:
+        >>> quickly() is None or "xla_backend_optimization_level" in quickly()
+        True
+    """
+    if jax.default_backend() != "cpu":
+        return None
+    options = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
+    try:
+        jax.jit(lambda a: a, compiler_options=options)(0)
+    except jax.errors.JaxRuntimeError:
+        return None
+    return options
+
+
+def compiled(fn: Callable[..., Any], quick: bool = False) -> Callable[..., Any]:
     """Compile a function of any arguments, arrays or not, as `eqx.filter_jit` does; its programs are dropped with it.
 
     Those are kept which the last `PROGRAMS` kinds of arguments needed: what is no array may be a user's function.
+
+    Args:
+        fn: the function.
+        quick: whether the compiler spares itself what costs more than it saves, see `quickly`.
 
     Example:
         >>> import jax.numpy as jnp
@@ -31,8 +56,8 @@ def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @lru_cache(maxsize=PROGRAMS)
-    def program(leaves: tuple[Any, ...], structure: Any) -> Callable[[Any], tuple[Any, "_Static"]]:
-        @jax.jit
+    def program(leaves: tuple[Any, ...], structure: Any, quick: bool) -> Callable[[Any], tuple[Any, "_Static"]]:
+        @partial(jax.jit, compiler_options=quickly() if quick else None)
         def run(arrays: list[Any]) -> tuple[Any, "_Static"]:
             arguments, named = jax.tree.unflatten(structure, eqx.combine(arrays, list(leaves)))
             out = fn(*arguments, **named)
@@ -45,7 +70,8 @@ def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any, **named: Any) -> Any:
         leaves, structure = jax.tree.flatten((arguments, named))
         arrays, others = eqx.partition(leaves, eqx.is_array)
-        found, rest = program(tuple(others), structure)(arrays)
+        inside = any(isinstance(a, jax.core.Tracer) for a in arrays)  # of another program, whose options hold
+        found, rest = program(tuple(others), structure, quick and not inside)(arrays)
         return eqx.combine(found, jax.tree.unflatten(rest.structure, rest.leaves))
 
     return call
@@ -69,16 +95,19 @@ class JaxSimulator:
     def __init__(self, fn: Callable[..., Any]) -> None:
         # jit keeps its trace: programs call it with blocks of one size and do not trace it again
         self.fn = jax.jit(fn)
-        self.program = lru_cache(maxsize=PROGRAMS)(partial(_program, self.fn))
+        self.program = lru_cache(maxsize=PROGRAMS)(partial(_program, self.fn, False))
+        self.quick_program = lru_cache(maxsize=PROGRAMS)(partial(_program, self.fn, True))
 
     def __call__(self, key: Any, theta: Any, *inputs: Any) -> Any:
         """Draw one x per row of theta."""
         return self.fn(key, theta, *inputs)
 
 
-def _program(simulate: Callable[..., Any], make: Callable[..., Callable[..., Any]], *arguments: Hashable) -> Callable:
+def _program(
+    simulate: Callable[..., Any], quick: bool, make: Callable[..., Callable[..., Any]], *arguments: Hashable
+) -> Callable:
     """Compile the function `make(simulate, *arguments)`."""
-    return compiled(make(simulate, *arguments))
+    return compiled(make(simulate, *arguments), quick)
 
 
 @lru_cache(maxsize=SIMULATORS)

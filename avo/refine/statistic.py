@@ -26,6 +26,7 @@ from avo.execution.blocks import batched
 from avo.execution.programs import compiled
 from avo.folder import fill, leaves
 from avo.gaps import Gaps
+from avo.layers import mlp
 from avo.observations import Observed
 from avo.refine.features import CLIP, Features, make_features
 
@@ -38,7 +39,9 @@ SWEEPS = 20  # at most, of the ridge regression's penalties
 LOOK = 50  # steps between two looks at the held-out pairs
 HELD = 1 / 8  # fraction of the pairs that are held out
 APART = ("custom", "gaps")  # parts of the features that are no single arrays
-LEAST_PADDED = 7  # pairs are padded to a power of four, at least this one, so that few programs are compiled
+SEEN = 1024  # held-out pairs that are looked at together
+PADDED = 2**23  # numbers up to which pairs are padded, or else to a power of four, so that few programs are compiled
+MOST_PADDED = 2**16  # pairs of the most usual program
 
 
 class LearnedStatistic(eqx.Module):
@@ -84,7 +87,7 @@ class LearnedStatistic(eqx.Module):
 
 def _network(key: PRNGKeyArray, k: int, out: int) -> eqx.nn.MLP:
     """Make the network, zero until it is trained."""
-    net = eqx.nn.MLP(k, out, WIDTH, DEPTH, activation=jax.nn.silu, key=key)
+    net = mlp(k, out, WIDTH, DEPTH, jax.nn.silu, key)
     last = lambda n: (n.layers[-1].weight, n.layers[-1].bias)  # noqa: E731
     return eqx.tree_at(last, net, tuple(jnp.zeros_like(a) for a in last(net)))
 
@@ -167,24 +170,26 @@ class Rows(NamedTuple):
     n: Array
 
 
-@eqx.filter_jit
-def _train(keys: PRNGKeyArray, rows: Rows, looks: Array) -> eqx.nn.MLP:
+@partial(compiled, quick=True)
+def _train(key: PRNGKeyArray, net: eqx.nn.MLP, rows: Rows, looks: Array) -> eqx.nn.MLP:
     """Train a network by weighted least squares; return that of the least error on the rows held out.
 
     Sizes are data, so that fits of many sizes share one compiled program. The step size falls by a half cosine over
     `looks` times `LOOK` steps, and what is looked at is a running average.
     """
     f, y, weight, held, n = rows
-    key_net, key = keys
-    params, static = eqx.partition(_network(key_net, f.shape[1], y.shape[1]), eqx.is_inexact_array)
+    params, static = eqx.partition(net, eqx.is_inexact_array)
     optimiser = optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(DECAY))
 
     def errors(params: Any, some: Any) -> Array:
         return jnp.mean(weight[some] * (jax.vmap(eqx.combine(params, static))(f[some]) - y[some]) ** 2, axis=1)
 
     def left(params: Any) -> Array:
-        seen = slice(0, int(HELD * len(f)) + 1)
-        return jnp.mean(errors(params, seen), where=jnp.arange(len(f))[seen] < held)
+        def part(i: Array, total: Array) -> Array:  # few rows at a time, none of them padding
+            some = i * SEEN + jnp.arange(SEEN)
+            return total + jnp.sum(errors(params, some), where=some < held)
+
+        return jax.lax.fori_loop(0, -(-held // SEEN), part, jnp.zeros((), f.dtype)) / held
 
     def step(i: Array, carry: Any) -> Any:
         params, moments, average = carry
@@ -291,9 +296,10 @@ def learn_statistic(
     rest = _less_its_mean(y - f @ weights, part)
     net_size = np.maximum(np.sqrt(np.mean(weight[part] * rest**2, axis=0)), 1e-12)
     seen = f[:, : f.shape[1] - features.indicators]
-    net = _network(key, seen.shape[1], y.shape[1])
+    key_net, key = jax.random.split(key)
+    net = _network(key_net, seen.shape[1], y.shape[1])
     if steps:
-        net = _train(jax.random.split(key), _padded(seen, rest / net_size, weight[part]), jnp.asarray(steps // LOOK))
+        net = _train(key, net, _padded(seen, rest / net_size, weight[part]), jnp.asarray(steps // LOOK))
     dtype = jnp.result_type(float)
     middle, size, weights, bias, net_size = (jnp.asarray(a, dtype) for a in (middle, size, weights, bias, net_size))
     return LearnedStatistic(features, middle, size, weights, bias, net=net, net_size=net_size)
@@ -301,7 +307,8 @@ def learn_statistic(
 
 def _padded(f: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Rows:
     n, dtype = len(f), jnp.result_type(float)
-    full = 4 ** max(math.ceil(math.log(n, 4)), LEAST_PADDED)
+    full = 4 ** math.ceil(math.log(n, 4))
+    full = max(full, min(MOST_PADDED, 4 ** math.floor(math.log(PADDED / f.shape[1], 4))))
 
     def pad(a: np.ndarray) -> Array:
         padded = np.zeros((full, a.shape[1]), dtype)
