@@ -78,6 +78,14 @@ def fit(
         typer.Option(help="Column that names the rows: no observation; encoded.csv has E[theta | x] of each."),
     ] = None,
     decimal: Annotated[str | None, typer.Option(help="Decimal sign of a text file; left out: seen from it.")] = None,
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--axis",
+            metavar="NAME[UNIT]=...",
+            help="An axis of x: time[s]=0:0.004 (first, step), dose[mg]=1,2,5 or lead=I,II; one for each.",
+        ),
+    ] = None,
     space: Annotated[
         str | None,
         typer.Option(
@@ -145,12 +153,14 @@ def fit(
     options = {name: value for name, value in locals().items() if name != "calls"} | {"budget": calls}
     if data_ is not None and set_:
         raise ValueError("--set says the truth of simulated observations; leave it out with --data.")
-    refuse_reading_options(data_, columns, key, log_windows, inputs, groups, index, decimal, weights, missing or None)
+    refuse_reading_options(
+        data_, columns, key, log_windows, inputs, groups, index, decimal, weights, missing or None, axis
+    )
     out = _folder(simulator, out, resume)
     keep_programs()
     from avo.command import outcome, sources
 
-    reading = sources.Reading(columns, key, log_windows, inputs, groups, index, decimal, weights, missing)
+    reading = sources.Reading(columns, key, log_windows, inputs, groups, index, decimal, weights, missing, axis)
     task = sources.task_of(
         simulator, option, range_, data_, reading, space=space, truth=set_, fix=fix, prior=prior, n=n, seed=seed
     )

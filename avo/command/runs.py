@@ -107,7 +107,8 @@ def check(
     source = sources.source_of(name, options["option"], table, reading.log_windows, options.get("space"))
     task = None
     if table is not None:
-        task = sources.Task(source, sources.suited(table, source, str(data_)), None, table)
+        assert data_ is not None
+        task = sources.Task.of_file(source, table, data_, reading.axis)
         observed = task.x_obs
     elif truth is None or source.problem is None:
         raise ValueError("--data must name a file of observations: the run was fitted to such a file.")

@@ -26,6 +26,7 @@ import typer
 import avo
 from avo import data
 from avo.checks import did_you_mean, takes
+from avo.command.naming import named
 from avo.containers import Axis, Labelled, named_columns
 from avo.execution.command import bound
 from avo.execution.failures import CallFailed
@@ -63,6 +64,7 @@ class Reading(NamedTuple):
     decimal: str | None = None
     weights: str | None = None
     missing: bool | None = None
+    axis: list[str] | None = None
 
 
 class Task(NamedTuple):
@@ -72,10 +74,19 @@ class Task(NamedTuple):
     observed: np.ndarray
     truth: np.ndarray | None = None
     table: data.Table | None = None
+    named: tuple[Axis, ...] = ()
+
+    @staticmethod
+    def of_file(source: Source, table: data.Table, file: Path, axis: list[str] | None) -> "Task":
+        """Take a file's observations, in the simulator's shape, with the names that the command gives their axes."""
+        x = suited(table, source, str(file))
+        return Task(source, x, None, table, named(axis, x.shape[1:]))
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """Names of x's entries: the simulator's own, or those of the file's columns."""
+        """Names of x's entries: the command's, the simulator's own, or those of the file's columns."""
+        if self.named:
+            return self.named
         if self.source.problem is not None and self.source.problem.axes:
             return self.source.problem.axes
         names = () if self.table is None else self.table.names
@@ -129,7 +140,8 @@ def task_of(
     source = source._replace(space=with_known(ranged(source.space, ranges), fix, prior))
     if table is not None:
         warn_of_other_names(file, source)
-        return Task(source, suited(table, source, str(file)), None, table)
+        assert file is not None
+        return Task.of_file(source, table, file, reading.axis)
     if source.problem is None:
         raise ValueError(f"--data must name the file of observations for a simulator of your own, {simulator}.")
     theta = truth_of(source.problem, truth)
