@@ -301,7 +301,7 @@ class Plan(NamedTuple):
 
     Args:
         steps: steps of the adversarial fit.
-        chunk: steps of one compiled program.
+        chunk: steps between two looks.
         reuse: last steps whose simulations refining learns from too.
         refine: calls left to refining; 0: none.
         search: calls of the search; 0: none.

@@ -16,7 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-LEAST = 4**6  # numbers drawn together; more of them in powers of four
+from avo.sizes import power_of_four
+
+LEAST = 4**6  # numbers drawn together
 Size = int | Literal["scalar"]
 
 
@@ -64,9 +66,5 @@ def _drawn(layer: Any, key: PRNGKeyArray) -> eqx.nn.Linear:
 
 def _uniform(key: PRNGKeyArray, like: jax.ShapeDtypeStruct, limit: float) -> Array:
     size = math.prod(like.shape)
-    drawn = LEAST
-    while drawn < size:
-        drawn *= 4
-    return jnp.asarray(
-        np.asarray(jax.random.uniform(key, (drawn,), like.dtype, -limit, limit))[:size].reshape(like.shape)
-    )
+    numbers = np.asarray(jax.random.uniform(key, (power_of_four(size, LEAST),), like.dtype, -limit, limit))
+    return jnp.asarray(numbers[:size].reshape(like.shape))

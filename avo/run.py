@@ -67,6 +67,7 @@ from avo.refine.scores import NoAnswer, Normal
 from avo.result import Result, load
 from avo.rows import Given, observe
 from avo.search.region import Region, search
+from avo.sizes import by_rows
 from avo.space import Space
 from avo.types import State, Statistic
 from avo.verdict import moved, refined, replaced, saved
@@ -422,13 +423,14 @@ def _continued(task: Task, key: PRNGKeyArray, result: Result, folder: Folder, pr
 def start_in(space: Space, start: Mapping[str, float] | ArrayLike) -> Float[np.ndarray, " d"]:
     """Take a theta to begin at, by name or in order, to u.
 
-    Raises:
-        ValueError: if it is not one finite number for each parameter, inside its support.
+        Raises:
+            ValueError: if it is not one finite number for each parameter, inside its support.
 
-    Example:
-        >>> from avo.space import Real
-        >>> start_in(Space(a=Real(1.0, 2.0), b=Real()), {"b": 0.5, "a": 4.0}).tolist()
-        [1.5, 0.5]
+        Example:
+            >>> from avo.sizes import by_rows
+    from avo.space import Real
+            >>> start_in(Space(a=Real(1.0, 2.0), b=Real()), {"b": 0.5, "a": 4.0}).tolist()
+            [1.5, 0.5]
     """
     if isinstance(start, Mapping):
         given = checks.numbers("start", start, space.names)
@@ -520,7 +522,7 @@ def _failures(task: Task, draws: Draws, region: Region | None, result: Result) -
     place = None
     if region is not None:
         u, _, _, ok = Drawn.joined(region.drawn)
-        place = where(task.space.names, np.asarray(task.space.constrain(jnp.asarray(u))), ~ok)
+        place = where(task.space.names, by_rows(task.space.constrain, u), ~ok)
     return Failures({"non-finite": result.failures["non-finite"] + draws.failed}, place)
 
 

@@ -109,12 +109,14 @@ class Frame(NamedTuple):
 class Data(NamedTuple):
     """The observations as the critic sees them, and the map that takes simulations there, avo/observations.py.
 
-    z holds x as it is shown, (m, *x_shape); where there are inputs, each row is the flat pair (c, x) instead. turns say
-    how often each row comes up, where observations have weights (`avo.weights.row_at`), gaps what of it is missing.
+    z holds x as it is shown, in its first m rows; those from m on are padding. Where there are inputs, each row is the
+    flat pair (c, x) instead. turns say how often each row comes up, where observations have weights
+    (`avo.weights.row_at`), gaps what of it is missing.
     """
 
-    z: Float[Array, "m *z_shape"]
-    inputs: Float[Array, "m *c_shape"] | None
+    z: Float[Array, "M *z_shape"]
+    inputs: Float[Array, "M *c_shape"] | None
+    m: Int[Array, ""]
     shift: Float[Array, "*x_shape"]
     scale: Float[Array, "*x_shape"]
     far: Float[Array, ""]
@@ -137,11 +139,14 @@ class Pending(NamedTuple):
 class State(NamedTuple):
     """All that the next step needs: a `Proposal`, a `Critic`, the average of late proposals, and what moves them.
 
+    Number of steps and step sizes, which a budget decides, are data, so that fits of many share one compiled program.
+
     Which ones the user decides, and jax's transformations of trees forget: they are not typed here.
     """
 
     step: Int[Array, ""]
     horizon: Int[Array, ""]
+    rate: Float[Array, "2"]
     proposal: Any
     critic: Any
     proposal_moments: optax.OptState

@@ -11,6 +11,7 @@ from avo.budget import chunk_of
 from avo.execution.failures import Failures
 from avo.execution.simulator import useless
 from avo.result import Result, Status
+from avo.sizes import by_rows
 from avo.space import Space
 from avo.types import Info, State
 
@@ -76,7 +77,7 @@ def result_of(
             "failed": np.asarray(info.failed),
             "u": np.asarray(info.u),
             "sd": np.asarray(info.sd),
-            "theta": np.asarray(space.constrain(info.u)),
+            "theta": by_rows(space.constrain, info.u),
         },
         x_shape=state.data.shift.shape,
         settings=asdict(settings),

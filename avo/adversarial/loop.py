@@ -5,6 +5,7 @@ With a JAX simulator a chunk of steps is one compiled program; with any other th
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -18,7 +19,7 @@ from avo.adversarial.ending import Cut, cut_short, result_of
 from avo.adversarial.settings import Settings
 from avo.adversarial.targets import sampling_of
 from avo.adversarial.trainer import Trainer
-from avo.budget import chunk_of
+from avo.budget import CHUNK, chunk_of
 from avo.execution.blocks import Drawn, simulate_jax
 from avo.execution.calls import Calls
 from avo.execution.programs import JaxSimulator
@@ -61,32 +62,38 @@ def _step(
     return state, (info, asked)
 
 
-Chunk = Callable[[PRNGKeyArray, State], tuple[State, Told]]  # takes some steps
+Chunk = Callable[[PRNGKeyArray, State, int], tuple[State, Told]]  # takes some steps, at most `CHUNK`
 
 
-def _compiled_chunk(simulate: Callable, ask: Callable, tell: Callable, settings: Settings, steps: int) -> Chunk:
-    """Make the program of so many steps, for a simulator written in JAX."""
+def _compiled_chunk(simulate: Callable, ask: Callable, tell: Callable, settings: Settings) -> Callable:
+    """Make the program of some steps, for a simulator written in JAX; their number is data."""
 
     def rows(key_x: PRNGKeyArray, theta: Array, inputs: Array | None) -> Array:
         return simulate_jax(simulate, block_keys(key_x, settings), block_size(settings), theta, inputs)
 
-    def chunk(key: PRNGKeyArray, state: State) -> tuple[State, Told]:
+    def chunk(key: PRNGKeyArray, state: State, steps: Array) -> tuple[State, Told]:
         dynamic, static = eqx.partition(state, eqx.is_array)
 
-        def body(dynamic: Any, _: None) -> tuple[Any, Told]:
+        def step(dynamic: Any) -> tuple[Any, Told]:
             state, told = _step(rows, ask, tell, key, eqx.combine(dynamic, static))
             return eqx.filter(state, eqx.is_array), told
 
-        dynamic, told = jax.lax.scan(body, dynamic, None, length=steps)
+        def body(i: Array, carry: Any) -> Any:
+            dynamic, told = step(carry[0])
+            return dynamic, jax.tree.map(lambda all, one: all.at[i].set(one), carry[1], told)
+
+        _, shapes = jax.eval_shape(step, dynamic)
+        room = jax.tree.map(lambda one: jnp.zeros((CHUNK, *one.shape), one.dtype), shapes)
+        dynamic, told = jax.lax.fori_loop(0, steps, body, (dynamic, room))
         return eqx.combine(dynamic, static), told
 
     return chunk
 
 
-def _host_chunk(simulate: Calls, ask: Callable, tell: Callable, settings: Settings, steps: int, space: Space) -> Chunk:
+def _host_chunk(simulate: Calls, ask: Callable, tell: Callable, settings: Settings, space: Space) -> Chunk:
     """Make the same for any other simulator, which runs between `ask` and `tell`."""
 
-    def chunk(key: PRNGKeyArray, state: State) -> tuple[State, Told]:
+    def chunk(key: PRNGKeyArray, state: State, steps: int) -> tuple[State, Told]:
         def rows(key_x: PRNGKeyArray, theta: Any, inputs: Array | None) -> Array:
             theta = space.full(np.asarray(space.free(theta)))  # what is fixed to all digits, which `ask` does not give
             return jnp.asarray(simulate(block_keys(key_x, settings), theta, inputs))
@@ -161,7 +168,7 @@ def run_steps(
         space: the parameters.
         before: where to begin.
         key: randomness of all steps.
-        chunk: steps of one compiled program.
+        chunk: steps between two looks, at most `CHUNK`.
         reuse: last steps whose simulations are kept, for refining.
         folder: where checkpoints go; None: nowhere.
         progress: show a bar, on a terminal.
@@ -169,18 +176,24 @@ def run_steps(
     steps = int(before.state.horizon)
     if isinstance(simulate, Calls) and int(before.state.step):
         simulate.skip(int(before.state.step) * settings.calls)
-    arguments = trainer.ask, trainer.tell, settings, chunk
+    # The rates are part of the state, and not of the program
+    arguments = trainer.ask, trainer.tell, replace(settings, rate=None)
     if host := isinstance(simulate, Calls):
         run_chunk = _host_chunk(simulate, *arguments, space)
     else:
-        run_chunk = simulate.quick_program(_compiled_chunk, *arguments)
+        program = simulate.quick_program(_compiled_chunk, *arguments)
+
+        def run_chunk(key: PRNGKeyArray, state: State, steps: int) -> tuple[State, Told]:
+            state, told = program(key, state, jnp.asarray(steps))
+            return state, jax.tree.map(lambda a: np.asarray(a)[:steps], told)
+
     window = chunk_of(steps)  # so many steps decide whether a simulator is of use
     cut: Cut = ""
     now, lost = before, 0
     try:
         with bar(int(before.state.horizon), "fit", "steps", progress, int(before.state.step)) as shown:
             while not cut and int(now.state.step) < steps:
-                state, told = run_chunk(key, now.state)
+                state, told = run_chunk(key, now.state, chunk)
                 now = now.after(state, told, reuse)
                 cut = cut_short(now.history, settings, space, window)
                 if cut == "not finite":

@@ -12,7 +12,7 @@ def packed_rows(a: Array, k: int) -> Array:
     return a if k == 1 else a.reshape((a.shape[0] // k, k) + a.shape[1:])
 
 
-def met(place: Int[Array, " n"], k: int, m: int) -> Int[Array, " n"]:
+def met(place: Int[Array, " n"], k: int, m: int | Int[Array, ""]) -> Int[Array, " n"]:
     """Find which of m observations the critic meets at these places of an endless queue.
 
     With packs of k, pack j holds j, j + s, j + 2 s, ..; the stride s changes each time that all have led a pack, so

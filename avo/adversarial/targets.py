@@ -29,7 +29,7 @@ from avo.space import Space
 from avo.types import Proposal, State
 
 
-def geometric(ends: tuple[float, float], fraction: Array | float) -> Array:
+def geometric(ends: tuple[Array | float, Array | float], fraction: Array | float) -> Array:
     """Go geometrically from the first number to the last as `fraction` goes from 0 to 1, and stay there."""
     first, last = ends
     return first * (last / first) ** jnp.clip(fraction, 0.0, 1.0)
@@ -77,7 +77,7 @@ class Point:
         """Move the centre by the optimiser's step, and let the spread follow annealing and metric."""
         s, q = self.settings, state.proposal
         reach, done = _reach(self.space, s, state), _annealed(s, state)
-        loc = jnp.clip(q.loc - s.proposal_rate[0] * self.sampling.step(q, step.loc), -reach, reach)
+        loc = jnp.clip(q.loc - state.rate[0] * self.sampling.step(q, step.loc), -reach, reach)
         metric = self._metric(state, z, ok)
         factor = metric.factor(geometric(s.spread, done), geometric(s.ceiling, done))
         return _with_loc(q, loc).with_factor(factor), metric
@@ -125,7 +125,7 @@ class Population:
     ) -> tuple[Proposal, Metric]:
         """Move all of psi by the optimiser's step; the metric is of no use here."""
         q, reach = state.proposal, _reach(self.space, self.settings, state)
-        rate = geometric(self.settings.proposal_rate, state.step / state.horizon)
+        rate = geometric((state.rate[0], state.rate[1]), state.step / state.horizon)
         step = _with_loc(step, self.sampling.step(q, step.loc))
         q = jax.tree.map(lambda p, m: p - rate * m, q, step)
         return _with_loc(q, jnp.clip(q.loc, -reach, reach)), state.metric

@@ -48,9 +48,14 @@ from avo.execution.programs import compiled
 from avo.execution.rounding import chances
 from avo.gaps import Gaps
 from avo.observations import make_frame, show, show_rows, validate_observations
+from avo.sizes import padded, power_of_four
 from avo.space import Space
 from avo.types import Critic, Data, Info, Loss, MakeCritic, MakeProposal, Pending, Proposal, State
 from avo.weights import row_at, turns_of
+
+LEAST_PADDED = 4**5  # observations
+PADDED = 2**20  # numbers in observations, beyond which memory matters more than compiling, and nothing is padded
+LAST = 2**32 - 1  # of 32 bits
 
 
 class Trainer(NamedTuple):
@@ -94,8 +99,8 @@ def _ask(space: Space, target: Point | Population, key: PRNGKeyArray, state: Sta
 def _conditions(key: PRNGKeyArray, data: Data, n: int) -> Int[Array, " n"]:
     """Draw of which observations rows have their conditions, in proportion to their weights."""
     if data.turns is None:
-        return jax.random.randint(key, (n,), 0, data.z.shape[0])
-    return jnp.searchsorted(data.turns, jax.random.bits(key, (n,), jnp.uint32), side="right")
+        return jax.random.randint(key, (n,), 0, data.m)
+    return jnp.minimum(jnp.searchsorted(data.turns, jax.random.bits(key, (n,), jnp.uint32), side="right"), data.m - 1)
 
 
 def _tell(loss: Loss, target: Point | Population, state: State, theta: Array, x: Array) -> tuple[State, Info]:
@@ -146,14 +151,14 @@ def _train_critic(
 ) -> tuple[Critic, optax.OptState, Float[Array, ""]]:
     """Update the critic `passes` times per batch of simulations: the critic, its moments, the mean gap."""
     assert state.pending is not None
-    observed, turns, rate = state.data.z, state.data.turns, geometric(s.critic_rate, state.step / state.horizon)
-    k = pack_size(state.critic)
+    (observed, _, m, *_), turns = state.data, state.data.turns
+    k, rate = pack_size(state.critic), geometric(s.critic_rate, state.step / state.horizon)
     dynamic, static = eqx.partition(Training(state.critic, state.critic_moments), eqx.is_array)
 
     def step(dynamic: Any, batch: tuple[Array, ...]) -> tuple[Any, Array]:
         key, first, z_fake, ok = batch
         place = first + jnp.arange(s.batch)
-        z_real = observed[met(place, k, len(observed)) if turns is None else row_at(place, turns)]
+        z_real = observed[met(place, k, m) if turns is None else jnp.minimum(row_at(place, turns), m - 1)]
         real, fake, ok = (packed_rows(a, k) for a in (z_real, z_fake, ok))
         w = jnp.all(ok.reshape(len(ok), -1), axis=1).astype(z.dtype)
         now, gap = update(loss, eqx.combine(dynamic, static), rate, real, fake, w, key=key, by=s.critic_optimiser)
@@ -215,7 +220,10 @@ def _averaged(s: Settings, state: State, proposal: Proposal) -> Proposal:
 
 @lru_cache(maxsize=16)
 def _functions(space: Space, loss: Loss, settings: Settings) -> tuple[Callable, Callable]:
-    """Compile ask and tell. They close over hashable values only, so that equal fits share one compiled program."""
+    """Compile ask and tell. They close over hashable values only, so that equal fits share one compiled program.
+
+    The settings' rate is not theirs: the state has it.
+    """
     target = target_of(space, settings)
     return compiled(partial(_ask, space, target), quick=True), compiled(partial(_tell, loss, target), quick=True)
 
@@ -322,7 +330,8 @@ def make_trainer(
         )
     if q.loc.shape != (space.dim,):
         raise ValueError(f"proposal must have one dimension per parameter, {space.dim}; got {q.loc.shape[0]}.")
-    ask, tell = _functions(space, loss, settings if proposal is None else _begun_at(q, settings))
+    fixed = replace(settings if proposal is None else _begun_at(q, settings), rate=None)
+    ask, tell = _functions(space, loss, fixed)
     dtype = jnp.result_type(float)
     bare = x_obs if gaps is None or inputs is None else gaps.bare(x_obs, inputs)
     seen = make_frame(bare, inputs, settings.standardize, shares)
@@ -333,10 +342,12 @@ def make_trainer(
 
     # The critic meets the observations in this order; that of the file may be by time, by dose, by size
     order = np.random.default_rng(0).permutation(len(z))
-    known = None if inputs is None else as_jax(np.asarray(inputs)[order])
+    full = power_of_four(len(z), LEAST_PADDED) if z.size <= PADDED else len(z)
+    known = None if inputs is None else as_jax(padded(np.asarray(inputs)[order], full))
+    turns = None if shares is None else np.concatenate([turns_of(shares[order]), [LAST]]).astype(np.uint32)
     data = Data(
-        as_jax(z[order]), known, as_jax(seen.shift), as_jax(seen.scale), as_jax(seen.far),
-        None if shares is None else jnp.asarray(turns_of(shares[order])),
+        as_jax(padded(z[order], full)), known, jnp.asarray(len(z)), as_jax(seen.shift), as_jax(seen.scale),
+        as_jax(seen.far), None if turns is None else jnp.asarray(padded(turns, full, LAST)),
         None if gaps is None else jax.tree.map(jnp.asarray, gaps),
     )  # fmt: skip
 
@@ -348,6 +359,7 @@ def make_trainer(
         return State(
             step=jnp.array(0),
             horizon=jnp.array(steps),
+            rate=jnp.array(settings.proposal_rate, dtype),
             proposal=q,
             critic=d,
             proposal_moments=optimiser(settings.proposal_optimiser).init(q),

@@ -19,10 +19,12 @@ from avo.execution.failures import FARTHEST
 from avo.execution.host import HostSimulator
 from avo.execution.programs import JaxSimulator, compile_simulator
 from avo.execution.rounding import whole_rows
+from avo.sizes import by_rows, power_of_four
 from avo.space import Space
 from avo.weights import row_at, turns_of
 
 REPEATS = 8, 96  # of a theta, and of all thetas with so many, that tell whether x varies
+LEAST_NAMES = 64  # of blocks, whose keys are made together
 BUFFER = 4096  # rows of one compiled program, as many of them simulated as are wanted
 
 
@@ -208,9 +210,10 @@ class Draws:
     def _called(self, key: PRNGKeyArray, names: np.ndarray, u: np.ndarray, c: np.ndarray | None) -> np.ndarray:
         assert isinstance(self.simulate, Calls)
         self.simulate.tick = self.tick
-        keys = jax.vmap(partial(jax.random.fold_in, key))(names)
-        theta = self.space.constrain(jnp.asarray(u))
+        more = np.resize(names, power_of_four(len(names), LEAST_NAMES))
+        keys = jax.vmap(partial(jax.random.fold_in, key))(more)[: len(names)]
+        theta = by_rows(self.space.constrain, np.asarray(u, jnp.result_type(float)))
         if self.space.counts.any():
             blocks = theta.reshape(len(keys), -1, theta.shape[1])
-            theta = jax.vmap(partial(whole_rows, self.space))(keys, blocks).reshape(theta.shape)
-        return self.simulate(keys, self.space.full(np.asarray(theta)), c)
+            theta = np.asarray(jax.vmap(partial(whole_rows, self.space))(keys, blocks)).reshape(theta.shape)
+        return self.simulate(keys, self.space.full(theta), c)

@@ -6,21 +6,22 @@ parameter that is known but for another:
 
     c_i = eta_i - sum_p B_ip (s_i / s_p) eta_p,    B = F_i. F_p.^-1,
 
-eta theta or log theta, s = d eta / dw, and F the directions that are not identified, of which the parameters p have
-most: along F no c_i moves. Which of theta and log theta, one place cannot tell; it is that in which the numbers are
+eta theta or log theta, s = d eta / dw, and F the directions that are not identified: along F no c_i moves. The
+parameters p have a great part in F; of several that have, the first of the space is taken, so that a problem is told in
+the same words for all data. Which of theta and log theta, one place cannot tell; it is that in which the numbers are
 simple, as those of a sum, a product or a ratio are, and else that of the parameters' kinds.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import linalg
 
 from avo.adversarial.proposals import START_SD
 from avo.space import Space
 
 NAMED = 0.05  # weight from which a direction's words name a parameter
+GREAT = 0.5  # of the greatest part in what is not identified, from which others are told beside a parameter
 SIMPLE = 0.03  # how far from a multiple of a half a weight may lie, by the noise of slopes, to be meant for it
 
 
@@ -97,8 +98,7 @@ def combined(
     """
     if not free.shape[1]:
         return ()
-    order: Any = linalg.qr(free.T, pivoting=True)
-    pivots = order[2][: free.shape[1]]
+    pivots = _pivots(free)
     B = free @ np.linalg.inv(free[pivots])
     found = []
     for i in np.flatnonzero(loose):
@@ -114,6 +114,22 @@ def combined(
         sd = float(np.sqrt(way @ covariance @ way))
         found.append(_told(space, theta, rows, _rounded(s[0] * weights / s), sd, logs))
     return tuple(found)
+
+
+def _pivots(free: Float[np.ndarray, "d k"]) -> list[int]:
+    """Choose one parameter for each direction: the first of those that have at least half of the greatest part.
+
+    Example:
+        >>> _pivots(np.array([[0.1, 0.0], [0.5, 0.6], [0.6, 0.5], [0.6, -0.6]]))
+        [1, 3]
+    """
+    rest, pivots = free.copy(), []
+    for _ in range(free.shape[1]):
+        part = np.linalg.norm(rest, axis=1)
+        pivots.append(int(np.argmax(part >= GREAT * part.max())))
+        way = rest[pivots[-1]] / part[pivots[-1]]
+        rest = rest - np.outer(rest @ way, way)
+    return pivots
 
 
 def _scale(

@@ -26,7 +26,8 @@ from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
 from avo.refine.linear import LinearDraws
-from avo.refine.statistic import STEPS, LearnedStatistic, Pairs, apply, learn_statistic
+from avo.refine.statistic import STEPS, LearnedStatistic, Pairs, learn_statistic
+from avo.sizes import by_rows
 
 LEAST = 20  # rows for each parameter of a part of the simulations that t is learned from
 LEAST_WIDTH = 1e-3  # of such a part, in units of q
@@ -163,7 +164,7 @@ class Learner(NamedTuple):
         """Learn E[theta | x] under q from simulations of it; of angles that of cosine and sine (`Space.circles`)."""
         u, x, inputs, ok = drawn
         space = self.draws.space
-        theta, c = apply(space.constrain, u[ok]), None if inputs is None else inputs[ok]
+        theta, c = by_rows(space.constrain, u[ok]).astype(float), None if inputs is None else inputs[ok]
         theta = space.circles(theta) if space.angles.any() else theta
         return self._learn(stage, Pairs(q.units(u[ok]), x[ok], theta, c))
 

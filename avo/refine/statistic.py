@@ -10,7 +10,6 @@ basis for functions of one column, which the regression has, and only noise to a
 is, so that t is a good statistic, is in avo/refine/scores.py; what is done with t in avo/refine/equation.py.
 """
 
-import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from avo.gaps import Gaps
 from avo.layers import mlp
 from avo.observations import Observed
 from avo.refine.features import CLIP, Features, make_features
+from avo.sizes import padded, power_of_four
 
 CHUNK = 1024  # rows of one compiled program, few enough for the processor's cache
 WIDTH, DEPTH = 64, 2
@@ -40,8 +40,8 @@ LOOK = 50  # steps between two looks at the held-out pairs
 HELD = 1 / 8  # fraction of the pairs that are held out
 APART = ("custom", "gaps")  # parts of the features that are no single arrays
 SEEN = 1024  # held-out pairs that are looked at together
-PADDED = 2**23  # numbers up to which pairs are padded, or else to a power of four, so that few programs are compiled
-MOST_PADDED = 2**16  # pairs of the most usual program
+LEAST_PADDED, MOST_PADDED = 4**6, 4**8  # pairs of the usual program, more of them where features are few
+PADDED = 2**23  # numbers in features up to which they are few
 
 
 class LearnedStatistic(eqx.Module):
@@ -307,12 +307,8 @@ def learn_statistic(
 
 def _padded(f: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Rows:
     n, dtype = len(f), jnp.result_type(float)
-    full = 4 ** math.ceil(math.log(n, 4))
-    full = max(full, min(MOST_PADDED, 4 ** math.floor(math.log(PADDED / f.shape[1], 4))))
+    usual = MOST_PADDED if MOST_PADDED * f.shape[1] <= PADDED else LEAST_PADDED
+    full = power_of_four(n, usual)
 
-    def pad(a: np.ndarray) -> Array:
-        padded = np.zeros((full, a.shape[1]), dtype)
-        padded[:n] = a
-        return jnp.asarray(padded)
-
-    return Rows(pad(f), pad(y), pad(weight), jnp.asarray(max(int(HELD * n), 1)), jnp.asarray(n))
+    f, y, weight = (jnp.asarray(padded(a.astype(dtype), full)) for a in (f, y, weight))
+    return Rows(f, y, weight, jnp.asarray(max(int(HELD * n), 1)), jnp.asarray(n))
