@@ -20,6 +20,7 @@ from avo.adversarial.settings import Settings
 from avo.adversarial.targets import sampling_of
 from avo.adversarial.trainer import Trainer
 from avo.budget import CHUNK, chunk_of
+from avo.clock import stage
 from avo.execution.blocks import Drawn, simulate_jax
 from avo.execution.calls import Calls
 from avo.execution.programs import JaxSimulator
@@ -146,6 +147,7 @@ class Progress(NamedTuple):
         return Progress(restored, [Info(*arguments)], late)
 
 
+@stage("adversarial steps")
 def run_steps(
     simulate: Calls | JaxSimulator,
     trainer: Trainer,

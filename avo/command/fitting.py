@@ -15,15 +15,20 @@ A fit leaves in its folder
 and ends with exit status 0 for an answer, 3 for a fit without one, which is reported all the same.
 """
 
+import time
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 import avo
 from avo.command.options import Key, Observations, Option, Quiet, Seed, Set, Workers, refuse_reading_options
 from avo.command.programs import keep_programs
+
+if TYPE_CHECKING:
+    from avo.clock import Clock
 
 NO_ANSWER = 3  # exit status; 1 is an unexpected error's, 2 a mistake's
 
@@ -126,6 +131,7 @@ def fit(
         typer.Option("--resume", help="Continue the run in --out: where it was stopped, or with a larger --budget."),
     ] = False,
     quiet: Quiet = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Print where the time went, stage by stage.")] = False,
 ) -> None:
     """Fit a simulator to observations, and draw how well it went.
 
@@ -160,27 +166,40 @@ def fit(
     keep_programs()
     from avo.command import outcome, sources
 
-    reading = sources.Reading(columns, key, log_windows, inputs, groups, index, decimal, weights, missing, axis)
-    task = sources.task_of(
-        simulator, option, range_, data_, reading, space=space, truth=set_, fix=fix, prior=prior, n=n, seed=seed
-    )
-    simulate = task.source.simulate if stored is None else sources.stored_of(stored)
-    result = avo.fit(
-        simulate, task.x_obs, task.source.space, inputs=task.inputs, groups=task.groups,
-        weights=task.weights, missing=missing, target=target, budget=calls, seed=seed, refine=refine, executor=workers,
-        max_failures=max_failures, out=out, resume=resume, progress=not quiet,
-    )  # fmt: skip
-    outcome.write_command(out, options, task, result)
-    typer.echo(outcome.report(result, task))
-    pictures = outcome.draw(out, result, task, seed, workers) if stored is None else []
-    written = [*pictures, *outcome.encode(out, result, task)]
-    typer.echo("\n" + "\n".join(map(str, written)))
+    clock = _clock() if profile else None
+    with clock or nullcontext():
+        reading = sources.Reading(columns, key, log_windows, inputs, groups, index, decimal, weights, missing, axis)
+        task = sources.task_of(
+            simulator, option, range_, data_, reading, space=space, truth=set_, fix=fix, prior=prior, n=n, seed=seed
+        )
+        simulate = task.source.simulate if stored is None else sources.stored_of(stored)
+        result = avo.fit(
+            simulate, task.x_obs, task.source.space, inputs=task.inputs, groups=task.groups,
+            weights=task.weights, missing=missing, target=target, budget=calls, seed=seed, refine=refine,
+            executor=workers, max_failures=max_failures, out=out, resume=resume, progress=not quiet,
+        )  # fmt: skip
+        outcome.write_command(out, options, task, result)
+        typer.echo(outcome.report(result, task))
+        pictures = outcome.draw(out, result, task, seed, workers) if stored is None else []
+        written = [*pictures, *outcome.encode(out, result, task)]
+        typer.echo("\n" + "\n".join(map(str, written)))
     if log_windows is not None:
         typer.echo("\n" + outcome.increments(task.observed))
+    if clock is not None:
+        typer.echo(f"\n{clock}")
     if result.status == "stopped":
         typer.echo(f"continue it: the same command with --resume --out {out}")
     if not result.answered:
         raise typer.Exit(NO_ANSWER)
+
+
+def _clock() -> "Clock":
+    """Make a clock for what follows; what was spent until now, in seconds of the processor, is `start`."""
+    from avo.clock import Clock
+
+    clock = Clock()
+    clock.seconds["start"] = time.process_time()
+    return clock
 
 
 def _budget(text: str | None) -> int | str | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 import avo
 from avo import data
+from avo.clock import stage
 from avo.command.sources import PREDICTED, Task, stream
 from avo.execution.calls import Calls
 from avo.execution.host import HostSimulator
@@ -34,6 +35,7 @@ def write_command(out: Path, options: dict[str, Any], task: Task, result: Result
     write_json(out / "command.json", stamped({"command": "fit", "options": words, "truth": known}))
 
 
+@stage("pictures")
 def draw(out: Path, result: Result, task: Task, seed: int, workers: int | None = None) -> list[Path]:
     """Draw how the fit went, and simulations at its estimate beside the observations."""
     source, observed = task.source, task.observed

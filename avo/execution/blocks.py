@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
 from avo.budget import whole_blocks
+from avo.clock import stage
 from avo.execution.calls import Calls
 from avo.execution.failures import FARTHEST
 from avo.execution.host import HostSimulator
@@ -169,6 +170,7 @@ class Draws:
         """Round a number of rows down to whole blocks, or whole pairs of blocks, at least one."""
         return whole_blocks(rows, self.size * (2 if mirrored else 1))
 
+    @stage("simulations")
     def __call__(self, u: Float[np.ndarray, "n d"], mirrored: bool = False) -> Drawn:
         """Simulate one row per row of u; `mirrored`: rows i and i + n / 2 share random numbers and condition."""
         n = len(u)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from avo.budget import PROBES
+from avo.clock import stage
 from avo.execution.chunks import FINE, Chunk, Ran
 from avo.execution.executors import Pieces, place
 from avo.execution.failures import KINDS, CallFailed, Failures, Where, where
@@ -61,6 +62,7 @@ class Calls:
         self._theta: list[np.ndarray] = []
         self._failed: list[np.ndarray] = []
 
+    @stage("simulations")
     def __call__(self, keys: PRNGKeyArray, theta: Any, inputs: Array | np.ndarray | None = None) -> np.ndarray:
         """Simulate blocks, one key each.
 

@@ -25,6 +25,7 @@ from jaxtyping import Float
 
 from avo.adversarial.proposals import START_SD
 from avo.budget import PointRows
+from avo.clock import stage
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.agreement import p_value
@@ -52,6 +53,7 @@ ROUGH = 0.05  # noise of a slope, in units of it, above which further pairs are 
 STILL = 3.0  # longest last step, in standard errors per direction, of an estimate that is believed
 
 
+@stage("equation")
 def solve_point(
     draws: Draws, observed: Observed, q: Normal, *, budget: int, seed: int, pool: Sequence[Drawn] = (),
     custom: CustomStatistic | None = None,

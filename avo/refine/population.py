@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avo.budget import PopulationRows
+from avo.clock import stage
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
@@ -73,6 +74,7 @@ class State(NamedTuple):
         return Normal(self.at.mean, _raised(self.at.covariance, self.floor))
 
 
+@stage("equation")
 def solve_population(
     draws: Draws, observed: Observed, q: Normal, *, budget: int, seed: int, pool: Sequence[Drawn] = (),
     custom: CustomStatistic | None = None,

@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 from scipy.spatial import KDTree
 
+from avo.clock import stage
 from avo.execution.blocks import Drawn
 from avo.observations import Observed
 from avo.refine.agreement import p_of_terms
@@ -55,6 +56,7 @@ AROUND = 8
 FAR_OUT = 0.9  # of a window's radius, beyond which no step ends
 
 
+@stage("equation")
 def solve_stored(
     drawn: Drawn, observed: Observed, space: LinearSpace, *, seed: int, custom: CustomStatistic | None = None,
     start: Float[np.ndarray, " d"] | None = None,

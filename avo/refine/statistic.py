@@ -21,6 +21,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from scipy import sparse
 
+from avo.clock import stage
 from avo.execution.blocks import batched
 from avo.execution.programs import compiled
 from avo.folder import fill, leaves
@@ -97,6 +98,7 @@ def _apply_chunk(fn: Any, x: Array, c: Array | None) -> Array:
     return jax.vmap(fn)(x) if c is None else jax.vmap(fn)(x, c)
 
 
+@stage("features")
 def apply(fn: Any, x: np.ndarray, c: np.ndarray | None = None, chunk: int = CHUNK) -> Float[np.ndarray, "n *out"]:
     """Apply a module of one observation to many, in chunks of one compiled program."""
     dtype = jnp.result_type(float)
@@ -104,6 +106,7 @@ def apply(fn: Any, x: np.ndarray, c: np.ndarray | None = None, chunk: int = CHUN
     return np.asarray(batched(partial(_apply_chunk, fn), *rows, rows=chunk), np.float64)
 
 
+@stage("ridge")
 def ridge(
     f: Float[np.ndarray, "n k"],
     y: Float[np.ndarray, "n out"],
@@ -170,6 +173,7 @@ class Rows(NamedTuple):
     n: Array
 
 
+@stage("network")
 @partial(compiled, quick=True)
 def _train(key: PRNGKeyArray, net: eqx.nn.MLP, rows: Rows, looks: Array) -> eqx.nn.MLP:
     """Train a network by weighted least squares; return that of the least error on the rows held out.

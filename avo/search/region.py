@@ -25,6 +25,7 @@ from jaxtyping import Float
 
 from avo.adversarial.proposals import START_SD
 from avo.budget import ENDS_STEPS, SearchRows
+from avo.clock import stage
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.simulator import useless
 from avo.observations import Observed
@@ -57,6 +58,7 @@ class Region(NamedTuple):
         return ends[1:]
 
 
+@stage("search")
 def search(
     draws: Draws, observed: Observed, *, budget: int, seed: int, custom: CustomStatistic | None = None,
     start: Float[np.ndarray, " d"] | None = None,
