@@ -75,27 +75,9 @@ def standing_out(result: Result) -> tuple[list[str], Float[np.ndarray, " 2k"]]:
     # As if the simulator were right: its spread, which is known better, and as many independent rows as the errors say
     independent = np.where(mean_error > 0, variance / np.maximum(mean_error, 1e-300) ** 2, kept.rows)
     error = own.std(0) * np.sqrt(1 / np.tile(independent, 2) + 1 / len(own))
-    names = [f"{name}, {what}" for what in ("mean", "sd") for name in numbers_of(result)]
+    names = [f"{name}, {what}" for what in ("mean", "sd") for name in view_of(result.x_shape).names(result.axes)]
     some = error > 1e-9 * (np.abs(np.concatenate([mean, variance])) + 1e-30)
     return list(np.array(names)[some]), apart[some] / error[some]
-
-
-def numbers_of(result: Result) -> list[str]:
-    """Name the numbers of x that a result keeps, by its axes, else by their places."""
-    view = view_of(result.x_shape)
-    thin = view.axes(result.axes)
-    if view.kind == "vector":
-        own = thin[0].entries if len(thin) == 1 else ()
-        return list(own) or (["x"] if view.shape == (1,) else [f"x[{i}]" for i in view.places[0]])
-    if view.kind == "image":
-        return [f"block ({i}, {j})" for i in range(view.shape[0]) for j in range(view.shape[1])]
-    at = list(thin[0].entries) if thin else []
-    at = at or [f"point {i}" for i in view.places[0]]
-    if len(view.shape) == 1:
-        return at
-    channels = list(thin[1].entries) if len(thin) > 1 else []
-    channels = channels or [f"channel {i}" for i in view.places[1]]
-    return [f"{channel}: {point}" for point in at for channel in channels]
 
 
 def population(result: Result, *, figure: Canvas | None = None) -> Figure:

@@ -1,0 +1,485 @@
+"""Which parts of x decide each parameter: what the estimate would be without a part, and by it alone.
+
+A part is a column of x, a window of a series, a patch of an image. For a set S of parts a statistic is learned that
+sees these alone, t_S(x) = E[zeta | x_S], and the equation of avo/refine/equation.py is solved by it at the estimate,
+
+    u_S = A_S^+ (tbar_S - m_S),    Cov_S = A_S^+ V_S A_S^+T,    A_S = dm_S / du,
+
+with V_S the covariance of tbar_S. With S all parts, all but one, and one alone this gives
+
+    without   sqrt(Cov_S / Cov) of each parameter, infinite where the other parts do not identify it;
+    change    u_S - u, whose variance is that of the paired terms A_S^+ t_S(x_i) - A^+ t(x_i) of the same observations,
+              and of the same simulations; where t is efficient, Cov_S - Cov, as in Hausman's test;
+    alone     sqrt(Cov_S / Cov) again.
+
+A change that stands out says that this part and the others ask for different parameters: the simulator has one of them
+wrong. All rests on the rows that a finished run keeps (avo/refine/kept.py): m_S and A_S by one local regression
+(avo/refine/local.py), t_S by ridge regression on features of the parts, each half of the rows judged by what was
+learned from the other (avo/refine/reuse.py). No feature but products of two parts sees more than one of them, so that
+leaving a part out leaves out its features, and all regressions share their products of columns.
+
+Source: Hausman, Econometrica 46 (1978), 1251, for the difference of an efficient and a less efficient estimate.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import linalg, special
+
+from avo import exports
+from avo.adversarial.proposals import START_SD
+from avo.observations import ALL_PRODUCTS, bend, location_scale
+from avo.refine.equation import Information, Noise, information
+from avo.refine.estimate import UNDETERMINED
+from avo.refine.features import CLIP, FAR, quadratic
+from avo.refine.kept import Kept, View, view_of
+from avo.refine.linear import LinearSpace
+from avo.refine.local import Local, fit_local, widest
+from avo.refine.point import told
+from avo.refine.scores import Normal
+from avo.tables import aligned, written
+
+if TYPE_CHECKING:
+    from avo.result import Result
+
+WINDOWS, FEWER, SIDE = 8, 4, 4  # of a series, of one with more than two channels, and patches along a side of an image
+LEVELS, INDICATORS = 7, 100  # quantiles of a part at which indicators stand, at most, and indicators in all
+PENALTIES = [(a, b) for a in (1e-3, 1e-2, 1e-1) for b in (1e-2, 1e-1, 1.0, 10.0)]  # of values and the rest, per row
+SHOWN = 8  # parts that are printed of each parameter
+STANDS_OUT = 3.0  # standard errors from which a change is marked
+BLURRED = 1.25  # errors in units of the fit's, from which the print says that what is kept of x tells less
+
+
+class Sensitivity(NamedTuple):
+    """Which parts of x decide each parameter, with shape (p, d); print it.
+
+    Args:
+        names: of the parameters.
+        units: theirs.
+        parts: names of the parts of x.
+        stderr: standard error of each parameter by all parts, as the data alone and these rows have it.
+        blur: that error in units of the fit's own, above 1 where what is kept of x, or the features here, tell less.
+        without: error when a part is left out, in units of `stderr`; infinite where the others do not identify it.
+        change: of the estimate when a part is left out, in the parameter's unit; NaN where it is not identified.
+        change_stderr: its own standard error.
+        alone: error by a part alone, in units of `stderr`.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    parts: tuple[str, ...]
+    stderr: Float[np.ndarray, " d"]
+    blur: Float[np.ndarray, " d"]
+    without: Float[np.ndarray, "p d"]
+    change: Float[np.ndarray, "p d"]
+    change_stderr: Float[np.ndarray, "p d"]
+    alone: Float[np.ndarray, "p d"]
+
+    @property
+    def z(self) -> Float[np.ndarray, "p d"]:
+        """Changes in units of their errors."""
+        return self.change / np.where(self.change_stderr > 0, self.change_stderr, np.nan)
+
+    def order(self, i: int) -> Int[np.ndarray, " p"]:
+        """Sort the parts by how much they decide a parameter, the first most."""
+        return np.lexsort((np.nan_to_num(self.alone[:, i], nan=np.inf), -np.nan_to_num(self.without[:, i])))
+
+    def __str__(self) -> str:
+        rows = [["parameter", "part", "error without", "change without", "+-", "unit", "error by it alone"]]
+        for i, (name, unit) in enumerate(zip(self.names, self.units, strict=True)):
+            order = self.order(i)
+            for k, p in enumerate(order[:SHOWN]):
+                change = "", ""
+                if np.isfinite(self.change[p, i]):
+                    value, error = written(self.change[p, i], self.change_stderr[p, i])
+                    change = value + " *" * bool(abs(self.z[p, i]) > STANDS_OUT), error
+                ratios = [_times(a[p, i]) for a in (self.without, self.alone)]
+                rows.append([name if k == 0 else "", self.parts[p], ratios[0], *change, unit, ratios[1]])
+            if len(order) > SHOWN:
+                rows.append(["", f"{len(order) - SHOWN} parts more", "", "", "", "", ""])
+        notes = ["Errors are in units of that by all parts; inf where the data would not identify the parameter."]
+        if np.any(np.abs(np.nan_to_num(self.z)) > STANDS_OUT):
+            notes.append(
+                f"* beyond {STANDS_OUT:g} standard errors: this part and the others disagree on the parameter."
+            )
+        if np.nanmax(np.nan_to_num(self.blur, posinf=np.nan), initial=0) > BLURRED:
+            worst = int(np.nanargmax(np.nan_to_num(self.blur, posinf=0)))
+            notes.append(
+                f"What is kept of x tells less than all of it: the error of {self.names[worst]} by all parts here is "
+                f"{self.blur[worst]:.2g} times the fit's own."
+            )
+        return "\n".join([*aligned(rows), *notes])
+
+    def to_frame(self) -> Any:
+        """Make a DataFrame: a row for each parameter and part, with without, change, change_stderr and alone.
+
+        Raises:
+            ImportError: if pandas is not installed.
+        """
+        pandas = exports.need_pandas("to_frame")
+        index = pandas.MultiIndex.from_product([self.names, self.parts], names=["parameter", "part"])
+        tables = {name: getattr(self, name) for name in ("without", "change", "change_stderr", "alone")}
+        return pandas.DataFrame({name: a.T.ravel() for name, a in tables.items()}, index)
+
+
+def _times(ratio: float) -> str:
+    return "" if np.isnan(ratio) else "inf" if np.isinf(ratio) else f"x {ratio:.3g}"
+
+
+# --- parts, and what is seen of them ---------------------------------------------------------------------------------
+
+
+def parts_of(result: "Result") -> tuple[tuple[str, ...], Int[np.ndarray, " k"]]:
+    """Part what a result keeps of x: the parts' names, and to which part each number belongs."""
+    view, axes = view_of(result.x_shape), view_of(result.x_shape).axes(result.axes)
+    if view.kind == "vector" or (len(axes) == 1 and axes[0].labels):
+        return tuple(view.names(result.axes)), np.arange(int(np.prod(view.shape)))
+    if view.kind == "image":
+        # The last pixel of a block is the one before the next block's first
+        own = [np.arange(len(along)) * min(SIDE, len(along)) // len(along) for along in view.places]
+        first = [
+            [along[int(np.argmax(part == k))] for k in range(part.max() + 1)]
+            for along, part in zip(view.places, own, strict=True)
+        ]
+        names = [f"from row {row}, column {column}" for row in first[0] for column in first[1]]
+        return tuple(names), (own[0][:, None] * len(first[1]) + own[1]).ravel()
+    points, channels = view.shape[0], view.shape[1] if len(view.shape) > 1 else 1
+    windows = min(WINDOWS if channels <= 2 else FEWER, points)
+    own = np.arange(points) * windows // points
+    spans = [_span(view, axes, np.flatnonzero(own == k)) for k in range(windows)]
+    labels = [""] if len(view.shape) == 1 else [f"{name}: " for name in view.channels(result.axes)]
+    names = [label + span for span in spans for label in labels]
+    return tuple(names), (own[:, None] * channels + np.arange(channels)).ravel()
+
+
+def _span(view: View, axes: Any, some: Int[np.ndarray, " points"]) -> str:
+    """Name a window by the first and the last point that is kept of it."""
+    first, last = int(some[0]), int(some[-1])
+    if not axes or not axes[0].entries:
+        return f"points {view.places[0][first]} to {view.places[0][last]}"
+    values, axis = np.asarray(axes[0].values), axes[0]
+    words = [f"{a:.4g}" if isinstance(a, float) else str(a) for a in (values[first].item(), values[last].item())]
+    return f"{axis.name} {words[0]} to {words[1]} {axis.unit}".strip()
+
+
+class Seen(NamedTuple):
+    """Features of rows: f of the simulations and of the observations, which are values, and which parts each sees."""
+
+    f: Float[np.ndarray, "n q"]
+    f_obs: Float[np.ndarray, "m q"]
+    values: Bool[np.ndarray, " q"]
+    sees: Bool[np.ndarray, "p q"]
+
+
+def features_of(kept: Kept, own: Int[np.ndarray, " k"], shape: tuple[int, ...], kind: str) -> Seen:
+    """Compute features of what is kept, in units of the simulations, each of one part, or of two.
+
+    Values; all their products, or with more than 32 values the parts' mean squares, and products of the parts' means;
+    of a series mean h^2, d^2, |d| and products with the past, d its increments; smooth indicators at quantiles.
+
+    Args:
+        kept: the rows.
+        own: the part of each number.
+        shape: of the view.
+        kind: of x.
+    """
+    shift, scale = location_scale(np.asarray(kept.observed, float))
+    x, x_obs = (bend((np.asarray(a, float) - shift) / scale, FAR) for a in (kept.x, kept.observed))
+    count = int(own.max()) + 1
+    mean = (own[:, None] == np.arange(count)) / np.bincount(own)
+    found: list[tuple[np.ndarray, np.ndarray, list[tuple[int, ...]]]] = [(x, x_obs, [(int(i),) for i in own])]
+    both = np.concatenate([x, x_obs])
+    each = [(i,) for i in range(count)]
+
+    def add(f: np.ndarray, sees: list[tuple[int, ...]]) -> None:
+        found.append((f[: len(x)], f[len(x) :], sees))
+
+    if x.shape[1] <= ALL_PRODUCTS:
+        i, j = np.triu_indices(x.shape[1])
+        add(both[:, i] * both[:, j], [(int(own[a]), int(own[b])) for a, b in zip(i, j, strict=True)])
+    else:
+        add(both**2 @ mean, each)
+        if count <= ALL_PRODUCTS:
+            i, j = np.triu_indices(count)
+            means = both @ mean
+            add(means[:, i] * means[:, j], [(int(a), int(b)) for a, b in zip(i, j, strict=True)])
+    if kind == "series" and count < x.shape[1]:
+        add(*_moments(both.reshape(len(both), shape[0], -1), own.reshape(shape[0], -1)))
+    levels = min(LEVELS, INDICATORS // count)
+    if levels >= 3:
+        at = np.linspace(0, 1, levels + 2)[1:-1]
+        for part in range(count):
+            h = both[:, own == part]
+            knots = np.quantile(h[: len(x)], at)
+            width = np.maximum(np.gradient(knots), 1e-3 * max(float(np.ptp(knots)), 1e-12))
+            add(special.expit(2 * (knots - h[:, :, None]) / width).mean(1), [(part,)] * levels)
+    f, f_obs = (np.concatenate([a[k] for a in found], 1) for k in (0, 1))
+    middle, size = f.mean(0), f.std(0)
+    size = np.where(size > 1e-6 * (np.abs(middle) + 1e-30), size, 1.0)
+    f, f_obs = (np.clip((a - middle) / size, -CLIP, CLIP) for a in (f, f_obs))
+    seen = np.zeros((count, f.shape[1]), bool)
+    for k, some in enumerate(some for _, _, sees in found for some in sees):
+        seen[list(some), k] = True
+    return Seen(f, f_obs, np.arange(f.shape[1]) < x.shape[1], seen)
+
+
+def _moments(
+    h: Float[np.ndarray, "n T C"], own: Int[np.ndarray, "T C"]
+) -> tuple[Float[np.ndarray, "n q"], list[tuple[int, ...]]]:
+    """Average products of a series and its increments over each window of each channel."""
+    parts, sees = [], []
+    for part in range(int(own.max()) + 1):
+        t, c = np.nonzero(own == part)
+        a = h[:, t, c[0]]
+        d = np.diff(a, axis=1)
+        terms = [a[:, 1:] * a[:, :-1], d**2, np.abs(d), d[:, 1:] * d[:, :-1]]
+        terms = [term.mean(1) for term in terms if term.shape[1]]
+        parts += terms
+        sees += [(part,)] * len(terms)
+    return np.stack(parts, 1), sees
+
+
+# --- the equation, by any parts --------------------------------------------------------------------------------------
+
+
+class Half(NamedTuple):
+    """One half of the rows, for regressions on any columns: f^T f, f^T y and y^T y, freed of what is quadratic in w."""
+
+    square: Float[np.ndarray, "q q"]
+    cross: Float[np.ndarray, "q d"]
+    total: Float[np.ndarray, " d"]
+    rows: int
+
+    @staticmethod
+    def of(f: Float[np.ndarray, "n q"], zeta: Float[np.ndarray, "n d"]) -> "Half":
+        """Sum over rows."""
+        aside = np.column_stack([np.ones(len(zeta)), quadratic(zeta)])
+        basis = np.linalg.qr(aside)[0]
+        f, y = (a - basis @ (basis.T @ a) for a in (f, zeta))
+        return Half(f.T @ f, f.T @ y, np.sum(y**2, axis=0), len(f))
+
+    def solve(self, some: np.ndarray, penalty: Float[np.ndarray, " q"]) -> Float[np.ndarray, "q d"]:
+        """Regress y on some columns, the others have weight zero."""
+        found = np.zeros(self.cross.shape)
+        if some.any():
+            square = self.square[np.ix_(some, some)] + np.diag(self.rows * penalty[some])
+            found[some] = linalg.solve(square, self.cross[some], assume_a="pos")
+        return found
+
+    def loss(self, weights: Float[np.ndarray, "q d"]) -> Float[np.ndarray, " d"]:
+        """Sum the squares that weights from elsewhere leave of y."""
+        return self.total - np.sum(weights * (2 * self.cross - self.square @ weights), axis=0)
+
+
+class Learned(NamedTuple):
+    """Two halves, and the penalties of each output that serve them best."""
+
+    halves: tuple[Half, Half]
+    penalties: Float[np.ndarray, "d q"]
+
+    @staticmethod
+    def of(halves: tuple[Half, Half], values: Bool[np.ndarray, " q"]) -> "Learned":
+        """Choose penalties by what weights from each half leave of the other."""
+        every, tried = np.ones(len(values), bool), [np.where(values, a, b) for a, b in PENALTIES]
+        losses = [
+            sum(other.loss(half.solve(every, penalty)) for half, other in (halves, halves[::-1])) for penalty in tried
+        ]
+        return Learned(halves, np.array(tried)[np.argmin(losses, axis=0)])
+
+    def weights(self, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Learn t from each half by some features."""
+        found = [np.zeros(half.cross.shape) for half in self.halves]
+        for penalty in np.unique(self.penalties, axis=0):
+            outputs = np.all(self.penalties == penalty, axis=1)
+            for own, half in zip(found, self.halves, strict=True):
+                own[:, outputs] = half.solve(some, penalty)[:, outputs]
+        return found[0], found[1]
+
+
+class Solved(NamedTuple):
+    """The equation by some parts: the error of theta, the step, and its terms over observations and simulations."""
+
+    stderr: Float[np.ndarray, " d"]
+    step: Float[np.ndarray, " d"]
+    terms_obs: Float[np.ndarray, "m d"]
+    terms_sim: Float[np.ndarray, "n d"]
+
+
+def sensitivity_of(result: "Result") -> Sensitivity:
+    """Tell which parts of x decide each parameter of a finished fit.
+
+    Raises:
+        ValueError: if the fit is of a population, keeps no simulations, or had conditions, weights or missing values.
+    """
+    kept = _kept(result)
+    parts, own = parts_of(result)
+    view, line = view_of(result.x_shape), LinearSpace(result.space)
+    seen = features_of(kept, own, view.shape, view.kind)
+    assert result.estimate is not None
+    place = line.of(np.asarray(result.estimate.loc, float))
+    w = line.near(line.of(np.asarray(kept.u, float)), place)
+    around = w[kept.there :] - w[kept.there :].mean(0)
+    q = Normal(place, np.linalg.cholesky(around.T @ around / len(around) + 1e-12 * np.eye(len(place))))
+    zeta = q.units(w)
+    order = np.random.default_rng(0).permutation(len(zeta))
+    rows = order[: len(order) // 2], order[len(order) // 2 :]
+    # Rows at one place teach that x which is near the middle says nothing, and t would bend
+    taught = [half[half >= kept.there] for half in rows]
+    one, other = (Half.of(seen.f[some], zeta[some]) for some in taught)
+    learned = Learned.of((one, other), seen.values)
+    sets = [np.ones(len(parts), bool), *~np.eye(len(parts), dtype=bool), *np.eye(len(parts), dtype=bool)]
+    t, t_obs = [], []
+    for some in sets:
+        weights = learned.weights(~np.any(seen.sees[~some], axis=0))
+        own_t = np.empty(zeta.shape)
+        middle = seen.f_obs.mean(0)
+        for half, judge in zip(rows, weights[::-1], strict=True):
+            own_t[half] = (seen.f[half] - middle) @ judge
+        t.append(own_t)
+        t_obs.append((seen.f_obs - middle) @ (weights[0] + weights[1]) / 2)
+    equation = _Regressed.of(zeta, np.stack(t, 1), q, kept, max(kept.rows, round(result.estimate.freedom) + 1))
+    every, *others = [equation.solved(result, i, t_obs[i]) for i in range(len(sets))]
+    without, alone = others[: len(parts)], others[len(parts) :]
+    slope, wide = result.estimate.slope(result.space), _wider(result, kept)
+    changes = [_change(every, each) for each in without]
+    identified = np.isfinite([each.stderr for each in without]) & np.isfinite(every.stderr)
+    given = result.by_data.stderr if result.by_data is not None else result.stderr
+    with np.errstate(invalid="ignore"):
+        return Sensitivity(
+            names=result.names,
+            units=result.space.units,
+            parts=parts,
+            stderr=every.stderr,
+            blur=every.stderr * wide * result.estimate.simulation_noise / np.asarray(given),
+            without=_ratios(without, every),
+            change=np.where(identified, [slope * step for step, _ in changes], np.nan),
+            change_stderr=np.where(identified, [wide * np.abs(slope) * sd for _, sd in changes], np.nan),
+            alone=_ratios(alone, every),
+        )
+
+
+def _kept(result: "Result") -> Kept:
+    """Take what the result keeps, or say why there is nothing to learn from."""
+    estimate = result.estimate
+    if estimate is None:
+        raise ValueError(f"sensitivity needs a fit with refine=True that found a solution; {result.message}")
+    if estimate.population_covariance is not None:
+        raise ValueError(
+            'sensitivity needs a fit with target="point"; of a population, each part of x tells of location and spread '
+            "at once. Fit x_obs without a part, and compare the errors."
+        )
+    given = {
+        "inputs=": result.gaps is None and result.frame is not None and result.frame.c_shift is not None,
+        "missing values": result.gaps is not None,
+        "weights=": result.weighted is not None,
+    }
+    if named := [name for name, there in given.items() if there]:
+        raise ValueError(
+            f"sensitivity does not know {' and '.join(named)}: the rows that a fit keeps come without. Fit x_obs "
+            "without a part, and compare the errors."
+        )
+    if estimate.kept is None:
+        raise ValueError(
+            "sensitivity needs the simulations that a fit keeps near its answer, and this one kept none: a fit of "
+            "stored pairs has none, and one of very few calls may not. Fit with a simulator and a larger budget."
+        )
+    return estimate.kept
+
+
+class _Regressed(NamedTuple):
+    """m of all sets of parts at the estimate, with shape (sets, d), by one local regression.
+
+    Args:
+        local: the regression, whose columns are t of the sets, behind one another.
+        units: leads from steps of w to those of the regression.
+        V: covariance of one t, of each set, with shape (sets, d, d).
+        m: number of observations.
+    """
+
+    local: Local
+    units: Float[np.ndarray, "d d"]
+    V: Float[np.ndarray, "sets d d"]
+    m: int
+
+    @staticmethod
+    def of(
+        zeta: Float[np.ndarray, "n d"], t: Float[np.ndarray, "n sets d"], q: Normal, kept: Kept, m: int
+    ) -> "_Regressed":
+        """Regress in the widest window in which m of all parts is a quadratic, in all rows where there is none."""
+        n, sets, d = t.shape
+        window = widest(zeta, t[:, 0])
+        radius = np.linalg.norm(zeta, axis=1).max() * (1 + 1e-9) if window is None else window.radius
+        some = np.arange(n) if window is None else window.rows
+        try:
+            local = fit_local(zeta[some] / radius, t[some].reshape(len(some), -1), powers=False)
+        except np.linalg.LinAlgError as error:
+            raise ValueError(
+                f"sensitivity needs more simulations near the answer than the {n:,} that this fit kept; give the fit a "
+                "larger budget."
+            ) from error
+        there = t[: kept.there] - t[: kept.there].mean(0)
+        V = np.einsum("nsi,nsj->sij", there, there) / max(len(there) - 1, 1)
+        return _Regressed(local, np.linalg.inv(radius * q.factor), V, m)
+
+    def solved(self, result: "Result", i: int, t_obs: Float[np.ndarray, "m d"]) -> Solved:
+        """Solve the equation by the set i of parts."""
+        estimate, line = result.estimate, LinearSpace(result.space)
+        assert estimate is not None
+        d = t_obs.shape[1]
+        some, place = slice(i * d, (i + 1) * d), line.of(np.asarray(estimate.loc, float))
+        if not np.any(self.V[i]):  # nothing is seen of x
+            return Solved(
+                np.full(d, np.inf), np.zeros(d), np.zeros(t_obs.shape), np.zeros((len(self.local.residuals), d))
+            )
+        slope, V = self.local.slope[some] @ self.units, self.V[i] / self.m
+        noise = Noise(self.local.residuals[:, some], self.local.slope_weights @ self.units)
+        found = information(slope, V, noise, UNDETERMINED)
+        known = found.vectors[:, found.identified]  # A^+ V A^+T less what the slope's noise adds to the information
+        covariance = known / found.values[found.identified] @ known.T
+        own = replace(estimate, **told(line, place, covariance, found), alone=None, between=None)
+        sd = np.sqrt(np.diagonal(covariance) + START_SD**2 * _lent(slope, V, noise, found))
+        stderr = np.where(own.unidentified(result.space), np.inf, np.abs(estimate.slope(result.space)) * sd)
+        terms = self.local.value_weights[:, None] * self.local.residuals[:, some]
+        return Solved(
+            stderr,
+            -found.inverse @ self.local.value[some],
+            t_obs @ found.inverse.T / len(t_obs),
+            -terms @ found.inverse.T,
+        )
+
+
+def _lent(
+    A: Float[np.ndarray, "k d"], V: Float[np.ndarray, "k k"], noise: Noise, found: Information
+) -> Float[np.ndarray, " d"]:
+    """Compute the share of each parameter in what is not identified, zero where the slope's noise explains it.
+
+    Noise dA turns a direction v that is free by e = -(A_i^T W dA v) / (A_i^T W A_i) into parameter i, whose variance is
+    at most v^T E[dA^T W dA] v / (A_i^T W A_i).
+    """
+    W, free = np.linalg.pinv(V, rcond=1e-10, hermitian=True), found.vectors[:, ~found.identified]
+    own = np.maximum(np.einsum("ki,kl,li->i", A, W, A), 1e-300)
+    chance, lent = np.sum(free * (noise.bias(W) @ free)) / own, np.sum(free**2, axis=1)
+    return np.where(lent > STANDS_OUT**2 * chance, lent, 0.0)
+
+
+def _change(every: Solved, left: Solved) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+    """Compute the difference of two estimates from the same rows, and its standard error, in w."""
+    terms = [left.terms_obs - every.terms_obs, left.terms_sim - every.terms_sim]
+    return left.step - every.step, np.sqrt(sum(np.sum(a**2, axis=0) for a in terms))
+
+
+def _ratios(found: list[Solved], every: Solved) -> Float[np.ndarray, "p d"]:
+    """Divide errors by those by all parts; NaN where these are infinite."""
+    errors = np.array([each.stderr for each in found])
+    return np.where(np.isfinite(every.stderr), errors / every.stderr, np.nan)
+
+
+def _wider(result: "Result", kept: Kept) -> float:
+    """Say by what factor errors of means are wider than those of independent rows, where the fit had clusters."""
+    assert result.estimate is not None
+    if result.estimate.freedom + 1 >= kept.rows:
+        return 1.0
+    independent = np.asarray(kept.t[: kept.there], float).std(0) / np.sqrt(kept.rows)
+    return max(1.0, float(np.max(kept.scores[1] / np.maximum(independent, 1e-300))))
