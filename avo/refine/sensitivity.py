@@ -283,9 +283,8 @@ class Learned(NamedTuple):
     def of(halves: tuple[Half, Half], values: Bool[np.ndarray, " q"]) -> "Learned":
         """Choose penalties by what weights from each half leave of the other."""
         every, tried = np.ones(len(values), bool), [np.where(values, a, b) for a, b in PENALTIES]
-        losses = [
-            sum(other.loss(half.solve(every, penalty)) for half, other in (halves, halves[::-1])) for penalty in tried
-        ]
+        one, other = halves
+        losses = [other.loss(one.solve(every, penalty)) + one.loss(other.solve(every, penalty)) for penalty in tried]
         return Learned(halves, np.array(tried)[np.argmin(losses, axis=0)])
 
     def weights(self, some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -320,8 +319,7 @@ def sensitivity_of(result: "Result") -> Sensitivity:
     assert result.estimate is not None
     place = line.of(np.asarray(result.estimate.loc, float))
     w = line.near(line.of(np.asarray(kept.u, float)), place)
-    around = w[kept.there :] - w[kept.there :].mean(0)
-    q = Normal(place, np.linalg.cholesky(around.T @ around / len(around) + 1e-12 * np.eye(len(place))))
+    q = Normal(place, _width(w[kept.there :]))
     zeta = q.units(w)
     order = np.random.default_rng(0).permutation(len(zeta))
     rows = order[: len(order) // 2], order[len(order) // 2 :]
@@ -388,6 +386,22 @@ def _kept(result: "Result") -> Kept:
     return estimate.kept
 
 
+def _width(w: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "d d"]:
+    """Find a factor of the covariance of the rows around the estimate."""
+    around = w - w.mean(0)
+    try:
+        return np.linalg.cholesky(around.T @ around / len(around))
+    except np.linalg.LinAlgError as error:
+        raise _few(len(w)) from error
+
+
+def _few(rows: int) -> ValueError:
+    return ValueError(
+        f"sensitivity needs more simulations near the answer than the {rows:,} that this fit kept; give the fit a "
+        "larger budget."
+    )
+
+
 class _Regressed(NamedTuple):
     """m of all sets of parts at the estimate, with shape (sets, d), by one local regression.
 
@@ -415,10 +429,7 @@ class _Regressed(NamedTuple):
         try:
             local = fit_local(zeta[some] / radius, t[some].reshape(len(some), -1), powers=False)
         except np.linalg.LinAlgError as error:
-            raise ValueError(
-                f"sensitivity needs more simulations near the answer than the {n:,} that this fit kept; give the fit a "
-                "larger budget."
-            ) from error
+            raise _few(n) from error
         there = t[: kept.there] - t[: kept.there].mean(0)
         V = np.einsum("nsi,nsj->sij", there, there) / max(len(there) - 1, 1)
         return _Regressed(local, np.linalg.inv(radius * q.factor), V, m)
@@ -441,13 +452,11 @@ class _Regressed(NamedTuple):
         own = replace(estimate, **told(line, place, covariance, found), alone=None, between=None)
         sd = np.sqrt(np.diagonal(covariance) + START_SD**2 * _lent(slope, V, noise, found))
         stderr = np.where(own.unidentified(result.space), np.inf, np.abs(estimate.slope(result.space)) * sd)
-        terms = self.local.value_weights[:, None] * self.local.residuals[:, some]
-        return Solved(
-            stderr,
-            -found.inverse @ self.local.value[some],
-            t_obs @ found.inverse.T / len(t_obs),
-            -terms @ found.inverse.T,
-        )
+        step = -found.inverse @ self.local.value[some]
+        # Errors of m, and of the slope along the step: -A^+ (dm + dA step)
+        weights = self.local.value_weights + self.local.slope_weights @ self.units @ step
+        terms = -weights[:, None] * self.local.residuals[:, some] @ found.inverse.T
+        return Solved(stderr, step, t_obs @ found.inverse.T / len(t_obs), terms)
 
 
 def _lent(

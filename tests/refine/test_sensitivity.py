@@ -86,7 +86,7 @@ def test_a_shift_of_one_column_is_the_change_without_it(found: Any) -> None:
     np.testing.assert_allclose((moved.change - found.change)[3, 1:], -own[1:], rtol=0.1)
     assert np.all(np.abs(moved.z[3, 1:]) > STANDS_OUT) and np.all(np.abs(found.z[np.isfinite(found.z)]) < 4)
     assert "*" in str(moved) and "*" not in str(found)
-    assert np.abs(moved.z[:2, 0]).max() < 4  # mu has nothing to do with it
+    assert np.abs(moved.z[:, 0]).max() < 4  # mu has nothing to do with it
 
 
 def test_errors_of_changes_are_those_of_hausman(found: Any) -> None:
@@ -168,6 +168,11 @@ def test_refusals_say_what_to_do() -> None:
         reports.reported("vector", "population").sensitivity()
     with pytest.raises(ValueError, match="Fit with a simulator and a larger budget"):
         replace(result, estimate=replace(result.estimate, kept=None)).sensitivity()
+    assert result.kept is not None
+    few = result.kept._replace(**{name: getattr(result.kept, name)[398:406] for name in ("u", "x", "t")}, there=2)
+    for rows in (few, few._replace(there=6)):
+        with pytest.raises(ValueError, match="sensitivity needs more simulations near the answer"):
+            replace(result, estimate=replace(result.estimate, kept=rows)).sensitivity()
     with pytest.raises(ValueError, match="does not know weights="):
         replace(result, weighted=(300, 120.0)).sensitivity()
     frame = result.frame._replace(c_shift=np.zeros(1), c_scale=np.ones(1))
