@@ -19,6 +19,7 @@ SD = np.array([0.7, 0.7, 0.5, 0.9, 0.8, 1.6])
 # Columns 0 and 1 are replicates of mu, 5 is noise; the others tell of rate and tau together
 A = 2.5 * np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0.4], [0, -0.5, 1], [0, 0.6, 0.7], [0, 0, 0]])
 EVERY = np.ones(6, bool)
+WINDOWS = [(0, 13), (14, 27), (28, 41), (42, 54), (55, 68), (69, 82), (83, 96), (97, 109)]  # of 110 points
 LEFT = [np.arange(6) != j for j in range(6)]
 
 
@@ -98,6 +99,31 @@ def test_errors_of_changes_are_those_of_hausman(found: Any) -> None:
     for j, i in ((0, 0), (1, 0), (2, 1), (3, 1), (3, 2)):
         expected = slope[i] * np.sqrt((np.diagonal(told(A, SD, LEFT[j]))[i] - full[i]) / M)
         assert 0.9 < found.change_stderr[j, i] / expected < 1.2
+
+
+def test_errors_of_changes_are_wider_by_clusters(found: Any) -> None:
+    """Scores of 50 clusters whose mean is known to three times the error that independent rows have."""
+    result = linear(A, SD)
+    kept, estimate = result.kept, result.estimate
+    assert kept is not None and estimate is not None
+    independent = kept.t[: kept.there].std(0) / np.sqrt(M)
+    scores = np.stack([kept.scores[0], independent * np.array([1.0, 3.0, 2.0])])
+    clustered = replace(estimate, kept=kept._replace(scores=scores), freedom=49)
+    wider = replace(result, estimate=clustered).sensitivity()
+    np.testing.assert_allclose(wider.change_stderr, 3 * found.change_stderr, rtol=1e-5)
+    np.testing.assert_array_equal(wider.without, found.without)
+
+
+def test_windows_say_as_much_as_their_points() -> None:
+    """Each point tells of one parameter: errors go with the number of points."""
+    rng = np.random.default_rng(0)
+    moves = np.zeros((110, 3))
+    moves[np.arange(110), rng.permutation(np.arange(110) % 3)] = 1.5
+    found = linear(moves, np.ones(110), shape=(110,)).sensitivity()
+    assert found.parts == tuple(f"points {first} to {last}" for first, last in WINDOWS)
+    share = np.array([(moves[first : last + 1] != 0).sum(0) for first, last in WINDOWS]) / (moves != 0).sum(0)
+    np.testing.assert_allclose(found.without, 1 / np.sqrt(1 - share), rtol=0.06)
+    np.testing.assert_allclose(found.alone, 1 / np.sqrt(share), rtol=0.25)
 
 
 def test_what_no_other_part_tells_is_infinite() -> None:
