@@ -500,12 +500,13 @@ def _cleared(
 ) -> Float[np.ndarray, "d d"]:
     """Leave out of the directions that are not identified the parameters that only the slope's noise turns them into.
 
-    Noise dA turns a direction v that is free by e = -(A_i^T W dA v) / (A_i^T W A_i) into parameter i, whose variance is
-    at most v^T E[dA^T W dA] v / (A_i^T W A_i).
+    Noise dA turns a direction v that is free by e = -(A_i^T W dA v) / (A_i^T W A_i) into parameter i, and dA is a sum
+    over rows of independent terms e_n w_n^T.
     """
     W, free = np.linalg.pinv(V, rcond=1e-10, hermitian=True), found.vectors[:, ~found.identified]
     own = np.maximum(np.einsum("ki,kl,li->i", A, W, A), 1e-300)
-    chance, lent = np.sum(free * (noise.bias(W) @ free)) / own, np.sum(free**2, axis=1)
+    turned = (noise.residuals @ W @ A / own) ** 2
+    chance, lent = turned.T @ np.sum((noise.weights @ free) ** 2, axis=1), np.sum(free**2, axis=1)
     apart = (lent < LENT) & (lent < STANDS_OUT**2 * chance)
     return np.where(apart[:, None], 0.0, found.vectors)
 
