@@ -1,7 +1,9 @@
 """Cutting heartbeats out of continuous records, around their R peaks."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
@@ -12,6 +14,9 @@ from avo.containers import plain
 from avo.data.reading import existing, find_column, need_wfdb, read_record
 
 MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3}
+COMPLEX = 0.1  # s to either side of an R peak, in which complexes are held beside one another
+ALIKE, UNEVEN = 0.5, 0.45  # likeness below which, and spread of RR above which, peaks are hardly heartbeats
+NAMED = 5  # beats named in a warning
 
 
 def beat_times(fs: float, before: float = 0.3, after: float = 0.5) -> Float[np.ndarray, "points"]:
@@ -46,7 +51,8 @@ def beats(
 ) -> Float[np.ndarray, "n points"]:
     """Cut heartbeats around their R peaks, on the sampling grid of the record; point t is at `beat_times(...)[t]`.
 
-    Beats that do not lie inside the record as a whole are left out.
+    Beats that do not lie inside the record as a whole are left out. Of beats with NaN, and of flat ones, a warning says
+    which they are.
 
     Args:
         signal: one lead, with shape (samples,).
@@ -73,21 +79,24 @@ def beats(
 def read_beats(
     path: str | Path,
     lead: int | str = 0,
-    symbols: Sequence[str] = ("N",),
+    symbols: Sequence[str] | None = ("N",),
     before: float = 0.3,
     after: float = 0.5,
     *,
     fs: float | None = None,
     baseline: tuple[float, float] | None = None,
 ) -> Float[np.ndarray, "n points"]:
-    """Cut the labelled heartbeats out of a WFDB record and its `.atr` labels.
+    """Cut the heartbeats out of a WFDB record: the labelled ones of its `.atr` file, or all that `r_peaks` finds.
 
     The labels of `.atr` files stand on or near the R peak, as their annotators put them; beats are not realigned.
+    Labels that count time by another clock than the record, as their file then says, are taken to the nearest sample.
+    Of beats with NaN, and of flat ones, a warning says which they are.
 
     Args:
         path: the record, with or without `.dat` or `.hea`.
         lead: lead by number from 0 or by name.
-        symbols: labels of the beats to take, `N` for normal ones.
+        symbols: labels of the beats to take, `N` for normal ones; None: no labels are read, and all beats taken whose R
+            peaks are found in this lead (`r_peaks`), for records that have no labels.
         before: start of a beat before its label, in s.
         after: end of a beat after its label, in s.
         fs: sampling rate of the returned beats, in Hz, by linear interpolation (no low-pass filter: a rate far below
@@ -100,7 +109,8 @@ def read_beats(
 
     Raises:
         FileNotFoundError: if the record or its labels are missing.
-        ValueError: if the lead, the labels or its unit are not found, or `baseline` lies outside the beat.
+        ValueError: if the lead, the labels or its unit are not found, labels lie beyond the record, or `baseline` lies
+            outside the beat.
         ImportError: if wfdb is not installed.
 
     Example:
@@ -115,27 +125,55 @@ def read_beats(
     path = Path(path)
     header = path.with_suffix(".hea") if path.suffix in (".dat", ".hea", ".atr") else path.with_name(path.name + ".hea")
     record = read_record(existing(header))
-    labels = need_wfdb().rdann(str(existing(header.with_suffix(".atr")).with_suffix("")), "atr")
-    taken = np.isin(labels.symbol, list(symbols))
-    if not taken.any():
-        found = ", ".join(sorted(set(labels.symbol)))
-        raise ValueError(
-            f"symbols must be labels of {header.with_suffix('.atr')}, which has {found}; got {list(symbols)}."
-        )
     position = find_column(lead, record.sig_name, record.n_sig, "lead", header)
     unit = record.units[position]
     if unit.lower() not in MILLIVOLTS:
         raise ValueError(f"lead {lead!r} of {header} must be in V, mV or uV; its unit is {unit!r}. Use avo.data.read.")
+    signal = MILLIVOLTS[unit.lower()] * record.p_signal[:, position]
+    peaks = _found(signal, record.fs) if symbols is None else _labelled(header, symbols, record.fs, len(signal))
     times = beat_times(record.fs if fs is None else fs, before, after)
-    x = MILLIVOLTS[unit.lower()] * _cut(record.p_signal[:, position], labels.sample[taken], record.fs, times)
-    if baseline is None:
-        return x
-    stretch = (times >= baseline[0]) & (times < baseline[1])
+    start, end = (-np.inf, np.inf) if baseline is None else baseline
+    stretch = (times >= start) & (times < end)
     if not stretch.any():
         raise ValueError(
             f"baseline must hold a point of the beat, [-{before}, {after}) s around its label; got {baseline}."
         )
-    return x - x[:, stretch].mean(axis=1, keepdims=True)
+    x = _cut(signal, peaks, record.fs, times)
+    return x if baseline is None else x - x[:, stretch].mean(axis=1, keepdims=True)
+
+
+def _labelled(header: Path, symbols: Sequence[str], fs: float, samples: int) -> Int[np.ndarray, "beats"]:
+    """Read at which samples of a record the labels of some kinds stand."""
+    file = header.with_suffix(".atr")
+    if not file.is_file():
+        try:
+            existing(file)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error} A record without labels: symbols=None looks for its R peaks.") from None
+    labels = need_wfdb().rdann(str(file.with_suffix("")), "atr")
+    taken = np.isin(labels.symbol, list(symbols))
+    if not taken.any():
+        found = ", ".join(sorted(set(labels.symbol)))
+        raise ValueError(f"symbols must be labels of {file}, which has {found}; got {list(symbols)}.")
+    peaks = np.asarray(labels.sample[taken], np.int64)
+    if labels.fs is not None and labels.fs != fs:
+        peaks = np.round(peaks * (fs / labels.fs)).astype(np.int64)
+    if peaks.max() >= samples:
+        raise ValueError(
+            f"{file} has a label at {peaks.max() / fs:.1f} s, and its record ends at {samples / fs:.1f} s: labels "
+            "of another record, or of another clock than the file says. symbols=None looks for R peaks in the record."
+        )
+    return peaks
+
+
+def _found(signal: np.ndarray, fs: float) -> Int[np.ndarray, "beats"]:
+    """Find the R peaks of a lead, whose gaps are bridged by straight lines, in which no peak counts."""
+    there = np.isfinite(signal)
+    if there.all() or not there.any():
+        return r_peaks(signal, fs)
+    places = np.arange(len(signal))
+    peaks = r_peaks(np.interp(places, places[there], signal[there]), fs)
+    return peaks[there[peaks]]
 
 
 def _finite(signal: np.ndarray) -> None:
@@ -150,6 +188,9 @@ def r_peaks(signal: ArrayLike, fs: float) -> Int[np.ndarray, "beats"]:
     XQRS marks QRS complexes; each mark is moved to the extreme within 0.06 s, the highest point or the lowest, as most
     of the record's complexes point. XQRS was made for about 1 mV, so that a lead of smaller complexes would seem empty:
     it sees the signal in units of half the 99th percentile of |signal| between 5 and 20 Hz.
+
+    It finds peaks in noise as well, some three a second; a warning says how even and how alike they are (`regularity`)
+    where they are hardly heartbeats.
 
     Args:
         signal: one lead, with shape (samples,).
@@ -187,7 +228,70 @@ def r_peaks(signal: ArrayLike, fs: float) -> Int[np.ndarray, "beats"]:
     heights = np.array([[part.max() - np.median(part), np.median(part) - part.min()] for part in parts])
     sign = 1.0 if np.median(heights[:, 0] - heights[:, 1]) >= 0 else -1.0
     starts = np.maximum(found - near, 0)
-    return np.unique([i + np.argmax(sign * signal[i : i + 2 * near + 1]) for i in starts])
+    peaks = np.unique([i + np.argmax(sign * signal[i : i + 2 * near + 1]) for i in starts])
+    found = regularity(signal, peaks, fs)
+    if found.alike < ALIKE or found.spread > UNEVEN:
+        warnings.warn(f"{found}. Look at the lead: is it an ECG, is fs right, is it noise?", stacklevel=2)
+    return peaks
+
+
+class Regularity(NamedTuple):
+    """How even and how alike heartbeats are; print it.
+
+    Args:
+        beats: their number.
+        rate: 60 s over the median interval, in 1/min; NaN of a single beat.
+        spread: interquartile range of the intervals over their median: .05 to .15 in sinus rhythm, about .3 in atrial
+            fibrillation, about .5 of peaks in noise; NaN of fewer than three beats.
+        alike: median correlation of a complex, 0.1 s to either side of its peak, with the mean of the others: above .9
+            of clean leads, .2 to .4 of peaks in noise; NaN of a single beat.
+    """
+
+    beats: int
+    rate: float
+    spread: float
+    alike: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.beats} R peaks, {self.rate:.0f} a minute; the middle half of the intervals spreads over "
+            f"{100 * self.spread:.0f} % of their median, and a complex correlates by {self.alike:.2f} with the others"
+        )
+
+
+def regularity(signal: ArrayLike, r_peaks: ArrayLike, fs: float) -> Regularity:
+    """Measure how even the intervals of R peaks are, and how alike their complexes.
+
+    Args:
+        signal: one lead, with shape (samples,).
+        r_peaks: sample numbers of the R peaks, rising.
+        fs: sampling rate, in Hz.
+
+    Raises:
+        ValueError: if the R peaks are not sample numbers of the signal.
+
+    Example:
+        >>> t = np.arange(0, 20, 1 / 250)
+        >>> beat = np.exp(-((t % 0.8 - 0.4) ** 2) / (2 * 0.012**2))
+        >>> print(regularity(beat, np.arange(100, 5000, 200), 250))
+        25 R peaks, 75 a minute; the middle half of the intervals spreads over 0 % of their median, and a complex
+        correlates by 1.00 with the others
+    """
+    signal = _lead(signal, fs)
+    peaks, reach = np.sort(_peaks(r_peaks, signal)), max(1, round(COMPLEX * fs))
+    intervals = np.diff(peaks) / fs
+    rate = 60 / float(np.median(intervals)) if len(intervals) else np.nan
+    low, high = np.quantile(intervals, [0.25, 0.75]) if len(intervals) > 1 else (np.nan, np.nan)
+    inside = peaks[(peaks >= reach) & (peaks < len(signal) - reach)]
+    parts = signal[inside[:, None] + np.arange(-reach, reach + 1)].astype(float)
+    parts = parts[np.isfinite(parts).all(1)]
+    parts = parts - parts.mean(1, keepdims=True)
+    parts = parts / np.maximum(np.linalg.norm(parts, axis=1, keepdims=True), 1e-300)
+    others = parts.sum(0) - parts
+    alike = np.sum(parts * others, axis=1) / np.maximum(np.linalg.norm(others, axis=1), 1e-300)
+    return Regularity(
+        len(peaks), rate, float(high - low) * rate / 60, float(np.median(alike)) if len(parts) > 1 else np.nan
+    )
 
 
 def padded_beats(
@@ -279,7 +383,25 @@ def _cut(
     weight = at - below
     # The sample above is read only where it counts: on the record's own grid a missing neighbour must not spread.
     above = np.where(weight > 0, below + 1, below)
-    return np.where(weight > 0, (1 - weight) * signal[below] + weight * signal[above], signal[below])
+    x = np.where(weight > 0, (1 - weight) * signal[below] + weight * signal[above], signal[below])
+    _warn_of_empty(x, at[:, 0] / fs)
+    return x
+
+
+def _warn_of_empty(x: Float[np.ndarray, "n points"], starts: Float[np.ndarray, " n"]) -> None:
+    """Name beats with NaN, and those of which all points are equal, as of a lead that is off or at its limit."""
+    missing = ~np.isfinite(x).all(1)
+    flat = ~missing & (np.ptp(x, axis=1) == 0)
+    words = []
+    for some, what in ((missing, "NaN"), (flat, "one value throughout")):
+        if some.any():
+            rows = np.flatnonzero(some)
+            named = ", ".join(f"{i} (from {starts[i]:.1f} s)" for i in rows[:NAMED])
+            words.append(f"{len(rows)} of {len(x)} beats hold {what}: row {named}{', ...' * (len(rows) > NAMED)}")
+    if words:
+        warnings.warn(
+            f"{'; '.join(words)}. Leave them out: x[np.isfinite(x).all(1) & (np.ptp(x, axis=1) > 0)].", stacklevel=4
+        )
 
 
 def _lead(signal: ArrayLike, fs: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from avo.plots.style import (
@@ -32,7 +33,7 @@ def kept_of(result: Result, what: str) -> Kept:
     return result.kept
 
 
-def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None) -> Figure:
+def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None, ax: Axes | None = None) -> Figure:
     """Draw by how much means and standard deviations of x differ between observations and simulations at the estimate.
 
         z = (observed - simulated) / sqrt(standard errors squared)
@@ -44,14 +45,15 @@ def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None) 
         result: the fit.
         features: drawn at most, those with the largest |z|.
         figure: a Figure or SubFigure to draw into; None: a new one.
+        ax: axes to draw into.
 
     Raises:
-        ValueError: if the fit keeps no simulations.
+        ValueError: if the fit keeps no simulations, or both `figure` and `ax` are given.
     """
     names, z = standing_out(result)
     order = np.argsort(-np.abs(z))[:features][::-1]
-    figure = canvas((7, 1.4 + 0.26 * len(order)), figure)
-    axes = figure.subplots()
+    own = figure if ax is not None else canvas((7, 1.4 + 0.26 * len(order)), figure)
+    figure, (axes,) = grid(1, 0.0, own, ax)
     axes.axvspan(-BAND, BAND, color=SIMULATED, alpha=0.2, lw=0, label="95 %, if the simulator is right")
     axes.axvline(0, color=SIMULATED, lw=1)
     drawn = np.clip(z[order], -FARTHEST, FARTHEST)
@@ -60,7 +62,10 @@ def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None) 
     axes.set_xlim(*(np.array([-1, 1]) * max(3.5, 1.08 * np.abs(drawn).max(initial=0))))
     far = " , drawn at 20 where larger" if np.abs(z).max(initial=0) > FARTHEST else ""
     axes.set_xlabel(f"(observed - simulated) / standard error{far}")
-    legend_above(figure, axes)
+    if ax is None:
+        legend_above(figure, axes)
+    else:
+        ax.legend(frameon=False)
     return finished(figure)
 
 
@@ -75,27 +80,9 @@ def standing_out(result: Result) -> tuple[list[str], Float[np.ndarray, " 2k"]]:
     # As if the simulator were right: its spread, which is known better, and as many independent rows as the errors say
     independent = np.where(mean_error > 0, variance / np.maximum(mean_error, 1e-300) ** 2, kept.rows)
     error = own.std(0) * np.sqrt(1 / np.tile(independent, 2) + 1 / len(own))
-    names = [f"{name}, {what}" for what in ("mean", "sd") for name in numbers_of(result)]
+    names = [f"{name}, {what}" for what in ("mean", "sd") for name in view_of(result.x_shape).names(result.axes)]
     some = error > 1e-9 * (np.abs(np.concatenate([mean, variance])) + 1e-30)
     return list(np.array(names)[some]), apart[some] / error[some]
-
-
-def numbers_of(result: Result) -> list[str]:
-    """Name the numbers of x that a result keeps, by its axes, else by their places."""
-    view = view_of(result.x_shape)
-    thin = view.axes(result.axes)
-    if view.kind == "vector":
-        own = thin[0].entries if len(thin) == 1 else ()
-        return list(own) or (["x"] if view.shape == (1,) else [f"x[{i}]" for i in view.places[0]])
-    if view.kind == "image":
-        return [f"block ({i}, {j})" for i in range(view.shape[0]) for j in range(view.shape[1])]
-    at = list(thin[0].entries) if thin else []
-    at = at or [f"point {i}" for i in view.places[0]]
-    if len(view.shape) == 1:
-        return at
-    channels = list(thin[1].entries) if len(thin) > 1 else []
-    channels = channels or [f"channel {i}" for i in view.places[1]]
-    return [f"{channel}: {point}" for point in at for channel in channels]
 
 
 def population(result: Result, *, figure: Canvas | None = None) -> Figure:

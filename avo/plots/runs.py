@@ -16,6 +16,7 @@ from avo.plots.style import (
     POINTS,
     SIMULATED,
     Canvas,
+    canvas,
     decades,
     finished,
     grid,
@@ -171,7 +172,7 @@ def failures(result: Result, *, figure: Canvas | None = None) -> Figure:
     place = result.failures.place
     bounds = [] if place is None else [bound for bound in place.bounds if bound[0] in result.names]
     heights = [0.35 * max(len(counts), 1) + 0.7, *[0.75] * len(bounds)]
-    figure = figure or Figure(figsize=(7, sum(heights) + 0.7), layout="constrained")
+    figure = canvas((7, sum(heights) + 0.7), figure)
     kinds, *ranges = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     bars = kinds.barh([kind for kind, _ in counts], [count for _, count in counts], color=SIMULATED, height=0.6)
     kinds.bar_label(bars, [f" {count:,}" for _, count in counts], fontsize="small")

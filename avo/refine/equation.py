@@ -183,7 +183,11 @@ class Information(NamedTuple):
 
 
 def information(
-    A: Float[np.ndarray, "k d"], V: Float[np.ndarray, "k k"], noise: Any, widest: float = UNIDENTIFIED
+    A: Float[np.ndarray, "k d"],
+    V: Float[np.ndarray, "k k"],
+    noise: Any,
+    widest: float = UNIDENTIFIED,
+    level: float | None = None,
 ) -> Information:
     """Find what is identified, and the truncated inverse A^+ = K (K^T G K)^-1 K^T A^T V^-1, K what is identified.
 
@@ -192,6 +196,7 @@ def information(
         V: covariance of tbar.
         noise: that of the slope.
         widest: standard deviation from which a direction counts as not identified.
+        level: of the test against chance of each direction by itself; None: of all together, at `CHANCE`.
 
     Example:
         >>> noise = Noise(residuals=np.full((1, 1), 1e-3), weights=np.ones((1, 2)))
@@ -207,7 +212,8 @@ def information(
     k = np.linalg.matrix_rank(V, tol=1e-10 * np.abs(V).max(), hermitian=True)
     # Where nothing moves t, raw / chance is about chi-square(k) / k in each direction; as these are chosen by what they
     # show, it is held against the sum over all of them
-    identified = (raw > chance * stats.chi2.isf(CHANCE, k * len(G)) / k) & (values > 1 / widest**2)
+    limit = stats.chi2.isf(CHANCE, k * len(G)) if level is None else stats.chi2.isf(level, k)
+    identified = (raw > chance * limit / k) & (values > 1 / widest**2)
     kept = vectors[:, identified]
     inverse = kept @ np.linalg.solve(kept.T @ G @ kept, kept.T @ A.T @ W)
     return Information(values, vectors, identified, inverse, np.sqrt(chance / np.maximum(raw, 1e-300)))

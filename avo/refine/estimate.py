@@ -224,6 +224,10 @@ class Estimate:
         line = LinearSpace(space)
         return line.constrain, line.of(self.loc), slope / line.rate(self.loc)
 
+    def slope(self, space: Space) -> Float[np.ndarray, " d"]:
+        """Compute d theta / dw at the estimate, of a population d theta / du."""
+        return self._scale(space)[2]
+
     def _errors(self, space: Space) -> Float[np.ndarray, " d"]:
         """Standard errors on the scale of `_scale`, those of parameters beside a count as the count leaves them."""
         if self.between is None:

@@ -79,6 +79,29 @@ class View(NamedTuple):
             for axis, at in ends
         )
 
+    def names(self, axes: Sequence[Axis]) -> list[str]:
+        """Name the numbers that are kept, by the axes of x, else by their places.
+
+        Example:
+            >>> view_of((3,)).names(()), view_of((1000, 12)).names(())[3:5]
+            (['x[0]', 'x[1]', 'x[2]'], ['channel 11: point 0', 'channel 0: point 34'])
+        """
+        thin = self.axes(axes)
+        if self.kind == "vector":
+            own = thin[0].entries if len(thin) == 1 else ()
+            return list(own) or (["x"] if self.shape == (1,) else [f"x[{i}]" for i in self.places[0]])
+        if self.kind == "image":
+            return [f"block ({i}, {j})" for i in range(self.shape[0]) for j in range(self.shape[1])]
+        at = list(thin[0].entries) if thin else []
+        at = at or [f"point {i}" for i in self.places[0]]
+        return [f"{channel}: {point}" for point in at for channel in self.channels(axes)] if self.places[1:] else at
+
+    def channels(self, axes: Sequence[Axis]) -> list[str]:
+        """Name the channels of a series that has some."""
+        thin = self.axes(axes)
+        own = list(thin[1].entries) if len(thin) > 1 else []
+        return own or [f"channel {i}" for i in self.places[1]]
+
 
 def view_of(x_shape: tuple[int, ...]) -> View:
     """Choose what is kept of observations of a shape.

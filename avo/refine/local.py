@@ -149,9 +149,10 @@ def widest(
     """
     far = np.linalg.norm(s, axis=1)
     order, least = np.argsort(far), EACH * coefficients(s.shape[1], 0 if more is None else more.shape[1])
-    if len(s) < least:
+    apart = np.sort(far[far > 0])  # rows at the centre itself tell no slope
+    if len(apart) < least:
         return None
-    radius, best = float(far[order[least - 1]]) * (1 + 1e-9), None
+    radius, best = float(apart[least - 1]) * (1 + 1e-9), None
     smallest, missed = radius, 0
     while True:
         rows = order[: int(np.searchsorted(far[order], radius))]

@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Float
 
 from avo.containers import Axis
-from avo.plots.misfits import numbers_of
 from avo.plots.style import with_unit
 from avo.refine.kept import Kept, View, evenly, view_of
 from avo.refine.linear import LinearSpace
@@ -158,7 +157,7 @@ def chart(result: Result, view: View, kept: Kept) -> dict[str, Any]:
     thin = view.axes(result.axes)
     if view.kind == "vector":
         histograms = [_histogram(column) for column in kept.observed.T]
-        return {"kind": "strips", "names": numbers_of(result), "histograms": histograms}
+        return {"kind": "strips", "names": view.names(result.axes), "histograms": histograms}
     if view.kind == "image":
         return {"kind": "image", "shape": list(view.shape)}
     t = thin[0].values if thin else np.array(view.places[0])

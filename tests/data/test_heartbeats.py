@@ -93,6 +93,84 @@ def test_read_beats_of_a_ramp(ramp_record):
     )
 
 
+def test_labels_by_another_clock_stand_where_they_were_put(ramp_record):
+    """Labels at 125 Hz, or at 1000 Hz, of a record at 250 Hz: 200 samples in are .8 s in."""
+    import wfdb
+
+    folder = str(ramp_record.parent)
+    expected = 0.04 * (np.array([[100], [301]]) + np.arange(-50, 25))
+    for fs, places in ((125, [50, 150.5]), (1000, [400, 1203]), (250, [100, 301])):
+        at = np.round(places).astype(int)
+        wfdb.wrann("ramp", "atr", at, symbol=["N", "N"], fs=fs, write_dir=folder)
+        wanted = expected if fs == 1000 or fs == 250 else 0.04 * (2 * at[:, None] + np.arange(-50, 25))
+        np.testing.assert_allclose(data.read_beats(ramp_record, "uv", before=0.2, after=0.1), wanted, atol=1e-12)
+    wfdb.wrann("ramp", "atr", np.array([100, 700]), symbol=["N", "N"], fs=250, write_dir=folder)
+    with pytest.raises(ValueError, match=r"ramp.atr has a label at 2.8 s, and its record ends at 2.0 s.*symbols=None"):
+        data.read_beats(ramp_record, "uv")
+
+
+def test_a_record_without_labels(tmp_path):
+    """Its R peaks are found; beats with a gap and flat ones are named."""
+    wfdb = pytest.importorskip("wfdb", reason="wfdb is not installed (extra ecg)")
+    fs, t = 250, np.arange(0, 40, 1 / 250)
+    lead = np.exp(-((t % 0.8 - 0.4) ** 2) / (2 * 0.012**2))  # R peaks at .4 s, 1.2 s, ...
+    broken = lead.copy()
+    broken[round(10.2 * fs) : round(10.3 * fs)] = np.nan  # .2 s after the R peak at 10.0 s
+    both = np.stack([lead, broken], axis=1)
+    wfdb.wrsamp("bare", fs, ["mV", "mV"], ["II", "V1"], both, fmt=["16", "16"], adc_gain=[2000.0] * 2,
+                baseline=[0, 0], write_dir=str(tmp_path))  # fmt: skip
+    with pytest.raises(FileNotFoundError, match=r"bare.atr.*symbols=None looks for its R peaks"):
+        data.read_beats(tmp_path / "bare")
+    x = data.read_beats(tmp_path / "bare", symbols=None)
+    assert len(x) in (48, 49) and np.all(x.argmax(1) == 75)  # .3 s at 250 Hz
+    with pytest.warns(
+        UserWarning, match=r"^1 of \d+ beats hold NaN: row \d+ \(from 9.7 s\). Leave them out: x\["
+    ) as found:
+        gapped = data.read_beats(tmp_path / "bare", "V1", symbols=None)
+    row = int(str(found[0].message).split("row ")[1].split()[0])
+    assert len(gapped) == len(x) and np.flatnonzero(np.isnan(gapped).any(1)).tolist() == [row]
+
+
+def test_flat_beats_are_named():
+    signal = np.sin(np.arange(400.0))
+    signal[200:320] = 1.5
+    with pytest.warns(
+        UserWarning, match=r"2 of 3 beats hold one value throughout: row 1 \(from 22.0 s\), 2 \(from 26.0"
+    ):
+        data.beats(signal, [50, 240, 280], 10, before=2.0, after=3.0)
+
+
+def test_peaks_in_noise_are_said_to_be_uneven():
+    pytest.importorskip("wfdb", reason="wfdb is not installed (extra ecg)")
+    noise = np.random.default_rng(0).normal(size=250 * 30)
+    with pytest.warns(UserWarning, match=r"R peaks, 1\d\d a minute; .* Look at the lead: is it an ECG") as warned:
+        peaks = data.r_peaks(noise, 250)
+    found = data.regularity(noise, peaks, 250)
+    assert found.beats == len(peaks) > 60 and found.alike < 0.4 and found.spread > 0.3
+    assert str(warned[0].message).startswith(str(found))
+
+
+def test_regularity_of_known_peaks():
+    """Intervals of 80, 100, 100 and 120 samples; complexes that are alike, one of them the other way round."""
+    fs, peaks = 100, np.array([50, 130, 230, 330, 450])
+    signal = np.zeros(520)
+    signal[peaks] = [1.0, 2.0, 1.5, 0.7, 1.1]
+    found = data.regularity(signal, peaks, fs)
+    assert (found.beats, found.rate, found.alike) == (5, pytest.approx(60.0), pytest.approx(1.0))
+    assert found.spread == pytest.approx(0.1)  # quarters of 80, 100, 100, 120: 95 and 105
+    signal[peaks[1]] *= -1
+    assert data.regularity(signal, peaks, fs).alike == pytest.approx(1.0)  # a median
+    signal[peaks] = 1.0 + 0.5 * np.arange(5)
+    signal[peaks + 4] = [0.0, 0.0, 0.0, 0.0, 3.0]
+    unit = np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [3 / 18**0.5, 3 / 18**0.5]])
+    unit = np.pad(unit, ((0, 0), (0, 19)))  # 21 points, less their mean
+    unit = unit - unit.mean(1, keepdims=True)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    expected = [np.corrcoef(unit[i], np.delete(unit, i, 0).sum(0))[0, 1] for i in range(5)]
+    assert data.regularity(signal, peaks, fs).alike == pytest.approx(np.median(expected))
+    assert np.isnan(data.regularity(signal, peaks[:1], fs)[1:]).all()
+
+
 def test_read_beats_refuses(ramp_record):
     with pytest.raises(ValueError, match=r"symbols must be labels of .*ramp.atr, which has N, V; got \['A'\]"):
         data.read_beats(ramp_record, symbols=("A",))

@@ -133,6 +133,47 @@ def test_a_population_and_its_encoded_rows():
         plots.population(reports.reported("vector"))
 
 
+def test_solutions_stand_beside_one_another(result):
+    """Bars hold 90 % of the normal error, of what is not identified the range, dotted."""
+    second = Mode(np.array([-1.2, 9.1, 1.1]), np.array([0.1, np.inf, 0.2]), 0.3)
+    figure = plots.modes(replace(result, elsewhere=(second,)))
+    assert [axes.get_xlabel() for axes in figure.axes] == ["mu (mV)", "rate", "tau (ms)"]
+    for i, axes in enumerate(figure.axes):
+        answer, place, bar, other = lines(axes)
+        np.testing.assert_allclose(place, [[result.theta[i], 0]], rtol=1e-6)
+        np.testing.assert_allclose(answer[:, 0], result.theta[i] + 1.645 * result.stderr[i] * np.array([-1, 1]), 1e-6)
+        reach = 1.645 * second.stderr[i] * np.array([-1, 1])
+        np.testing.assert_allclose(bar[:, 0], [0.05, 30.0] if i == 1 else second.theta[i] + reach)
+        np.testing.assert_allclose(other, [[second.theta[i], 1]])
+        assert [text.get_text() for text in axes.get_yticklabels()] == ["the answer", "solution 2, p = 0.3"]
+    assert [text.get_text() for text in figure.axes[1].texts][1] == "9.1, not identified"
+    assert [text.get_text() for text in figure.axes[2].texts][1] == "1.10 ± 0.20"
+
+
+def test_one_solution_is_not_compared(result):
+    with pytest.raises(ValueError, match="this one found one. Draw it by avo.plots.forest"):
+        plots.modes(result)
+    with pytest.raises(ValueError, match='modes needs a fit with refine=True and target="point"'):
+        plots.modes(reports.reported("vector", "population"))
+
+
+def test_parts_are_drawn_by_their_errors():
+    result = reports.reported("image")
+    found, figure = result.sensitivity(), plots.sensitivity(result, parts=9)
+    some = np.sort(np.argsort(-found.without.max(1), kind="stable")[:9])
+    assert [axes.get_title() for axes in figure.axes] == ["mu", "rate", "tau"]
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [found.parts[p] for p in some]
+    for i, axes in enumerate(figure.axes):
+        one, alone, beyond, without, _ = lines(axes)
+        np.testing.assert_allclose(one[:, 0], 1)
+        np.testing.assert_allclose(without, np.c_[found.without[some, i], np.arange(9)])
+        near = found.alone[some, i] < 30
+        np.testing.assert_allclose(alone, np.c_[found.alone[some, i], np.arange(9)][near])
+        np.testing.assert_allclose(beyond, np.c_[np.full(9, 30.0), np.arange(9)][~near])
+    with pytest.raises(ValueError, match="sensitivity needs a fit with refine=True"):
+        plots.sensitivity(replace(result, estimate=None))
+
+
 def test_pictures_are_drawn_into_figures_and_axes_of_the_users_own(result):
     for draw in (plots.forest, plots.identifiability, plots.history, plots.failures, plots.misfit):
         whole = Figure(figsize=(12, 9), layout="constrained")
@@ -140,7 +181,15 @@ def test_pictures_are_drawn_into_figures_and_axes_of_the_users_own(result):
         left, right = halves
         assert draw(result, figure=right) is whole
         assert right.axes and not left.axes
+    several = replace(result, elsewhere=(Mode(result.theta * 1.1, result.stderr, None),))
+    for draw, what in ((plots.sensitivity, result), (plots.modes, several)):
+        parts: Any = Figure(figsize=(12, 9), layout="constrained").subfigures(1, 2)
+        assert draw(what, figure=parts[1]) is parts[1].figure and parts[1].axes
     own = Figure()
+    axes = own.subplots()
+    assert plots.misfit(result, ax=axes) is own and axes.lines
+    with pytest.raises(ValueError, match="pass figure="):
+        plots.misfit(result, figure=Figure(), ax=axes)
     axes = own.subplots()
     assert plots.predictive(np.arange(9.0), np.arange(9.0), ax=axes) is own and axes.patches
     assert plots.draws(np.random.default_rng(0).normal(size=(50, 2)), ax=axes) is own and axes.collections

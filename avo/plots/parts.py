@@ -1,0 +1,80 @@
+"""Which parts of x decide each parameter, drawn."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+
+from avo.plots.style import FITTED, OBSERVED, SIMULATED, Canvas, canvas, cut, finished, legend_above, room
+from avo.refine.sensitivity import STANDS_OUT, Sensitivity
+from avo.result import Result
+
+FARTHEST = 30.0  # times the error by all parts, beyond which it matters no more how far
+
+
+def sensitivity(result: Result, parts: int = 20, *, figure: Canvas | None = None) -> Figure:
+    """Draw by how much the error of each parameter grows without a part of x, and by that part alone, a panel each.
+
+    The further right the blue point, the more the part decides; the further left the open one, the less it needs the
+    others. An arrow at the right end is 30 times the error by all parts, or more: the data would hardly identify the
+    parameter. Where the estimate without a part differs by more than three standard errors of the difference, these are
+    written beside it.
+
+    Args:
+        result: the fit.
+        parts: drawn at most, those that decide most.
+        figure: a Figure or SubFigure to draw into; None: a new one.
+
+    Raises:
+        ValueError: as `result.sensitivity`.
+    """
+    found = result.sensitivity()
+    deciding = np.nan_to_num(found.without, nan=1.0).max(1)
+    some = np.sort(np.argsort(-deciding, kind="stable")[:parts])
+    columns = min(4, len(found.names), room(figure, 2.2))
+    lines = -(-len(found.names) // columns)
+    figure = canvas((2.4 * columns + 2.6, (1.0 + 0.24 * len(some)) * lines + 0.5), figure)
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes in panels[len(found.names) :]:
+        axes.remove()
+    for i, axes in enumerate(panels[: len(found.names)]):
+        _panel(axes, found, some, i)
+        axes.tick_params(labelbottom=i + columns >= len(found.names))
+    panels[0].set_yticks(range(len(some)), [cut(found.parts[p], 34) for p in some], fontsize="small")
+    panels[0].set_ylim(len(some) - 0.5, -0.5)
+    figure.supxlabel("error / error by all parts of x", fontsize="medium")
+    legend_above(figure, panels[0])
+    return finished(figure)
+
+
+def _panel(axes: Axes, found: Sensitivity, some: np.ndarray, i: int) -> None:
+    """Draw both errors of one parameter, part by part."""
+    places = np.arange(len(some))
+    axes.set_xscale("log")
+    axes.set_xlim(0.85, FARTHEST * 1.25)
+    axes.axvline(1, color=OBSERVED, lw=0.8)
+    axes.hlines(places, 0.85, FARTHEST * 1.25, color=OBSERVED, lw=0.4, alpha=0.25)
+    for values, color, face, words in (
+        (found.alone[some, i], OBSERVED, "w", "by it alone"),
+        (found.without[some, i], FITTED, FITTED, "without the part"),
+    ):
+        inside = values < FARTHEST
+        style: Any = {"color": color, "mfc": face, "ls": "none"}
+        axes.plot(values[inside], places[inside], "o", ms=5.5, label=words, **style)
+        beyond = places[~inside & ~np.isnan(values)]
+        axes.plot(np.full(len(beyond), FARTHEST), beyond, ">", ms=5.5, **style)
+    for k, z in enumerate(np.nan_to_num(found.z[some, i])):
+        if abs(z) > STANDS_OUT:
+            axes.annotate(
+                f"{z:+.1f} s.e.", (1, k), (0.98, k - 0.1), xycoords=axes.get_yaxis_transform(), ha="right", va="bottom",
+                fontsize="x-small", color=SIMULATED,
+            )  # fmt: skip
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params("y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.set_title(cut(found.names[i], 24), fontsize="medium")
