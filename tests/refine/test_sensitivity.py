@@ -12,7 +12,8 @@ from avo.containers import Axis
 from avo.observations import kind_of
 from avo.refine.kept import view_of
 from avo.refine.linear import LinearSpace
-from avo.refine.sensitivity import STANDS_OUT, parts_of
+from avo.refine.parts import parts_of
+from avo.refine.sensitivity import STANDS_OUT
 
 ROWS, M = 12_000, 500
 SD = np.array([0.7, 0.7, 0.5, 0.9, 0.8, 1.6])
