@@ -6,16 +6,16 @@ it says itself; it is taken from the stage in which it happens. Other processes 
 """
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 
 from avo.tables import aligned
 
-P, R = ParamSpec("P"), TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 LEAST = 1e-3  # share of a stage that is printed
 TRACED = {
     "/jax/core/compile/jaxpr_trace_duration": "trace",
@@ -38,16 +38,15 @@ class Clock:
     running: "Clock | None" = None
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
         self.programs = 0
         self._inside: list[float] = []  # seconds of what each open stage is not charged with
         self._traces: list[tuple[float, float]] = []  # of which a later one may hold earlier ones
 
     def __str__(self) -> str:
         whole = sum(self.seconds.values())
-        rows = [
-            [name, f"{s:.2f} s", f"{s / whole:.0%}"] for name, s in self.seconds.most_common() if s >= LEAST * whole
-        ]
+        found = sorted(self.seconds.items(), key=lambda pair: -pair[1])
+        rows = [[name, f"{s:.2f} s", f"{s / whole:.0%}"] for name, s in found if s >= LEAST * whole]
         rows.append(["in all", f"{whole:.2f} s", f"{self.programs} programs compiled"])
         return "\n".join(aligned([["stage", "time", "share"], *rows]))
 
@@ -65,7 +64,7 @@ class Clock:
         jax.monitoring.unregister_event_duration_listener(self._heard)
         Clock.running = None
 
-    def of(self, name: str, fn: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
+    def of(self, name: str, fn: Callable[..., Any], *args: Any, **named: Any) -> Any:
         """Call a function, and charge a stage with its time."""
         began = time.perf_counter()
         self._inside.append(0.0)
@@ -76,29 +75,29 @@ class Clock:
             self.seconds[name] += whole - self._inside.pop()
             self._inside[-1] += whole
 
-    def _heard(self, event: str, duration: float, **_: Any) -> None:
+    def _heard(self, event: str, duration_secs: float, **_: Any) -> None:
         if event not in TRACED:
             return
         now = time.perf_counter()
         self.programs += TRACED[event] == "compile"
         held = 0.0
-        while self._traces and self._traces[-1][0] >= now - duration:
+        while self._traces and self._traces[-1][0] >= now - duration_secs:
             first, last = self._traces.pop()
             held += last - first
-        self._traces.append((now - duration, now))
-        self.seconds[TRACED[event]] += duration - held
-        self._inside[-1] += duration - held
+        self._traces.append((now - duration_secs, now))
+        self.seconds[TRACED[event]] += duration_secs - held
+        self._inside[-1] += duration_secs - held
 
 
-def stage(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def stage(name: str) -> Callable[[F], F]:
     """Charge a stage with the time of a function, where a `Clock` runs."""
 
-    def timed(fn: Callable[P, R]) -> Callable[P, R]:
+    def timed(fn: F) -> F:
         @wraps(fn)
-        def call(*args: P.args, **named: P.kwargs) -> R:
+        def call(*args: Any, **named: Any) -> Any:
             clock = Clock.running
             return fn(*args, **named) if clock is None else clock.of(name, fn, *args, **named)
 
-        return call
+        return cast(F, call)
 
     return timed

@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, PRNGKeyArray
 
 from avo.sizes import power_of_four
@@ -30,7 +31,7 @@ def linear(inputs: int, outputs: Size, key: PRNGKeyArray, bias: bool = True) -> 
         (2, 3)
     """
     outputs_ = cast(Any, outputs)
-    if isinstance(key, jax.core.Tracer):
+    if isinstance(key, Tracer):
         return eqx.nn.Linear(inputs, outputs_, bias, key=key)
     layer = eqx.filter_eval_shape(eqx.nn.Linear, inputs, outputs_, bias, key=key)
     return _drawn(layer, key)
@@ -46,7 +47,7 @@ def mlp(
         ()
     """
     make = lambda key: eqx.nn.MLP(inputs, cast(Any, outputs), width, depth, activation=activation, key=key)  # noqa: E731
-    if isinstance(key, jax.core.Tracer):
+    if isinstance(key, Tracer):
         return make(key)
     net = eqx.filter_eval_shape(make, key)
     layers = tuple(_drawn(layer, own) for layer, own in zip(net.layers, jax.random.split(key, depth + 1), strict=True))

@@ -6,6 +6,7 @@ With a JAX simulator a chunk of steps is one compiled program; with any other th
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -89,6 +90,12 @@ def _compiled_chunk(simulate: Callable, ask: Callable, tell: Callable, settings:
         return eqx.combine(dynamic, static), told
 
     return chunk
+
+
+def _taken(program: Callable, key: PRNGKeyArray, state: State, steps: int) -> tuple[State, Told]:
+    """Take so many steps by a compiled program, and what these told."""
+    state, told = program(key, state, jnp.asarray(steps))
+    return state, jax.tree.map(lambda a: np.asarray(a)[:steps], told)
 
 
 def _host_chunk(simulate: Calls, ask: Callable, tell: Callable, settings: Settings, space: Space) -> Chunk:
@@ -183,12 +190,7 @@ def run_steps(
     if host := isinstance(simulate, Calls):
         run_chunk = _host_chunk(simulate, *arguments, space)
     else:
-        program = simulate.quick_program(_compiled_chunk, *arguments)
-
-        def run_chunk(key: PRNGKeyArray, state: State, steps: int) -> tuple[State, Told]:
-            state, told = program(key, state, jnp.asarray(steps))
-            return state, jax.tree.map(lambda a: np.asarray(a)[:steps], told)
-
+        run_chunk = partial(_taken, simulate.quick_program(_compiled_chunk, *arguments))
     window = chunk_of(steps)  # so many steps decide whether a simulator is of use
     cut: Cut = ""
     now, lost = before, 0

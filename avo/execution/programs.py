@@ -12,6 +12,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+from jax.core import Tracer
 
 SIMULATORS = 8  # whose programs are kept, the last ones
 PROGRAMS = 16  # of one simulator, for fits with different settings; of one function, for critics of different kinds
@@ -70,7 +71,7 @@ def compiled(fn: Callable[..., Any], quick: bool = False) -> Callable[..., Any]:
     def call(*arguments: Any, **named: Any) -> Any:
         leaves, structure = jax.tree.flatten((arguments, named))
         arrays, others = eqx.partition(leaves, eqx.is_array)
-        inside = any(isinstance(a, jax.core.Tracer) for a in arrays)  # of another program, whose options hold
+        inside = any(isinstance(a, Tracer) for a in arrays)  # of another program, whose options hold
         found, rest = program(tuple(others), structure, quick and not inside)(arrays)
         return eqx.combine(found, jax.tree.unflatten(rest.structure, rest.leaves))
 
