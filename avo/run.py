@@ -423,14 +423,13 @@ def _continued(task: Task, key: PRNGKeyArray, result: Result, folder: Folder, pr
 def start_in(space: Space, start: Mapping[str, float] | ArrayLike) -> Float[np.ndarray, " d"]:
     """Take a theta to begin at, by name or in order, to u.
 
-        Raises:
-            ValueError: if it is not one finite number for each parameter, inside its support.
+    Raises:
+        ValueError: if it is not one finite number for each parameter, inside its support.
 
-        Example:
-            >>> from avo.sizes import by_rows
-    from avo.space import Real
-            >>> start_in(Space(a=Real(1.0, 2.0), b=Real()), {"b": 0.5, "a": 4.0}).tolist()
-            [1.5, 0.5]
+    Example:
+        >>> from avo.space import Real
+        >>> start_in(Space(a=Real(1.0, 2.0), b=Real()), {"b": 0.5, "a": 4.0}).tolist()
+        [1.5, 0.5]
     """
     if isinstance(start, Mapping):
         given = checks.numbers("start", start, space.names)

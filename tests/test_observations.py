@@ -174,9 +174,8 @@ def test_the_compiled_view_is_that_of_the_result(inputs: bool) -> None:
     rng = np.random.default_rng(5)
     x_obs, c_obs = rng.normal([1.3, -50.0], [2.0, 0.1], (40, 2)), rng.gamma(2.0, 3.0, (40, 1)) if inputs else None
     seen, rows = make_frame(x_obs, c_obs), np.array([3, 3, 39])
-    data = Data(
-        *(None if a is None else jnp.asarray(a) for a in (show(seen, x_obs, c_obs), c_obs, *seen[:2], seen.far))
-    )
+    arrays = show(seen, x_obs, c_obs), c_obs, len(x_obs), *seen[:2], seen.far
+    data = Data(*(None if a is None else jnp.asarray(a) for a in arrays))
     x = x_obs[rows] + np.array([[0.0, 7.0], [-400.0, 0.0], [0.1, -0.1]])
     z = np.asarray(jax.jit(show_rows)(data, x, rows))
     np.testing.assert_allclose(z, show(seen, x, None if c_obs is None else c_obs[rows]), rtol=1e-12)

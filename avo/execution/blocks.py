@@ -217,5 +217,6 @@ class Draws:
         theta = by_rows(self.space.constrain, np.asarray(u, jnp.result_type(float)))
         if self.space.counts.any():
             blocks = theta.reshape(len(keys), -1, theta.shape[1])
-            theta = np.asarray(jax.vmap(partial(whole_rows, self.space))(keys, blocks)).reshape(theta.shape)
+            whole = jax.vmap(partial(whole_rows, self.space))(keys, jnp.asarray(blocks))
+            theta = np.asarray(whole).reshape(theta.shape)
         return self.simulate(keys, self.space.full(theta), c)

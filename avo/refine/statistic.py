@@ -311,8 +311,6 @@ def learn_statistic(
 
 def _padded(f: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Rows:
     n, dtype = len(f), jnp.result_type(float)
-    usual = MOST_PADDED if MOST_PADDED * f.shape[1] <= PADDED else LEAST_PADDED
-    full = power_of_four(n, usual)
-
-    f, y, weight = (jnp.asarray(padded(a.astype(dtype), full)) for a in (f, y, weight))
-    return Rows(f, y, weight, jnp.asarray(max(int(HELD * n), 1)), jnp.asarray(n))
+    full = power_of_four(n, MOST_PADDED if MOST_PADDED * f.shape[1] <= PADDED else LEAST_PADDED)
+    known = [jnp.asarray(padded(a.astype(dtype), full)) for a in (f, y, weight)]
+    return Rows(known[0], known[1], known[2], jnp.asarray(max(int(HELD * n), 1)), jnp.asarray(n))
