@@ -151,7 +151,7 @@ def _train_critic(
 ) -> tuple[Critic, optax.OptState, Float[Array, ""]]:
     """Update the critic `passes` times per batch of simulations: the critic, its moments, the mean gap."""
     assert state.pending is not None
-    (observed, _, m, *_), turns = state.data, state.data.turns
+    observed, m, turns = state.data.z, state.data.m, state.data.turns
     k, rate = pack_size(state.critic), geometric(s.critic_rate, state.step / state.horizon)
     dynamic, static = eqx.partition(Training(state.critic, state.critic_moments), eqx.is_array)
 
