@@ -11,6 +11,7 @@ from avo.latents.comparison import Comparison, compare
 from avo.latents.contamination import contaminate
 from avo.latents.information import mig, modularity, mutual_information
 from avo.latents.interventions import beta_vae_score, factor_vae_score
+from avo.latents.mechanistic import Explained, Mechanistic
 from avo.latents.metrics import DCI, Scores, ceiling, dci, explicitness, sap, scores
 from avo.latents.models import BetaVAE
 from avo.latents.objectives import Objective, autoencoder, beta, capacity, denoising
@@ -62,4 +63,6 @@ __all__ = [
     "threshold",
     "train",
     "udr",
+    "Explained",
+    "Mechanistic",
 ]
