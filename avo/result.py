@@ -1,6 +1,6 @@
 """What a fit returns: the estimate, whether to believe it, and how it came about."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +31,7 @@ from avo.folder import (
 from avo.gaps import Gaps
 from avo.observations import show, validate_observations
 from avo.refine.custom import Only
+from avo.refine.encoding import optimised
 from avo.refine.estimate import Estimate, Population
 from avo.refine.identifiability import Combination, Identifiability
 from avo.refine.kept import Kept
@@ -77,6 +78,7 @@ class Result:
             sum w^2; None without weights.
         phases: calls of "search", "steps" and "refine", in this order; empty where they are not known.
         budget: calls that the fit was given; None: as many as its parts have use for.
+        mean: the simulator's mean, theta (d,) -> x, where the simulator brought one (`problem.simulate`); in no file.
     """
 
     space: Space
@@ -100,6 +102,7 @@ class Result:
     weighted: tuple[int, float] | None = None
     phases: Mapping[str, int] = field(default_factory=dict)
     budget: int | None = None
+    mean: Callable[[Array], Array] | None = None
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value:.5g}" for name, value in zip(self.names, self.theta, strict=True))
@@ -225,7 +228,7 @@ class Result:
         """
         return sensitivity_of(self)
 
-    def encode(self, x: Held, inputs: Held | None = None) -> Any:
+    def encode(self, x: Held, inputs: Held | None = None, *, refine: "bool | Callable[[Array], Array]" = False) -> Any:
         """Estimate the parameters of single observations, E[theta | x], under a reference N(loc, factor factor^T) in u.
 
         The reference is `estimate.reference`: for a population that of the last comparison, the fitted one with its
@@ -238,14 +241,32 @@ class Result:
             x: observations, with shape (n, *x_shape); of a DataFrame the columns of the fit, by name. NaN is missing
                 where values were missing in the fit, but none that never were.
             inputs: their known conditions, where the fit had any.
+            refine: whether to go on from there by optimisation, to the maximum of each observation's likelihood, of a
+                population with the fitted one as prior (avo/refine/encoding.py): the simulator's mean, theta (d,) -> x
+                in JAX, such as `problem.mean`; or True, the mean that the simulator brought (`problem.simulate`), else,
+                of a population, a regression in the simulations that are `kept`, by which little is gained.
 
         Returns:
             theta, with shape (n, d); of a DataFrame or Series, a DataFrame with its index and the names of theta.
 
         Raises:
             ValueError: if the fit was not refined, x has another shape or values that are not finite, or the fit used a
-                statistic of its own and the result was loaded without it.
+                statistic of its own and the result was loaded without it; with `refine`, if the fit had conditions,
+                missing values, angles or counts.
+
+        Example:
+            >>> import avo, jax, jax.numpy as jnp
+            >>> space, t = avo.Space(rate=avo.Interval(0, 5)), jnp.linspace(0.0, 1.0, 20)
+            >>> decay = lambda theta: jnp.exp(-theta[0] * t)
+            >>> noisy = lambda key, theta: jax.vmap(decay)(theta) + 0.05 * jax.random.normal(key, (len(theta), 20))
+            >>> x = np.asarray(noisy(jax.random.key(0), jnp.full((100, 1), 2.0)))
+            >>> result = avo.fit(noisy, x, space, budget=20_000, progress=False)
+            >>> far = jnp.array([[0.5], [1.0], [4.0]])  # from the answer, 2
+            >>> bool(np.abs(result.encode(noisy(jax.random.key(1), far), refine=decay) - far).max() < 0.4)
+            True
         """
+        if refine is not False:
+            self._check_optimised(refine)
         encoder = self._refined("encode").encoder
         same_rows(x=x, inputs=inputs)
         index = getattr(x, "index", None) if is_frame(x) else None
@@ -264,13 +285,33 @@ class Result:
         c = None if inputs is None else validate_observations(inputs, "inputs", 1)
         if c is not None and unit is not None and c.shape != (len(x), *unit.shape):
             raise ValueError(f"inputs must have one row for each of x, shape {(len(x), *unit.shape)}; got {c.shape}.")
-        return self._encoded(x, c, index)
+        return self._encoded(x, c, index, refine)
 
-    def _encoded(self, x: np.ndarray, c: np.ndarray | None, index: Any) -> Any:
+    def _check_optimised(self, refine: Any) -> None:
+        if refine is True and self.mean is None and self.population is None:
+            raise ValueError(
+                "refine=True needs the simulator's mean, which a simulator of avo's own brings and no file keeps; give "
+                "it: refine=problem.mean. (Of a population simulations that spread as single observations do would do.)"
+            )
+        if refine is not True and not callable(refine):
+            raise ValueError(f"refine must be True, False or the simulator's mean, theta (d,) -> x; got {refine!r}.")
+        lacks = {
+            "known conditions": bool(self.input_axes) or self._refined("encode").encoder.features.c_shift is not None,
+            "missing values": self.gaps is not None,
+            "angles": bool(self.space.angles.any()),
+            "counts": bool(self.space.counts.any()),
+        }
+        if found := [name for name, there in lacks.items() if there]:
+            raise ValueError(f"refine is not for fits with {' or '.join(found)}; leave it out: E[theta | x] is.")
+
+    def _encoded(self, x: np.ndarray, c: np.ndarray | None, index: Any, refine: Any = False) -> Any:
         encoder = self._refined("encode").encoder
         theta = apply(encoder, x, c)
         theta = self.space.directions(theta) if self.space.angles.any() else theta
         theta = np.clip(theta, *np.array([parameter.support for parameter in self.space]).T)
+        if refine is not False:
+            mean = self.mean if refine is True else refine
+            theta = optimised(self._refined("encode"), self.space, x, theta, mean)
         return theta if index is None else exports.need_pandas("encode").DataFrame(theta, index, list(self.names))
 
     def central(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:

@@ -267,8 +267,9 @@ def fit(
     )  # fmt: skip
     identity = _identity(task, trainer, name, getattr(loss, "name", "custom"), begin)
     folder = None if out is None else Folder(out, resume, identity, source_of(simulate), budget)
+    mean = getattr(simulate, "mean", None) if hasattr(simulate, "unchecked") else None  # of a `Problem`
     try:
-        return _run(task, trainer, begin, folder, statistic, progress)
+        return replace(_run(task, trainer, begin, folder, statistic, progress), mean=mean)
     except Exception as error:
         # A simulator of no use leaves the folder free for the next try
         if folder is not None and not _of_use(task, folder):

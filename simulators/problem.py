@@ -191,6 +191,8 @@ class Problem:
                 checked: Any = functools.wraps(plain)(getattr(self, f"_checked_{name}")(plain))
                 checked.unchecked = plain
                 object.__setattr__(self, name, checked)  # the way into a frozen dataclass
+        if self.mean is not None and self.inputs is None and not isinstance(self.simulate, HostSimulator):
+            self.simulate.mean = self.mean  # pyright: ignore[reportFunctionMemberAccess]  # which a fit keeps
 
     def _checked_simulate(self, plain: Callable[..., Array]) -> Any:
         d, names = self.space.dim, ", ".join(self.space.names)

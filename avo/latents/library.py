@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from avo.adversarial.proposals import START_SD
 from avo.latents.cases import simulate
 from avo.observations import Observed
+from avo.refine.curve import learned_curve
 from avo.refine.linear import EDGE, LinearSpace
 from avo.refine.rowwise import small_ones
 from avo.refine.statistic import Pairs, apply, learn_statistic
@@ -32,10 +33,8 @@ if TYPE_CHECKING:
 NUMBERS = 2**23  # of x in the library, at most
 LEAST = 1000  # rows, however long x is
 FULL = 512  # values of x whose noise has a full covariance
-FLOOR = 1e-3  # of the mean variance of noise, in any direction
 DRAWS, SHAPED = 5, 4096  # simulations at each of so many thetas of the library, which give the noise's shape
 BY_CHANCE = 2.0  # times what squares of correlations are by chance, below which they are none
-COMPONENTS = 40  # of x, of a mean that is learned
 HELD = 1 / 8  # of the library, by which the regression's error is measured
 FAILED = 0.5  # share of the library that may fail
 
@@ -55,7 +54,8 @@ class Library:
 
     def theta(self, w: Any) -> Any:
         """Map w to theta, inside a compiled program or outside."""
-        return self.line.constrain(jnp.asarray(w, float))
+        places: Any = jnp.asarray(w, float)
+        return self.line.constrain(places)
 
     @cached_property
     def _drawn(self) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n *x_shape"]]:
@@ -63,7 +63,7 @@ class Library:
         u = START_SD * jax.random.normal(key_u, (self.rows, self.line.dim))
         w = np.clip(self.line.of(np.asarray(u, np.float64)), self.low, self.high)
         x = simulate(self.problem, key_x, self.theta(w))
-        ok = np.isfinite(x.reshape(len(x), -1)).all(axis=1)
+        ok = np.all(np.isfinite(x.reshape(len(x), -1)), axis=1)
         if ok.mean() < FAILED:
             raise ValueError(
                 f"problem must work in most of its space; {self.problem.name} gave NaN or infinity in {np.sum(~ok)} of "
@@ -85,7 +85,7 @@ class Library:
     def curve(self) -> Callable[[Array], Array]:
         """The mean, as a function of w."""
         if self.problem.mean is None:
-            return _learned_curve(self.w, self.x, self.seed)
+            return learned_curve(self.w, self.x, self.seed)
         mean = self.problem.mean
         return lambda w: mean(self.theta(w))
 
@@ -166,32 +166,6 @@ def noise_shape(rest: Float[np.ndarray, "draws n k"]) -> Float[np.ndarray, "k k"
     shape, sd = unit.T @ unit / len(unit), np.sqrt(np.maximum(variance, 1e-300))
     square = np.sum((shape / np.outer(sd, sd)) ** 2) - k
     return variance if square / (k * (k - 1)) < BY_CHANCE / len(unit) else shape
-
-
-def root(shape: np.ndarray) -> np.ndarray:
-    """Compute C^(-1/2), or its diagonal, with variances that are not below a thousandth of their mean.
-
-    Example:
-        >>> root(np.array([4.0, 0.25])).tolist(), root(np.diag([4.0, 0.25])).tolist()
-        ([0.5, 2.0], [[0.5, 0.0], [0.0, 2.0]])
-    """
-    if shape.ndim == 1:
-        return 1 / np.sqrt(np.maximum(shape, FLOOR * shape.mean()))
-    values, vectors = np.linalg.eigh(shape)
-    return vectors / np.sqrt(np.maximum(values, FLOOR * values.mean())) @ vectors.T
-
-
-def _learned_curve(w: np.ndarray, x: np.ndarray, seed: int) -> Callable[[Array], Array]:
-    """Learn E[x | w] as a regression of x's principal components on w."""
-    flat = x.reshape(len(x), -1)
-    middle = flat.mean(0)
-    _, values, vectors = np.linalg.svd(flat - middle, full_matrices=False)
-    k = max(1, min(COMPONENTS, int(np.sum(values > 1e-6 * values[0]))))
-    size = values[:k] / np.sqrt(len(x))
-    y = (flat - middle) @ vectors[:k].T / size
-    t = learn_statistic(jax.random.key(seed), Observed(w), Pairs(w, w, y=y))
-    basis, shift = jnp.asarray(size[:, None] * vectors[:k], float), jnp.asarray(middle, float)
-    return lambda w: shift + t(w) @ basis
 
 
 def _refuse(problem: "Problem") -> None:

@@ -36,10 +36,11 @@ from jaxtyping import ArrayLike, Bool, Float
 from avo import checks
 from avo.checks import one_of, whole
 from avo.latents.cases import simulate
-from avo.latents.library import Library, root
+from avo.latents.library import Library
 from avo.observations import validate_observations
+from avo.refine.curve import root
 from avo.refine.linear import WIDTH
-from avo.refine.rowwise import RowSquares, best_of, small_ones
+from avo.refine.rowwise import MANY, RowSquares, all_ends
 from avo.refine.statistic import apply
 from avo.tables import aligned
 
@@ -47,12 +48,8 @@ if TYPE_CHECKING:
     from avo.simulators import Problem
 
 NEAREST = 4  # simulations of the library to start from
-FEW, MANY = 20, 100  # steps that tell which start is best, and to the end
-ROUNDS, NEIGHBOURS, TAKEN = 2, 12, 2  # of the signals most like one, so many that were served best
-HUBS = 4096  # signals among which neighbours are looked for, at most
 REFERENCE = 400  # simulations, at least, whose misfit gives the p-values
 SAME = 3.84  # by which S may be larger, in units of the noise, where another solution is as good: 95 % of a chi^2
-OTHER = 0.5  # of w, beyond which a place is another one
 APART = 4.0  # errors, between two solutions
 DEAD = 1e-6  # of the largest slope: a parameter with less does not act on the mean
 NULL = 1e-6  # of the largest eigenvalue of J^T J, its diagonal ones: directions that do not act
@@ -230,17 +227,11 @@ class Mechanistic:
         """Descend from all starts: the best end of each row and its S, and all ends with theirs."""
         learned = self.library.learned(x)
         near = self.library.w[self.library.nearest(x, NEAREST)]
-        starts = np.where(self.acting, np.concatenate([learned[:, None], near], axis=1), learned[:, None])
-        first, _ = best_of(self._squares, x, starts, FEW)
-        ends = [self._squares(x, first[:, 0], MANY), self._squares(x, _another(first), MANY)]
-        alike = _alike(x.reshape(len(x), -1)) if len(x) > 2 else None
-        for _ in range(ROUNDS if alike is not None else 0):
-            w, square = _best(ends)
-            at = alike[np.arange(len(x))[:, None], np.argsort(square[alike], axis=1)[:, :TAKEN]]
-            tried, _ = best_of(self._squares, x, np.where(self.acting, w[at], learned[:, None]), FEW)
-            ends.append(self._squares(x, tried[:, 0], MANY))
-        w, square = _best(ends)
-        return w, square, (np.stack([end[0] for end in ends], 1), np.stack([end[1] for end in ends], 1))
+        starts = np.concatenate([learned[:, None], near], axis=1)
+        w, square = all_ends(self._squares, x, starts, self.acting)
+        at = np.argmin(square, axis=1)
+        rows = np.arange(len(x))
+        return w[rows, at], square[rows, at], (w, square)
 
     # --- what noise leaves --------------------------------------------------------------------------------------------
 
@@ -273,8 +264,7 @@ class Mechanistic:
         shape, whiten = self.library.shape, self._squares.whiten
         shape = shape if shape.ndim == 2 else np.diag(shape)
         if whiten is not None:
-            W = np.asarray(whiten, np.float64)
-            W = W if W.ndim == 2 else np.diag(W)
+            W = np.diag(whiten) if whiten.ndim == 1 else np.asarray(whiten)
             shape = W @ shape @ W.T
         usual = max(1 - self.acting.sum() / len(shape), 1 / len(shape))
         scale = level / np.trace(shape) * np.maximum(1.0, misfit / usual)
@@ -304,40 +294,6 @@ def _sandwich(J: Float[np.ndarray, "k d"], shape: Float[np.ndarray, "k k"], scal
     lost = (np.sum(vectors[:, open_] ** 2, axis=1) > 0.05) | (np.diagonal(covariance) > WIDTH**2)
     covariance[np.diag_indices(len(size))] = np.where(lost, np.inf, np.diagonal(covariance))
     return covariance
-
-
-def _alike(flat: Float[np.ndarray, "n k"]) -> np.ndarray:
-    """Find the signals most like each one, itself left out, with shape (n, NEIGHBOURS) or fewer."""
-    hubs = np.linspace(0, len(flat) - 1, min(len(flat), HUBS)).round().astype(int)
-    middle = flat[hubs].mean(0)
-    held = flat[hubs] - middle
-    norms = np.sum(held**2, axis=1)
-    found = []
-    for first in range(0, len(flat), HUBS):
-        rows = np.arange(first, min(first + HUBS, len(flat)))
-        away = norms[None] - 2 * (flat[rows] - middle) @ held.T
-        away[rows[:, None] == hubs[None]] = np.inf
-        found.append(hubs[small_ones(away, min(NEIGHBOURS, len(hubs) - 1))])
-    return np.concatenate(found)
-
-
-def _another(w: Float[np.ndarray, "n s d"]) -> Float[np.ndarray, "n d"]:
-    """Choose of each row's places the best that is another one than the first, `OTHER` away; else the last.
-
-    Example:
-        >>> _another(np.array([[[0.0], [0.1], [2.0], [3.0]]])).tolist()
-        [[2.0]]
-    """
-    away = np.max(np.abs(w - w[:, :1]), axis=2) > OTHER
-    away[:, -1] = True
-    return w[np.arange(len(w)), np.argmax(away, axis=1)]
-
-
-def _best(ends: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Choose each row's end of least S."""
-    w, square = np.stack([end[0] for end in ends]), np.stack([end[1] for end in ends])
-    at = np.argmin(square, axis=0)
-    return w[at, np.arange(w.shape[1])], square.min(0)
 
 
 def _tied(

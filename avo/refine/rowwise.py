@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from avo.execution.blocks import batched
 
@@ -26,6 +26,10 @@ ROWS = 256  # of one compiled program: what has ended waits for the others
 TRUST = 1.2  # of w, .3 of a range
 GAIN = 1e-4  # of S
 LAMBDA = 1e-2, 1e-9, 1e10  # at the start, least, and where a row is given up
+FEW, MANY = 20, 100  # steps that tell which start is best, and to the end
+ROUNDS, NEIGHBOURS, TAKEN = 2, 12, 2  # of the rows most like one, so many that were served best
+HUBS = 4096  # rows among which neighbours are looked for, at most
+OTHER = 0.5  # of w, beyond which a place is another one
 TINY = 1e-8  # of the largest curvature: what moves less is not moved by chance
 
 
@@ -163,7 +167,62 @@ def best_of(
     return w, np.take_along_axis(square.reshape(n, s), order, axis=1)
 
 
+def all_ends(
+    squares: RowSquares, x: np.ndarray, starts: Float[np.ndarray, "n s d"], moving: Bool[np.ndarray, " d"]
+) -> tuple[Float[np.ndarray, "n e d"], Float[np.ndarray, "n e"]]:
+    """Descend from several starts of each row, then from where the rows most like it have ended; all ends, and their S.
+
+    Some steps from every start tell which leads best; that one, and the best that leads elsewhere, go on to the end.
+    Where a curve has many solutions, a good one of a row is a good start for its like.
+
+    Args:
+        squares: the least squares.
+        x: the rows.
+        starts: of each row; what does not move has the values of the first one.
+        moving: which parameters do.
+    """
+    fixed, rows = starts[:, 0], np.arange(len(x))
+    first, _ = best_of(squares, x, np.where(moving, starts, fixed[:, None]), FEW)
+    ends = [squares(x, first[:, 0], MANY), squares(x, _another(first), MANY)]
+    alike = _alike(x.reshape(len(x), -1))
+    for _ in range(ROUNDS if len(x) > 2 else 0):
+        w, square = (np.stack([end[i] for end in ends]) for i in (0, 1))
+        best = np.argmin(square, axis=0)
+        w, square = w[best, rows], square[best, rows]
+        at = alike[rows[:, None], np.argsort(square[alike], axis=1)[:, :TAKEN]]
+        tried, _ = best_of(squares, x, np.where(moving, w[at], fixed[:, None]), FEW)
+        ends.append(squares(x, tried[:, 0], MANY))
+    return np.stack([end[0] for end in ends], 1), np.stack([end[1] for end in ends], 1)
+
+
 def small_ones(a: Any, k: int) -> np.ndarray:
     """Places of the k least entries of each row, in no order."""
     a = np.asarray(a)
     return np.argpartition(a, min(k, a.shape[1] - 1), axis=1)[:, :k] if k < a.shape[1] else np.argsort(a, axis=1)
+
+
+def _alike(flat: Float[np.ndarray, "n k"]) -> np.ndarray:
+    """Find the signals most like each one, itself left out, with shape (n, NEIGHBOURS) or fewer."""
+    hubs = np.linspace(0, len(flat) - 1, min(len(flat), HUBS)).round().astype(int)
+    middle = flat[hubs].mean(0)
+    held = flat[hubs] - middle
+    norms = np.sum(held**2, axis=1)
+    found = []
+    for first in range(0, len(flat), HUBS):
+        rows = np.arange(first, min(first + HUBS, len(flat)))
+        away = norms[None] - 2 * (flat[rows] - middle) @ held.T
+        away[rows[:, None] == hubs[None]] = np.inf
+        found.append(hubs[small_ones(away, min(NEIGHBOURS, len(hubs) - 1))])
+    return np.concatenate(found)
+
+
+def _another(w: Float[np.ndarray, "n s d"]) -> Float[np.ndarray, "n d"]:
+    """Choose of each row's places the best that is another one than the first, `OTHER` away; else the last.
+
+    Example:
+        >>> _another(np.array([[[0.0], [0.1], [2.0], [3.0]]])).tolist()
+        [[2.0]]
+    """
+    away = np.max(np.abs(w - w[:, :1]), axis=2) > OTHER
+    away[:, -1] = True
+    return w[np.arange(len(w)), np.argmax(away, axis=1)]
