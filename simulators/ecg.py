@@ -13,6 +13,9 @@ largest absolute value 1, so that an amplitude M is in mV whatever the order k, 
 In the double form of Q it is two Gaussians M exp(-((t - c) / w)^2), whose w is the half width at 1/e of the peak,
 sqrt(2) times a standard deviation.
 
+Several leads have one theta: centres and widths are those of all leads, amplitudes and offset each lead's own. Their
+noise is independent, at the stated ratio to each lead's own waves.
+
 Two parts are absent unless asked for: T2, a second part of T, of order 1 by default, which makes T skewed or biphasic;
 and the ST segment's level, a plateau from the end of S to T.
 
@@ -30,7 +33,7 @@ and the plateau free, the model explains at least 93 % of the variance of each o
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -189,6 +192,64 @@ def _ranges(waves: Sequence[str], infarction: bool) -> dict[str, tuple[Parameter
     return known
 
 
+class _Leads(NamedTuple):
+    """What leads have of their own; of a single lead, which has no name, everything is as it is.
+
+    Args:
+        leads: their names; None: a single lead.
+        known: name -> range and default of all parameters.
+    """
+
+    leads: tuple[str, ...] | None
+    known: dict[str, Any]
+
+    @staticmethod
+    def of(leads: Sequence[str] | None, known: dict[str, Any]) -> "_Leads":
+        if leads is None:
+            return _Leads(None, known)
+        if isinstance(leads, str) or not leads or not all(isinstance(lead, str) and lead for lead in leads):
+            raise ValueError(f'leads must be names of leads, such as ("II", "V5"); got {leads!r}.')
+        if len(set(leads)) < len(leads):
+            raise ValueError(f"leads must name each lead once; got {', '.join(leads)}.")
+        own = _Leads(tuple(leads), {})
+        return own._replace(known={each: value for name, value in known.items() for each in own._each(name)})
+
+    def names(self, names: str | Sequence[str]) -> tuple[str, ...]:
+        """Write a name that leads have of their own as those of all leads."""
+        given = (names,) if isinstance(names, str) else tuple(names)
+        return tuple(each for name in given for each in (self._each(name) if name not in self.known else (name,)))
+
+    def spread(self, values: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Give all leads what stands under a name without a lead; a lead's own goes before."""
+        if values is None or self.leads is None or not isinstance(values, Mapping):
+            return values
+        given = {each: value for name, value in values.items() for each in self.names((name,))}
+        return given | {name: value for name, value in values.items() if name in self.known}
+
+    def each(self, shape: Any, named: Mapping[str, Any]) -> Array:
+        """Compute a curve for each lead from its own values, (points,) or (points, leads)."""
+        if self.leads is None:
+            return shape(named)
+        first = f"_{self.leads[0]}"
+        generic = [name.removesuffix(first) for name in named if name.endswith(first)]
+        own = {name: self._values(name, named) for name in generic}
+        each = {name for all_of in generic for name in self._each(all_of)}
+        shared = {name: value for name, value in named.items() if name not in each}
+        return jax.vmap(lambda mine: shape(shared | mine), out_axes=1)(own)
+
+    def offset(self, named: Mapping[str, Any]) -> Any:
+        """Take the offset, of several leads a row of them."""
+        return named["offset"] if self.leads is None else self._values("offset", named)[None]
+
+    def _each(self, name: str) -> tuple[str, ...]:
+        if self.leads is None or not (name.endswith("_amp") or name == "offset"):
+            return (name,)
+        return tuple(f"{name}_{lead}" for lead in self.leads)
+
+    def _values(self, name: str, named: Mapping[str, Any]) -> Array:
+        return jnp.stack([jnp.asarray(named[each], float) for each in self._each(name)])
+
+
 def ecg(
     free: str | Sequence[str] | None = None,
     orders: Mapping[str, int] | None = None,
@@ -202,6 +263,7 @@ def ecg(
     infarction: bool = False,
     noise: str | Sequence[str] | Mapping[str, float] = "white",
     mains: float = 50.0,
+    leads: Sequence[str] | None = None,
 ) -> Problem:
     """One heartbeat per observation: Gaussian waves P, Q, R, S, T plus noise.
 
@@ -226,9 +288,12 @@ def ecg(
         noise: a kind or several out of "white", "wander", "mains", "muscle", or kind -> its own ratio in dB, e.g.
             {"white": 25.0, "wander": 10.0}; () for none.
         mains: frequency of the mains, in Hz.
+        leads: names of leads that were recorded together, e.g. ("II", "V5"): r_amp, st_amp, offset and the like become
+            r_amp_II, r_amp_V5; in `free`, `values` and `ranges` the name without a lead stands for all of them.
 
     Returns:
-        `Problem`; x has shape (points,) in mV, points = rate * (end - first). `mean` is the waveform without noise.
+        `Problem`; x has shape (points,) in mV, points = rate * (end - first), or (points, leads). `mean` is the
+        waveform without noise.
 
     Raises:
         ValueError: if an argument is out of range or names an unknown parameter, wave or kind of noise.
@@ -244,6 +309,9 @@ def ecg(
         15
         >>> ecg(("t_amp", "st_amp", "wander_snr"), infarction=True, noise=("white", "wander")).theta_true.tolist()
         [-0.2, 0.2, 20.0]
+        >>> both = ecg(("r_amp", "r_width"), leads=("II", "V5"), values={"r_amp_V5": 1.9})
+        >>> both.space.names, both.theta_true.tolist(), both.x_shape
+        (('r_amp_II', 'r_amp_V5', 'r_width'), [1.1, 1.9, 0.01], (200, 2))
     """
     one_of("q", q, ("single", "double"))
     flag("infarction", infarction)
@@ -257,6 +325,9 @@ def ecg(
     for wave, order in orders.items():
         whole(f"orders: {wave}", order, least=0, most=2)
     known = _ranges(waves, infarction) | {"offset": (Interval(-0.1, 0.1, unit="mV"), 0.0)} | added.known
+    of_leads = _Leads.of(leads, known)
+    known, values, ranges = of_leads.known, of_leads.spread(values), of_leads.spread(ranges)
+    free = free if free is None else of_leads.names(free)
     for name, ends in mapping("ranges", ranges, known, "(low, high)").items():
         low, high = pair(f"ranges: {name}", ends, "(low, high)")
         if low >= high:
@@ -264,7 +335,7 @@ def ecg(
         known[name] = Interval(low, high, unit=known[name][0].unit), known[name][1]
     if free is None:
         free = SEVEN if q == "single" else (SEVEN[0], "q1_amp", "q2_amp", *SEVEN[2:])
-        free = (*free, "st_amp") if infarction else free
+        free = of_leads.names((*free, "st_amp") if infarction else free)
     choice, free, values = choose(known, free, values), some_of("free", free, known), dict(values or {})
     for name, value in values.items():
         if name.endswith("_width"):
@@ -276,20 +347,24 @@ def ecg(
 
     def parts(theta: Float[ArrayLike, "d"]) -> tuple[Array, dict[str, Any]]:
         named = {name: value for name, value in choice.named(theta).items() if not name.startswith(absent)}
-        return waveform(times, named, orders), named
+        return of_leads.each(lambda own: waveform(times, own, orders), named), named
 
-    def mean(theta: Float[ArrayLike, "d"]) -> Float[Array, "points"]:
+    def mean(theta: Float[ArrayLike, "d"]) -> Float[Array, "*x_shape"]:
         beat, named = parts(theta)
-        return beat + named["offset"]
+        return beat + of_leads.offset(named)
 
-    def draw(key: Array, theta: Float[Array, "d"]) -> Float[Array, "points"]:
+    def draw(key: Array, theta: Float[Array, "d"]) -> Float[Array, "*x_shape"]:
         beat, named = parts(theta)
-        return beat + named["offset"] + added.draw(key, beat, named)
+        if leads is None:
+            return beat + named["offset"] + added.draw(key, beat, named)
+        one = jax.vmap(lambda key, beat: added.draw(key, beat, named), (0, 1), 1)
+        return beat + of_leads.offset(named) + one(jax.random.split(key, len(leads)), beat)
 
-    def log_prob(theta: Float[ArrayLike, "d"], x: Float[Array, "points"]) -> Float[Array, ""]:
+    def log_prob(theta: Float[ArrayLike, "d"], x: Float[Array, "*x_shape"]) -> Float[Array, ""]:
         beat, named = parts(theta)
-        sd = jnp.sqrt(jnp.mean(beat**2)) * 10.0 ** (-named["snr"] / 20.0)
-        return jnp.sum(jax.scipy.stats.norm.logpdf(x, beat + named["offset"], sd))
+        sd = jnp.sqrt(jnp.mean(beat**2, axis=0)) * 10.0 ** (-named["snr"] / 20.0)
+        sd = sd if leads is None else sd[None]
+        return jnp.sum(jax.scipy.stats.norm.logpdf(x, beat + of_leads.offset(named), sd))
 
     return Problem(
         name="ecg",
@@ -297,8 +372,8 @@ def ecg(
         simulate=vectorize(draw),
         space=choice.space,
         theta_true=choice.theta_true,
-        x_shape=(points,),
-        axes=(Axis("time", "s", times),),
+        x_shape=(points,) if leads is None else (points, len(leads)),
+        axes=(Axis("time", "s", times), *(() if leads is None else (Axis("lead", "", np.arange(len(leads)), leads),))),
         quantity="voltage",
         unit="mV",
         mean=mean,

@@ -33,6 +33,45 @@ def draw(problem: Problem, n: int, key: jax.Array = KEY) -> np.ndarray:
     return np.asarray(jax.jit(problem.simulate)(key, repeat(list(problem.theta_true), n)), dtype=np.float64)
 
 
+# --- leads ----------------------------------------------------------------------------------------------------------
+
+
+def test_leads_are_beats_of_their_own_amplitudes_at_the_same_times() -> None:
+    own = {"II": {"r_amp": 1.3, "t_amp": -0.1, "offset": 0.04}, "V5": {"r_amp": 1.9, "t_amp": 0.33, "offset": -0.02}}
+    values = {f"{name}_{lead}": v for lead, some in own.items() for name, v in some.items()}
+    both = ecg(
+        ("t_centre", "r_amp", "offset"), leads=("II", "V5"), values={"r_width": 0.009, "t_centre": 0.31} | values
+    )
+    assert both.space.names == ("t_centre", "r_amp_II", "r_amp_V5", "offset_II", "offset_V5")
+    assert both.theta_true.tolist() == [0.31, 1.3, 1.9, 0.04, -0.02]
+    singles = [ecg(("t_centre",), values=shared | some) for some in own.values()]
+    exact = np.stack([np.asarray(one.mean(one.theta_true)) for one in singles], axis=1)
+    np.testing.assert_allclose(both.mean(both.theta_true), exact, atol=1e-12)
+    assert both.axes[1].labels == ("II", "V5")
+
+    x = draw(both, 4000)
+    sd = np.sqrt(np.mean((exact - [0.04, -0.02]) ** 2, axis=0)) / 10  # 20 dB
+    rest = (x - exact) / sd
+    # Of 4000 x 200 standard normal numbers a lead, and their products
+    assert np.abs(rest.std(axis=(0, 1)) - 1).max() < 5 / math.sqrt(2 * 800_000)
+    assert abs(np.mean(rest[..., 0] * rest[..., 1])) < 5 / math.sqrt(800_000)
+    log_prob = stats.norm.logpdf(x[:3], exact, sd).sum(axis=(1, 2))
+    np.testing.assert_allclose(both.log_prob(both.theta_true, x[:3]), log_prob, rtol=1e-9)
+
+
+def test_a_name_without_a_lead_stands_for_all_of_them() -> None:
+    wide = ecg((*WIDE,), ranges=WIDE | {"r_amp_V1": (-3.0, 0.5)}, values={"r_amp_V1": -1.0}, leads=("I", "V1"))
+    assert wide.space.dim == 14 + 2 * 8
+    assert wide.space["s_amp_I"].support == wide.space["s_amp_V1"].support == WIDE["s_amp"]
+    assert wide.space["r_amp_V1"].support == (-3.0, 0.5)
+    with pytest.raises(ValueError, match="free must name some of .*; got 'r_amp_V6'"):
+        ecg(("r_amp_V6",), leads=("I", "V1"))
+    with pytest.raises(ValueError, match="leads must name each lead once; got I, I"):
+        ecg(leads=("I", "I"))
+    with pytest.raises(ValueError, match="leads must be names of leads"):
+        ecg(leads="II")
+
+
 # --- noise ----------------------------------------------------------------------------------------------------------
 
 
