@@ -1,4 +1,4 @@
-"""`avo latents compare`: a simulator's parameters beside the latents of autoencoders."""
+"""`avo latents`: a simulator's parameters beside the latents of autoencoders, `compare`, and the latents alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,15 @@ import typer
 import avo
 from avo.command.options import Key, Quiet, refuse_reading_options
 from avo.command.programs import keep_programs
+from avo.command.training import train, traverse
 
 latents = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="The beta-VAE beside the simulator: what latents and parameters tell of the same signals.",
 )
+latents.command()(train)
+latents.command()(traverse)
 
 
 @latents.command()
