@@ -105,21 +105,18 @@ class Description:
         for latent in speaking:
             named = self.label(latent)
             lines.append(f"  latent {latent}: {self.effect[latent]:.1%} of the variance" + (named and f"; {named}"))
+        several = [sorted(group) for group in self.groups if len(group) > 1]
         lines += [
-            f"one and the same thing, {len(group)} times: latents {_list(sorted(group))} (|r| about {SAME} or more)"
-            for group in self.groups
-            if len(group) > 1
+            f"one and the same thing, {len(of)} times: latents {_list(of)} (|r| about {SAME} or more)" for of in several
         ]
         carried: dict[str, list[int]] = {}
         for latent in speaking:
             found = self.nearest(latent)
             if found is not None and abs(found[1]) >= SAME:
                 carried.setdefault(found[0], []).append(latent)
-        lines += [
-            f"latents that follow {name}, |r| {SAME} or more: {_list(sorted(of))}"
-            for name, of in carried.items()
-            if len(of) > 1
-        ]
+        for name, of in carried.items():
+            if len(of) > 1:
+                lines.append(f"{len(of)} latents follow {name} with |r| of {SAME} or more: {_list(sorted(of))}")
         return "\n".join(lines)
 
 

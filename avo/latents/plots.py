@@ -280,7 +280,7 @@ class _View:
 
     def _curve(self, axes: Axes, x: np.ndarray, curves: np.ndarray) -> None:
         along = self.axes[0] if self.axes and len(self.axes[0].values) == len(x) else None
-        entries = tuple(getattr(along, "labels", ()))
+        entries: tuple[str, ...] = tuple(getattr(along, "labels", ()))
         at = np.arange(len(x)) if along is None or entries else np.asarray(along.values, float)
         # Entries of a vector are points, of which lines help to see which belong together
         style: dict[str, Any] = {"marker": "o", "markersize": 3} if kind_of(x.shape) == "vector" else {}

@@ -91,7 +91,7 @@ def test_latents_that_say_the_same_are_one_group() -> None:
     found = describe(codes(a, b, -2 * b + 0.1 * a, c), SIGNALS, SIGNALS[:, [1]], ("trend",))
     assert sorted(map(sorted, found.groups)) == [[0], [1, 2], [3]]
     assert "one and the same thing, 2 times: latents 1, 2" in found.summary()
-    assert "latents that follow trend, |r| 0.8 or more: 1, 2" in found.summary()
+    assert "2 latents follow trend with |r| of 0.8 or more: 1, 2" in found.summary()
     # Just below and just above the bound, by the share of another column
     ratio = SIGNALS[:, 0].std() / SIGNALS[:, 1].std()
     for share, together in ((0.6, True), (1.0, False)):
