@@ -31,6 +31,7 @@ from avo.latents.routes import by_components
 if TYPE_CHECKING:
     from avo.simulators import Problem
 
+LEAST = 40  # signals
 KEPT = 500  # signals of either kind, at most
 NUMBERS = 4_000_000  # in all that are kept, at most
 BETWEEN = (0.05, 0.95)  # positions in the range of each parameter
@@ -178,7 +179,12 @@ def _checked(x: np.ndarray, name: str) -> np.ndarray:
             f"{name} has one number in a row, and latents describe signals of several; give a row for each signal, or "
             "cut a series of prices by --log-windows 180."
         )
-    return data.validate_observations(x, name)
+    x = data.validate_observations(x, name)
+    if len(x) < LEAST:
+        raise ValueError(f"{name} has {len(x)} signals, a row each; latents are learned from at least {LEAST}.")
+    if not np.ptp(x, axis=0).any():
+        raise ValueError(f"{name} must differ from row to row; all its rows are the same.")
+    return x
 
 
 def like(reading: Reading, file: Path) -> Reading:
@@ -230,7 +236,8 @@ def _explained(made: np.ndarray, x: np.ndarray, learned: np.ndarray) -> float:
 def _of_groups(signals: Signals, rows: np.ndarray) -> str:
     if signals.groups is None or not len(rows):
         return ""
-    return f" (of {len(np.unique(signals.groups[rows]))} groups)"
+    count = len(np.unique(signals.groups[rows]))
+    return f" (of {count} group{'' if count == 1 else 's'})"
 
 
 def _limits(signals: Signals, described: Description, own: list[float], plain: list[float]) -> list[str]:

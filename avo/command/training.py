@@ -34,15 +34,19 @@ def train(
         typer.Option(help="As a talk trained its beta-VAE; left out: the options below."),
     ] = None,
     objective: Annotated[
-        Literal["beta", "capacity", "autoencoder"], typer.Option(help="What it is trained by, without --recipe.")
-    ] = "beta",
-    beta: Annotated[float, typer.Option(min=0, help="Weight of the KL, of objective beta.")] = 4.0,
-    capacity: Annotated[float, typer.Option(min=0, help="Nats of KL, of objective capacity.")] = 25.0,
+        Literal["beta", "capacity", "autoencoder"] | None,
+        typer.Option(help="What it is trained by, without --recipe; left out: beta."),
+    ] = None,
+    beta: Annotated[float | None, typer.Option(min=0, help="Weight of the KL, of objective beta; left out: 4.")] = None,
+    capacity: Annotated[
+        float | None, typer.Option(min=0, help="Nats of KL, of objective capacity; left out: 25.")
+    ] = None,
     latents: Annotated[int | None, typer.Option(min=1, help="How many; left out: 10.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="How often each signal is seen; left out: 50.")] = None,
     network: Annotated[
-        Literal["mlp", "conv1d"], typer.Option(help="Fully connected, or convolutions over time; without --recipe.")
-    ] = "mlp",
+        Literal["mlp", "conv1d"] | None,
+        typer.Option(help="Fully connected, or convolutions over time; without --recipe; left out: mlp."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; left out: latents/NAME-1, -2, ...")] = None,
     columns: Columns = None,
     key: Key = None,
@@ -71,6 +75,7 @@ def train(
     avo latents train beats.npz --groups subject --recipe ecg-talk
     avo latents train prices.csv.gz --columns close --log-windows 180 --recipe prices-talk
     """
+    _check(recipe, objective, beta, capacity, network)
     out = run_folder(Path(name_or_file).name.partition(".")[0], out, resume, "latents", HELD)
     keep_programs()
     from avo import latents as library
@@ -81,7 +86,7 @@ def train(
     found = signals.signals_of(
         name_or_file, option, reading, n, seed, (0.7, 0.15, 0.15) if chooses else (0.7, 0.0, 0.3)
     )
-    keywords, words = _keywords(recipe, objective, beta, capacity, latents, network)
+    keywords, words = _keywords(recipe, objective or "beta", beta, capacity, latents, network or "mlp")
     keywords |= {} if epochs is None else {"epochs": epochs}
     validation = found.x[found.validation] if len(found.validation) else None
     try:
@@ -154,8 +159,21 @@ def traverse(
         typer.echo(str(_write(place, figure)))
 
 
+def _check(
+    recipe: str | None, objective: str | None, beta: float | None, capacity: float | None, network: str | None
+) -> None:
+    """Refuse what would have no effect."""
+    given = {"--objective": objective, "--beta": beta, "--capacity": capacity, "--network": network}
+    said = [name for name, value in given.items() if value is not None]
+    if recipe is not None and said:
+        raise ValueError(f"--recipe {recipe} says all but --latents and --epochs; leave out {', '.join(said)}.")
+    for name, value in (("beta", beta), ("capacity", capacity)):
+        if value is not None and (objective or "beta") != name:
+            raise ValueError(f"--{name} is of --objective {name}; got --objective {objective or 'beta'}.")
+
+
 def _keywords(
-    recipe: str | None, objective: str, beta: float, capacity: float, latents: int | None, network: str
+    recipe: str | None, objective: str, beta: float | None, capacity: float | None, latents: int | None, network: str
 ) -> tuple[dict[str, Any], str]:
     """Make the keywords of `avo.latents.train`, and the words that say what is trained."""
     from functools import partial
@@ -166,6 +184,7 @@ def _keywords(
     if recipe is not None:
         keywords = library.recipe(recipe)
         return keywords | {"model": partial(keywords["model"], **more)}, f"beta-VAE, recipe {recipe}"
+    beta, capacity = 4.0 if beta is None else beta, 25.0 if capacity is None else capacity
     made = {
         "beta": (library.beta(beta), f"beta-VAE, beta {beta:g}"),
         "capacity": (library.capacity(gamma=100.0, C=capacity), f"beta-VAE, capacity {capacity:g} nats"),

@@ -71,7 +71,7 @@ def test_training_says_what_the_library_finds(trained: str, folder: Path, run: R
     ]
     (line,) = [line for line in trained.splitlines() if line.startswith("  autoencoder, 2 latents")]
     assert line.split()[-2:] == [f"{value:.2f}" for value in r2] and r2[0] > 0.9
-    assert f"signals.npz: 90 signals of 20 numbers; {count} (of {len(who[0])} groups) train" in trained
+    assert f"signals.npz: 90 signals of 20 numbers; {count} (of {len(who[0])} groups) train, " in trained
     assert ": 9" in trained or "1 of 2 latents change the signal" in trained  # one height, one latent
     # Done: read again, with the same numbers
     assert run(*WORDS, "--out", "run", "--axis", "time[s]=0:0.05", "--resume").output.startswith(trained)
@@ -130,6 +130,13 @@ def test_stopped_it_says_what_is_kept_and_continues(run: Run, folder: Path, monk
         (("train", "poisson"), "poisson has one number in a row, and latents describe signals of several"),
         (("train", "signals.npz", "--axis", "a", "--axis", "b"), "--axis must be said once for each axis"),
         (("train", "gap.csv"), "gap.csv must hold finite numbers"),
+        (
+            ("train", "signals.npz", "--recipe", "ecg-talk", "--beta", "1"),
+            "ecg-talk says all but --latents and --epochs",
+        ),
+        (("train", "signals.npz", "--objective", "capacity", "--beta", "1"), "--beta is of --objective beta; got"),
+        (("train", "few.npy"), "few.npy has 30 signals, a row each; latents are learned from at least 40."),
+        (("train", "flat.npy"), "flat.npy must differ from row to row"),
         (("train", "signals.npz", "--resume"), "--resume needs --out"),
         (("train", "signals.npz", "--out", "run"), "run already holds a run; choose another folder, or continue it"),
         ((*WORDS[1:], "--seed", "5", "--out", "run", "--resume"), "holds a run with other"),
@@ -144,7 +151,9 @@ def test_a_wrong_input_is_a_sentence(
     words: tuple[str, ...], said: str, trained: str, folder: Path, run: Run
 ) -> None:  # fmt: skip
     np.save(folder / "short.npy", X[:, :7])
-    (folder / "gap.csv").write_text("1,2\n3,nan\n5,6\n" * 5)
+    np.save(folder / "few.npy", X[:30])
+    np.save(folder / "flat.npy", np.tile(X[:1], (50, 1)))
+    (folder / "gap.csv").write_text("1,2\n3,nan\n5,6\n" * 20)
     before = sorted(folder.rglob("*"))
     output = run("latents", *words, status=2).output
     assert said in output and output.startswith("error: ") and output.count("\n") == 1
