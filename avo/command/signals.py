@@ -36,6 +36,7 @@ KEPT = 500  # signals of either kind, at most
 NUMBERS = 4_000_000  # in all that are kept, at most
 BETWEEN = (0.05, 0.95)  # positions in the range of each parameter
 FALLS = 0.1  # in R^2, from signals that train to new ones, above which it is said
+OPTIONS = {"inputs": "factors"}  # what else a field of `Reading` is called here
 GAP = "; fill or leave out such rows"
 
 
@@ -47,7 +48,7 @@ class Signals:
         name: what they are called.
         x: all, with shape (n, *x_shape).
         train, validation, new: row numbers.
-        factors: what made them, or simple numbers read off them, with shape (n, d).
+        factors: what made them, as the simulator or the file has it, or simple numbers read off them, (n, d).
         names: of the factors.
         axes: of one signal.
         quantity, unit: of their values.
@@ -142,7 +143,7 @@ def signals_of(
                 f"{name!r}.{did_you_mean(name, avo.simulators.names())} Of a simulator of your own, save draws."
             )
         if asked:
-            words = ", ".join(f"--{field.replace('_', '-')}" for field in asked)
+            words = ", ".join(f"--{OPTIONS.get(field, field.replace('_', '-'))}" for field in asked)
             raise ValueError(f"{words} say how to read a file; {name} is a simulator. Leave them out.")
         return _simulated(name, option or [], n, seed, fractions)
     if option:
@@ -153,9 +154,25 @@ def signals_of(
     axes = axes or (named_columns(table.names) if x.shape[1:] == (len(table.names),) else ())
     few = table.groups is not None and len(np.unique(table.groups)) < 3
     parts = data.split(len(x), (0.7, 0.0, 0.3) if few else fractions, groups=table.groups, seed=seed)
-    factors, names = simple_factors(x, axes)
+    factors, names = simple_factors(x, axes) if table.inputs is None else _factors(table, Path(name))
     found = Signals(Path(name).name, x, *parts, factors, names, axes)
     return replace(found, groups=table.groups, reading=reading)
+
+
+def _factors(table: data.Table, file: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Take what made the signals; an archive may have their names in another array."""
+    assert table.inputs is not None
+    if len(table.inputs) != len(table.x):
+        raise ValueError(
+            f"--factors must have a row for each of {len(table.x)} signals; {file} has {len(table.inputs)}. Leave it "
+            "out where all signals were made at one theta."
+        )
+    factors = table.inputs.reshape(len(table.inputs), -1)
+    names = table.input_names
+    if file.suffix == ".npz":
+        with np.load(file, allow_pickle=False) as arrays:
+            names = tuple(map(str, arrays["names"].ravel())) if "names" in arrays.files else ()
+    return factors, names if len(names) == factors.shape[1] else tuple(f"factor {j}" for j in range(factors.shape[1]))
 
 
 def _is_file(name: str) -> bool:
@@ -188,9 +205,10 @@ def _checked(x: np.ndarray, name: str) -> np.ndarray:
 
 
 def like(reading: Reading, file: Path) -> Reading:
-    """Read a file as another one was; only in a table the column of groups stands among the others."""
-    among = not file.name.endswith((".npy", ".npz", ".hea"))
-    return reading._replace(axis=None, groups=reading.groups if among else None)
+    """Read a file as another one was; only in a table columns of groups and factors stand among the others."""
+    if file.name.endswith((".npy", ".npz", ".hea")):
+        reading = reading._replace(groups=None, inputs=None)
+    return reading._replace(axis=None)
 
 
 def unlike(x: np.ndarray, name: str, shape: tuple[int, ...]) -> None:
@@ -258,7 +276,8 @@ def _limits(signals: Signals, described: Description, own: list[float], plain: l
     count = len(signals.train)
     correlated = [described.nearest(k) for k in described.speaking]
     known = sum(found is not None and abs(found[1]) >= NAMED for found in correlated)
-    what = "parameters of the simulator" if signals.simulator else "simple numbers read off the signal"
+    what = "parameters of the simulator" if signals.simulator else "the factors given"
+    what = what if signals.simulator or signals.reading.inputs else "simple numbers read off the signal"
     said.append(
         f"{known} of {len(correlated)} latents have a name (|r| of {NAMED} or more, Spearman's, with {what}); among "
         f"{count:,} signals chance alone reaches {min(1.0, 2.5 / np.sqrt(count)):.2f}. A name is a correlation, no "

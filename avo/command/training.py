@@ -55,6 +55,10 @@ def train(
     groups: Annotated[
         str | None, typer.Option(help="Column of whose each row is: none of them is on both sides of the split.")
     ] = None,
+    factors: Annotated[
+        str | None,
+        typer.Option(help="Columns of what made each signal, after which latents are named; of .npz, an array."),
+    ] = None,
     axis: Annotated[
         list[str] | None,
         typer.Option("--axis", metavar="NAME[UNIT]=...", help="An axis of a signal: time[s]=0:0.004; one for each."),
@@ -81,7 +85,7 @@ def train(
     from avo import latents as library
     from avo.command import signals, sources
 
-    reading = sources.Reading(columns, key, log_windows, groups=groups, decimal=decimal, axis=axis or None)
+    reading = sources.Reading(columns, key, log_windows, factors, groups, decimal=decimal, axis=axis or None)
     chooses = recipe is None
     found = signals.signals_of(
         name_or_file, option, reading, n, seed, (0.7, 0.15, 0.15) if chooses else (0.7, 0.0, 0.3)

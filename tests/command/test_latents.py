@@ -25,7 +25,7 @@ WORDS = ("latents", "train", "signals.npz", "--groups", "who", "--latents", "2",
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("latents")
-    np.savez(made / "signals.npz", x=X, who=WHO)
+    np.savez(made / "signals.npz", x=X, who=WHO, theta=np.stack([RNG.normal(size=90), -3 * HEIGHT[:, 0]], axis=1))
     return made
 
 
@@ -88,6 +88,19 @@ def test_a_signal_is_traversed(trained: str, folder: Path, run: Run) -> None:
     assert (folder / "one.png").read_bytes() == first  # the same signal, from its file
 
 
+def test_latents_are_named_after_factors_of_the_file(run: Run, folder: Path) -> None:
+    said = run(*WORDS, "--factors", "theta", "--out", "named").output
+    assert "factor 1, r = +1.00" in said or "factor 1, r = -1.00" in said
+    assert "1 of 1 latents have a name (|r| of 0.5 or more, Spearman's, with the factors given)" in said
+    table = np.column_stack([X, HEIGHT])
+    heads = [*(f"x{i}" for i in range(20)), "height"]
+    np.savetxt(folder / "table.csv", table, delimiter=",", header=",".join(heads), comments="")
+    words = ("latents", "train", "table.csv", "--factors", "height", *WORDS[5:], "--out", "table")
+    assert "height, r = " in run(*words).output
+    run("latents", "traverse", "table", "--data", "table.csv", "--signal", "89", "--out", "row.png")
+    assert (folder / "row.png").exists()
+
+
 def test_a_simulators_signals_have_its_parameters(run: Run, folder: Path) -> None:
     words = ("latents", "train", "linear5", "--n", "60", "--epochs", "1", "--latents", "2", "--quiet", "--out", "sim")
     said = run(*words).output
@@ -127,6 +140,9 @@ def test_stopped_it_says_what_is_kept_and_continues(run: Run, folder: Path, monk
         (("train", "signals.npz", "--groups", "whom"), "whom"),
         (("train", "signals.npz", "--option", "points=3"), "--option is for a simulator; signals.npz is a file."),
         (("train", "brownian", "--columns", "a"), "--columns say how to read a file; brownian is a simulator"),
+        (("train", "brownian", "--factors", "a"), "--factors say how to read a file; brownian is a simulator"),
+        (("train", "signals.npz", "--factors", "tehta"), "tehta"),
+        (("train", "one.npz", "--factors", "theta"), "--factors must have a row for each of 90 signals; one.npz has 2"),
         (("train", "poisson"), "poisson has one number in a row, and latents describe signals of several"),
         (("train", "signals.npz", "--axis", "a", "--axis", "b"), "--axis must be said once for each axis"),
         (("train", "gap.csv"), "gap.csv must hold finite numbers"),
@@ -151,6 +167,7 @@ def test_a_wrong_input_is_a_sentence(
     words: tuple[str, ...], said: str, trained: str, folder: Path, run: Run
 ) -> None:  # fmt: skip
     np.save(folder / "short.npy", X[:, :7])
+    np.savez(folder / "one.npz", x=X, theta=np.ones(2))
     np.save(folder / "few.npy", X[:30])
     np.save(folder / "flat.npy", np.tile(X[:1], (50, 1)))
     (folder / "gap.csv").write_text("1,2\n3,nan\n5,6\n" * 20)
