@@ -165,6 +165,8 @@ def fill(name: str, like: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 
 CHECKPOINT_SECONDS = 20.0
+# What says that a folder is taken: of a fit, of a training, of a comparison with latents
+TAKEN = ("fit.json", "result.json", "train.json", "trained.json", "comparison.json", "compare.json")
 
 
 class Folder:
@@ -176,7 +178,12 @@ class Folder:
         plan: what the run is.
         source: of the simulator, by its hash; None: not known. A change is said, and no reason to refuse.
         budget: in calls, for a run that was given a time; `calls_of` reads it.
+
+    A kind of run that is no fit has names of its own: of the file that claims the folder, of the one that ends it, and
+    of the tree whose arrays it holds; the other kinds' are refused.
     """
+
+    claimed, ended, tree = "fit.json", "result.json", "proposal"
 
     def __init__(
         self, out: str | Path, resume: bool, plan: dict[str, Any], source: str | None = None, budget: int | None = None
@@ -200,12 +207,15 @@ class Folder:
 
     def _open(self, out: str | Path, resume: bool) -> None:
         """Refuse a folder that holds another run, and say what has changed in one that is continued."""
-        known = self.path / "fit.json"
+        known = self.path / self.claimed
+        others = [name for name in TAKEN if name not in (self.claimed, self.ended) and (self.path / name).exists()]
+        if others:
+            raise FileExistsError(f"out={str(out)!r} holds a run of another kind ({others[0]}); choose another folder.")
         self.fresh = not any(path.exists() for path in (known, self.checkpoint, self.calls))
-        held = [name for name in ("fit.json", "result.json") if (self.path / name).exists()]
+        held = [name for name in (self.claimed, self.ended) if (self.path / name).exists()]
         if not held:
-            refuse_others(self.path, "proposal")
-        if held == ["result.json"] or (held and not resume):
+            refuse_others(self.path, self.tree)
+        if held == [self.ended] or (held and not resume):
             raise FileExistsError(
                 f"out={str(out)!r} already holds a run; choose another folder"
                 + (", or continue it: resume=True." if known.exists() else ".")
@@ -231,8 +241,8 @@ class Folder:
 
     def claim(self) -> None:
         """Say in the folder what run it holds."""
-        if not (self.path / "fit.json").exists():
-            write_json(self.path / "fit.json", stamped(self.plan | {"source": self.source, "calls": self.budget}))
+        if not (self.path / self.claimed).exists():
+            write_json(self.path / self.claimed, stamped(self.plan | {"source": self.source, "calls": self.budget}))
 
     def close(self) -> None:
         """Give up the lock."""
@@ -250,7 +260,7 @@ class Folder:
         if not self.fresh:
             return
         self.clear()
-        for path in (self.path / "fit.json", *self.path.glob("calls.sqlite*")):
+        for path in (self.path / self.claimed, *self.path.glob("calls.sqlite*")):
             path.unlink(missing_ok=True)
 
     def save(self, arrays: Callable[[], dict[str, Any]], force: bool = False) -> None:
@@ -274,7 +284,7 @@ class Folder:
     @property
     def finished(self) -> bool:
         """Whether the folder holds the run's result."""
-        return (self.path / "result.json").exists()
+        return (self.path / self.ended).exists()
 
     def restore(self) -> dict[str, np.ndarray] | None:
         """Read the last checkpoint; None where there is none.
@@ -292,7 +302,7 @@ class Folder:
     def clear(self) -> None:
         """Remove what only a run that is not finished needs, and arrays that no result names."""
         self.checkpoint.unlink(missing_ok=True)
-        if self.finished:
+        if self.finished and self.ended == Folder.ended:
             named = arrays_of(self.path, read_stamped(self.path / "result.json"))
             for path in self.path.glob("arrays*.npz"):
                 if path != named:

@@ -11,13 +11,15 @@ asked.
     fitting       fit
     runs          report, check and replay, of a run that is there
     comparing     latents compare
+    training      latents train, latents traverse
     benchmarking  bench
     options       what several commands take; errors as sentences
     sources       what the words of a command mean
+    signals       signals of latents: whose, who trains, what is kept of them
     outcome       what a fit leaves behind
     programs      compiled programs, kept for the next command
 
-So that `avo --help`, `avo list` and `avo info` answer at once, the first seven import JAX, and what needs it, inside
+So that `avo --help`, `avo list` and `avo info` answer at once, the first eight import JAX, and what needs it, inside
 their functions.
 """
 

@@ -1,22 +1,26 @@
-"""`avo latents compare`: a simulator's parameters beside the latents of autoencoders."""
+"""`avo latents`: a simulator's parameters beside the latents of autoencoders, `compare`, and the latents alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import avo
-from avo.command.options import Key, Quiet, refuse_reading_options
+from avo.command.options import Key, Quiet, refuse_reading_options, run_folder
 from avo.command.programs import keep_programs
+from avo.command.training import train, traverse
+
+HELD = ("comparison.json", "compare.json")
 
 latents = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="The beta-VAE beside the simulator: what latents and parameters tell of the same signals.",
 )
+latents.command()(train)
+latents.command()(traverse)
 
 
 @latents.command()
@@ -32,7 +36,10 @@ def compare(
             "in rad over 4 s. Left out: simulated ones.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder to write; left out: compare/CASE-1, -2, ...")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write, each cell as it is finished; left out: compare/CASE-1, -2, ..."),
+    ] = None,
     key: Key = None,
     log_windows: Annotated[
         int | None, typer.Option(min=16, help="Cut a price series into paths of log price, each of so many steps.")
@@ -45,6 +52,9 @@ def compare(
     quick: Annotated[
         bool, typer.Option("--quick", help="Few signals, two models, 2 seeds: a first look of a minute or two.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the comparison in --out, to the same numbers; more --seeds too.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Compare a simulator's parameters with latents of autoencoders, on the same signals.
@@ -56,10 +66,9 @@ def compare(
     avo latents compare ecg --data beats.npy --out compare/mine
     avo latents compare brownian --data prices.csv.gz --columns close --log-windows 180
     """
-    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out is not None and not resume and out.is_dir() and any(out.iterdir()) and not (out / HELD[0]).exists():
         raise FileExistsError(f"--out: {out} exists already; choose another folder.")
-    if out is None:
-        out = next(path for i in count(1) if not (path := Path("compare") / f"{case}-{i}").exists())
+    out = run_folder(case, out, resume, "compare", HELD)
     refuse_reading_options(data_, columns, key, log_windows)
     keep_programs()
     from avo.command import sources
@@ -68,8 +77,9 @@ def compare(
     avo.latents.cases.get(case)  # a misspelt name leaves no folder behind
     with _folder(out):
         found = avo.latents.compare(
-            case, data=x, seeds=seeds or (2 if quick else 5), quick=quick, jobs=jobs, progress=not quiet
-        )
+            case, data=x, seeds=seeds or (2 if quick else 5), quick=quick, jobs=jobs, out=out, resume=resume,
+            progress=not quiet,
+        )  # fmt: skip
     typer.echo(found.summary())
     typer.echo("\n" + "\n".join(map(str, found.save(out))))
 
@@ -86,7 +96,12 @@ def _folder(out: Path) -> Iterator[None]:
             if not any(folder.iterdir()):
                 folder.rmdir()
         if isinstance(error, KeyboardInterrupt):
-            typer.echo("stopped; nothing was written.", err=True)
+            cells = len(list(out.glob("cells/*.npz")))
+            words = "stopped; nothing was written."
+            if cells:
+                go_on = f"continue it: the same command with --resume --out {out}"
+                words = f"stopped; {cells} finished cells are kept.\n{go_on}"
+            typer.echo(words, err=True)
         raise
 
 

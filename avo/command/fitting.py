@@ -17,14 +17,13 @@ and ends with exit status 0 for an answer, 3 for a fit without one, which is rep
 
 import time
 from contextlib import nullcontext
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 import avo
-from avo.command.options import Key, Observations, Option, Quiet, Seed, Set, Workers, refuse_reading_options
+from avo.command.options import Key, Observations, Option, Quiet, Seed, Set, Workers, refuse_reading_options, run_folder
 from avo.command.programs import keep_programs
 
 if TYPE_CHECKING:
@@ -162,7 +161,8 @@ def fit(
     refuse_reading_options(
         data_, columns, key, log_windows, inputs, groups, index, decimal, weights, missing or None, axis
     )
-    out = _folder(simulator, out, resume)
+    name = Path(simulator.rpartition(":")[0] or simulator).stem
+    out = run_folder(name, out, resume)
     keep_programs()
     from avo.command import outcome, sources
 
@@ -205,21 +205,3 @@ def _clock() -> "Clock":
 def _budget(text: str | None) -> int | str | None:
     """Read a number of calls, or leave a time to the fit."""
     return int(text) if text is not None and text.strip().lstrip("+-").isdecimal() else text
-
-
-def _folder(simulator: str, out: Path | None, resume: bool) -> Path:
-    """Choose the run's folder and refuse one that holds another run, before anything is spent."""
-    if out is None:
-        if resume:
-            raise ValueError("--resume needs --out, the folder of the run to continue.")
-        name = Path(simulator.rpartition(":")[0] or simulator).stem
-        return next(path for i in count(1) if not (path := Path("runs") / f"{name}-{i}").exists())
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"--out: {out} is a file; choose a folder.")
-    if resume and not out.exists():
-        raise FileNotFoundError(f"--resume: there is no folder {out}; leave --resume out to start a run there.")
-    if resume and not any((out / name).exists() for name in ("fit.json", "result.json")):
-        raise FileNotFoundError(f"--resume: {out} holds no run; leave --resume out to start one there.")
-    if not resume and any((out / name).exists() for name in ("fit.json", "result.json")):
-        raise FileExistsError(f"--out: {out} already holds a run; choose another folder, or continue it by --resume.")
-    return out

@@ -1,8 +1,9 @@
 """What several commands share: their options, and how an expected error ends."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,3 +92,31 @@ def refuse_reading_options(data: Path | None, *options: object) -> None:
     """Refuse options that say how to read a file where no file is given."""
     if data is None and any(option is not None for option in options):
         raise ValueError("--columns, --key, --log-windows and the like say how to read a file; give it by --data.")
+
+
+def run_folder(
+    name: str, out: Path | None, resume: bool, among: str = "runs", held: Sequence[str] = ("fit.json", "result.json")
+) -> Path:
+    """Choose the run's folder and refuse one that holds another run, before anything is spent.
+
+    Args:
+        name: what is run, for a folder without a name.
+        out: what the user named.
+        resume: whether a run is to be continued.
+        among: the folder of those without a name.
+        held: files of which one says that a run is there.
+    """
+    if out is None:
+        if resume:
+            raise ValueError("--resume needs --out, the folder of the run to continue.")
+        return next(path for i in count(1) if not (path := Path(among) / f"{name}-{i}").exists())
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"--out: {out} is a file; choose a folder.")
+    there = any((out / file).exists() for file in held)
+    if resume and not out.exists():
+        raise FileNotFoundError(f"--resume: there is no folder {out}; leave --resume out to start a run there.")
+    if resume and not there:
+        raise FileNotFoundError(f"--resume: {out} holds no run; leave --resume out to start one there.")
+    if not resume and there:
+        raise FileExistsError(f"--out: {out} already holds a run; choose another folder, or continue it by --resume.")
+    return out

@@ -300,8 +300,8 @@ def _line(error: Exception, file: Path) -> str:
     return f" (line {lines[-1]})" if lines else ""
 
 
-def read(path: Path, reading: Reading) -> data.Table:
-    """Read a file's observations, and what stands beside them."""
+def read(path: Path, reading: Reading, advice: str = MISSING) -> data.Table:
+    """Read a file's observations, and what stands beside them; `advice` is what to do about missing values."""
     groups, index = _columns(reading.groups, "--groups"), _columns(reading.index, "--index")
     weights, missing = _columns(reading.weights, "--weights"), bool(reading.missing)
     columns, inputs = _columns(reading.columns), _columns(reading.inputs)
@@ -323,7 +323,7 @@ def read(path: Path, reading: Reading) -> data.Table:
             )
         x = data.log_price_windows(x, reading.log_windows)
     inputs = None if table.inputs is None else data.validate_observations(table.inputs, f"--inputs of {path}")
-    x = data.validate_observations(x, str(path), missing=missing, advice="" if missing else MISSING)
+    x = data.validate_observations(x, str(path), missing=missing, advice="" if missing else advice)
     return table._replace(x=x, inputs=inputs)
 
 

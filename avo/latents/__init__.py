@@ -2,13 +2,15 @@
 
 Models and training: `BetaVAE`, `train`, the objectives `beta`, `capacity`, `autoencoder`, `denoising`. How well codes
 line up with known factors: `scores` and its parts. Anomalies: `reconstruction_error`, `negative_elbo` and the
-simulator's `misfit`, tested by `detection`. Which serves better, latents or a simulator's parameters: `compare`.
+simulator's `misfit`, tested by `detection`. Which serves better, latents or a simulator's parameters: `compare`. What
+each latent does: `describe`, and the pictures of `avo.latents.plots`.
 """
 
-from avo.latents import cases
+from avo.latents import cases, plots
 from avo.latents.anomaly import conformal_p, negative_elbo, reconstruction_error, threshold
 from avo.latents.comparison import Comparison, compare
 from avo.latents.contamination import contaminate
+from avo.latents.description import Description, describe
 from avo.latents.information import mig, modularity, mutual_information
 from avo.latents.interventions import beta_vae_score, factor_vae_score
 from avo.latents.mechanistic import Explained, Mechanistic
@@ -19,6 +21,7 @@ from avo.latents.probes import boosted_r2, linear_r2, nrmse, r2
 from avo.latents.ranking import udr
 from avo.latents.residuals import Misfit, misfit
 from avo.latents.roc import Detection, Rate, detection
+from avo.latents.simple import simple_factors
 from avo.latents.trained import Trained, load
 from avo.latents.training import recipe, train
 
@@ -26,6 +29,7 @@ __all__ = [
     "BetaVAE",
     "Comparison",
     "DCI",
+    "Description",
     "Detection",
     "Misfit",
     "Objective",
@@ -44,6 +48,7 @@ __all__ = [
     "contaminate",
     "dci",
     "denoising",
+    "describe",
     "detection",
     "explicitness",
     "factor_vae_score",
@@ -55,11 +60,13 @@ __all__ = [
     "mutual_information",
     "negative_elbo",
     "nrmse",
+    "plots",
     "r2",
     "recipe",
     "reconstruction_error",
     "sap",
     "scores",
+    "simple_factors",
     "threshold",
     "train",
     "udr",

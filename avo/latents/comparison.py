@@ -40,13 +40,14 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import ArrayLike, Bool, Float
 from tqdm import tqdm
 
 from avo.checks import one_of, whole
-from avo.folder import write_bytes, write_json
+from avo.folder import digest, write_bytes, write_json
 from avo.latents import cases, measures, pictures
 from avo.latents.cases import SHIFTED, TRAINED
+from avo.latents.cells import Cells, ComparisonFolder
 from avo.latents.family import DEFAULT, QUICK, Size, rank_members
 from avo.latents.repetition import (
     RANKED,
@@ -59,7 +60,6 @@ from avo.latents.repetition import (
     measure_seed,
     record,
 )
-from avo.latents.routes import Route
 from avo.latents.scikit import sklearn_module
 from avo.latents.table import NO_POPULATION, ROUTES, TABLE, WITH, WITHOUT
 from avo.observations import validate_observations
@@ -73,10 +73,18 @@ SHOWN = 8  # signals of the test set, for the pictures
 
 
 class Shown(NamedTuple):
-    """What the pictures show: the simulator, the routes of the first seed by name, and signals of the test set."""
+    """What the pictures show: the simulator, what each route of the first seed makes of the first signal, and signals.
+
+    Args:
+        problem: the simulator.
+        moved: by route, the first signal with one code moved, with shape (k, steps, points).
+        active: by route, which codes say something, with shape (k,).
+        x: signals of the test set.
+    """
 
     problem: "Problem"
-    routes: dict[str, Route]
+    moved: dict[str, Float[np.ndarray, "k steps points"]]
+    active: dict[str, Bool[np.ndarray, " k"]]
     x: Float[np.ndarray, "n points"]
 
 
@@ -193,6 +201,8 @@ def compare(
     seeds: int = 5,
     quick: bool = False,
     jobs: int = 2,
+    out: str | Path | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> Comparison:
     """Compare simulator parameters with latents of autoencoders on the same signals.
@@ -206,13 +216,17 @@ def compare(
         quick: sizes for a first look, in a minute or two on two cores; of signals from outside the model that are not
             given, parameters are read by a regression from simulations, and no population is fitted.
         jobs: tasks done at the same time; the numbers do not depend on it.
+        out: a folder that keeps each cell as it is finished (avo/latents/cells.py); None: nothing is kept. `.save`
+            writes the rest.
+        resume: continue the comparison in `out`, to the same numbers; with more seeds, if you like.
         progress: show a bar.
 
     Returns:
         `Comparison`: `.summary()`, `.save(folder)`, `.records`, `.values(route, measure)`.
 
     Raises:
-        ValueError: if an argument is not as described.
+        ValueError: if an argument is not as described, or `out` holds another comparison.
+        FileExistsError: if `out` holds a run already.
         ImportError: if scikit-learn is not installed.
 
     Example:
@@ -226,6 +240,32 @@ def compare(
     whole("jobs", jobs)
     given = None if data is None else _signals(data)
     setup = _setup(case, QUICK if quick else DEFAULT, given)
+    plan = {"case": case, "size": setup.size._asdict(), "signals": None if given is None else digest(given)}
+    folder = None if out is None else ComparisonFolder(out, resume, plan)
+    cells = Cells(folder)
+    try:
+        if folder is not None:
+            folder.claim()
+        repetitions, records, chosen = _measured(setup._replace(cells=cells), seeds, jobs, progress)
+    except BaseException:
+        if folder is not None and not cells.count:
+            folder.free()
+        raise
+    finally:
+        if folder is not None:
+            folder.close()
+    source = setup.case.words if given is None else f"{len(given):,} given signals"
+    settings = setup.size._asdict() | {"seeds": seeds, "quick": quick, "outside": source}
+    settings |= {name: sum(r["value"] for r in records if r["measure"] == name) for name in NO_POPULATION}
+    first = repetitions[0]
+    shown = Shown(setup.case.problem, first.moved, first.active, setup.test.x[:SHOWN])
+    return Comparison(case=case, records=records, chosen=chosen, settings=settings, shown=shown)
+
+
+def _measured(
+    setup: Setup, seeds: int, jobs: int, progress: bool
+) -> tuple[list[Repetition], list[Record], dict[str, str]]:
+    """Measure all seeds, so many at a time: each seed, all numbers, and the members that are shown."""
     size = setup.size
     total = seeds * (2 * len(size.family) + 2 + 2 * (len(size.small) + 1))
     limited = partial(_thread_limits(), 1)  # of OpenMP each thread has a limit of its own
@@ -241,11 +281,7 @@ def compare(
         for part in (*others, *of_chosen):
             records += part
         bar.update(total - bar.n)
-    source = setup.case.words if given is None else f"{len(given):,} given signals"
-    settings = size._asdict() | {"seeds": seeds, "quick": quick, "outside": source}
-    settings |= {name: sum(r["value"] for r in records if r["measure"] == name) for name in NO_POPULATION}
-    shown = Shown(setup.case.problem, repetitions[0].routes, setup.test.x[:SHOWN])
-    return Comparison(case=case, records=records, chosen=chosen, settings=settings, shown=shown)
+    return repetitions, records, chosen
 
 
 def _signals(data: ArrayLike) -> Float[np.ndarray, "n points"]:

@@ -1,8 +1,10 @@
-"""Pictures of a comparison: traversals like the talk's, scores as bars, accuracy against the number of signals."""
+"""Pictures of a comparison: traversals like the talk's, scores as bars, accuracy against the number of signals.
+
+Those of one model are in avo/latents/plots.py.
+"""
 
 from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -14,10 +16,8 @@ from avo.plots import OBSERVED, with_unit
 
 if TYPE_CHECKING:
     from avo.latents.comparison import Comparison
-    from avo.latents.routes import Route
 
-STEPS = np.linspace(-3.0, 3.0, 7)
-COLOURS = colormaps["viridis"](np.linspace(0.0, 0.9, len(STEPS)))
+COLOURS = colormaps["viridis"](np.linspace(0.0, 0.9, 7))
 LINES = ("#d95f02", "#1f6fb4", "#66a3d2", "0.5", "#2ca25f", "#99d8c9")
 SCORES = {
     "mig": "MIG",
@@ -37,15 +37,14 @@ def traversals(found: "Comparison") -> Figure:
     the simulator over the range that the fitted population has; dark is low. Latents are ordered by how much the signal
     changes; those that are not active are left out.
     """
-    problem, routes, x = found.shown
-    shown = {"simulator": routes["simulator"], WITHOUT: routes[found.chosen[WITHOUT]]}
-    moved = {label: _moved(route, x[0]) for label, route in shown.items()}
+    problem, curves_of, active_of, x = found.shown
+    chosen = {"simulator": "simulator", WITHOUT: found.chosen[WITHOUT]}
+    moved = {label: curves_of[route] for label, route in chosen.items()}
     names = {"simulator": list(problem.space.names)}
     names[WITHOUT] = [f"latent {i}" for i in range(len(moved[WITHOUT]))]
     order = {label: np.arange(len(m)) for label, m in moved.items()}
     by_change = np.argsort(-np.ptp(moved[WITHOUT], axis=1).mean(1), kind="stable")
-    active = shown[WITHOUT].active
-    order[WITHOUT] = by_change if active is None else by_change[active[by_change]]
+    order[WITHOUT] = by_change[active_of[chosen[WITHOUT]][by_change]]
     rows = min(max(map(len, order.values())), 10)
     figure = Figure(figsize=(9.0, 1.25 * rows + 0.8), layout="constrained")
     panels = figure.subplots(rows, 2, sharex=True, squeeze=False)
@@ -71,19 +70,6 @@ def traversals(found: "Comparison") -> Figure:
         f"{with_unit(problem.quantity, problem.unit)}: input black, decodes of -3 dark to 3 light", fontsize=10
     )
     return figure
-
-
-def _moved(route: "Route", base: np.ndarray) -> np.ndarray:
-    """Decode one signal's codes with each code moved in turn, with shape (k, steps, points)."""
-    sample = route.encode(route.sample(jax.random.key(0), 500))
-    centre, size = sample.mean(0), sample.std(0)
-    z = np.repeat(route.encode(base[None]), len(STEPS), axis=0)
-    curves = []
-    for k in range(z.shape[1]):
-        moved = z.copy()
-        moved[:, k] = centre[k] + size[k] * STEPS
-        curves.append(route.decode(moved))
-    return np.array(curves)
 
 
 def _labels(found: "Comparison") -> dict[str, tuple[str, str]]:

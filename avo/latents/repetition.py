@@ -9,9 +9,13 @@ Each repetition has training data and initial weights of its own. What is drawn,
     test set              2^20             the same for all seeds, as are
     shifted test set      2^20 + 1
     ranked signals        2^20 + 2         whose codes UDR compares between seeds
+
+It is made of cells (avo/latents/cells.py), each of which stands alone: what cells share, the training signals and the
+ceiling, is a function of the seed.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,9 +24,11 @@ import numpy as np
 
 from avo.latents import cases, measures, routes
 from avo.latents.cases import TRAINED, Case, Labelled
+from avo.latents.cells import Cell, Cells
 from avo.latents.family import FAMILY, LATENTS, Size, train_member
 from avo.latents.information import mig
 from avo.latents.metrics import dci, scores
+from avo.latents.plots import STEPS
 from avo.latents.probes import linear_r2
 from avo.latents.routes import Route
 
@@ -48,6 +54,7 @@ class Setup(NamedTuple):
         ranked: signals whose codes UDR compares between seeds.
         given: real signals, in place of those that the case has from outside the model; None: those.
         tick: called with the number of steps that are done.
+        cells: those that are finished.
     """
 
     case: Case
@@ -58,14 +65,29 @@ class Setup(NamedTuple):
     ranked: np.ndarray
     given: np.ndarray | None
     tick: Callable[[int], Any]
+    cells: Cells = Cells()
+
+    def cell(self, name: str, make: Callable[[], Cell], ticks: int = 1) -> Cell:
+        """Take or make a cell of so many steps, of which the last is done when it is kept."""
+        cell, there = self.cells.of(name, make)
+        self.tick(ticks if there else 1)
+        return cell
 
 
 class Repetition(NamedTuple):
-    """What one seed gave: numbers, codes of the ranked signals by each autoencoder, and all routes by name."""
+    """What one seed gave.
+
+    Args:
+        records: its numbers.
+        codes: of the ranked signals, by each autoencoder.
+        moved: of the first seed, by route, the first signal of the test set with one code moved, (k, steps, points).
+        active: likewise, which codes say something, with shape (k,).
+    """
 
     records: list[Record]
     codes: dict[str, np.ndarray]
-    routes: dict[str, Route]
+    moved: dict[str, np.ndarray]
+    active: dict[str, np.ndarray]
 
 
 class Sets(NamedTuple):
@@ -89,47 +111,101 @@ def _records(seed: int, route: str, measure: str, value: Any, names: Sequence[st
     return [record(seed, route, measure, v, name) for v, name in each if not np.isnan(v)]
 
 
+class _Seed:
+    """What the cells of one seed share, made when the first of them needs it."""
+
+    def __init__(self, setup: Setup, seed: int) -> None:
+        self.setup, self.seed = setup, seed
+        self.problem, self.size = setup.case.problem, setup.size
+
+    @cached_property
+    def signals(self) -> Labelled:
+        """The training signals."""
+        return cases.draw(self.problem, self.size.signals, TRAINED, self.seed)
+
+    @cached_property
+    def labels(self) -> Labelled:
+        """Those that are labelled."""
+        return Labelled(*(a[: self.size.labels] for a in self.signals))
+
+    @cached_property
+    def ceiling(self) -> Route:
+        """The best regression there is."""
+        many = cases.draw(self.problem, self.size.ceiling, TRAINED, self.seed + CEILING)
+        return routes.by_labels(self.problem, *many, self.seed)._replace(name="ceiling")
+
+    def measured(self, route: Route) -> list[Record]:
+        """Measure a route."""
+        sets = Sets(self.labels, self.setup.test, self.setup.shifted)
+        found = measure_route(route, sets, self.ceiling, routes.mean_of(self.problem), self.seed)
+        names = self.problem.space.names
+        return [r for measure, value in found.items() for r in _records(self.seed, route.name, measure, value, names)]
+
+    def shown(self, route: Route) -> dict[str, np.ndarray]:
+        """Move the codes of a signal, of the first seed, for the pictures."""
+        if self.seed:
+            return {}
+        moved = traversed(route, self.setup.test.x[0])
+        return {"moved": moved, "active": np.ones(len(moved), bool) if route.active is None else route.active}
+
+    def regressions(self) -> Cell:
+        """Learn from labels and by principal components, and fit the simulator."""
+        made = [
+            self.ceiling,
+            routes.by_labels(self.problem, *self.labels, self.seed),
+            routes.by_components(self.signals.x, LATENTS),
+        ]
+        self.setup.tick(1)
+        made.append(routes.by_simulator(self.problem, self.signals.x, self.size.budget, self.seed, self.size.ceiling))
+        records = [r for route in made for r in self.measured(route)]
+        records.append(record(self.seed, "simulator", "no population", _no_population(made)))
+        return Cell(records, self.shown(made[-1]))
+
+    def autoencoder(self, name: str) -> Cell:
+        """Train a member of the family."""
+        trained = train_member(FAMILY[name], self.signals.x, self.size, self.seed)
+        route = routes.by_latents(name, trained, self.signals.x)
+        self.setup.tick(1)
+        noise = float(trained.model.noise / trained.model.scale)
+        records = [*self.measured(route), record(self.seed, name, "noise over scale", noise)]
+        return Cell(records, self.shown(route) | {"codes": route.encode(self.setup.ranked)[:, route.active]})
+
+
 def measure_seed(setup: Setup, seed: int) -> Repetition:
     """Learn all routes from one set of training data, and measure them on the test sets."""
-    problem, size = setup.case.problem, setup.size
-    theta, x = cases.draw(problem, size.signals, TRAINED, seed)
-    labels = Labelled(theta[: size.labels], x[: size.labels])
-    many = cases.draw(problem, size.ceiling, TRAINED, seed + CEILING)
-    noise: dict[str, float] = {}
+    of, family = _Seed(setup, seed), setup.size.family
 
-    def regressions_and_fit() -> list[Route]:
-        made = [
-            routes.by_labels(problem, *many, seed)._replace(name="ceiling"),
-            routes.by_labels(problem, *labels, seed),
-            routes.by_components(x, LATENTS),
-        ]
-        setup.tick(1)
-        made.append(routes.by_simulator(problem, x, size.budget, seed, size.ceiling))
-        setup.tick(1)
-        return made
+    def regressions() -> list[Cell]:
+        return [setup.cell(f"seed {seed} regressions", of.regressions, ticks=2)]
 
-    def autoencoders() -> list[Route]:
-        made = []
-        for name in size.family:
-            trained = train_member(FAMILY[name], x, size, seed)
-            made.append(routes.by_latents(name, trained, x))
-            noise[name] = float(trained.model.noise / trained.model.scale)
-            setup.tick(1)
-        return made
+    def autoencoders() -> list[Cell]:
+        return [setup.cell(f"seed {seed} {name}", partial(of.autoencoder, name), ticks=2) for name in family]
 
-    made = [*chain(*_in_turn(seed, regressions_and_fit, autoencoders))]
-    ceiling = made[0]
-    records, mean = [], routes.mean_of(problem)
-    sets = Sets(labels, setup.test, setup.shifted)
-    for route in made:
-        for measure, value in measure_route(route, sets, ceiling, mean, seed).items():
-            records += _records(seed, route.name, measure, value, problem.space.names)
-        setup.tick(1 if route.name in noise else 0)
-    records += [record(seed, name, "noise over scale", value) for name, value in noise.items()]
-    records.append(record(seed, "simulator", "no population", _no_population(made)))
-    named = {route.name: route for route in made}
-    codes = {name: named[name].encode(setup.ranked)[:, named[name].active] for name in noise}
-    return Repetition(records, codes, named)
+    cells = dict(zip(("simulator", *family), chain(*_in_turn(seed, regressions, autoencoders)), strict=True))
+    return Repetition(
+        records=[r for cell in cells.values() for r in cell.records],
+        codes={name: cells[name].arrays["codes"] for name in family},
+        **{
+            part: {name: cell.arrays[part] for name, cell in cells.items() if part in cell.arrays}
+            for part in ("moved", "active")
+        },
+    )
+
+
+def traversed(route: Route, base: np.ndarray) -> np.ndarray:
+    """Decode one signal's codes with each code moved in turn, with shape (k, steps, points).
+
+    Codes move from -3 to 3 standard deviations about their mean, over new signals that the route makes itself.
+    """
+    sample = route.encode(route.sample(jax.random.key(0), 500))
+    centre, size = sample.mean(0), sample.std(0)
+    z = np.repeat(route.encode(base[None]), len(STEPS), axis=0)
+    curves = []
+    for k in range(z.shape[1]):
+        moved = z.copy()
+        moved[:, k] = centre[k] + size[k] * STEPS
+        curves.append(route.decode(moved))
+    return np.array(curves)
 
 
 def measure_route(
@@ -175,17 +251,17 @@ def _label_score(route: Route, labels: Labelled, seed: int) -> float:
 def measure_rest(setup: Setup, members: Sequence[str], seed: int) -> list[Record]:
     """Measure small data, and signals from outside the model: of these members, or without any, of all other routes."""
 
+    who = f" of {' and '.join(members)}" if members else ""
+
     def small_data() -> list[Record]:
-        records = []
+        kept = []
         for n in setup.size.small:
-            records += _small(setup, members, n, seed)
-            setup.tick(1)
-        return records
+            make = partial(_small, setup, members, n, seed)
+            kept += setup.cell(f"seed {seed} small {n}{who}", lambda make=make: Cell(make(), {})).records
+        return kept
 
     def outside() -> list[Record]:
-        records = _outside(setup, members, seed)
-        setup.tick(1)
-        return records
+        return setup.cell(f"seed {seed} outside{who}", lambda: Cell(_outside(setup, members, seed), {})).records
 
     return [*chain(*_in_turn(seed, small_data, outside))]
 

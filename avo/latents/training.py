@@ -8,11 +8,14 @@ batch is one step of Adam (Kingma and Ba 2015) on the objective L of avo/latents
 The history has for each epoch the means over its batches, each as it was before its step; and where there are
 observations for validation, the same of them after the epoch, with the same draws in every epoch and with C as it will
 be at the end, so that epochs can be compared. The model kept is then that of least validation loss, else the last.
+
+With a folder, a checkpoint is kept between chunks (avo/latents/keeping.py).
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -25,9 +28,10 @@ from tqdm import tqdm
 
 from avo import checks
 from avo.checks import between, nonnegative, one_of, positive, whole
+from avo.latents.keeping import History, TrainingFolder, plan_of
 from avo.latents.models import CHUNK, BetaVAE, Terms
 from avo.latents.objectives import Objective, batch_terms, beta, capacity
-from avo.latents.trained import Trained
+from avo.latents.trained import Trained, load
 from avo.observations import validate_observations
 
 EPOCHS = 10  # at most, of one call of the compiled program
@@ -73,6 +77,8 @@ def train(
     final: float = 1.0,
     validation: ArrayLike | None = None,
     seed: int = 0,
+    out: str | Path | None = None,
+    resume: bool = False,
     progress: bool = True,
 ) -> Trained:
     """Train a beta-VAE, or one of its relatives, on observations.
@@ -90,13 +96,17 @@ def train(
         final: share of it that is left at the end, to which it falls by a half cosine; 1 keeps it.
         validation: observations that are not trained on, by whose loss the best epoch is chosen; None: the last epoch.
         seed: of weights (where a factory makes them), orders and draws; same seed, same bits.
+        out: a folder for the model, and for checkpoints on the way; None: nothing is written.
+        resume: continue the training in `out`, to the same bits; where it is done, its model is read.
         progress: show a bar.
 
     Returns:
         `Trained`, with `.model`, `.history`, `.epoch` and `.save`.
 
     Raises:
-        ValueError: if an argument is not as described, or the loss became infinite or NaN.
+        ValueError: if an argument is not as described, the loss became infinite or NaN, or `out` holds another
+            training.
+        FileExistsError: if `out` holds a run already.
 
     Example:
         >>> z = jax.random.normal(jax.random.key(0), (500, 1))
@@ -119,18 +129,45 @@ def train(
     made = _make_model(model, key_model, x, held_out)
     if objective.calibrated and made.likelihood != "gaussian":
         raise ValueError(f"objective must not be calibrated for likelihood={made.likelihood!r}, which has no noise.")
-    dtype = jnp.result_type(float)
-    _check_precision(x, dtype)
+    _check_precision(x, jnp.result_type(float))
 
+    settings = {"epochs": epochs, "batch": batch, "rate": rate, "final": final, "seed": seed, "observations": len(x)}
+    folder = None if out is None else TrainingFolder(out, resume, plan_of(made, objective, settings, x, held_out))
+    try:
+        if folder is not None and folder.finished:
+            folder.clear()  # of a training that was killed at its very end
+            return load(folder.path, like=made)
+        if folder is not None:
+            folder.claim()
+        trained = _train(key, made, (x, held_out), objective, settings, folder=folder, progress=progress)
+        if folder is not None:
+            trained.save(folder.path)
+            folder.clear()
+        return trained
+    except BaseException:
+        # One of no use leaves the folder free for the next try
+        if folder is not None and not (folder.finished or folder.checkpoint.exists()):
+            folder.free()
+        raise
+    finally:
+        if folder is not None:
+            folder.close()
+
+
+def _train(
+    key: PRNGKeyArray, made: BetaVAE, sets: tuple[np.ndarray, np.ndarray | None], objective: Objective,
+    settings: dict[str, Any], *, folder: TrainingFolder | None, progress: bool,
+) -> Trained:  # fmt: skip
+    """Take all steps, from the last checkpoint if there is one, and the model that they end in."""
+    (x, held_out), dtype = sets, jnp.result_type(float)
     data = _Data(jnp.asarray(x, dtype), None if held_out is None else jnp.asarray(held_out, dtype))
-    rates = jnp.asarray(rate, dtype), jnp.asarray(final, dtype)
-    plan = _Plan(objective.traced(), batch, *rates, epochs=jnp.asarray(epochs))
-    state, history = _run_epochs(key, made, data, plan, progress)
-    networks, epoch = (state.networks, epochs) if held_out is None else (state.best, int(state.epoch))
+    rates = (jnp.asarray(settings[name], dtype) for name in ("rate", "final"))
+    plan = _Plan(objective.traced(), settings["batch"], *rates, epochs=jnp.asarray(settings["epochs"]))
+    state, history = _run_epochs(key, made, data, plan, folder, progress)
+    networks, epoch = (state.networks, settings["epochs"]) if held_out is None else (state.best, int(state.epoch))
     trained = _with_networks(made, networks)
     if objective.calibrated:
         trained = trained.calibrated(x if held_out is None else held_out, draws=16 if objective.sampled else 0)
-    settings = {"epochs": epochs, "batch": batch, "rate": rate, "final": final, "seed": seed, "observations": len(x)}
     return Trained(model=trained, objective=objective, history=history, epoch=epoch, settings=settings)
 
 
@@ -194,8 +231,8 @@ def _with_networks(model: BetaVAE, networks: Any) -> BetaVAE:
 
 
 def _run_epochs(
-    key: PRNGKeyArray, model: BetaVAE, data: _Data, plan: _Plan, progress: bool
-) -> tuple[_State, dict[str, np.ndarray]]:
+    key: PRNGKeyArray, model: BetaVAE, data: _Data, plan: _Plan, folder: TrainingFolder | None, progress: bool
+) -> tuple[_State, History]:
     """Train all epochs, a compiled chunk at a time, between which the bar moves; the last state, and the history."""
     epochs, dtype = int(plan.epochs), data.x.dtype
     networks = eqx.filter((model.encoder, model.decoder), eqx.is_inexact_array)
@@ -207,17 +244,36 @@ def _run_epochs(
         epoch=jnp.zeros((), int),
     )
     chunk = max(1, min(EPOCHS, STEPS // (len(data.x) // plan.batch)))
-    parts: list[dict[str, np.ndarray]] = []
-    with tqdm(total=epochs, unit=" epochs", disable=None if progress else True, dynamic_ncols=True) as bar:
-        for first in range(0, epochs, chunk):
-            last = min(first + chunk, epochs)
-            state, found = _run(key, model, data, plan, jnp.asarray([first, last]), state)
-            parts.append({name: np.asarray(a, np.float64)[: last - first] for name, a in found.items()})
-            bar.update(last - first)
-            bar.set_postfix(loss=f"{parts[-1]['loss'][-1]:.4g}")
-            if not all(np.all(np.isfinite(a)) for a in parts[-1].values()):
-                raise ValueError(f"the loss is not finite after epoch {last}; take a rate below {plan.rate:g}.")
-    return state, {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    # State, history and number of epochs change at once: whenever Ctrl-C comes, they are of the same moment
+    at: tuple[_State, History, int] = (state, {}, 0)
+    if folder is not None:
+        at = folder.kept(state) or at
+    bar = tqdm(total=epochs, initial=at[2], unit=" epochs", disable=None if progress else True, dynamic_ncols=True)
+    try:
+        with bar:
+            while (first := at[2]) < epochs:
+                last = min(first + chunk, epochs)
+                state, found = _run(key, model, data, plan, jnp.asarray([first, last]), at[0])
+                at = state, _joined(at[1], found, last - first, last, plan), last
+                bar.update(last - first)
+                bar.set_postfix(loss=f"{at[1]['loss'][-1]:.4g}")
+                if folder is not None:
+                    folder.keep(*at)
+    except KeyboardInterrupt as stop:
+        if folder is None or not at[2]:
+            raise
+        folder.keep(*at, force=True)
+        words = f"stopped after epoch {at[2]} of {epochs}, which is kept in {folder.path}; resume continues there"
+        raise KeyboardInterrupt(words) from stop
+    return at[0], at[1]
+
+
+def _joined(before: History, found: dict[str, Array], count: int, last: int, plan: _Plan) -> History:
+    """Put the history of a chunk's epochs behind that of those before."""
+    new = {name: np.asarray(a, np.float64)[:count] for name, a in found.items()}
+    if not all(np.all(np.isfinite(a)) for a in new.values()):
+        raise ValueError(f"the loss is not finite after epoch {last}; take a rate below {plan.rate:g}.")
+    return {name: np.concatenate([before[name], a]) if before else a for name, a in new.items()}
 
 
 @eqx.filter_jit

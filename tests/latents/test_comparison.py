@@ -14,15 +14,17 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from avo.latents import cases, comparison, pictures
+from avo.latents import cases, comparison, pictures, repetition
 from avo.latents.cases import SHIFTED, TRAINED
 from avo.latents.comparison import Comparison, compare
 from avo.latents.family import Size
 from avo.latents.repetition import Record, Repetition, Setup, record
+from avo.latents.routes import Route
 from avo.latents.table import NO_POPULATION, ROUTES, TABLE, WITH, WITHOUT
 from avo.simulators import Problem
 
 TINY = Size(200, 100, 2, 12_000, (200,), ("AE", "beta 4"), 300, 2000)  # one shape, so that few programs are compiled
+FITTED: list[Route] = []  # by the comparison below: the simulator's, of each seed and set of signals
 DRAWN: list[tuple[int, tuple[float, float], int]] = []  # by the comparison below: how many, from where, which seed
 
 
@@ -35,8 +37,15 @@ def found() -> Comparison:
             DRAWN.append((n, between, seed))
         return draw(problem, n, between, seed)
 
+    fit = repetition.routes.by_simulator
+
+    def fitted(*arguments: Any, **options: Any) -> Route:
+        FITTED.append(fit(*arguments, **options))
+        return FITTED[-1]
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(comparison, "QUICK", TINY)
+        patch.setattr(repetition.routes, "by_simulator", fitted)
         patch.setattr(comparison.cases, "draw", noted)
         return compare("oscillator", seeds=2, quick=True, progress=False)
 
@@ -46,7 +55,7 @@ def test_records_come_in_the_order_of_seeds_whichever_ends_first(monkeypatch: py
         sleep(0.1 * (3 - seed))
         rng = np.random.default_rng(seed)
         records = [record(seed, name, "label score", rng.uniform()) for name in TINY.family]
-        return Repetition(records, {name: rng.normal(size=(50, 3)) for name in TINY.family}, {})
+        return Repetition(records, {name: rng.normal(size=(50, 3)) for name in TINY.family}, {}, {})
 
     def rest(setup: Setup, members: Sequence[str], seed: int) -> list[Record]:
         sleep(0.1 * (3 - seed))
@@ -149,13 +158,16 @@ def test_pictures_show_what_they_say(found: Comparison) -> None:
         assert len(moved) == 7 and black.get_color() == "black"
         np.testing.assert_array_equal(black.get_ydata(), found.shown.x[0])
     assert left.get_ylabel() == "frequency" and right.get_ylabel().startswith("latent ")
-    route, x = found.shown.routes["simulator"], found.shown.x
+    x = found.shown.x
     drawn = np.array([line.get_ydata() for line in left.get_lines()[:7]], float)
-    theta = np.tile(route.encode(x[:1]), (7, 1))
-    theta[:, 0] = route.encode(drawn)[:, 0]
-    # The curves are decodes in which the first parameter alone moves, upwards from dark to light
-    assert np.all(np.diff(theta[:, 0]) > 0)
-    assert np.sqrt(np.mean((route.decode(theta) - drawn) ** 2)) < 0.05 * np.ptp(drawn)
+    errors = []
+    for route in FITTED:  # one of them is that of the first seed
+        theta = np.tile(route.encode(x[:1]), (7, 1))
+        theta[:, 0] = route.encode(drawn)[:, 0]
+        # The curves are decodes in which the first parameter alone moves, upwards from dark to light
+        assert np.all(np.diff(theta[:, 0]) > 0)
+        errors.append(np.sqrt(np.mean((route.decode(theta) - drawn) ** 2)) / np.ptp(drawn))
+    assert min(errors) < 0.05
     axes = pictures.small_data(found).axes[0]
     line = next(line for line in axes.get_lines() if line.get_label() == "PCA")
     assert list(line.get_xdata()) == [200]
