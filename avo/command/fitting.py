@@ -98,6 +98,10 @@ def fit(
         ),
     ] = None,
     option: Option = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="full, of ecg: all waves of recorded beats, of one lead or several, ranges from the data."),
+    ] = None,
     range_: Annotated[
         list[str] | None,
         typer.Option("--range", metavar="NAME=LOW,HIGH", help="Own bounds of a parameter; repeatable."),
@@ -164,24 +168,34 @@ def fit(
     name = Path(simulator.rpartition(":")[0] or simulator).stem
     out = run_folder(name, out, resume)
     keep_programs()
-    from avo.command import outcome, sources
+    from avo.command import outcome, presets, sources
 
     clock = _clock() if profile else None
     with clock or nullcontext():
         reading = sources.Reading(columns, key, log_windows, inputs, groups, index, decimal, weights, missing, axis)
-        task = sources.task_of(
-            simulator, option, range_, data_, reading, space=space, truth=set_, fix=fix, prior=prior, n=n, seed=seed
-        )
+        begin = None
+        if preset is None:
+            task = sources.task_of(
+                simulator, option, range_, data_, reading, space=space, truth=set_, fix=fix, prior=prior, n=n, seed=seed
+            )
+        else:
+            begin = presets.preset_of(
+                preset, simulator, data_, reading, option=option, ranges=range_, fix=fix, prior=prior
+            )
+            task = begin.task
+            typer.echo(begin.words)
         simulate = task.source.simulate if stored is None else sources.stored_of(stored)
         result = avo.fit(
             simulate, task.x_obs, task.source.space, inputs=task.inputs, groups=task.groups,
             weights=task.weights, missing=missing, target=target, budget=calls, seed=seed, refine=refine,
+            start=None if begin is None else begin.start,
             executor=workers, max_failures=max_failures, out=out, resume=resume, progress=not quiet,
         )  # fmt: skip
         outcome.write_command(out, options, task, result)
         typer.echo(outcome.report(result, task))
         pictures = outcome.draw(out, result, task, seed, workers) if stored is None else []
         written = [*pictures, *outcome.encode(out, result, task)]
+        written += [] if begin is None else [presets.write_beats(out, begin)]
         typer.echo("\n" + "\n".join(map(str, written)))
     if log_windows is not None:
         typer.echo("\n" + outcome.increments(task.observed))

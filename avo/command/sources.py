@@ -196,7 +196,7 @@ def source_of(
 
 
 def problem_of(name: str, option: list[str] | None, inputs: np.ndarray | None = None, **more: object) -> "Problem":
-    options = {key: literal(value) for key, value in _pairs(option, "--option").items()}
+    options = {key: literal(value) for key, value in named_pairs(option, "--option").items()}
     known = inspect.signature(getattr(avo.simulators, name)).parameters if name in avo.simulators.names() else options
     for key in options:
         if key not in known:
@@ -219,7 +219,7 @@ def _resized(
 ) -> "Problem":
     """Make a series as long as the observations, if its length is free; time may count in steps of the series."""
     free = inspect.signature(getattr(avo.simulators, problem.name)).parameters
-    given = _pairs(option, "--option")
+    given = named_pairs(option, "--option")
     longer = "points" in free and "points" not in given and problem.x_shape != (points,)
     more: dict[str, object] = {"points": points} if longer else {}
     steps = steps and "duration" in free and "duration" not in given
@@ -408,7 +408,7 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"an array {shape}"
 
 
-def _pairs(words: list[str] | None, option: str) -> dict[str, str]:
+def named_pairs(words: list[str] | None, option: str) -> dict[str, str]:
     pairs = {}
     for word in words or []:
         name, equals, value = word.partition("=")
@@ -468,7 +468,7 @@ def _columns(text: str | None, single: str = "") -> Any:
 
 def truth_of(problem: "Problem", words: list[str] | None) -> np.ndarray:
     theta = np.array(problem.theta_true, dtype=float)
-    for name, value in _pairs(words, "--set").items():
+    for name, value in named_pairs(words, "--set").items():
         theta[_known(name, problem.space.names, "--set")] = _numbers(value, 1, f"--set {name}")[0]
     problem.space.unconstrain(theta)  # refuses what lies outside
     return theta
@@ -526,10 +526,10 @@ def _parameter(name: str, word: str, inside: str) -> Any:
 def with_known(space: Space, fix: list[str] | None, prior: list[str] | None) -> Space:
     """Put into a space what the command says is known: values that are fixed, and measurements, VALUE,ERROR."""
     parameters: dict[str, Any] = {name: space[name] for name in space.columns}
-    for name, value in _pairs(fix, "--fix").items():
+    for name, value in named_pairs(fix, "--fix").items():
         _known(name, space.columns, "--fix")
         parameters[name] = Fixed(_numbers(value, 1, f"--fix {name}")[0], unit=parameters[name].unit)
-    for name, value in _pairs(prior, "--prior").items():
+    for name, value in named_pairs(prior, "--prior").items():
         _known(name, space.columns, "--prior")
         measured = tuple(_numbers(value, 2, f"--prior {name}", "VALUE,ERROR"))
         if isinstance(parameters[name], Fixed):
@@ -543,7 +543,7 @@ def with_known(space: Space, fix: list[str] | None, prior: list[str] | None) -> 
 
 def ranged(space: Space, words: list[str] | None) -> Space:
     parameters: dict[str, Any] = {name: space[name] for name in space.columns}
-    for name, value in _pairs(words, "--range").items():
+    for name, value in named_pairs(words, "--range").items():
         _known(name, space.columns, "--range")
         low, high = _numbers(value, 2, f"--range {name}")
         if name in space.fixed:

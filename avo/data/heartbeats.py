@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
@@ -78,7 +78,7 @@ def beats(
 
 def read_beats(
     path: str | Path,
-    lead: int | str = 0,
+    lead: int | str | Sequence[int | str] = 0,
     symbols: Sequence[str] | None = ("N",),
     before: float = 0.3,
     after: float = 0.5,
@@ -94,9 +94,9 @@ def read_beats(
 
     Args:
         path: the record, with or without `.dat` or `.hea`.
-        lead: lead by number from 0 or by name.
+        lead: lead by number from 0 or by name; several for beats of several leads.
         symbols: labels of the beats to take, `N` for normal ones; None: no labels are read, and all beats taken whose R
-            peaks are found in this lead (`r_peaks`), for records that have no labels.
+            peaks are found in this lead, the first of several (`r_peaks`), for records that have no labels.
         before: start of a beat before its label, in s.
         after: end of a beat after its label, in s.
         fs: sampling rate of the returned beats, in Hz, by linear interpolation (no low-pass filter: a rate far below
@@ -105,7 +105,8 @@ def read_beats(
             beat's mean over this stretch is subtracted from it. None: as recorded.
 
     Returns:
-        The beats in mV, with shape (n, points); point t is at `beat_times(fs, before, after)[t]`.
+        The beats in mV, with shape (n, points), or (n, points, leads) of several; point t is at
+        `beat_times(fs, before, after)[t]`.
 
     Raises:
         FileNotFoundError: if the record or its labels are missing.
@@ -125,12 +126,12 @@ def read_beats(
     path = Path(path)
     header = path.with_suffix(".hea") if path.suffix in (".dat", ".hea", ".atr") else path.with_name(path.name + ".hea")
     record = read_record(existing(header))
-    position = find_column(lead, record.sig_name, record.n_sig, "lead", header)
-    unit = record.units[position]
-    if unit.lower() not in MILLIVOLTS:
-        raise ValueError(f"lead {lead!r} of {header} must be in V, mV or uV; its unit is {unit!r}. Use avo.data.read.")
-    signal = MILLIVOLTS[unit.lower()] * record.p_signal[:, position]
-    peaks = _found(signal, record.fs) if symbols is None else _labelled(header, symbols, record.fs, len(signal))
+    several = not isinstance(lead, int | str)
+    signals = [_in_millivolts(record, each, header) for each in (lead if several else [lead])]
+    if not signals:
+        raise ValueError("lead must name at least one lead; got none.")
+    first = signals[0]
+    peaks = _found(first, record.fs) if symbols is None else _labelled(header, symbols, record.fs, len(first))
     times = beat_times(record.fs if fs is None else fs, before, after)
     start, end = (-np.inf, np.inf) if baseline is None else baseline
     stretch = (times >= start) & (times < end)
@@ -138,8 +139,18 @@ def read_beats(
         raise ValueError(
             f"baseline must hold a point of the beat, [-{before}, {after}) s around its label; got {baseline}."
         )
-    x = _cut(signal, peaks, record.fs, times)
-    return x if baseline is None else x - x[:, stretch].mean(axis=1, keepdims=True)
+    x = np.stack([_cut(signal, peaks, record.fs, times) for signal in signals], axis=2)
+    x = x if baseline is None else x - x[:, stretch].mean(axis=1, keepdims=True)
+    return x if several else x[:, :, 0]
+
+
+def _in_millivolts(record: Any, lead: int | str, header: Path) -> np.ndarray:
+    """Take one lead of a record, in mV."""
+    position = find_column(lead, record.sig_name, record.n_sig, "lead", header)
+    unit = record.units[position]
+    if unit.lower() not in MILLIVOLTS:
+        raise ValueError(f"lead {lead!r} of {header} must be in V, mV or uV; its unit is {unit!r}. Use avo.data.read.")
+    return MILLIVOLTS[unit.lower()] * record.p_signal[:, position]
 
 
 def _labelled(header: Path, symbols: Sequence[str], fs: float, samples: int) -> Int[np.ndarray, "beats"]:

@@ -573,6 +573,12 @@ def need_wfdb() -> ModuleType:
     return wfdb
 
 
+def header_of(path: Path) -> Any:
+    """Read a WFDB record's header: `sig_name`, `n_sig`, `fs` and others."""
+    header = existing(path.with_suffix(".hea"))
+    return need_wfdb().rdheader(str(header.with_suffix("")))
+
+
 def read_record(path: Path) -> Any:
     header = existing(path.with_suffix(".hea"))
     return need_wfdb().rdrecord(str(header.with_suffix("")))

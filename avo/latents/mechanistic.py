@@ -47,7 +47,7 @@ from avo.tables import aligned
 if TYPE_CHECKING:
     from avo.simulators import Problem
 
-NEAREST = 4  # simulations of the library to start from
+NEAREST, MOST, STARTS = 4, 64, 2048  # simulations of the library to start from: of each signal, and of all together
 REFERENCE = 400  # simulations, at least, whose misfit gives the p-values
 SAME = 3.84  # by which S may be larger, in units of the noise, where another solution is as good: 95 % of a chi^2
 APART = 4.0  # errors, between two solutions
@@ -66,7 +66,7 @@ class Explained:
         theta: parameters, with shape (n, d).
         stderr: their errors; infinite where the signal does not tell.
         fitted: the simulator's mean at theta, with shape (n, *x_shape).
-        explained: share of the signal's variance about its own mean, 1 - |x - f|^2 / |x - mean x|^2, with shape (n,).
+        explained: share of the signal's variance about its own mean (of each channel), with shape (n,).
         misfit: S / V: what is left over what noise leaves.
         p_value: share of simulations at such parameters with a larger misfit.
         tied: whether another solution, `APART` errors away, fits as well.
@@ -188,16 +188,13 @@ class Mechanistic:
         larger = len(reference) - np.searchsorted(reference, misfit)
         covariance = self._covariance(w, misfit, level)
         stderr = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-        flat = x.reshape(len(x), -1)
-        total = np.maximum(np.sum((flat - flat.mean(1, keepdims=True)) ** 2, axis=1), 1e-300)
-        rest = np.sum((flat - fitted.reshape(len(x), -1)) ** 2, axis=1)
         unit = np.maximum(level, square) / len(self.library.shape)
         return Explained(
             names=self.problem.space.names,
             theta=theta,
             stderr=self._rate(w) * stderr,
             fitted=fitted,
-            explained=1 - rest / total,
+            explained=explained(x, fitted),
             misfit=misfit,
             p_value=(1 + larger) / (len(reference) + 1),
             tied=_tied(others, (w, square), stderr, unit),
@@ -226,7 +223,7 @@ class Mechanistic:
     def _solve(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """Descend from all starts: the best end of each row and its S, and all ends with theirs."""
         learned = self.library.learned(x)
-        near = self.library.w[self.library.nearest(x, NEAREST)]
+        near = self.library.w[self.library.nearest(x, max(NEAREST, min(MOST, STARTS // len(x))))]
         starts = np.concatenate([learned[:, None], near], axis=1)
         w, square = all_ends(self._squares, x, starts, self.acting)
         at = np.argmin(square, axis=1)
@@ -273,6 +270,18 @@ class Mechanistic:
         found[:, still] = found[:, :, still] = 0.0
         found[:, still, still] = self.library.learned_variance[still]
         return found
+
+
+def explained(x: Float[np.ndarray, "n *x_shape"], fitted: Float[np.ndarray, "n *x_shape"]) -> Float[np.ndarray, " n"]:
+    """Compute 1 - |x - f|^2 / |x - mean x|^2 of each signal, the mean over its values, of each channel apart.
+
+    Example:
+        >>> x = np.array([[1.0, 2.0, 3.0, 6.0]])
+        >>> bool(explained(x, np.array([[1.0, 2.0, 4.0, 6.0]]))[0] == 1 - 1 / 14)
+        True
+    """
+    total = np.sum((x - x.mean(1, keepdims=True)) ** 2, axis=tuple(range(1, x.ndim)))
+    return 1 - np.sum((x - fitted) ** 2, axis=tuple(range(1, x.ndim))) / np.maximum(total, 1e-300)
 
 
 def _sandwich(J: Float[np.ndarray, "k d"], shape: Float[np.ndarray, "k k"], scale: float) -> Float[np.ndarray, "d d"]:
