@@ -57,7 +57,7 @@ from avo.folder import Folder, calls_of, digest, leaves, spent_of
 from avo.further import bettered, chosen
 from avo.observations import Observed, make_frame, refuse_on_disk
 from avo.pairs import fit_stored, refuse
-from avo.parameters import Angle, Count, contains
+from avo.parameters import Angle, Count
 from avo.progress import bar
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
 from avo.refine.estimate import Estimate
