@@ -1,6 +1,7 @@
 """Critics, their losses, and the distance that they estimate."""
 
 from avo.adversarial.critic import train_critic
+from avo.critics.discriminants import Apart, told_apart
 from avo.critics.distances import Distance, distance
 from avo.critics.losses import Loss, jensen_shannon, wasserstein
 from avo.critics.modules import Critic
@@ -19,6 +20,7 @@ from avo.critics.networks import (
 )
 
 __all__ = [
+    "Apart",
     "Critic",
     "Distance",
     "Loss",
@@ -35,6 +37,7 @@ __all__ = [
     "logistic",
     "mlp",
     "packed",
+    "told_apart",
     "train_critic",
     "wasserstein",
 ]

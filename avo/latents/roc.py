@@ -16,7 +16,7 @@ from jaxtyping import ArrayLike, Bool, Float, Int
 
 from avo.checks import between, whole
 from avo.latents.anomaly import FALSE_ALARMS, check_scores
-from avo.latents.scikit import sklearn_module
+from avo.scikit import sklearn_module
 
 
 class Rate(NamedTuple):
