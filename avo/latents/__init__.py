@@ -6,9 +6,10 @@ simulator's `misfit`, tested by `detection`. Which serves better, latents or a s
 """
 
 from avo.latents import cases
-from avo.latents.anomaly import conformal_p, negative_elbo, reconstruction_error, threshold
+from avo.latents.anomaly import conformal_p, distances, negative_elbo, reconstruction_error, threshold
 from avo.latents.comparison import Comparison, compare
 from avo.latents.contamination import contaminate
+from avo.latents.frauds import Payments, payments
 from avo.latents.information import mig, modularity, mutual_information
 from avo.latents.interventions import beta_vae_score, factor_vae_score
 from avo.latents.metrics import DCI, Scores, ceiling, dci, explicitness, sap, scores
@@ -17,17 +18,19 @@ from avo.latents.objectives import Objective, autoencoder, beta, capacity, denoi
 from avo.latents.probes import boosted_r2, linear_r2, nrmse, r2
 from avo.latents.ranking import udr
 from avo.latents.residuals import Misfit, misfit
-from avo.latents.roc import Detection, Rate, detection
+from avo.latents.roc import Confusion, Detection, Rate, confusion, detection
 from avo.latents.trained import Trained, load
 from avo.latents.training import recipe, train
 
 __all__ = [
     "BetaVAE",
     "Comparison",
+    "Confusion",
     "DCI",
     "Detection",
     "Misfit",
     "Objective",
+    "Payments",
     "Rate",
     "Scores",
     "Trained",
@@ -39,11 +42,13 @@ __all__ = [
     "cases",
     "ceiling",
     "compare",
+    "confusion",
     "conformal_p",
     "contaminate",
     "dci",
     "denoising",
     "detection",
+    "distances",
     "explicitness",
     "factor_vae_score",
     "linear_r2",
@@ -54,6 +59,7 @@ __all__ = [
     "mutual_information",
     "negative_elbo",
     "nrmse",
+    "payments",
     "r2",
     "recipe",
     "reconstruction_error",
