@@ -1,5 +1,7 @@
 """The table of rare frauds follows its law; the talk's autoencoder is what it says; confusion matrices by hand."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -35,7 +37,8 @@ def test_frauds_are_of_three_kinds() -> None:
         assert abs(count - 3000 * share) < 4 * np.sqrt(3000 * share * (1 - share))
     broken, shifted, usual = (TABLE.x[TABLE.kind == kind] for kind in ("broken", "shifted", ""))
     # Each column of broken rows by itself is as usual; 28 tests
-    assert min(stats.ks_2samp(broken[:, j], usual[:, j]).pvalue for j in range(28)) > 0.01 / 28
+    tests: Any = [stats.ks_2samp(broken[:, j], usual[:, j]) for j in range(28)]
+    assert min(test.pvalue for test in tests) > 0.01 / 28
     # Eight of 28 columns come from elsewhere: a correlation keeps the share with neither or, by chance, none of them
     kept = 20 * 19 / (28 * 27)
     r, s = (np.corrcoef(rows[:, :28].T)[np.triu_indices(28, 1)] for rows in (usual, broken))
