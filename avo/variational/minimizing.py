@@ -22,7 +22,7 @@ from avo.execution.failures import Failures
 from avo.progress import bar
 from avo.sizes import by_rows
 from avo.space import Space, start_in
-from avo.variational.minimum import CHANCE, Ending, Minimum, ending, joined, narrow, same
+from avo.variational.minimum import CHANCE, End, Ending, Minimum, early, ending, joined
 from avo.variational.natural import Search, Told, pairs_for
 from avo.variational.objective import InJax, OnHost, counted
 
@@ -142,18 +142,19 @@ def _searched(
     calls: InJax | OnHost, state: Search, divided: Division, seed: int, *, tolerance: float, progress: bool
 ) -> Minimum:
     """Take the steps, then the last calls."""
-    key, space, told, point = jax.random.key(seed), calls.space, [], False
+    key, space, told = jax.random.key(seed), calls.space, []
+    end: End = ""
     theta, value, error = None, float("nan"), float("nan")
     stopped: tuple[Ending, str] | None = None
     try:
         with bar(divided.steps, "minimize", "steps", progress) as shown:
-            while not point and int(state.step) < divided.steps:
+            while not end and int(state.step) < divided.steps:
                 count = min(calls.chunk, divided.steps - int(state.step))
                 state, now = calls.steps(key, state, count)
                 told.append(now)
                 if not np.isfinite(float(state.best)):
-                    raise _useless(space, now, calls.calls)
-                point = narrow(space, state.proposal, tolerance) or same(told[-CHUNK // calls.chunk :], CHUNK)
+                    raise _useless(calls, now)
+                end = early(space, state.proposal, tolerance, told[-CHUNK // calls.chunk :])
                 shown.set_postfix_str(f"f {now.value[-1]:.4g}, {calls.calls:,} calls", refresh=False)
                 shown.update(count)
         theta, value, error = _chosen(calls, state, divided, jax.random.fold_in(key, LAST_KEY))
@@ -162,7 +163,7 @@ def _searched(
             raise
         stopped = "stopped", f"stopped by the user after {int(state.step)} of {divided.steps} steps."
     every = joined(told)
-    status, message = stopped or ending(every, error, point, space)
+    status, message = stopped or ending(every, error, end, space)
     failures = Failures(calls.failures, calls.where(), calls.failures.examples)
     history = _history(space, every, (2 * calls.pairs + 1) * np.arange(1, len(every.value) + 1))
     theta = _inside(space, state.proposal.loc) if theta is None else theta
@@ -221,10 +222,12 @@ def _lower(values: np.ndarray, than: np.ndarray) -> bool:
     return bool(np.isnan(other)) or mean < other - CHANCE * float(np.hypot(error, beside))
 
 
-def _useless(space: Space, told: Told, calls: int) -> ValueError:
-    u = jnp.asarray(told.u[0])
-    theta = dict(zip(space.columns, space.full(_inside(space, u)).tolist(), strict=True))
+def _useless(calls: InJax | OnHost, told: Told) -> ValueError:
+    """Make the error of a function all of whose first calls failed, with the first of them where it said why."""
+    space, kind = calls.space, max(calls.failures, key=lambda kind: calls.failures[kind])
+    theta = dict(zip(space.columns, space.full(_inside(space, jnp.asarray(told.u[0]))).tolist(), strict=True))
+    _, words = calls.failures.examples.get(kind, (0, f"near {theta}"))
     return ValueError(
-        f"f returned NaN or infinity in all of its first {calls} calls, near {theta}; check that it works there, or "
-        "narrow the space."
+        f"f failed in all of its first {calls.calls} calls, {calls.failures[kind]} of them by {kind!r}: {words} "
+        "Check that it returns one finite number, or narrow the space."
     )

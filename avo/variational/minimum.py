@@ -9,7 +9,9 @@ from jaxtyping import Float
 from scipy import stats
 
 from avo.adversarial.proposals import Gaussian
+from avo.budget import CHUNK
 from avo.execution.failures import Failures
+from avo.parameters import TURN
 from avo.space import Space
 from avo.tables import aligned, html_table, rounded
 from avo.variational.natural import Told
@@ -19,6 +21,9 @@ FIRST = 20  # steps, at most, over which it is averaged where it began
 CHANCE = 2.0  # standard errors that count as chance
 UNLIKELY = 0.01  # of chance alone
 
+AWAY = 1e6  # |u|, or a standard deviation, beyond which a parameter without bounds has run away
+
+End = Literal["", "point", "same", "away"]  # why a search ends before its last step
 Ending = Literal["converged", "noise", "flat", "budget", "stopped"]
 
 
@@ -74,8 +79,8 @@ class Minimum:
         loc, sd = np.asarray(self.proposal.loc), np.asarray(self.proposal.sd())
         ends = [np.asarray(self.space.constrain(loc + sign * sd), float) for sign in (1, -1)]
         wide = np.abs(ends[0] - ends[1]) / 2
-        turn = np.asarray(self.space.periods)
-        return np.where(np.isfinite(turn), np.minimum(sd * np.where(np.isfinite(turn), turn, 0.0) / 4, turn / 2), wide)
+        turn = np.where(self.space.angles, self.space.periods, 0.0)
+        return np.where(self.space.angles, np.minimum(sd * turn / TURN, turn / 2), wide)
 
     def summary(self) -> str:
         """Write theta with q's spread as a table, then the value, how it ended, and the calls."""
@@ -142,21 +147,42 @@ def same(parts: Sequence[Told], least: int = 1) -> bool:
     return bool(np.max(told.high) - np.min(told.low) <= 4 * np.finfo(ends.dtype).eps * np.max(ends))
 
 
-def ending(told: Told, error: float, point: bool, space: Space) -> tuple[Ending, str]:
+def early(space: Space, proposal: Gaussian, tolerance: float, parts: Sequence[Told]) -> End:
+    """Say whether a search is at its end: q a point, or beyond all scales, or f the same in the last chunk of steps."""
+    if not _near(np.stack([proposal.loc, proposal.sd()])).all():
+        return "away"
+    if narrow(space, proposal, tolerance):
+        return "point"
+    return "same" if same(parts, CHUNK) else ""
+
+
+def _near(u: Any) -> np.ndarray:
+    return np.abs(np.asarray(u, float)) < AWAY  # NaN is not
+
+
+def ending(told: Told, error: float, end: End, space: Space) -> tuple[Ending, str]:
     """Say how a search ended, and why in a sentence.
 
     Args:
         told: what all steps told.
         error: standard error of f at the answer; zero: no noise.
-        point: whether the search ended before its last step, since q was a point or f the same everywhere.
+        end: why the search ended before its last step; "": it did not.
         space: the parameters.
     """
     steps = len(told.value)
     sd = ", ".join(f"{name} {s:.2g}" for name, s in zip(space.names, told.sd[-1], strict=True))
     if same([told]):
         return "flat", f"f was the same at all points that {steps} steps drew; it may be lower elsewhere."
-    if point and not error:
-        return "converged", f"after {steps} steps f is the same, or nearly one point, wherever q draws (sd in u: {sd})."
+    if end == "away":
+        near = np.atleast_1d(_near([told.u[-1], told.sd[-1]]).all(axis=0))
+        gone = ", ".join(name for name, one in zip(space.names, near, strict=True) if not one)
+        return "budget", (
+            f"{gone} went beyond {AWAY:g} times the scale given: f falls without end there, or the scale is "
+            "far too small; give bounds, or another scale."
+        )
+    if end and not error:
+        what = "q is a point" if end == "point" else "f is the same, to rounding, wherever q draws"
+        return "converged", f"after {steps} steps {what} (sd in u: {sd})."
     if not error:
         return "budget", f"q was still wide after {steps} steps (sd in u: {sd}); a larger budget may help."
     window = max(int(WINDOW * steps), 2)

@@ -143,11 +143,9 @@ def by_de(name: str, shift: np.ndarray, seed: int) -> dict[str, Any]:
     def keep(intermediate_result: Any) -> None:
         last[0] = intermediate_result.x
 
+    options: Any = {"maxiter": 10**6, "rng": seed, "polish": False, "callback": keep, "tol": 0, "atol": 1e-12}
     try:
-        found: Any = differential_evolution(
-            f, [(-BOX, BOX)] * d, maxiter=10**6, rng=seed, polish=False, callback=keep, tol=0, atol=1e-12
-        )
-        last[0] = found.x
+        last[0] = differential_evolution(f, [(-BOX, BOX)] * d, **options).x
     except Spent:
         pass
     return {"theta": last[0], "calls": f.calls, "reached": f.reached}

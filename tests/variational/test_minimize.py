@@ -1,5 +1,7 @@
 """avo.minimize: exact minima, noise, jumps, bounds, kinds; every call counted; same seed, same bits; honest ends."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,8 +125,25 @@ def test_failures_rank_last_and_count() -> None:
     found = avo.minimize(broken, avo.Space(x=avo.Interval(-9, 9)), budget=700, max_failures=1.0, progress=False)
     assert abs(found.theta[0] - 2.9) < 1e-3
     assert found.failures["exception"] > 5 and "no answer" in found.failures.summary()
-    with pytest.raises(ValueError, match="NaN or infinity in all of its first"):
+    with pytest.raises(ValueError, match="failed in all of its first .* by 'non-finite': near"):
         avo.minimize(lambda key, theta: jnp.nan * theta[:, 0], avo.Space(x=avo.Real()), progress=False)
+
+
+def test_a_function_without_a_minimum_and_one_of_no_use_say_so() -> None:
+    space = avo.Space(x=avo.Real(), y=avo.Interval(0, 1))
+    found = avo.minimize(lambda key, theta: theta[:, 0] + theta[:, 1] ** 2, space, progress=False)
+    assert found.status == "budget" and found.message.startswith("x went beyond 1e+06 times the scale")
+    assert found.calls < 5000
+    with pytest.raises(ValueError, match=r"all of its first 9 calls, 9 of them by 'wrong shape': .* got \(2,\)"):
+        avo.minimize(lambda theta: theta, space, max_failures=1.0, progress=False)
+
+
+def test_spread_is_in_physical_units(clear) -> None:
+    q = avo.Gaussian(jnp.zeros(3), jnp.log(jnp.array([0.1, 0.2, 0.7])))
+    space = avo.Space(a=avo.Interval(-3, 5), b=avo.Angle(360), c=avo.Real(1.0, 3.0))
+    found = replace(clear, space=space, proposal=q)
+    # 8 (sigmoid(.1) - sigmoid(-.1)) / 2, .2 of four units a turn, 3 times .7
+    np.testing.assert_allclose(found.spread, [8 * (1 / (1 + np.exp(-0.1)) - 0.5), 18.0, 2.1], rtol=1e-5)
 
 
 def test_flat_ends_say_so() -> None:
