@@ -99,3 +99,14 @@ def test_a_bound_is_as_far_as_q_goes() -> None:
     after, told = TELL(state, Asked(jnp.zeros((4, 3)), jnp.zeros((9, 3))), jnp.zeros(9))
     np.testing.assert_allclose(after.proposal.loc, [40.0, -2.0, 18.0])
     np.testing.assert_allclose(told.sd, [9.0, 0.5, 1.5], rtol=1e-5)
+
+
+def test_late_centres_are_averaged_and_early_ones_are_not() -> None:
+    state, centres, averages = Search.start(jnp.zeros(3), 0.5, 10), [], []
+    for i in range(10):
+        asked = ASK(jax.random.key(i), state)
+        state, told = TELL(state, asked, jnp.sum(asked.theta, axis=1))
+        centres.append(np.asarray(told.u))
+        averages.append(np.asarray(state.average))
+    np.testing.assert_allclose(averages[:7], centres[:7], rtol=1e-6)
+    np.testing.assert_allclose(averages[-1], np.mean(centres[7:], axis=0), rtol=1e-6)  # the last 3 of 10
