@@ -37,6 +37,8 @@ if TYPE_CHECKING:  # for type checkers and editors, which follow no __getattr__;
     from avo.result import load as load
     from avo.run import fit as fit
     from avo.space import Space as Space
+    from avo.variational.minimizing import minimize as minimize
+    from avo.variational.minimum import Minimum as Minimum
 
 __version__ = "0.1.0"
 
@@ -48,6 +50,7 @@ _HOMES = {
     "Interval": "parameters",
     "Known": "parameters",
     "LogInterval": "parameters",
+    "Minimum": "variational.minimum",
     "Only": "refine.custom",
     "Positive": "parameters",
     "Real": "parameters",
@@ -62,6 +65,7 @@ _HOMES = {
     "from_numpy": "execution.host",
     "load": "result",
     "make_trainer": "adversarial.trainer",
+    "minimize": "variational.minimizing",
 }
 _PARTS = {name: name for name in ("critics", "data", "latents", "plots", "simulators")}
 _PARTS |= {"gallery": "plots.gallery", "recipes": "adversarial.recipes"}

@@ -57,7 +57,7 @@ from avo.folder import Folder, calls_of, digest, leaves, spent_of
 from avo.further import bettered, chosen
 from avo.observations import Observed, make_frame, refuse_on_disk
 from avo.pairs import fit_stored, refuse
-from avo.parameters import Angle, Count, contains
+from avo.parameters import Angle, Count
 from avo.progress import bar
 from avo.refine.custom import CustomStatistic, Only, custom_statistic
 from avo.refine.estimate import Estimate
@@ -68,7 +68,7 @@ from avo.result import Result, load
 from avo.rows import Given, observe
 from avo.search.region import Region, search
 from avo.sizes import by_rows
-from avo.space import Space
+from avo.space import Space, start_in
 from avo.types import State, Statistic
 from avo.verdict import moved, refined, replaced, saved
 
@@ -419,32 +419,6 @@ def _continued(task: Task, key: PRNGKeyArray, result: Result, folder: Folder, pr
     result = replace(result, calls=result.calls + draws.calls, failures=_failures(task, draws, None, result))
     replaced(result, folder)
     return result
-
-
-def start_in(space: Space, start: Mapping[str, float] | ArrayLike) -> Float[np.ndarray, " d"]:
-    """Take a theta to begin at, by name or in order, to u.
-
-    Raises:
-        ValueError: if it is not one finite number for each parameter, inside its support.
-
-    Example:
-        >>> from avo.space import Real
-        >>> start_in(Space(a=Real(1.0, 2.0), b=Real()), {"b": 0.5, "a": 4.0}).tolist()
-        [1.5, 0.5]
-    """
-    if isinstance(start, Mapping):
-        given = checks.numbers("start", start, space.names)
-        if left := [name for name in space.names if name not in given]:
-            raise ValueError(f"start must have a value for each parameter; {', '.join(left)} is missing.")
-        values: ArrayLike = np.array([given[name] for name in space.names], float)
-    else:
-        values = start
-    theta = checks.shaped("start", values, (space.dim,), f"one value for each of {', '.join(space.names)}")
-    for name, value, p in zip(space.names, theta, space, strict=True):
-        low, high = p.support
-        if not contains(p, checks.finite(f"start: {name}", value)):
-            raise ValueError(f"start: {name} must lie inside its support, ({low:g}, {high:g}); got {value:g}.")
-    return np.asarray(space.unconstrain(jnp.asarray(theta, float)), float)
 
 
 def begun(state: State, loc: Float[np.ndarray, " d"] | None) -> State:

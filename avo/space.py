@@ -11,7 +11,7 @@ A parameter may be `Fixed`. It has no u: names, dimension, u and theta are those
 the fixed ones where theta goes to the simulator.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
+from avo.checks import finite, numbers, shaped
 from avo.parameters import FREE as FREE
 from avo.parameters import KINDS as KINDS
 from avo.parameters import TURN, contains, unwound
@@ -314,6 +315,31 @@ class Space:
             return KINDS[row["kind"]](**fields)
 
         return Space(**{row["name"]: made(row) for row in rows})
+
+
+def start_in(space: Space, start: Mapping[str, float] | ArrayLike) -> Float[np.ndarray, " d"]:
+    """Take a theta to begin at, by name or in order, to u.
+
+    Raises:
+        ValueError: if it is not one finite number for each parameter, inside its support.
+
+    Example:
+        >>> start_in(Space(a=Real(1.0, 2.0), b=Real()), {"b": 0.5, "a": 4.0}).tolist()
+        [1.5, 0.5]
+    """
+    if isinstance(start, Mapping):
+        given = numbers("start", start, space.names)
+        if left := [name for name in space.names if name not in given]:
+            raise ValueError(f"start must have a value for each parameter; {', '.join(left)} is missing.")
+        values: ArrayLike = np.array([given[name] for name in space.names], float)
+    else:
+        values = start
+    theta = shaped("start", values, (space.dim,), f"one value for each of {', '.join(space.names)}")
+    for name, value, p in zip(space.names, theta, space, strict=True):
+        low, high = p.support
+        if not contains(p, finite(f"start: {name}", value)):
+            raise ValueError(f"start: {name} must lie inside its support, ({low:g}, {high:g}); got {value:g}.")
+    return np.asarray(space.unconstrain(jnp.asarray(theta, float)), float)
 
 
 def _parameter(name: str, parameter: Any) -> Any:

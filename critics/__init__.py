@@ -1,6 +1,7 @@
 """Critics, their losses, and the distance that they estimate."""
 
 from avo.adversarial.critic import train_critic
+from avo.critics.discriminants import Apart, told_apart
 from avo.critics.distances import Distance, distance
 from avo.critics.losses import Loss, jensen_shannon, wasserstein
 from avo.critics.modules import Critic
@@ -11,14 +12,17 @@ from avo.critics.networks import (
     for_shape,
     gru,
     leaky,
+    lenet,
     linear,
     lipschitz,
     logistic,
+    lstm,
     mlp,
     packed,
 )
 
 __all__ = [
+    "Apart",
     "Critic",
     "Distance",
     "Loss",
@@ -30,11 +34,14 @@ __all__ = [
     "gru",
     "jensen_shannon",
     "leaky",
+    "lenet",
     "linear",
     "lipschitz",
     "logistic",
+    "lstm",
     "mlp",
     "packed",
+    "told_apart",
     "train_critic",
     "wasserstein",
 ]

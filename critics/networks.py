@@ -22,7 +22,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from avo import layers
 from avo.checks import whole
-from avo.critics.modules import Constant, Critic, DeepSets, Flat, Lipschitz, Logistic, Recurrent, convolutions
+from avo.critics.modules import Constant, Critic, DeepSets, Flat, LeNet, Lipschitz, Logistic, Recurrent, convolutions
 from avo.observations import kind_of
 from avo.types import MakeCritic
 
@@ -123,14 +123,18 @@ def leaky(
     return Critic(Flat(net), None, ("leaky", tuple(x_shape), options))
 
 
+def _need_axes(name: str, dims: int, x_shape: tuple[int, ...], **sizes: int) -> None:
+    if len(x_shape) not in (dims, dims + 1):
+        raise ValueError(f"{name} needs x with {dims} axes of time or space, and channels last or none; got {x_shape}.")
+    _whole(name, **sizes)
+    if sizes["kernel"] % 2 == 0:
+        raise ValueError(f"{name} needs an odd kernel; got {sizes['kernel']}.")
+
+
 def _convolutional(
     key: PRNGKeyArray, name: str, dims: int, x_shape: tuple[int, ...], *, width: int, depth: int, kernel: int
 ) -> Critic:
-    if len(x_shape) not in (dims, dims + 1):
-        raise ValueError(f"{name} needs x with {dims} axes of time or space, and channels last or none; got {x_shape}.")
-    _whole(name, width=width, depth=depth, kernel=kernel)
-    if kernel % 2 == 0:
-        raise ValueError(f"{name} needs an odd kernel; got {kernel}.")
+    _need_axes(name, dims, x_shape, width=width, depth=depth, kernel=kernel)
     *keys, key_skip = jax.random.split(key, depth + 2)
     net = convolutions(keys, x_shape, dims, "scalar", width, kernel)
     options = {"width": width, "depth": depth, "kernel": kernel}
@@ -177,6 +181,36 @@ def conv2d(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 16, depth: 
     return _convolutional(key, "conv2d", 2, x_shape, width=width, depth=depth, kernel=kernel)
 
 
+def lenet(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 6, hidden: int = 120, kernel: int = 5) -> Critic:
+    """Make a critic of images after LeNet-5 (LeCun et al. 1998): 6 and 16 maps, means of 2 x 2, 120 and 84 units, tanh.
+
+    Args:
+        key: randomness of the initial weights.
+        x_shape: (H, W) or (H, W, channels).
+        width: maps of the first layer; the second has 8 / 3 as many.
+        hidden: units of the first linear map; the second has 7 / 10 as many.
+        kernel: side of the filters, odd.
+
+    Raises:
+        ValueError: if x has another number of axes, or the kernel is even.
+
+    Example:
+        >>> critic = lenet(jax.random.key(0), (28, 28))
+        >>> critic(jnp.ones((28, 28))).shape, [layer.out_features for layer in critic.net.filters + critic.net.dense]
+        ((), [6, 16, 120, 84, 'scalar'])
+    """
+    _need_axes("lenet", 2, x_shape, width=width, hidden=hidden, kernel=kernel)
+    *keys, key_skip = jax.random.split(key, 6)
+    maps, units = (width, max(8 * width // 3, 1)), (hidden, max(7 * hidden // 10, 1))
+    channels = (x_shape[2] if len(x_shape) == 3 else 1, *maps)
+    filters = [layers.linear(kernel**2 * a, b, k) for a, b, k in zip(channels[:-1], maps, keys[:2], strict=True)]
+    places = math.prod(-(-n // 4) for n in x_shape[:2])  # halved, rounded up, twice
+    sizes = (places * maps[1], *units)
+    dense = [layers.linear(a, b, k) for a, b, k in zip(sizes, (*units, "scalar"), keys[2:], strict=True)]
+    net = LeNet(tuple(filters), tuple(dense), kernel)
+    return _critic(net, key_skip, "lenet", x_shape, width=width, hidden=hidden, kernel=kernel)
+
+
 def _need_rows(name: str, x_shape: tuple[int, ...]) -> None:
     if not x_shape:
         raise ValueError(f"{name} needs observations of several rows, (rows, ...); one observation is a single number.")
@@ -194,12 +228,31 @@ def gru(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 32) -> Critic:
         >>> gru(jax.random.key(0), (50, 3))(jnp.ones((50, 3))).shape
         ()
     """
+    return _recurrent(key, "gru", eqx.nn.GRUCell, x_shape, width=width)
+
+
+def lstm(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 32) -> Critic:
+    """Make a recurrent critic of series: long short-term memory (Hochreiter and Schmidhuber 1997), with forget gates.
+
+    Args:
+        key: randomness of the initial weights.
+        x_shape: (T, ...); the first axis is time.
+        width: size of the state, and of the memory beside it.
+
+    Example:
+        >>> lstm(jax.random.key(0), (50, 3))(jnp.ones((50, 3))).shape
+        ()
+    """
+    return _recurrent(key, "lstm", eqx.nn.LSTMCell, x_shape, width=width)
+
+
+def _recurrent(key: PRNGKeyArray, name: str, kind: Callable, x_shape: tuple[int, ...], *, width: int) -> Critic:
     key_cell, key_head, key_skip = jax.random.split(key, 3)
-    _whole("gru", width=width)
-    _need_rows("gru", x_shape)
-    cell = eqx.nn.GRUCell(math.prod(x_shape[1:]), width, key=key_cell)
+    _whole(name, width=width)
+    _need_rows(name, x_shape)
+    cell = kind(math.prod(x_shape[1:]), width, key=key_cell)
     head = layers.linear(width, "scalar", key_head)
-    return _critic(Recurrent(cell, head), key_skip, "gru", x_shape, width=width)
+    return _critic(Recurrent(cell, head), key_skip, name, x_shape, width=width)
 
 
 def deep_sets(key: PRNGKeyArray, x_shape: tuple[int, ...], width: int = 64, depth: int = 1) -> Critic:
@@ -319,7 +372,8 @@ class packed:  # noqa: N801, a factory like the functions above, which a fit ask
 
 
 FACTORIES: dict[str, Callable[..., Critic]] = {
-    make.__name__: make for make in (linear, logistic, mlp, leaky, conv1d, conv2d, gru, deep_sets, lipschitz)
+    make.__name__: make
+    for make in (linear, logistic, mlp, leaky, conv1d, conv2d, lenet, gru, lstm, deep_sets, lipschitz)
 }
 
 

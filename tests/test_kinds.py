@@ -13,7 +13,7 @@ import pytest
 import avo
 from avo.command.sources import space_of
 from avo.parameters import unwound
-from avo.run import start_in
+from avo.space import start_in
 
 SPACE = avo.Space(phase=avo.Angle(360, unit="deg"), n=avo.Count(1, 30), tau=0.5)
 NOISE, WIDE, ROWS = 0.6, 3.0, 60

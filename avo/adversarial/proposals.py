@@ -104,6 +104,19 @@ class Gaussian(eqx.Module):
         """Compute the standard deviation of each coordinate of u."""
         return jnp.sqrt(jnp.sum(self.factor() ** 2, axis=1))
 
+    def stretched(self, by: "Gaussian") -> "Gaussian":
+        """Take what `by` is in units of z, N(loc, L L^T) about 0, to u: N(loc + L by.loc, (L by.L) (L by.L)^T).
+
+        Example:
+            >>> q = Gaussian.start(2, loc=1.0, sd=2.0).stretched(Gaussian(jnp.array([0.5, 0.0]), jnp.zeros(2)))
+            >>> q.loc.tolist(), q.factor().round(5).tolist()
+            ([2.0, 1.0], [[2.0, 0.0], [0.0, 2.0]])
+        """
+        old, factor = self.factor(), self.factor() @ by.factor()  # lower triangular, as both are
+        scale = jnp.diagonal(factor)
+        lower = None if self.lower is None else jnp.tril(factor / scale[:, None], -1)
+        return Gaussian(self.loc + old @ by.loc, jnp.log(scale), lower)
+
     def with_factor(self, factor: Float[Array, "d d"]) -> "Gaussian":
         """Keep the centre and take the covariance factor factor^T; a diagonal proposal takes its diagonal only.
 

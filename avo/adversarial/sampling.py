@@ -5,6 +5,9 @@
 
                   loc <- loc - rate * L move(g),    g = E[(f - b) grad_zeta log q]
 
+              Orthogonal blocks share one length, which leaves little of the gradient for the spread: who learns that
+              too (avo/variational/natural.py) draws independent zeta.
+
     plain     2 * pairs independent u = loc + L zeta, as published; loc is moved in u,
 
                   loc <- loc - rate * move(L^-T g)
@@ -24,9 +27,10 @@ from avo.types import Proposal
 
 @dataclass(frozen=True)
 class Paired:
-    """Mirrored pairs with common random numbers."""
+    """Mirrored pairs with common random numbers, zeta in orthogonal blocks or each by itself."""
 
     pairs: int
+    blocks: bool = True
 
     @property
     def own(self) -> int:
@@ -35,7 +39,8 @@ class Paired:
 
     def draw(self, key: PRNGKeyArray, d: int, sharing: int = 1) -> Float[Array, "pairs d"]:
         """Draw zeta; `sharing` rows in turn have the same."""
-        return jnp.repeat(orthogonal(key, self.pairs // sharing, d), sharing, axis=0)
+        n = self.pairs // sharing
+        return jnp.repeat(orthogonal(key, n, d) if self.blocks else jax.random.normal(key, (n, d)), sharing, axis=0)
 
     def rows(self, zeta: Float[Array, "pairs d"]) -> Float[Array, "rows d"]:
         """Give the zeta of every row."""

@@ -241,7 +241,7 @@ def _check_parts(loss: object, critic: object, proposal: object) -> None:
 
 def _check_flat(critic: Critic) -> None:
     name = (describe(critic) or {}).get("name")
-    if name in ("conv1d", "conv2d", "gru") or (name == "deep_sets" and pack_size(critic) == 1):
+    if name in ("conv1d", "conv2d", "lenet", "gru", "lstm") or (name == "deep_sets" and pack_size(critic) == 1):
         raise ValueError(
             f"critic {name} needs the axes of x, and with inputs a critic sees the flat vector (c, x), with missing "
             "values the mask among c; use avo.critics.mlp, or a module of your own that takes the vector apart."

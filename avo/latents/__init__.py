@@ -7,10 +7,11 @@ each latent does: `describe`, and the pictures of `avo.latents.plots`.
 """
 
 from avo.latents import cases, plots
-from avo.latents.anomaly import conformal_p, negative_elbo, reconstruction_error, threshold
+from avo.latents.anomaly import conformal_p, distances, negative_elbo, reconstruction_error, threshold
 from avo.latents.comparison import Comparison, compare
 from avo.latents.contamination import contaminate
 from avo.latents.description import Description, describe
+from avo.latents.frauds import Payments, payments
 from avo.latents.information import mig, modularity, mutual_information
 from avo.latents.interventions import beta_vae_score, factor_vae_score
 from avo.latents.mechanistic import Explained, Mechanistic
@@ -20,7 +21,7 @@ from avo.latents.objectives import Objective, autoencoder, beta, capacity, denoi
 from avo.latents.probes import boosted_r2, linear_r2, nrmse, r2
 from avo.latents.ranking import udr
 from avo.latents.residuals import Misfit, misfit
-from avo.latents.roc import Detection, Rate, detection
+from avo.latents.roc import Confusion, Detection, Rate, confusion, detection
 from avo.latents.simple import simple_factors
 from avo.latents.trained import Trained, load
 from avo.latents.training import recipe, train
@@ -28,11 +29,15 @@ from avo.latents.training import recipe, train
 __all__ = [
     "BetaVAE",
     "Comparison",
+    "Confusion",
     "DCI",
     "Description",
     "Detection",
+    "Explained",
+    "Mechanistic",
     "Misfit",
     "Objective",
+    "Payments",
     "Rate",
     "Scores",
     "Trained",
@@ -44,12 +49,14 @@ __all__ = [
     "cases",
     "ceiling",
     "compare",
+    "confusion",
     "conformal_p",
     "contaminate",
     "dci",
     "denoising",
     "describe",
     "detection",
+    "distances",
     "explicitness",
     "factor_vae_score",
     "linear_r2",
@@ -60,6 +67,7 @@ __all__ = [
     "mutual_information",
     "negative_elbo",
     "nrmse",
+    "payments",
     "plots",
     "r2",
     "recipe",

@@ -2,7 +2,7 @@
 
 A *score* is a number per observation, large where it is anomalous. Three come from three models of the same data:
 
-- `reconstruction_error` of an autoencoder, or of PCA;
+- `reconstruction_error` of an autoencoder, or of PCA; `distances` are its root, in units of each column;
 - `negative_elbo` of a VAE, which adds how unlikely the latents are;
 - `misfit` of the simulator (avo/latents/residuals.py): how far x lies from simulations at the parameters that explain
   it best.
@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 
 from avo.checks import between, positive
+from avo.latents.models import BetaVAE
 from avo.observations import validate_observations
 
 FALSE_ALARMS = 0.01  # share of normal observations called anomalous, where none is named
@@ -43,6 +44,30 @@ def reconstruction_error(x: ArrayLike, reconstructed: ArrayLike) -> Float[np.nda
     """
     x, x_hat = _alike(x=x, reconstructed=reconstructed)
     return _per_row(np.mean, (x - x_hat) ** 2)
+
+
+def distances(model: BetaVAE, x: ArrayLike) -> Float[np.ndarray, " n"]:
+    """Distance of each observation from what an autoencoder makes of it, in the model's units.
+
+        |x - x_hat| = sqrt(sum_j ((x_j - x_hat_j) / scale_j)^2)
+
+    Under the recipe "fraud-talk" a unit is a column's range, from the least to the largest value that was trained on.
+
+    Args:
+        model: trained on normal observations.
+        x: with shape (n, *x_shape).
+
+    Example:
+        >>> import jax
+        >>> model = BetaVAE.make(jax.random.key(0), (3,), latents=2, width=8, scale=5.0)
+        >>> x = np.array([[1.0, 2.0, 9.0]])
+        >>> away = (x - model.decode(model.encode(x))) / 5.0
+        >>> bool(np.allclose(distances(model, x), np.sqrt(np.sum(away**2))))
+        True
+    """
+    x = validate_observations(x, "x", 1)
+    away = (x - np.asarray(model.decode(model.encode(x)), np.float64)) / np.asarray(model.scale, np.float64)
+    return np.sqrt(_per_row(np.sum, away**2))
 
 
 def negative_elbo(

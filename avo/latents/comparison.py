@@ -60,9 +60,9 @@ from avo.latents.repetition import (
     measure_seed,
     record,
 )
-from avo.latents.scikit import sklearn_module
 from avo.latents.table import NO_POPULATION, ROUTES, TABLE, WITH, WITHOUT
 from avo.observations import validate_observations
+from avo.scikit import sklearn_module
 from avo.tables import aligned
 
 if TYPE_CHECKING:

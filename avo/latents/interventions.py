@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Bool, Float
 
 from avo.latents.probes import check_active, check_factors
-from avo.latents.scikit import sklearn_module
+from avo.scikit import sklearn_module
 
 BATCH = 64  # observations that share a factor, as in the study of Locatello et al. (2019)
 BATCHES = 200  # per factor and half

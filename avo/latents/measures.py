@@ -13,7 +13,7 @@ from scipy.stats import norm, spearmanr
 
 from avo.latents.probes import nrmse, r2
 from avo.latents.routes import Route
-from avo.latents.scikit import sklearn_module
+from avo.scikit import sklearn_module
 
 LEVEL = 0.9  # of the intervals whose coverage is measured
 STEP = 0.25  # of a parameter's range, by which `manipulation` changes it

@@ -32,7 +32,7 @@ from avo.checks import whole
 from avo.latents.information import Binning, bin_numbers, gaps, information_of, mig_of, modularity_of
 from avo.latents.interventions import Draw, beta_vae_score, factor_vae_score
 from avo.latents.probes import LEAST_ROWS, TrainTest, Trees, check_factors, check_pair, linear_r2, split_rows, trees
-from avo.latents.scikit import sklearn_module
+from avo.scikit import sklearn_module
 from avo.tables import aligned
 
 NAMES = (

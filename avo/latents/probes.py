@@ -29,8 +29,8 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 
 from avo.checks import whole
-from avo.latents.scikit import sklearn_module
 from avo.observations import validate_observations
+from avo.scikit import sklearn_module
 
 LEAST_ROWS = 40
 

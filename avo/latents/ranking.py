@@ -24,8 +24,8 @@ from scipy.stats import rankdata
 
 from avo.checks import one_of
 from avo.latents.probes import check_active
-from avo.latents.scikit import sklearn_module
 from avo.observations import validate_observations
+from avo.scikit import sklearn_module
 
 ALPHA = 0.1  # of the lasso, as published
 

@@ -20,8 +20,8 @@ from jaxtyping import ArrayLike, Float, PRNGKeyArray
 from avo.checks import one_of, whole
 from avo.execution.host import HostSimulator
 from avo.execution.programs import compile_simulator
-from avo.latents.scikit import sklearn_module
 from avo.observations import validate_observations
+from avo.scikit import sklearn_module
 from avo.types import Simulator
 
 FLOOR = 1e-3  # of an entry's standard deviation over all theta: with less at one theta it counts as fixed

@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import ArrayLike, Bool, Float, Int
 
-from avo.checks import between, whole
+from avo.checks import between, finite, whole
 from avo.latents.anomaly import FALSE_ALARMS, check_scores
-from avo.latents.scikit import sklearn_module
+from avo.scikit import sklearn_module
+from avo.tables import aligned
 
 
 class Rate(NamedTuple):
@@ -50,6 +51,62 @@ class Detection(NamedTuple):
     tpr_curve: Float[np.ndarray, " points"]
     anomalies: int
     normal: int
+
+
+class Confusion(NamedTuple):
+    """The confusion matrix of a threshold: how many of either kind are above it; print it as a table."""
+
+    found: int
+    missed: int
+    false_alarms: int
+    passed: int
+
+    @property
+    def tpr(self) -> float:
+        """Share of the anomalies that are found."""
+        return self.found / (self.found + self.missed)
+
+    @property
+    def fpr(self) -> float:
+        """Share of the normal ones that are called anomalous."""
+        return self.false_alarms / (self.false_alarms + self.passed)
+
+    @property
+    def precision(self) -> float:
+        """Share of the alarms that are anomalies; NaN without an alarm."""
+        alarms = self.found + self.false_alarms
+        return self.found / alarms if alarms else float("nan")
+
+    def __str__(self) -> str:
+        rows = [
+            ["", "alarm", "none"],
+            ["anomaly", str(self.found), str(self.missed)],
+            ["normal", str(self.false_alarms), str(self.passed)],
+        ]
+        return "\n".join(aligned(rows))
+
+
+def confusion(scores: ArrayLike, labels: ArrayLike, above: float) -> Confusion:
+    """Count anomalies and normal observations above a threshold, and the others.
+
+    Args:
+        scores: with shape (n,); large is anomalous.
+        labels: true for anomalies, with shape (n,).
+        above: the threshold, such as `avo.latents.threshold` gives; a score is an alarm if it is larger.
+
+    Raises:
+        ValueError: if scores are NaN, or there are not two kinds.
+
+    Example:
+        >>> print(confusion([0.1, 0.7, 0.3, 0.9, 0.5], [False, True, False, True, True], above=0.5))
+                 alarm  none
+        anomaly  2      1
+        normal   0      2
+    """
+    s = check_scores("scores", scores)
+    anomalous, alarm = _check_labels(labels, len(s)), s > finite("above", above)
+    found, alarms = int(np.sum(alarm & anomalous)), int(np.sum(alarm & ~anomalous))
+    return Confusion(found, int(anomalous.sum()) - found, alarms, int(np.sum(~anomalous)) - alarms)
 
 
 def detection(

@@ -49,8 +49,8 @@ from avo.latents.family import DEFAULT, FAMILY, LATENTS, NARROW, Member, rank_me
 from avo.latents.objectives import autoencoder, beta, capacity, denoising
 from avo.latents.repetition import TEST, Record
 from avo.latents.routes import Route
-from avo.latents.scikit import sklearn_module
 from avo.latents.table import ROUTES, TABLE
+from avo.scikit import sklearn_module
 from avo.simulators import Problem
 
 SEEDS = 5

@@ -117,3 +117,10 @@ def test_score_is_the_gradient_of_log_prob(q: Gaussian) -> None:
         np.testing.assert_allclose(score.log_scale[i], exact.log_scale, rtol=1e-10)
         for ours, its in zip(jax.tree.leaves(score.lower), jax.tree.leaves(exact.lower), strict=True):
             np.testing.assert_allclose(ours[i], its, rtol=1e-10, atol=1e-12)
+
+
+def test_a_stretched_proposal_is_one_map_after_the_other() -> None:
+    q = Gaussian(jnp.array([0.3, -2.0]), jnp.array([0.4, -1.1]), jnp.array([[0.0, 0.0], [1.7, 0.0]]))
+    by = Gaussian(jnp.array([-0.6, 0.2]), jnp.array([-0.3, 0.9]), jnp.array([[0.0, 0.0], [-0.8, 0.0]]))
+    z = jax.random.normal(jax.random.key(0), (5, 2))
+    np.testing.assert_allclose(q.stretched(by).transform(z), q.transform(by.transform(z)), rtol=1e-6)

@@ -3,11 +3,13 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from helpers import KEY, LOSS, PLAIN, SMALL, SPACE, X_OBS, First, gradient, small_critic
 
 import avo
+from avo.adversarial.sampling import Paired
 from avo.adversarial.targets import target_of
 
 
@@ -81,3 +83,10 @@ def test_plain_gradient_is_that_of_psi() -> None:
     reach = np.linalg.norm(a @ np.asarray(q.factor())) * np.linalg.norm(np.linalg.inv(q.factor()))
     np.testing.assert_allclose(g.loc, -a, atol=4 * reach * np.sqrt(2 / n))
     np.testing.assert_allclose(g.log_scale, 0.0, atol=4 * reach * np.sqrt(4 / n))
+
+
+def test_pairs_without_blocks_have_lengths_of_their_own() -> None:
+    key = jax.random.key(2)
+    lengths = [np.linalg.norm(Paired(5, blocks=blocks).draw(key, 5), axis=1) for blocks in (True, False)]
+    np.testing.assert_allclose(lengths[0], lengths[0][0])  # which leaves nothing of the gradient for their spread
+    assert np.ptp(lengths[1]) > 0.5

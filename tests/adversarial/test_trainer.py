@@ -184,7 +184,7 @@ def test_each_part_has_its_own_optimiser() -> None:
 
 def test_critics_that_need_axes_are_refused_beside_inputs() -> None:
     x, c = np.random.default_rng(1).normal(size=(50, 6, 2)), np.arange(50.0)
-    for make in (avo.critics.conv1d, avo.critics.gru, avo.critics.deep_sets):
+    for make in (avo.critics.conv1d, avo.critics.gru, avo.critics.lstm, avo.critics.deep_sets):
         with pytest.raises(ValueError, match=rf"critic {make.__name__} needs the axes of x, and with inputs"):
             avo.make_trainer(SPACE, x, inputs=c, steps=40, settings=SMALL, critic=make).init(KEY)
     state = avo.make_trainer(SPACE, x, inputs=c, steps=40, settings=SMALL).init(KEY)

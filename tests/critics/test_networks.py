@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.ndimage import correlate
+from scipy.special import expit
 
 from avo.critics import (
     conv1d,
@@ -17,9 +19,11 @@ from avo.critics import (
     for_shape,
     gru,
     leaky,
+    lenet,
     linear,
     lipschitz,
     logistic,
+    lstm,
     mlp,
     packed,
     train_critic,
@@ -39,6 +43,10 @@ CASES: dict[str, tuple[Any, tuple[int, ...]]] = {
     "conv1d of channels": (partial(conv1d, width=3, depth=1, kernel=3), (10, 3)),
     "conv2d": (partial(conv2d, width=3, depth=2), (7, 6)),
     "conv2d of channels": (partial(conv2d, width=3, depth=1, kernel=5), (6, 5, 2)),
+    "lenet": (partial(lenet, width=3, hidden=7, kernel=3), (7, 6)),
+    "lenet of channels": (partial(lenet, width=2, hidden=6), (5, 9, 2)),
+    "lstm": (partial(lstm, width=5), (6,)),
+    "lstm of channels": (partial(lstm, width=4), (6, 3)),
     "gru": (partial(gru, width=5), (6,)),
     "gru of channels": (partial(gru, width=4), (6, 3)),
     "deep_sets": (partial(deep_sets, width=6), (5,)),
@@ -159,6 +167,7 @@ def test_wrong_number_of_axes(make: Any, x_shape: tuple[int, ...], axes: int) ->
         (partial(conv1d, width=1.5), r"conv1d: width must be a whole number of at least 1; got 1.5"),
         (partial(conv1d, kernel=4), r"conv1d needs an odd kernel; got 4"),
         (partial(gru, width=0), r"gru: width must be"),
+        (partial(lstm, width=0), r"lstm: width must be"),
         (partial(deep_sets, width=-3), r"deep_sets: width must be"),
         (partial(lipschitz, depth=0), r"lipschitz: depth must be"),
         (partial(leaky, width=0), r"leaky: width must be"),
@@ -176,7 +185,7 @@ def test_x_of_another_shape_than_made_for() -> None:
         packed(4, mlp)(KEY, (5,))(jnp.ones((3, 5)))
 
 
-@pytest.mark.parametrize("make", [gru, deep_sets])
+@pytest.mark.parametrize("make", [gru, lstm, deep_sets])
 def test_a_single_number_is_no_series_and_no_set(make: Any) -> None:
     with pytest.raises(ValueError, match=rf"{make.__name__} needs observations of several rows"):
         make(KEY, ())
@@ -348,3 +357,36 @@ def test_lipschitz_values_differ_by_no_more_than_the_points(bounded: dict[str, A
     run = np.linalg.norm((x - y).reshape(500, -1), axis=1)
     assert np.all(rise <= run * (1 + 1e-6))
     assert np.max(rise / run) > 0.3
+
+
+def test_lenet_by_hand() -> None:
+    """Filters by SciPy's correlation, means of 2 x 2, and matrix products."""
+    critic, x = lenet(KEY, (5, 4, 2), width=3, hidden=10, kernel=3), np.random.default_rng(0).normal(size=(5, 4, 2))
+    h = x
+    for layer in critic.net.filters:
+        w = np.asarray(layer.weight).reshape(-1, 3, 3, h.shape[2])
+        maps = [sum(correlate(h[..., c], own[..., c], mode="constant") for c in range(h.shape[2])) for own in w]
+        h = np.tanh(np.stack(maps, -1) + np.asarray(layer.bias))
+        h = np.concatenate([h, h[-1:]]) if len(h) % 2 else h
+        h = np.concatenate([h, h[:, -1:]], axis=1) if h.shape[1] % 2 else h
+        h = (h[::2, ::2] + h[1::2, ::2] + h[::2, 1::2] + h[1::2, 1::2]) / 4
+    assert h.shape == (2, 1, 8) and [len(layer.bias) for layer in critic.net.dense] == [10, 7, 1]
+    h = h.ravel()
+    for layer in critic.net.dense[:-1]:
+        h = np.tanh(np.asarray(layer.weight) @ h + np.asarray(layer.bias))
+    last = critic.net.dense[-1]
+    expected = (np.asarray(last.weight) @ h + np.asarray(last.bias)).item() + (critic.skip.weight[0] @ x.ravel())
+    np.testing.assert_allclose(critic(jnp.asarray(x)), expected, rtol=1e-10)
+
+
+def test_lstm_by_hand() -> None:
+    """Gates in Equinox's order, input, forget, cell, output."""
+    critic, x = lstm(KEY, (4, 3), width=5), np.random.default_rng(1).normal(size=(4, 3))
+    cell = critic.net.cell
+    h = c = np.zeros(5)
+    for row in x:
+        i, f, g, o = np.split(np.asarray(cell.weight_ih) @ row + np.asarray(cell.weight_hh) @ h + cell.bias, 4)
+        c = expit(f) * c + expit(i) * np.tanh(g)
+        h = expit(o) * np.tanh(c)
+    expected = np.asarray(critic.net.head.weight) @ h + np.asarray(critic.net.head.bias)
+    np.testing.assert_allclose(critic(jnp.asarray(x)), expected.item() + critic.skip.weight[0] @ x.ravel(), rtol=1e-10)

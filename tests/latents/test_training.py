@@ -175,7 +175,7 @@ def test_the_talk_s_settings() -> None:
         assert recipe["objective"] == capacity(gamma, C)
         assert recipe["model"].func == BetaVAE.for_data
         assert recipe["model"].keywords == {"latents": 10, "network": "mlp", "width": 256, "depth": 2}
-    with pytest.raises(ValueError, match=r"recipe must be one of ecg-talk, prices-talk; got 'ecg'"):
+    with pytest.raises(ValueError, match=r"recipe must be one of ecg-talk, prices-talk, fraud-talk; got 'ecg'"):
         latents.recipe("ecg")
 
 

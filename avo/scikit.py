@@ -17,4 +17,4 @@ def sklearn_module(name: str) -> Any:
     try:
         return import_module(f"sklearn.{name}")
     except ImportError as error:
-        raise ImportError("Scores of latents need the package scikit-learn: pip install 'avo-sbi[compare]'.") from error
+        raise ImportError("This needs the package scikit-learn: pip install 'avo-sbi[compare]'.") from error
