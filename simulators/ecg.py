@@ -373,7 +373,10 @@ def ecg(
         space=choice.space,
         theta_true=choice.theta_true,
         x_shape=(points,) if leads is None else (points, len(leads)),
-        axes=(Axis("time", "s", times), *(() if leads is None else (Axis("lead", "", np.arange(len(leads)), leads),))),
+        axes=(
+            Axis("time", "s", times),
+            *(() if leads is None else (Axis("lead", "", np.arange(len(leads)), tuple(leads)),)),
+        ),
         quantity="voltage",
         unit="mV",
         mean=mean,

@@ -33,6 +33,7 @@ FASTEST = 250.0  # Hz, above which every second sample, or third, does
 PARTS = 10  # of the beats, in time
 WIDER = 0.1  # of the usual range
 NOISE, QUIET = 10.0, 40.0  # dB below what least squares leave, and the least noise: beats differ by more than noise
+LIBRARY = 8000  # simulations from which least squares start
 MOST = 500  # beats whose parameters are written, at most
 
 
@@ -45,11 +46,11 @@ class Beats(NamedTuple):
 
 
 class Preset(NamedTuple):
-    """What to fit, where to start, and the problem whose least squares gave both."""
+    """What to fit, where to start, and the least squares that gave both."""
 
     task: Task
     start: np.ndarray
-    problem: "Problem"
+    encoder: avo.latents.Mechanistic
     words: str
 
 
@@ -69,26 +70,26 @@ def preset_of(
         raise ValueError("--preset takes its ranges from recorded data; give them by --data.")
     beats = _beats(file, reading, {key: literal(value) for key, value in named_pairs(option, "--option").items()})
     problem, medians = _wide(beats), _medians(beats.x)
-    theta = avo.latents.Mechanistic(problem, noise="equal").encode(medians)
+    encoder = avo.latents.Mechanistic(problem, rows=LIBRARY, noise="equal")
+    theta = encoder.encode(medians)
     fitted = np.asarray(problem.mean(theta[0]))  # pyright: ignore[reportOptionalCall]
     told = float(explained(medians[:1], fitted[None])[0])
     ready, start = _fitted(problem, beats, theta, fitted)
     space = with_known(ranged(ready.space, ranges), fix, prior)
     words = f"least squares: {problem.space.dim} parameters explain {told:.2%} of the median beat"
     start = np.asarray(space.free(start))
-    return Preset(Task(Source("ecg", ready.simulate, space, ready), beats.x, None), start, problem, words)
+    return Preset(Task(Source("ecg", ready.simulate, space, ready), beats.x, None), start, encoder, words)
 
 
 def write_beats(out: Path, preset: Preset) -> Path:
     """Write the parameters of each beat, and the share of its variance that they explain, as beats.csv."""
     x = preset.task.observed
     rows = np.linspace(0, len(x) - 1, min(MOST, len(x))).round().astype(int)
-    encoder = avo.latents.Mechanistic(preset.problem, noise="equal")
-    theta = encoder.encode(x[rows])
-    told = explained(x[rows], encoder.decode(theta))
+    theta = preset.encoder.encode(x[rows])
+    told = explained(x[rows], preset.encoder.decode(theta))
     lines = io.StringIO(newline="")
     table = csv.writer(lines)
-    table.writerow(["beat", *preset.problem.space.names, "explained"])
+    table.writerow(["beat", *preset.encoder.problem.space.names, "explained"])
     for row, each, share in zip(rows.tolist(), theta, told, strict=True):
         table.writerow([row, *(f"{value:.6g}" for value in each), f"{share:.5f}"])
     write_bytes(out / "beats.csv", lines.getvalue().encode())
