@@ -98,6 +98,16 @@ def frame(result: "Result", level: float) -> Any:
     return pandas.DataFrame(columns, index=pandas.Index(result.names, name="parameter"))
 
 
+def history_frame(result: "Result") -> Any:
+    """Make a DataFrame, for `Result.history_frame`."""
+    pandas = need_pandas("history_frame")
+    columns = {name: a for name, a in result.history.items() if a.ndim == 1}
+    for word, prefix in (("theta", ""), ("u", "u_"), ("sd", "sd_")):
+        if word in result.history:
+            columns |= {f"{prefix}{name}": a for name, a in zip(result.names, result.history[word].T, strict=True)}
+    return pandas.DataFrame(columns)
+
+
 def datatree(result: "Result", chains: int, draws: int, seed: int, x_obs: Any) -> Any:
     """Make a DataTree, for `Result.to_datatree`."""
     xarray = need_xarray("to_datatree")

@@ -382,6 +382,17 @@ class Result:
         """
         return exports.frame(self, level)
 
+    def history_frame(self) -> Any:
+        """Make a DataFrame of the history, a row for each look at the adversarial fit.
+
+        Columns are calls so far, gap, failed calls, then each parameter's theta under its name, u_NAME, and sd_NAME, the
+        proposal's standard deviation in u.
+
+        Raises:
+            ImportError: if pandas is not installed.
+        """
+        return exports.history_frame(self)
+
     def to_datatree(self, chains: int = 4, draws: int = 1000, *, seed: int = 0, x_obs: Any = None) -> Any:
         """Make an xarray DataTree that ArviZ reads: group `posterior` holds draws of each parameter.
 

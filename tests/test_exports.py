@@ -100,7 +100,20 @@ def test_frame_has_a_row_for_each_parameter() -> None:
         [moments.mean, moments.mean_stderr, moments.sd]))  # fmt: skip
 
 
-@pytest.mark.parametrize(("package", "call"), [("pandas", "to_frame"), ("xarray", "to_datatree")])
+def test_the_history_is_a_frame_of_named_columns() -> None:
+    pytest.importorskip("pandas", reason="history_frame makes a DataFrame")
+    result = refined("point")
+    frame = result.history_frame()
+    assert list(frame.columns[-3 * len(result.names) :]) == [f"{p}{n}" for p in ("", "u_", "sd_") for n in result.names]
+    for j, name in enumerate(result.names):
+        np.testing.assert_array_equal(frame[name], result.history["theta"][:, j])
+        np.testing.assert_array_equal(frame[f"sd_{name}"], result.history["sd"][:, j])
+    np.testing.assert_array_equal(frame["calls"], result.history["calls"])
+
+
+@pytest.mark.parametrize(
+    ("package", "call"), [("pandas", "to_frame"), ("pandas", "history_frame"), ("xarray", "to_datatree")]
+)
 def test_a_missing_package_is_named(package: str, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"^{call} needs .*{package}.*: pip install 'avo-sbi\[tables\]'\.$"):
