@@ -12,8 +12,8 @@ A cell is a fit of new observations at a known truth, with 40,000 calls, beside 
     survey      pairs as above, asked for with a chance that grows with the first number, and weighted by its inverse;
                 the maximum of the weighted likelihood, and its sandwich
 
-Reported are, in that estimate's own errors, the root mean square of the distance from it over fits that converged, the
-median and the worst of the stated errors, and how often the 90 % interval covers the truth, over all parameters and fits.
+Reported are, in that estimate's own errors, the root mean square of the distance from it over fits that converged,
+median and worst of the stated errors, and how often the 90 % interval covers the truth, over all parameters and fits.
 """
 
 from collections.abc import Callable
