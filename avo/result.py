@@ -385,8 +385,8 @@ class Result:
     def history_frame(self) -> Any:
         """Make a DataFrame of the history, a row for each look at the adversarial fit.
 
-        Columns are calls so far, gap, failed calls, then each parameter's theta under its name, u_NAME, and sd_NAME, the
-        proposal's standard deviation in u.
+        Columns are calls so far, gap, failed calls, then each parameter's theta under its name, its u as u_NAME, and as
+        sd_NAME the proposal's standard deviation in u.
 
         Raises:
             ImportError: if pandas is not installed.

@@ -19,6 +19,7 @@ from typing import Any
 
 from docutils import nodes
 from latex2mathml.converter import convert
+from sphinx.util import logging
 
 HERE = Path(__file__).resolve().parent
 
@@ -53,6 +54,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("AVO_DATA", str(HERE.parents[1] / "shared" / "data"))  # real recordings, where there are any
 
 HEAD = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n\n"
+INLINE = "%matplotlib inline"  # so that figures of a page's own are shown
 # What a section of a page shows, and what it takes to run it
 NEEDS: dict[str, tuple[Callable[[], Any], str]] = {
     "```r\n": (lambda: shutil.which("Rscript"), "there is no R here"),
@@ -67,7 +69,7 @@ def cells(app: Any, name: str, source: list[str]) -> None:
     if "```python\n" in source[0]:
         parts = re.split(r"^(?=## )", source[0], flags=re.MULTILINE)
         whole = '"AVO_DATA"' in source[0]  # names the folder once, for all its sections
-        source[0] = HEAD + "".join(_part(part, source[0] if whole else part) for part in parts)
+        source[0] = HEAD + _hidden(INLINE) + "".join(_part(part, source[0] if whole else part) for part in parts)
 
 
 def _part(text: str, needing: str) -> str:
@@ -137,9 +139,19 @@ def block(page: Any, node: nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+# --- pictures --------------------------------------------------------------------------------------------------------
+
+
+def shown(app: Any, doctree: nodes.document, name: str) -> None:
+    """Refuse a page that names a figure in place of showing it."""
+    if "<Figure size" in doctree.astext():
+        logging.getLogger(__name__).warning("%s: a figure is named, not shown", name)
+
+
 def setup(app: Any) -> None:
     """Connect the above with Sphinx."""
     app.add_html_math_renderer("mathml", inline_renderers=(inline, None), block_renderers=(block, None))
     app.connect("source-read", cells)
     app.connect("autodoc-process-docstring", set_off, priority=400)  # before napoleon's, at 500
     app.connect("autodoc-skip-member", skip)
+    app.connect("doctree-resolved", shown)

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from avo.latents.table import ROUTES, WITH, WITHOUT
 from avo.plots import OBSERVED, with_unit
+from avo.plots.style import Picture
 
 if TYPE_CHECKING:
     from avo.latents.comparison import Comparison
@@ -46,7 +47,7 @@ def traversals(found: "Comparison") -> Figure:
     by_change = np.argsort(-np.ptp(moved[WITHOUT], axis=1).mean(1), kind="stable")
     order[WITHOUT] = by_change[active_of[chosen[WITHOUT]][by_change]]
     rows = min(max(map(len, order.values())), 10)
-    figure = Figure(figsize=(9.0, 1.25 * rows + 0.8), layout="constrained")
+    figure = Picture(figsize=(9.0, 1.25 * rows + 0.8), layout="constrained")
     panels = figure.subplots(rows, 2, sharex=True, squeeze=False)
     axis = problem.axes[0]
     for column, (label, curves) in enumerate(moved.items()):
@@ -83,7 +84,7 @@ def _labels(found: "Comparison") -> dict[str, tuple[str, str]]:
 
 def bars(found: "Comparison") -> Figure:
     """Draw scores of the codes as bars, medians over seeds, with a line from the smallest to the largest."""
-    figure = Figure(figsize=(11.0, 4.5), layout="constrained")
+    figure = Picture(figsize=(11.0, 4.5), layout="constrained")
     axes = figure.subplots()
     labels = _labels(found)
     width = 0.8 / len(labels)
@@ -103,7 +104,7 @@ def bars(found: "Comparison") -> Figure:
 
 def small_data(found: "Comparison") -> Figure:
     """Draw R^2 of the parameters against the number of signals: median over seeds, band from smallest to largest."""
-    figure = Figure(figsize=(7.0, 4.5), layout="constrained")
+    figure = Picture(figsize=(7.0, 4.5), layout="constrained")
     axes = figure.subplots()
     ladder = list(found.settings["ladder"])
     for route, (label, colour) in _labels(found).items():

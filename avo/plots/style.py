@@ -1,5 +1,6 @@
 """What all pictures share: colours, panels, axes in decades, and quantities written with their units."""
 
+import io
 import math
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeAlias
@@ -40,9 +41,23 @@ def with_unit(name: str, unit: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
+class Picture(Figure):
+    """A figure that a notebook shows wherever it stands last in a cell; Matplotlib's own need pyplot for that.
+
+    Example:
+        >>> Picture(figsize=(2, 1))._repr_png_()[1:4]
+        b'PNG'
+    """
+
+    def _repr_png_(self) -> bytes:
+        image = io.BytesIO()
+        self.savefig(image, format="png", dpi=self.dpi)
+        return image.getvalue()
+
+
 def canvas(size: tuple[float, float], figure: Canvas | None = None) -> Canvas:
     """Take the user's figure, or make one of a size, in inches."""
-    return Figure(figsize=size, layout="constrained") if figure is None else figure
+    return Picture(figsize=size, layout="constrained") if figure is None else figure
 
 
 def room(figure: Canvas | None, each: float = NARROWEST) -> int:
