@@ -19,11 +19,12 @@ from avo.latents.models import BetaVAE
 from avo.latents.objectives import Objective, autoencoder, beta, capacity, denoising
 from avo.latents.probes import boosted_r2, linear_r2, nrmse, r2
 from avo.latents.ranking import udr
+from avo.latents.recipes import recipe
 from avo.latents.residuals import Misfit, misfit
 from avo.latents.roc import Detection, Rate, detection
 from avo.latents.simple import simple_factors
 from avo.latents.trained import Trained, load
-from avo.latents.training import recipe, train
+from avo.latents.training import train
 
 __all__ = [
     "BetaVAE",

@@ -14,7 +14,6 @@ With a folder, a checkpoint is kept between chunks (avo/latents/keeping.py).
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +26,11 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from avo import checks
-from avo.checks import between, nonnegative, one_of, positive, whole
+from avo.checks import between, nonnegative, positive, whole
+from avo.latents.admission import admitted_model, check_precision
 from avo.latents.keeping import History, TrainingFolder, plan_of
 from avo.latents.models import CHUNK, BetaVAE, Terms
-from avo.latents.objectives import Objective, batch_terms, beta, capacity
+from avo.latents.objectives import Objective, batch_terms, beta
 from avo.latents.trained import Trained, load
 from avo.observations import validate_observations
 
@@ -109,6 +109,7 @@ def train(
         FileExistsError: if `out` holds a run already.
 
     Example:
+        >>> from functools import partial
         >>> z = jax.random.normal(jax.random.key(0), (500, 1))
         >>> x = jnp.concatenate([z, -z, 2 * z], axis=1) + 0.1 * jax.random.normal(jax.random.key(1), (500, 3))
         >>> make = partial(BetaVAE.for_data, latents=2, width=16, noise=0.1)
@@ -126,10 +127,10 @@ def train(
     rate, final = positive("rate", rate), between("final", final, 0, 1)
     objective = _check_objective(beta(4.0) if objective is None else objective)
     key_model, key = jax.random.split(jax.random.key(seed))
-    made = _make_model(model, key_model, x, held_out)
+    made = admitted_model(model, key_model, x, held_out)
     if objective.calibrated and made.likelihood != "gaussian":
         raise ValueError(f"objective must not be calibrated for likelihood={made.likelihood!r}, which has no noise.")
-    _check_precision(x, jnp.result_type(float))
+    check_precision(x, jnp.result_type(float))
 
     settings = {"epochs": epochs, "batch": batch, "rate": rate, "final": final, "seed": seed, "observations": len(x)}
     folder = None if out is None else TrainingFolder(out, resume, plan_of(made, objective, settings, x, held_out))
@@ -178,50 +179,6 @@ def _check_objective(objective: Any) -> Objective:
         nonnegative(f"objective.{name}", getattr(objective, name))
     between("objective.ramp", objective.ramp, 0, 1)
     return objective
-
-
-def _check_precision(x: np.ndarray, dtype: Any) -> None:
-    """Refuse what numbers of this precision do not tell apart, or whose squares they do not hold."""
-    sd, largest, numbers = float(np.std(x - x.mean(0))), float(np.abs(x).max()), jnp.finfo(dtype)
-    least, most = float(numbers.tiny) ** 0.4, float(numbers.max) ** 0.4
-    if sd and not (least < sd and largest < most and largest * float(numbers.eps) < 0.1 * sd):
-        raise ValueError(
-            f"x scatters by {sd:.2g} about values of up to {largest:.2g}, which {numbers.dtype} does not "
-            'hold; subtract its mean, divide by its scale, or call jax.config.update("jax_enable_x64", True).'
-        )
-
-
-def _make_model(model: Any, key: PRNGKeyArray, x: np.ndarray, validation: np.ndarray | None) -> BetaVAE:
-    """Take a model, or make one, and check that it takes what it is to be trained on."""
-    if not isinstance(model, BetaVAE):
-        if not callable(model) or isinstance(model, eqx.Module | type):
-            raise ValueError(f"model must be a BetaVAE or a factory (key, x), such as BetaVAE.for_data; got {model!r}.")
-        model = model(key, x)
-    if not isinstance(model, BetaVAE):
-        raise ValueError(f"model, a factory, must make a BetaVAE; it made {model!r}.")
-    for name, rows in (("x", x), ("validation", validation)):
-        if rows is None:
-            continue
-        if rows.shape[1:] != model.x_shape:
-            raise ValueError(f"{name} must have rows shaped as the model's x, {model.x_shape}; got {rows.shape[1:]}.")
-        if model.likelihood == "bernoulli" and not (rows.min() >= 0 and rows.max() <= 1):
-            raise ValueError(
-                f"{name} must lie in [0, 1] for likelihood='bernoulli'; it goes from {rows.min():g} to {rows.max():g}."
-            )
-    dtype = jnp.result_type(float)
-    one, z = (jax.ShapeDtypeStruct(shape, dtype) for shape in (model.x_shape, (model.latents,)))
-    try:
-        shapes = [a.shape for a in eqx.filter_eval_shape(model.posterior, one)]
-        shapes += [eqx.filter_eval_shape(model.predict, z).shape]
-    except (TypeError, ValueError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise ValueError(f"model's networks cannot be applied to x {one.shape} and z {z.shape}: {said}") from error
-    if shapes != [z.shape, z.shape, one.shape]:
-        raise ValueError(
-            f"model's encoder must give mean and log variance of z, each {z.shape}, and its decoder as many values as "
-            f"x {one.shape}; got {shapes}."
-        )
-    return model
 
 
 def _with_networks(model: BetaVAE, networks: Any) -> BetaVAE:
@@ -353,29 +310,3 @@ def _keep_best(state: _State, loss: Array, epoch: Array) -> _State:
     better = loss < state.least
     best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.networks, state.best)
     return state._replace(best=best, least=jnp.minimum(loss, state.least), epoch=jnp.where(better, epoch, state.epoch))
-
-
-def recipe(name: str) -> dict[str, Any]:
-    """Make the keywords of `train` with which a talk trained its beta-VAE: model, objective, epochs, batch and rate.
-
-    Known are (A. Honchar's slides and article on disentangled representations of time series, after Burgess et al.
-    2018): an MLP with 10 latents, an objective of capacity C and weight gamma, mean squared error, 50 epochs at a rate
-    of 5e-4.
-
-        ecg-talk      C = 25 nats, gamma = 100; one heartbeat for each x (`avo.data.padded_beats`)
-        prices-talk   C = 100 nats, gamma = 1000; 180 one-minute prices (`avo.data.log_price_windows`)
-
-    Not known are the widths of the hidden layers (here 256, 256), the batch (64), how C grew (over half of the
-    training), and by what factor the squared error was weighted (here noise = a tenth of the scale of x).
-
-    Raises:
-        ValueError: if there is no such recipe.
-
-    Example:
-        >>> recipe("ecg-talk")["objective"].capacity, recipe("prices-talk")["objective"].gamma
-        (25.0, 1000.0)
-    """
-    known = {"ecg-talk": capacity(gamma=100.0, C=25.0), "prices-talk": capacity(gamma=1000.0, C=100.0)}
-    one_of("recipe", name, known)
-    model = partial(BetaVAE.for_data, latents=10, network="mlp", width=256, depth=2)
-    return {"model": model, "objective": known[name], "epochs": 50, "batch": 64, "rate": 5e-4}
