@@ -1,9 +1,10 @@
 """The rival description of the same signals: latents of a beta-VAE, and their comparison with a simulator's parameters.
 
-Models and training: `BetaVAE`, `train`, the objectives `beta`, `capacity`, `autoencoder`, `denoising`. How well codes
-line up with known factors: `scores` and its parts. Anomalies: `reconstruction_error`, `negative_elbo` and the
-simulator's `misfit`, tested by `detection`. Which serves better, latents or a simulator's parameters: `compare`. What
-each latent does: `describe`, and the pictures of `avo.latents.plots`.
+Models and training: `BetaVAE`, `train`, the objectives `beta`, `capacity`, `autoencoder`, `denoising`; rivals of the
+beta-VAE, `beta_tcvae`, `factor_vae`, `dip_vae`, and `ada_gvae` of pairs. How well codes line up with known factors:
+`scores` and its parts. Anomalies: `reconstruction_error`, `negative_elbo` and the simulator's `misfit`, tested by
+`detection`. Which serves better, latents or a simulator's parameters: `compare`. What each latent does: `describe`, and
+the pictures of `avo.latents.plots`.
 """
 
 from avo.latents import cases, plots
@@ -16,7 +17,17 @@ from avo.latents.interventions import beta_vae_score, factor_vae_score
 from avo.latents.mechanistic import Explained, Mechanistic
 from avo.latents.metrics import DCI, Scores, ceiling, dci, explicitness, sap, scores
 from avo.latents.models import BetaVAE
-from avo.latents.objectives import Objective, autoencoder, beta, capacity, denoising
+from avo.latents.objectives import (
+    Objective,
+    ada_gvae,
+    autoencoder,
+    beta,
+    beta_tcvae,
+    capacity,
+    denoising,
+    dip_vae,
+    factor_vae,
+)
 from avo.latents.probes import boosted_r2, linear_r2, nrmse, r2
 from avo.latents.ranking import udr
 from avo.latents.recipes import recipe
@@ -37,8 +48,10 @@ __all__ = [
     "Rate",
     "Scores",
     "Trained",
+    "ada_gvae",
     "autoencoder",
     "beta",
+    "beta_tcvae",
     "beta_vae_score",
     "boosted_r2",
     "capacity",
@@ -51,7 +64,9 @@ __all__ = [
     "denoising",
     "describe",
     "detection",
+    "dip_vae",
     "explicitness",
+    "factor_vae",
     "factor_vae_score",
     "linear_r2",
     "load",

@@ -1,14 +1,16 @@
 """What may be trained: a model that takes the observations, observations that its numbers tell apart."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import ArrayLike, PRNGKeyArray
 
 from avo.latents.models import BetaVAE
+from avo.observations import validate_observations
 
 
 def check_precision(x: np.ndarray, dtype: Any) -> None:
@@ -22,15 +24,15 @@ def check_precision(x: np.ndarray, dtype: Any) -> None:
         )
 
 
-def admitted_model(model: Any, key: PRNGKeyArray, x: np.ndarray, validation: np.ndarray | None) -> BetaVAE:
+def admitted_model(model: Any, key: PRNGKeyArray, sets: Mapping[str, np.ndarray | None]) -> BetaVAE:
     """Take a model, or make one, and check that it takes what it is to be trained on."""
     if not isinstance(model, BetaVAE):
         if not callable(model) or isinstance(model, eqx.Module | type):
             raise ValueError(f"model must be a BetaVAE or a factory (key, x), such as BetaVAE.for_data; got {model!r}.")
-        model = model(key, x)
+        model = model(key, sets["x"])
     if not isinstance(model, BetaVAE):
         raise ValueError(f"model, a factory, must make a BetaVAE; it made {model!r}.")
-    for name, rows in (("x", x), ("validation", validation)):
+    for name, rows in sets.items():
         if rows is None:
             continue
         if rows.shape[1:] != model.x_shape:
@@ -53,3 +55,16 @@ def admitted_model(model: Any, key: PRNGKeyArray, x: np.ndarray, validation: np.
             f"x {one.shape}; got {shapes}."
         )
     return model
+
+
+def check_pairs(pairs: ArrayLike | None, x: np.ndarray, wanted: bool) -> np.ndarray | None:
+    """Check that there is an observation paired with each, where the objective takes pairs, and only there."""
+    if wanted != (pairs is not None):
+        said = "is missing: this objective takes pairs" if wanted else "is for avo.latents.ada_gvae; leave it out"
+        raise ValueError(f"pairs {said}, for each x another observation that shares most of what made it.")
+    if pairs is None:
+        return None
+    others = validate_observations(pairs, "pairs")
+    if others.shape != x.shape:
+        raise ValueError(f"pairs must have a row for each of x, with shape {x.shape}; got {others.shape}.")
+    return others

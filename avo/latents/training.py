@@ -26,11 +26,12 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from avo import checks
-from avo.checks import between, nonnegative, positive, whole
-from avo.latents.admission import admitted_model, check_precision
+from avo.checks import between, positive, whole
+from avo.latents.admission import admitted_model, check_pairs, check_precision
+from avo.latents.discriminator import Discriminator, improved, untrained
 from avo.latents.keeping import History, TrainingFolder, plan_of
 from avo.latents.models import CHUNK, BetaVAE, Terms
-from avo.latents.objectives import Objective, batch_terms, beta
+from avo.latents.objectives import Objective, batch_terms, beta, checked
 from avo.latents.trained import Trained, load
 from avo.observations import validate_observations
 
@@ -40,10 +41,11 @@ STEPS = 4000  # about, of one call: a bar that moves every few seconds
 
 
 class _Data(NamedTuple):
-    """What is learned from, and what chooses the epoch."""
+    """What is learned from, what chooses the epoch, and what is paired with x."""
 
     x: Float[Array, "n *x_shape"]
     validation: Float[Array, "m *x_shape"] | None
+    pairs: Float[Array, "n *x_shape"] | None
 
 
 class _Plan(NamedTuple):
@@ -57,13 +59,14 @@ class _Plan(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Networks in training and their optimiser's moments; the best networks so far, their loss and epoch."""
+    """Networks in training and their optimiser's moments; the best so far, their loss and epoch; what learns beside."""
 
     networks: Any
     moments: Any
     best: Any
     least: Any
     epoch: Any
+    discriminator: Discriminator | None = None
 
 
 def train(
@@ -76,6 +79,7 @@ def train(
     rate: float = 5e-4,
     final: float = 1.0,
     validation: ArrayLike | None = None,
+    pairs: ArrayLike | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -83,18 +87,20 @@ def train(
 ) -> Trained:
     """Train a beta-VAE, or one of its relatives, on observations.
 
-    One compiled program serves all seeds and all numbers of the objective, of epochs and of rates, given shapes.
+    One compiled program serves all seeds, all numbers of one kind of objective, of epochs and of rates, given shapes.
 
     Args:
         model: a model, or a factory `model(key, x)` such as `BetaVAE.for_data` or
             `functools.partial(BetaVAE.for_data, latents=5)`.
         x: observations, with shape (n, *x_shape).
-        objective: `beta`, `capacity`, `autoencoder` or `denoising`, with their numbers; None: beta(4.0).
+        objective: `beta`, `capacity`, `beta_tcvae` or another of avo.latents, with its numbers; None: beta(4.0).
         epochs: how often each observation is seen.
         batch: observations per step; all, where there are fewer.
         rate: step size of Adam.
         final: share of it that is left at the end, to which it falls by a half cosine; 1 keeps it.
         validation: observations that are not trained on, by whose loss the best epoch is chosen; None: the last epoch.
+        pairs: for each observation another one that shares most of what made it, such as the next in time, with the
+            shape of x; for `ada_gvae` only.
         seed: of weights (where a factory makes them), orders and draws; same seed, same bits.
         out: a folder for the model, and for checkpoints on the way; None: nothing is written.
         resume: continue the training in `out`, to the same bits; where it is done, its model is read.
@@ -125,22 +131,23 @@ def train(
     held_out = None if validation is None else validate_observations(validation, "validation")
     epochs, seed, batch = whole("epochs", epochs), checks.seed("seed", seed), min(whole("batch", batch), len(x))
     rate, final = positive("rate", rate), between("final", final, 0, 1)
-    objective = _check_objective(beta(4.0) if objective is None else objective)
+    objective = checked(beta(4.0) if objective is None else objective)
+    sets = _Data(x, held_out, check_pairs(pairs, x, objective.paired))
     key_model, key = jax.random.split(jax.random.key(seed))
-    made = admitted_model(model, key_model, x, held_out)
+    made = admitted_model(model, key_model, sets._asdict())
     if objective.calibrated and made.likelihood != "gaussian":
         raise ValueError(f"objective must not be calibrated for likelihood={made.likelihood!r}, which has no noise.")
     check_precision(x, jnp.result_type(float))
 
     settings = {"epochs": epochs, "batch": batch, "rate": rate, "final": final, "seed": seed, "observations": len(x)}
-    folder = None if out is None else TrainingFolder(out, resume, plan_of(made, objective, settings, x, held_out))
+    folder = None if out is None else TrainingFolder(out, resume, plan_of(made, objective, settings, *sets))
     try:
         if folder is not None and folder.finished:
             folder.clear()  # of a training that was killed at its very end
             return load(folder.path, like=made)
         if folder is not None:
             folder.claim()
-        trained = _train(key, made, (x, held_out), objective, settings, folder=folder, progress=progress)
+        trained = _train(key, made, sets, objective, settings, folder=folder, progress=progress)
         if folder is not None:
             trained.save(folder.path)
             folder.clear()
@@ -156,12 +163,12 @@ def train(
 
 
 def _train(
-    key: PRNGKeyArray, made: BetaVAE, sets: tuple[np.ndarray, np.ndarray | None], objective: Objective,
+    key: PRNGKeyArray, made: BetaVAE, sets: _Data, objective: Objective,
     settings: dict[str, Any], *, folder: TrainingFolder | None, progress: bool,
 ) -> Trained:  # fmt: skip
     """Take all steps, from the last checkpoint if there is one, and the model that they end in."""
-    (x, held_out), dtype = sets, jnp.result_type(float)
-    data = _Data(jnp.asarray(x, dtype), None if held_out is None else jnp.asarray(held_out, dtype))
+    (x, held_out, _), dtype = sets, jnp.result_type(float)
+    data = _Data(*(None if a is None else jnp.asarray(a, dtype) for a in sets))
     rates = (jnp.asarray(settings[name], dtype) for name in ("rate", "final"))
     plan = _Plan(objective.traced(), settings["batch"], *rates, epochs=jnp.asarray(settings["epochs"]))
     state, history = _run_epochs(key, made, data, plan, folder, progress)
@@ -170,15 +177,6 @@ def _train(
     if objective.calibrated:
         trained = trained.calibrated(x if held_out is None else held_out, draws=16 if objective.sampled else 0)
     return Trained(model=trained, objective=objective, history=history, epoch=epoch, settings=settings)
-
-
-def _check_objective(objective: Any) -> Objective:
-    if not isinstance(objective, Objective):
-        raise ValueError(f"objective must be one of avo.latents, such as avo.latents.beta(4.0); got {objective!r}.")
-    for name in ("beta", "gamma", "capacity", "corruption", "calibrated"):
-        nonnegative(f"objective.{name}", getattr(objective, name))
-    between("objective.ramp", objective.ramp, 0, 1)
-    return objective
 
 
 def _with_networks(model: BetaVAE, networks: Any) -> BetaVAE:
@@ -199,6 +197,7 @@ def _run_epochs(
         best=None if data.validation is None else networks,
         least=jnp.asarray(jnp.inf, dtype),
         epoch=jnp.zeros((), int),
+        discriminator=untrained(jax.random.fold_in(key, 3), model.latents) if plan.objective.adversarial else None,
     )
     chunk = max(1, min(EPOCHS, STEPS // (len(data.x) // plan.batch)))
     # State, history and number of epochs change at once: whenever Ctrl-C comes, they are of the same moment
@@ -238,59 +237,67 @@ def _run(
     key: PRNGKeyArray, model: BetaVAE, data: _Data, plan: _Plan, span: Array, state: _State
 ) -> tuple[_State, dict[str, Array]]:
     """Train from epoch span[0] to before span[1], at most EPOCHS of them: the state, and the history of these."""
-    x, validation = data
+    x, validation, pairs = data
     objective, batch, rate, final, epochs = plan
     key_order, key_draw, key_validation = jax.random.split(key, 3)
     steps = len(x) // batch
     end = (epochs * steps).astype(x.dtype)
 
     def step(carry: Any, at: tuple[Array, Array]) -> tuple[Any, dict[str, Array]]:
-        (networks, moments), (t, rows) = carry, at
+        (networks, moments, discriminator), (t, rows) = carry, at
+        key_t, others = jax.random.fold_in(key_draw, t), None if pairs is None else pairs[rows]
 
-        def loss(networks: Any) -> tuple[Array, Terms]:
-            terms = batch_terms(_with_networks(model, networks), objective, x[rows], jax.random.fold_in(key_draw, t))
-            return objective.loss(terms, t / end), terms
+        def loss(networks: Any) -> tuple[Array, tuple[Terms, Array]]:
+            terms = batch_terms(_with_networks(model, networks), objective, x[rows], key_t, others)
+            penalty = objective.penalty_of(terms, len(x), discriminator)
+            return objective.loss(terms, t / end, penalty), (terms, penalty)
 
-        gradient, terms = jax.grad(loss, has_aux=True)(networks)
+        gradient, (terms, penalty) = jax.grad(loss, has_aux=True)(networks)
         rate_t = rate * (final + (1 - final) * 0.5 * (1 + jnp.cos(jnp.pi * t / end)))
         move, moments = ADAM.update(gradient, moments)
         networks = jax.tree.map(lambda p, m: p - rate_t * m, networks, move)
-        return (networks, moments), _means(objective, terms, t / end)
+        if discriminator is not None:
+            discriminator = improved(discriminator, terms.z, jax.random.fold_in(key_t, 1))
+        return (networks, moments, discriminator), _means(objective, terms, t / end, penalty)
 
     def epoch(i: Array, carry: tuple[_State, dict[str, Array]]) -> tuple[_State, dict[str, Array]]:
         state, history = carry
         rows = jax.random.permutation(jax.random.fold_in(key_order, i), len(x))[: steps * batch]
         at = (i * steps + jnp.arange(steps)).astype(x.dtype), rows.reshape(steps, batch)
-        (networks, moments), found = jax.lax.scan(step, (state.networks, state.moments), at)
+        learning = state.networks, state.moments, state.discriminator
+        (networks, moments, discriminator), found = jax.lax.scan(step, learning, at)
         found = jax.tree.map(lambda a: jnp.mean(a, axis=0), found)
-        state = state._replace(networks=networks, moments=moments)
+        state = state._replace(networks=networks, moments=moments, discriminator=discriminator)
         if validation is not None:
             terms = _validate(_with_networks(model, networks), objective, validation, key_validation)
-            found |= {f"validation_{name}": a for name, a in _means(objective, terms, jnp.ones(())).items()}
+            # Those of the first chunk are as many as a penalty can take: its memory grows with their square
+            some = jax.tree.map(lambda a: a[:CHUNK], terms)
+            penalty = objective.penalty_of(some, len(validation), discriminator)
+            found |= {f"validation_{name}": a for name, a in _means(objective, terms, jnp.ones(()), penalty).items()}
             state = _keep_best(state, found["validation_loss"], i + 1)
         return state, {name: a.at[i - span[0]].set(found[name]) for name, a in history.items()}
 
     return jax.lax.fori_loop(span[0], span[1], epoch, (state, _blank_history(model, objective, validation is not None)))
 
 
-def _means(objective: Objective, terms: Terms, progress: Array) -> dict[str, Array]:
+def _means(objective: Objective, terms: Terms, progress: Array, penalty: Array) -> dict[str, Array]:
     """Average the terms of a batch, under the names of the history."""
     means = {
-        "loss": objective.loss(terms, progress),
+        "loss": objective.loss(terms, progress, penalty),
         "reconstruction": jnp.mean(terms.reconstruction),
         "mse": jnp.mean(terms.mse),
     }
     if objective.sampled:
         kl = jnp.mean(terms.kl, axis=0)
         means |= {"kl": jnp.sum(kl), "kl_per_latent": kl, "capacity": objective.capacity_at(progress)}
-    return means
+    return means | ({"penalty": penalty} if objective.penalty else {})
 
 
 def _blank_history(model: BetaVAE, objective: Objective, validated: bool) -> dict[str, Array]:
     """Make the empty history of EPOCHS epochs."""
     dtype = model.shift.dtype
     one = Terms(jnp.zeros(1, dtype), jnp.zeros((1, model.latents), dtype), jnp.zeros(1, dtype))
-    like = _means(objective, one, jnp.ones((), dtype))
+    like = _means(objective, one, jnp.ones((), dtype), jnp.zeros((), dtype))
     if validated:
         like |= {f"validation_{name}": a for name, a in like.items()}
     return {name: jnp.zeros((EPOCHS, *a.shape), dtype) for name, a in like.items()}
