@@ -1,7 +1,7 @@
 """The rival description of the same signals: latents of a beta-VAE, and their comparison with a simulator's parameters.
 
 Models and training: `BetaVAE`, `train`, the objectives `beta`, `capacity`, `autoencoder`, `denoising`; rivals of the
-beta-VAE, `beta_tcvae`, `factor_vae`, `dip_vae`, and `ada_gvae` of pairs. How well codes line up with known factors:
+beta-VAE, `beta_tcvae`, `factor_vae`, and `ada_gvae` of pairs. How well codes line up with known factors:
 `scores` and its parts. Anomalies: `reconstruction_error`, `negative_elbo` and the simulator's `misfit`, tested by
 `detection`. Which serves better, latents or a simulator's parameters: `compare`. What each latent does: `describe`, and
 the pictures of `avo.latents.plots`.
@@ -25,7 +25,6 @@ from avo.latents.objectives import (
     beta_tcvae,
     capacity,
     denoising,
-    dip_vae,
     factor_vae,
 )
 from avo.latents.probes import boosted_r2, linear_r2, nrmse, r2
@@ -64,7 +63,6 @@ __all__ = [
     "denoising",
     "describe",
     "detection",
-    "dip_vae",
     "explicitness",
     "factor_vae",
     "factor_vae_score",

@@ -10,11 +10,10 @@ With R, K = sum_i K_i as in avo/latents/models.py, both averaged over the observ
     autoencoder()     L = R at z = mean(x)                   with "gaussian" and one noise, least squares
     denoising(sd)     the same, the encoder seeing x + sd scale eps       Vincent et al. 2008
 
-and with P a penalty of the batch's codes, avo/latents/penalties.py, or pairs of observations, avo/latents/weak.py,
+and with P the total correlation TC of the codes, avo/latents/correlation.py, or pairs, avo/latents/weak.py,
 
     beta_tcvae(b)     L = R + K + (b - 1) TC, from the batch                  Chen et al. 2018, arXiv:1802.04942
     factor_vae(w)     L = R + K + w TC, from a discriminator                  Kim and Mnih 2018, arXiv:1802.05983
-    dip_vae(w, kind)  L = R + K + w (sum_{i != j} C_ij^2 + r sum_i (C_ii - 1)^2)     Kumar et al. 2018, arXiv:1711.00848
     ada_gvae(b)       L = R + b K at posteriors that pairs share              Locatello et al. 2020, arXiv:2002.02886
 
 The absolute value is taken of the batch's mean K, as in disentanglement_lib. All cases with a drawn z, no penalty and
@@ -28,12 +27,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from avo.checks import between, nonnegative, one_of
+from avo.latents.correlation import total_correlation
 from avo.latents.discriminator import Discriminator, mean_log_ratio
 from avo.latents.models import BetaVAE, Terms
-from avo.latents.penalties import covariance_penalty, total_correlation
 from avo.latents.weak import with_shared
 
-Penalty = Literal["", "total correlation", "density ratio", "covariance of means", "covariance"]
+Penalty = Literal["", "total correlation", "density ratio"]
 
 
 class Objective(NamedTuple):
@@ -48,7 +47,6 @@ class Objective(NamedTuple):
         corruption: standard deviation of the noise that is added to what the encoder sees, in units of `scale`.
         calibrated: 1 where R is taken at the noise that the batch leaves, 0 at the model's.
         weight: of the penalty P.
-        ratio: r, weight of the diagonal in a penalty of covariances.
         penalty: which P; "" for none.
         paired: whether each observation comes with another one, with which it shares latents.
     """
@@ -61,14 +59,13 @@ class Objective(NamedTuple):
     corruption: float = 0.0
     calibrated: float = 0.0
     weight: float = 0.0
-    ratio: float = 0.0
     penalty: Penalty = ""
     paired: bool = False
 
     def traced(self) -> "Objective":
         """Make the numbers arrays, which a compiled program takes as they come; what is left decides the program."""
         dtype = jnp.result_type(float)
-        names = "beta", "gamma", "capacity", "ramp", "calibrated", "weight", "ratio"
+        names = "beta", "gamma", "capacity", "ramp", "calibrated", "weight"
         numbers: Any = {name: jnp.asarray(getattr(self, name), dtype) for name in names}
         return self._replace(**numbers)
 
@@ -109,10 +106,8 @@ class Objective(NamedTuple):
         """
         if self.penalty == "total correlation":
             return total_correlation(terms.z, terms.mean, terms.log_var, count)
-        if self.penalty == "density ratio":
+        if discriminator is not None:
             return mean_log_ratio(discriminator, terms.z)
-        if self.penalty:
-            return covariance_penalty(terms.mean, terms.log_var, self.ratio, drawn=self.penalty == "covariance")
         return jnp.zeros(())
 
 
@@ -212,30 +207,6 @@ def factor_vae(weight: float = 10.0, calibrated: bool = False) -> Objective:
     return Objective(beta=1.0, weight=number, penalty="density ratio", calibrated=float(bool(calibrated)))
 
 
-def dip_vae(weight: float = 10.0, kind: Literal["I", "II"] = "I", calibrated: bool = False) -> Objective:
-    """Make the objective R + K + weight (sum_{i != j} C_ij^2 + r sum_i (C_ii - 1)^2) of DIP-VAE.
-
-    Args:
-        weight: of the covariances, lambda_od of the paper.
-        kind: "I", C of the posteriors' means and r = 10; "II", C of z and r = 1.
-        calibrated: as for `beta`.
-
-    Source: Kumar, Sattigeri and Balakrishnan 2018, arXiv:1711.00848, equations 6 and 7; r as they took it.
-
-    Example:
-        >>> dip_vae(5.0, "II").ratio
-        1.0
-    """
-    one_of("kind", kind, ("I", "II"))
-    return Objective(
-        beta=1.0,
-        weight=nonnegative("weight", weight),
-        ratio=10.0 if kind == "I" else 1.0,
-        penalty="covariance of means" if kind == "I" else "covariance",
-        calibrated=float(bool(calibrated)),
-    )
-
-
 def ada_gvae(weight: float = 1.0, calibrated: bool = False) -> Objective:
     """Make the objective R + weight K of Ada-GVAE, which takes pairs of observations: `train(pairs=)`.
 
@@ -260,7 +231,7 @@ def checked(objective: Any) -> Objective:
     """
     if not isinstance(objective, Objective):
         raise ValueError(f"objective must be one of avo.latents, such as avo.latents.beta(4.0); got {objective!r}.")
-    for name in ("beta", "gamma", "capacity", "corruption", "calibrated", "weight", "ratio"):
+    for name in ("beta", "gamma", "capacity", "corruption", "calibrated", "weight"):
         nonnegative(f"objective.{name}", getattr(objective, name))
     between("objective.ramp", objective.ramp, 0, 1)
     one_of("objective.penalty", objective.penalty, get_args(Penalty))
@@ -298,7 +269,7 @@ def _left_calibrated(objective: Objective, terms: Terms, size: int) -> Terms:
     return terms._replace(reconstruction=jnp.where(objective.calibrated > 0, best, terms.reconstruction))
 
 
-def _paired_terms(model: BetaVAE, x: Float[Array, "2 n *x_shape"], key: PRNGKeyArray) -> Terms:
+def _paired_terms(model: BetaVAE, x: Float[Array, "two n *x_shape"], key: PRNGKeyArray) -> Terms:
     mean, log_var = with_shared(*jax.vmap(jax.vmap(model.posterior))(x))
     eps = jax.random.normal(key, mean.shape, x.dtype)
     terms = jax.vmap(jax.vmap(model.terms_at))(x, eps, mean, log_var)

@@ -132,15 +132,15 @@ def train(
     epochs, seed, batch = whole("epochs", epochs), checks.seed("seed", seed), min(whole("batch", batch), len(x))
     rate, final = positive("rate", rate), between("final", final, 0, 1)
     objective = checked(beta(4.0) if objective is None else objective)
-    sets = _Data(x, held_out, check_pairs(pairs, x, objective.paired))
+    sets = {"x": x, "validation": held_out, "pairs": check_pairs(pairs, x, objective.paired)}
     key_model, key = jax.random.split(jax.random.key(seed))
-    made = admitted_model(model, key_model, sets._asdict())
+    made = admitted_model(model, key_model, sets)
     if objective.calibrated and made.likelihood != "gaussian":
         raise ValueError(f"objective must not be calibrated for likelihood={made.likelihood!r}, which has no noise.")
     check_precision(x, jnp.result_type(float))
 
     settings = {"epochs": epochs, "batch": batch, "rate": rate, "final": final, "seed": seed, "observations": len(x)}
-    folder = None if out is None else TrainingFolder(out, resume, plan_of(made, objective, settings, *sets))
+    folder = None if out is None else TrainingFolder(out, resume, plan_of(made, objective, settings, **sets))
     try:
         if folder is not None and folder.finished:
             folder.clear()  # of a training that was killed at its very end
@@ -163,19 +163,23 @@ def train(
 
 
 def _train(
-    key: PRNGKeyArray, made: BetaVAE, sets: _Data, objective: Objective,
+    key: PRNGKeyArray, made: BetaVAE, sets: dict[str, Any], objective: Objective,
     settings: dict[str, Any], *, folder: TrainingFolder | None, progress: bool,
 ) -> Trained:  # fmt: skip
     """Take all steps, from the last checkpoint if there is one, and the model that they end in."""
-    (x, held_out, _), dtype = sets, jnp.result_type(float)
-    data = _Data(*(None if a is None else jnp.asarray(a, dtype) for a in sets))
+    dtype = jnp.result_type(float)
+    data = _Data(**{name: None if a is None else jnp.asarray(a, dtype) for name, a in sets.items()})  # pyright: ignore
     rates = (jnp.asarray(settings[name], dtype) for name in ("rate", "final"))
     plan = _Plan(objective.traced(), settings["batch"], *rates, epochs=jnp.asarray(settings["epochs"]))
     state, history = _run_epochs(key, made, data, plan, folder, progress)
-    networks, epoch = (state.networks, settings["epochs"]) if held_out is None else (state.best, int(state.epoch))
+    networks, epoch = (
+        (state.networks, settings["epochs"]) if data.validation is None else (state.best, int(state.epoch))
+    )
     trained = _with_networks(made, networks)
     if objective.calibrated:
-        trained = trained.calibrated(x if held_out is None else held_out, draws=16 if objective.sampled else 0)
+        trained = trained.calibrated(
+            sets["x" if data.validation is None else "validation"], draws=16 if objective.sampled else 0
+        )
     return Trained(model=trained, objective=objective, history=history, epoch=epoch, settings=settings)
 
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 
-def shared_latents(mean: Float[Array, "2 n k"], log_var: Float[Array, "2 n k"]) -> Bool[Array, "n k"]:
+def shared_latents(mean: Float[Array, "two n k"], log_var: Float[Array, "two n k"]) -> Bool[Array, "n k"]:
     """Say which latents the two observations of each pair share.
 
     Example:
@@ -29,8 +29,8 @@ def shared_latents(mean: Float[Array, "2 n k"], log_var: Float[Array, "2 n k"]) 
 
 
 def with_shared(
-    mean: Float[Array, "2 n k"], log_var: Float[Array, "2 n k"]
-) -> tuple[Float[Array, "2 n k"], Float[Array, "2 n k"]]:
+    mean: Float[Array, "two n k"], log_var: Float[Array, "two n k"]
+) -> tuple[Float[Array, "two n k"], Float[Array, "two n k"]]:
     """Give the observations of each pair one posterior in the latents that they share.
 
     Example:

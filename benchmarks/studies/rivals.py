@@ -6,7 +6,7 @@
 A signal is a bump of some centre, width, height and level, each uniform and independent, at 32 points, with Gaussian
 noise of sd .05 ("weak") or .2 ("strong"). 4,000 of them train an MLP with 2 x 64 units and six latents, 100 epochs of
 batches of 64, Adam from 2e-3 to 4e-5; 4,000 others are the test set. Of each model, there: R and K (two draws), the
-total correlation TC of one z of each signal, q(z) over all 4,000 (avo/latents/penalties.py), MIG, SAP and the
+total correlation TC of one z of each signal, q(z) over all 4,000 (avo/latents/correlation.py), MIG, SAP and the
 FactorVAE score of the means. In a pair of `ada_gvae` one factor is drawn anew, the other three are shared.
 
 What was claimed, and is tested:
@@ -29,7 +29,7 @@ from avo import latents
 from avo.benchmarks.studies import study
 from avo.benchmarks.studies.study import Study
 from avo.latents import ada_gvae, beta, beta_tcvae, factor_vae
-from avo.latents.penalties import total_correlation
+from avo.latents.correlation import total_correlation
 from avo.latents.scikit import sklearn_module
 from avo.tables import markdown
 
@@ -123,8 +123,8 @@ def beyond(found: dict[str, dict[str, float]], name: str, score: str) -> float:
         >>> round(beyond(found, "rival", "TC"), 6)
         -0.1
     """
-    ladder = sorted((row["R"], row[score]) for model, row in found.items() if model.startswith("beta("))
-    return found[name][score] - float(np.interp(found[name]["R"], *zip(*ladder, strict=True)))
+    ladder = np.array(sorted((row["R"], row[score]) for model, row in found.items() if model.startswith("beta(")))
+    return found[name][score] - float(np.interp(found[name]["R"], ladder[:, 0], ladder[:, 1]))
 
 
 def report(rows: list[dict[str, Any]]) -> str:

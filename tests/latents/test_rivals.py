@@ -19,19 +19,18 @@ from avo.latents import (
     ada_gvae,
     beta,
     beta_tcvae,
-    dip_vae,
     discriminator,
     factor_vae,
     load,
     training,
 )
 from avo.latents import objectives as module
+from avo.latents.correlation import log_aggregate, total_correlation
 from avo.latents.models import Terms
-from avo.latents.penalties import covariance_penalty, log_aggregate, total_correlation
 from avo.latents.weak import shared_latents, with_shared
 
 RNG = np.random.default_rng
-KINDS = {"tcvae": beta_tcvae(4.0), "factor": factor_vae(3.0), "dip I": dip_vae(0.7), "ada": ada_gvae(2.0)}
+KINDS = {"tcvae": beta_tcvae(4.0), "factor": factor_vae(3.0), "ada": ada_gvae(2.0)}
 
 
 def test_the_total_correlation_of_a_gaussian() -> None:
@@ -101,21 +100,6 @@ def test_permuted_codes_are_independent_and_their_latents_as_before() -> None:
     mixed = discriminator.permuted(z, jax.random.key(0))
     np.testing.assert_array_equal(np.sort(mixed, axis=0), np.sort(z, axis=0))
     assert np.abs(np.corrcoef(np.asarray(mixed).T) - np.eye(3)).max() < 4 / np.sqrt(5000)
-
-
-def test_dip_by_hand() -> None:
-    rng = RNG(5)
-    mean, log_var = rng.normal(size=(40, 3)) @ rng.normal(size=(3, 3)) + 2.0, rng.normal(size=(40, 3))
-    c = np.cov(mean.T, bias=True)
-    off = 2 * (c[0, 1] ** 2 + c[0, 2] ** 2 + c[1, 2] ** 2)
-    own = np.diag(c) + np.exp(log_var).mean(0)
-    terms = Terms(jnp.full(40, 3.0), jnp.full((40, 3), 0.5), jnp.zeros(40), mean, mean, log_var)
-    for kind, ratio, diagonal in (("I", 10.0, np.diag(c)), ("II", 1.0, own)):
-        expected = off + ratio * np.sum((diagonal - 1) ** 2)
-        assert float(covariance_penalty(mean, log_var, ratio, kind == "II")) == pytest.approx(expected)
-        objective = dip_vae(0.3, kind)  # pyright: ignore[reportArgumentType]
-        penalty = objective.penalty_of(terms, 100)
-        assert float(objective.loss(terms, 1.0, penalty)) == pytest.approx(3.0 + 1.5 + 0.3 * expected)
 
 
 def test_losses_by_hand() -> None:
@@ -210,7 +194,7 @@ def test_one_program_for_all_numbers_of_a_kind(whole: Trained, monkeypatch: pyte
     again = fit(whole.objective)
     for name, values in whole.history.items():
         np.testing.assert_array_equal(again.history[name], values)
-    other = fit(whole.objective._replace(weight=0.2, beta=1.5, ratio=2.0), seed=3)
+    other = fit(whole.objective._replace(weight=0.2, beta=1.5), seed=3)
     assert other.history["loss"][-1] != whole.history["loss"][-1]
 
 
@@ -221,8 +205,12 @@ def test_one_program_for_all_numbers_of_a_kind(whole: Trained, monkeypatch: pyte
         (beta(), {"pairs": X}, r"pairs is for avo.latents.ada_gvae; leave it out"),
         (ada_gvae(), {"pairs": X[1:]}, r"pairs must have a row for each of x, with shape \(500, 6\); got \(499, 6\)"),
         (Objective(penalty="tc"), {}, r"objective.penalty must be one of .*got 'tc'"),  # pyright: ignore
-        (Objective(penalty="covariance", sampled=False), {}, r"objective must draw z, sampled=True"),
-        (Objective(penalty="covariance", weight=-1.0), {}, r"objective.weight must be a finite number of at least 0"),
+        (Objective(penalty="total correlation", sampled=False), {}, r"objective must draw z, sampled=True"),
+        (
+            Objective(penalty="total correlation", weight=-1.0),
+            {},
+            r"objective.weight must be a finite number of at least 0",
+        ),
     ],
 )
 def test_wrong_input(objective: Objective, options: dict[str, Any], message: str) -> None:
@@ -235,7 +223,6 @@ def test_wrong_input(objective: Objective, options: dict[str, Any], message: str
     [
         (partial(beta_tcvae, 0.5), r"weight must be a finite number of at least 1; got 0.5"),
         (partial(factor_vae, -1.0), r"weight must be a finite number of at least 0; got -1.0"),
-        (partial(dip_vae, 1.0, "III"), r"kind must be one of I, II; got 'III'"),
         (partial(ada_gvae, np.nan), r"weight must be a finite number of at least 0; got nan"),
     ],
 )
