@@ -52,7 +52,8 @@ def untrained(key: PRNGKeyArray, latents: int) -> Discriminator:
     """
     sizes = [latents, *[WIDTH] * DEPTH, 1]
     keys = jax.random.split(key, len(sizes) - 1)
-    network = LogRatio(tuple(eqx.nn.Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True)))
+    layers = [eqx.nn.Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True)]
+    network: Any = LogRatio(tuple(layers))
     return Discriminator(network, ADAM.init(network))
 
 
