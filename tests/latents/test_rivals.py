@@ -120,6 +120,9 @@ def test_what_a_pair_shares() -> None:
     # The divergence is not symmetric: of latents that differ in spread, the narrower first is the nearer
     spread = np.log(np.array([[[1.0, 0.05, 0.9]], [[0.05, 1.0, 1.0]]]))
     assert shared_latents(jnp.zeros((2, 1, 3)), jnp.asarray(spread))[0].tolist() == [False, True, True]
+    # Distance counts in units of the second's spread: KL .82, 2.81 and 0 nats
+    apart, spread = np.array([[[0.0, 0.0, 0.0]], [[2.0, 2.0, 0.0]]]), np.log([[[1.0, 4.0, 1.0]], [[4.0, 1.0, 1.0]]])
+    assert shared_latents(jnp.asarray(apart), jnp.asarray(spread))[0].tolist() == [True, False, True]
     new_mean, new_log_var = with_shared(jnp.asarray(mean), jnp.log(variance))
     middle, pooled = (one + other) / 2, (v + w) / 2
     for i in range(2):
