@@ -3,11 +3,12 @@
     python -m avo.benchmarks.studies.rivals train
     python -m avo.benchmarks.studies.rivals report
 
-The report is what stands in benchmarks/results/rivals.md below its words. A signal is a bump of some centre, width, height and level, each uniform and independent, at 32 points, with Gaussian
-noise of sd .05 ("weak") or .2 ("strong"). 4,000 of them train an MLP with 2 x 64 units and six latents, 100 epochs of
-batches of 64, Adam from 2e-3 to 4e-5; 4,000 others are the test set. Of each model, there: R and K (two draws), the
-total correlation TC of one z of each signal, q(z) over all 4,000 (avo/latents/correlation.py), MIG, SAP and the
-FactorVAE score of the means. In a pair of `ada_gvae` one factor is drawn anew, the other three are shared.
+The report is what stands in benchmarks/results/rivals.md below its words. A signal is a bump of some centre, width,
+height and level, each uniform and independent, at 32 points, with Gaussian noise of sd .05 ("weak") or .2 ("strong").
+4,000 of them train an MLP with 2 x 64 units and six latents, 100 epochs of batches of 64, Adam from 2e-3 to 4e-5; 4,000
+others are the test set. Of each model, there: R and K (two draws), the total correlation TC of one z of each signal,
+q(z) over all 4,000 (avo/latents/correlation.py), MIG, SAP and the FactorVAE score of the means. In a pair of `ada_gvae`
+one factor is drawn anew, the other three are shared.
 
 What was claimed, and is tested:
 
