@@ -52,6 +52,9 @@ def compare(
     quick: Annotated[
         bool, typer.Option("--quick", help="Few signals, two models, 2 seeds: a first look of a minute or two.")
     ] = False,
+    rivals: Annotated[
+        bool, typer.Option("--rivals", help="Train beta-TCVAE and FactorVAE too, beside the usual autoencoders.")
+    ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the comparison in --out, to the same numbers; more --seeds too.")
     ] = False,
@@ -77,8 +80,8 @@ def compare(
     avo.latents.cases.get(case)  # a misspelt name leaves no folder behind
     with _folder(out):
         found = avo.latents.compare(
-            case, data=x, seeds=seeds or (2 if quick else 5), quick=quick, jobs=jobs, out=out, resume=resume,
-            progress=not quiet,
+            case, data=x, seeds=seeds or (2 if quick else 5), quick=quick, rivals=rivals, jobs=jobs, out=out,
+            resume=resume, progress=not quiet,
         )  # fmt: skip
     typer.echo(found.summary())
     typer.echo("\n" + "\n".join(map(str, found.save(out))))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from avo.latents import Trained
 
 HELD = ("train.json", "trained.json")
+TAKERS = {"weight": ("beta-tcvae", "factor-vae")}  # objectives of a number that is not called as they are
 
 Columns = Annotated[str | None, typer.Option(help="Columns of the file to take, names or numbers from 0.")]
 LogWindows = Annotated[
@@ -34,10 +35,14 @@ def train(
         typer.Option(help="As a talk trained its beta-VAE; left out: the options below."),
     ] = None,
     objective: Annotated[
-        Literal["beta", "capacity", "autoencoder"] | None,
+        Literal["beta", "capacity", "autoencoder", "beta-tcvae", "factor-vae"] | None,
         typer.Option(help="What it is trained by, without --recipe; left out: beta."),
     ] = None,
     beta: Annotated[float | None, typer.Option(min=0, help="Weight of the KL, of objective beta; left out: 4.")] = None,
+    weight: Annotated[
+        float | None,
+        typer.Option(min=0, help="Of the total correlation, of beta-tcvae (left out: 6) and factor-vae (10)."),
+    ] = None,
     capacity: Annotated[
         float | None, typer.Option(min=0, help="Nats of KL, of objective capacity; left out: 25.")
     ] = None,
@@ -79,7 +84,8 @@ def train(
     avo latents train beats.npz --groups subject --recipe ecg-talk
     avo latents train prices.csv.gz --columns close --log-windows 180 --recipe prices-talk
     """
-    _check(recipe, objective, beta, capacity, network)
+    numbers = {"beta": beta, "capacity": capacity, "weight": weight}
+    _check(recipe, objective, numbers, network)
     out = run_folder(Path(name_or_file).name.partition(".")[0], out, resume, "latents", HELD)
     keep_programs()
     from avo import latents as library
@@ -90,7 +96,7 @@ def train(
     found = signals.signals_of(
         name_or_file, option, reading, n, seed, (0.7, 0.15, 0.15) if chooses else (0.7, 0.0, 0.3)
     )
-    keywords, words = _keywords(recipe, objective or "beta", beta, capacity, latents, network or "mlp")
+    keywords, words = _keywords(recipe, objective or "beta", numbers, latents, network or "mlp")
     keywords |= {} if epochs is None else {"epochs": epochs}
     validation = found.x[found.validation] if len(found.validation) else None
     try:
@@ -163,21 +169,23 @@ def traverse(
         typer.echo(str(_write(place, figure)))
 
 
-def _check(
-    recipe: str | None, objective: str | None, beta: float | None, capacity: float | None, network: str | None
-) -> None:
+def _check(recipe: str | None, objective: str | None, numbers: dict[str, float | None], network: str | None) -> None:
     """Refuse what would have no effect."""
-    given = {"--objective": objective, "--beta": beta, "--capacity": capacity, "--network": network}
+    given = {"--objective": objective, "--network": network} | {f"--{name}": value for name, value in numbers.items()}
     said = [name for name, value in given.items() if value is not None]
     if recipe is not None and said:
         raise ValueError(f"--recipe {recipe} says all but --latents and --epochs; leave out {', '.join(said)}.")
-    for name, value in (("beta", beta), ("capacity", capacity)):
-        if value is not None and (objective or "beta") != name:
-            raise ValueError(f"--{name} is of --objective {name}; got --objective {objective or 'beta'}.")
+    for name, value in numbers.items():
+        takers = TAKERS.get(name, (name,))
+        if value is not None and (objective or "beta") not in takers:
+            said = " or ".join(takers)
+            raise ValueError(f"--{name} is of --objective {said}; got --objective {objective or 'beta'}.")
+    if objective == "beta-tcvae" and numbers["weight"] is not None and numbers["weight"] < 1:
+        raise ValueError(f"--weight must be at least 1 for --objective beta-tcvae; got {numbers['weight']:g}.")
 
 
 def _keywords(
-    recipe: str | None, objective: str, beta: float | None, capacity: float | None, latents: int | None, network: str
+    recipe: str | None, objective: str, numbers: dict[str, float | None], latents: int | None, network: str
 ) -> tuple[dict[str, Any], str]:
     """Make the keywords of `avo.latents.train`, and the words that say what is trained."""
     from functools import partial
@@ -188,14 +196,18 @@ def _keywords(
     if recipe is not None:
         keywords = library.recipe(recipe)
         return keywords | {"model": partial(keywords["model"], **more)}, f"beta-VAE, recipe {recipe}"
-    beta, capacity = 4.0 if beta is None else beta, 25.0 if capacity is None else capacity
+    usual = {"beta": 4.0, "capacity": 25.0, "weight": 6.0 if objective == "beta-tcvae" else 10.0}
+    beta, capacity, weight = (usual[n] if (given := numbers[n]) is None else given for n in usual)
     made = {
-        "beta": (library.beta(beta), f"beta-VAE, beta {beta:g}"),
-        "capacity": (library.capacity(gamma=100.0, C=capacity), f"beta-VAE, capacity {capacity:g} nats"),
-        "autoencoder": (library.autoencoder(), "autoencoder"),
+        "beta": (lambda: library.beta(beta), f"beta-VAE, beta {beta:g}"),
+        "capacity": (lambda: library.capacity(gamma=100.0, C=capacity), f"beta-VAE, capacity {capacity:g} nats"),
+        "autoencoder": (library.autoencoder, "autoencoder"),
+        "beta-tcvae": (lambda: library.beta_tcvae(weight), f"beta-TCVAE, weight {weight:g}"),
+        "factor-vae": (lambda: library.factor_vae(weight), f"FactorVAE, weight {weight:g}"),
     }
     model = partial(library.BetaVAE.for_data, network=network, **{"latents": 10} | more)
-    return {"model": model, "objective": made[objective][0]}, made[objective][1]
+    make, words = made[objective]
+    return {"model": model, "objective": make()}, words
 
 
 def _pictures(trained: "Trained", signals: "Signals", row: Any, suffix: str = "") -> "dict[str, Figure]":

@@ -1,9 +1,10 @@
 """The rival description of the same signals: latents of a beta-VAE, and their comparison with a simulator's parameters.
 
-Models and training: `BetaVAE`, `train`, the objectives `beta`, `capacity`, `autoencoder`, `denoising`. How well codes
-line up with known factors: `scores` and its parts. Anomalies: `reconstruction_error`, `negative_elbo` and the
-simulator's `misfit`, tested by `detection`. Which serves better, latents or a simulator's parameters: `compare`. What
-each latent does: `describe`, and the pictures of `avo.latents.plots`.
+Models and training: `BetaVAE`, `train`, the objectives `beta`, `capacity`, `autoencoder`, `denoising`; rivals of the
+beta-VAE, `beta_tcvae`, `factor_vae`, and `ada_gvae` of pairs. How well codes line up with known factors:
+`scores` and its parts. Anomalies: `reconstruction_error`, `negative_elbo` and the simulator's `misfit`, tested by
+`detection`. Which serves better, latents or a simulator's parameters: `compare`. What each latent does: `describe`, and
+the pictures of `avo.latents.plots`.
 """
 
 from avo.latents import cases, plots
@@ -17,14 +18,24 @@ from avo.latents.interventions import beta_vae_score, factor_vae_score
 from avo.latents.mechanistic import Explained, Mechanistic
 from avo.latents.metrics import DCI, Scores, ceiling, dci, explicitness, sap, scores
 from avo.latents.models import BetaVAE
-from avo.latents.objectives import Objective, autoencoder, beta, capacity, denoising
+from avo.latents.objectives import (
+    Objective,
+    ada_gvae,
+    autoencoder,
+    beta,
+    beta_tcvae,
+    capacity,
+    denoising,
+    factor_vae,
+)
 from avo.latents.probes import boosted_r2, linear_r2, nrmse, r2
 from avo.latents.ranking import udr
+from avo.latents.recipes import recipe
 from avo.latents.residuals import Misfit, misfit
 from avo.latents.roc import Confusion, Detection, Rate, confusion, detection
 from avo.latents.simple import simple_factors
 from avo.latents.trained import Trained, load
-from avo.latents.training import recipe, train
+from avo.latents.training import train
 
 __all__ = [
     "BetaVAE",
@@ -41,8 +52,10 @@ __all__ = [
     "Rate",
     "Scores",
     "Trained",
+    "ada_gvae",
     "autoencoder",
     "beta",
+    "beta_tcvae",
     "beta_vae_score",
     "boosted_r2",
     "capacity",
@@ -58,6 +71,7 @@ __all__ = [
     "detection",
     "distances",
     "explicitness",
+    "factor_vae",
     "factor_vae_score",
     "linear_r2",
     "load",

@@ -48,7 +48,7 @@ from avo.folder import digest, write_bytes, write_json
 from avo.latents import cases, measures, pictures
 from avo.latents.cases import SHIFTED, TRAINED
 from avo.latents.cells import Cells, ComparisonFolder
-from avo.latents.family import DEFAULT, QUICK, Size, rank_members
+from avo.latents.family import DEFAULT, QUICK, RIVALS, Size, rank_members
 from avo.latents.repetition import (
     RANKED,
     SHIFTED_TEST,
@@ -200,6 +200,7 @@ def compare(
     data: ArrayLike | None = None,
     seeds: int = 5,
     quick: bool = False,
+    rivals: bool = False,
     jobs: int = 2,
     out: str | Path | None = None,
     resume: bool = False,
@@ -215,6 +216,8 @@ def compare(
         seeds: number of repetitions; at least 2, since choosing without labels compares seeds.
         quick: sizes for a first look, in a minute or two on two cores; of signals from outside the model that are not
             given, parameters are read by a regression from simulations, and no population is fitted.
+        rivals: whether beta-TCVAE and FactorVAE join the family, two more autoencoders for each seed; of the others
+            only which one is shown may change.
         jobs: tasks done at the same time; the numbers do not depend on it.
         out: a folder that keeps each cell as it is finished (avo/latents/cells.py); None: nothing is kept. `.save`
             writes the rest.
@@ -239,7 +242,9 @@ def compare(
     whole("seeds", seeds, least=2)  # choosing without labels compares seeds
     whole("jobs", jobs)
     given = None if data is None else _signals(data)
-    setup = _setup(case, QUICK if quick else DEFAULT, given)
+    size = QUICK if quick else DEFAULT
+    size = size._replace(family=size.family + tuple(RIVALS)) if rivals else size
+    setup = _setup(case, size, given)
     plan = {"case": case, "size": setup.size._asdict(), "signals": None if given is None else digest(given)}
     folder = None if out is None else ComparisonFolder(out, resume, plan)
     cells = Cells(folder)

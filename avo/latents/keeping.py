@@ -1,7 +1,7 @@
 """The folder of a training: claimed at its start, a checkpoint between chunks of epochs, the model at its end.
 
     train.json        what the training is: initial weights, objective, numbers, hashes of the observations
-    checkpoint.npz    networks, moments and history so far; gone when it is done
+    checkpoint.npz    networks, moments and history so far, a discriminator's too; gone when it is done
     trained.json      the trained model; arrays.npz: its arrays (avo/latents/trained.py)
 
 A chunk of epochs is a function of the state and of the numbers of its epochs, so that a training that was stopped and
@@ -49,11 +49,13 @@ class TrainingFolder(Folder):
 
 
 def plan_of(
-    model: BetaVAE, objective: Objective, settings: dict[str, Any], x: np.ndarray, validation: np.ndarray | None
-) -> dict[str, Any]:
+    model: BetaVAE, objective: Objective, settings: dict[str, Any], x: np.ndarray, validation: np.ndarray | None,
+    pairs: np.ndarray | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Say what a training is, for `train.json`: a training that is continued must be the same."""
     weights = [np.asarray(a) for a in jax.tree.leaves(eqx.filter(model, eqx.is_array))]
     plan = {name: value for name, value in settings.items() if name != "observations"}
     plan |= {"objective": objective._asdict(), "networks": str(model.recipe)}
     plan |= {"initial weights": digest(*weights), "observations": digest(x)}
+    plan |= {} if pairs is None else {"pairs": digest(pairs)}
     return plan | {"validation": None if validation is None else digest(validation)}

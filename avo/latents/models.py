@@ -43,11 +43,17 @@ NOISE = 0.1  # where none is named, in units of scale
 
 
 class Terms(NamedTuple):
-    """What an objective is made of, for one observation and one draw of z: R, K_i and MSE of the module's docstring."""
+    """What an objective is made of, for one observation and one draw of z: R, K_i and MSE of the module's docstring.
+
+    In a training also z, and mean and log variance of the q(z|x) that it is drawn from.
+    """
 
     reconstruction: Any
     kl: Any
     mse: Any
+    z: Any = None
+    mean: Any = None
+    log_var: Any = None
 
     @property
     def elbo(self) -> Any:
@@ -223,15 +229,21 @@ class BetaVAE(eqx.Module):
             >>> model.terms(jnp.ones(8), jnp.zeros(2)).kl.shape
             (2,)
         """
-        mean, log_var = self.posterior(x if seen is None else seen)
-        net = self.decoder(mean + jnp.exp(0.5 * log_var) * eps).reshape(self.x_shape)
+        return self.terms_at(x, eps, *self.posterior(x if seen is None else seen))
+
+    def terms_at(
+        self, x: Array, eps: Float[Array, " k"], mean: Float[Array, " k"], log_var: Float[Array, " k"]
+    ) -> Terms:
+        """Compute what `terms` does at any N(mean, exp(log_var)), in place of q(z|x)."""
+        z = mean + jnp.exp(0.5 * log_var) * eps
+        net = self.decoder(z).reshape(self.x_shape)
         if self.likelihood == "bernoulli":
             # log(1 + exp(net)) - x net = -x log f - (1 - x) log(1 - f), without overflow
             error, nats = x - jax.nn.sigmoid(net), jax.nn.softplus(net) - x * net
         else:
             error = x - (self.shift + self.scale * net)
             nats = 0.5 * (error / self.noise) ** 2 + jnp.log(self.noise) + 0.5 * math.log(2 * math.pi)
-        return Terms(jnp.sum(nats), gaussian_kl(mean, log_var), jnp.mean(error**2))
+        return Terms(jnp.sum(nats), gaussian_kl(mean, log_var), jnp.mean(error**2), z, mean, log_var)
 
     def encode(self, x: ArrayLike) -> Float[np.ndarray, "n k"]:
         """Compute the means of q(z|x) of many observations, with shape (n, *x_shape)."""

@@ -25,7 +25,7 @@ import numpy as np
 from avo.latents import cases, measures, routes
 from avo.latents.cases import TRAINED, Case, Labelled
 from avo.latents.cells import Cell, Cells
-from avo.latents.family import FAMILY, LATENTS, Size, train_member
+from avo.latents.family import LATENTS, MEMBERS, Size, train_member
 from avo.latents.information import mig
 from avo.latents.metrics import dci, scores
 from avo.latents.plots import STEPS
@@ -163,7 +163,7 @@ class _Seed:
 
     def autoencoder(self, name: str) -> Cell:
         """Train a member of the family."""
-        trained = train_member(FAMILY[name], self.signals.x, self.size, self.seed)
+        trained = train_member(MEMBERS[name], self.signals.x, self.size, self.seed)
         route = routes.by_latents(name, trained, self.signals.x)
         self.setup.tick(1)
         noise = float(trained.model.noise / trained.model.scale)
@@ -237,7 +237,7 @@ def measure_route(
     numbers["coverage"] = measures.coverage(route, moving, x, theta)
     numbers["stated sd"] = measures.stated_sd(route, moving, x).mean(0) / theta.std(0)
     numbers["shifted r2"] = measures.accuracy(route, probe, sets.shifted.x, sets.shifted.theta)["r2"]
-    if route.name in FAMILY:
+    if route.name in MEMBERS:
         numbers["label score"] = _label_score(route, sets.labels, seed)
     return numbers
 
@@ -270,7 +270,7 @@ def _small(setup: Setup, members: Sequence[str], n: int, seed: int) -> list[Reco
     """R^2 of routes learned from n signals, all of them labelled for probe and regression."""
     problem, size = setup.case.problem, setup.size
     theta, x = cases.draw(problem, n, TRAINED, seed + SMALL)
-    made = [routes.by_latents(name, train_member(FAMILY[name], x, size, seed), x) for name in members]
+    made = [routes.by_latents(name, train_member(MEMBERS[name], x, size, seed), x) for name in members]
     records = []
     if not members:
         # Repeated, signals have the same moments, and a smaller number of them takes no compiled program of its own
@@ -294,7 +294,7 @@ def _outside(setup: Setup, members: Sequence[str], seed: int) -> list[Record]:
     problem, size = setup.suited, setup.size
     x = setup.case.outside(2 * size.signals, seed) if setup.given is None else setup.given
     train, test = x[: len(x) // 2], x[len(x) // 2 :]
-    made = [routes.by_latents(name, train_member(FAMILY[name], train, size, seed), train) for name in members]
+    made = [routes.by_latents(name, train_member(MEMBERS[name], train, size, seed), train) for name in members]
     if not members:
         few, many = (routes.by_simulations(problem, train, pairs, seed) for pairs in (size.labels, size.ceiling))
         simulator = many

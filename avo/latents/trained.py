@@ -39,7 +39,7 @@ class Trained:
         objective: what it was trained by.
         history: name -> array over epochs: loss, reconstruction, kl (nats, summed over latents), mse and capacity, and
             kl_per_latent with one column for each; the same under validation_... where there was one. Without a drawn
-            z nothing is said of kl.
+            z nothing is said of kl, and penalty is P where the objective has one.
         epoch: the epoch whose model this is, counted from 1.
         settings: the numbers of the training, by name.
     """

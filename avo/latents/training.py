@@ -14,7 +14,6 @@ With a folder, a checkpoint is kept between chunks (avo/latents/keeping.py).
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +26,12 @@ from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from avo import checks
-from avo.checks import between, nonnegative, one_of, positive, whole
+from avo.checks import between, positive, whole
+from avo.latents.admission import admitted_model, check_pairs, check_precision
+from avo.latents.discriminator import Discriminator, improved, untrained
 from avo.latents.keeping import History, TrainingFolder, plan_of
 from avo.latents.models import CHUNK, BetaVAE, Terms
-from avo.latents.objectives import Objective, autoencoder, batch_terms, beta, capacity
+from avo.latents.objectives import Objective, batch_terms, beta, checked
 from avo.latents.trained import Trained, load
 from avo.observations import validate_observations
 
@@ -40,10 +41,11 @@ STEPS = 4000  # about, of one call: a bar that moves every few seconds
 
 
 class _Data(NamedTuple):
-    """What is learned from, and what chooses the epoch."""
+    """What is learned from, what chooses the epoch, and what is paired with x."""
 
     x: Float[Array, "n *x_shape"]
     validation: Float[Array, "m *x_shape"] | None
+    pairs: Float[Array, "n *x_shape"] | None
 
 
 class _Plan(NamedTuple):
@@ -57,13 +59,14 @@ class _Plan(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Networks in training and their optimiser's moments; the best networks so far, their loss and epoch."""
+    """Networks in training and their optimiser's moments; the best so far, their loss and epoch; what learns beside."""
 
     networks: Any
     moments: Any
     best: Any
     least: Any
     epoch: Any
+    discriminator: Discriminator | None = None
 
 
 def train(
@@ -76,6 +79,7 @@ def train(
     rate: float = 5e-4,
     final: float = 1.0,
     validation: ArrayLike | None = None,
+    pairs: ArrayLike | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     resume: bool = False,
@@ -83,18 +87,20 @@ def train(
 ) -> Trained:
     """Train a beta-VAE, or one of its relatives, on observations.
 
-    One compiled program serves all seeds and all numbers of the objective, of epochs and of rates, given shapes.
+    One compiled program serves all seeds, all numbers of one kind of objective, of epochs and of rates, given shapes.
 
     Args:
         model: a model, or a factory `model(key, x)` such as `BetaVAE.for_data` or
             `functools.partial(BetaVAE.for_data, latents=5)`.
         x: observations, with shape (n, *x_shape).
-        objective: `beta`, `capacity`, `autoencoder` or `denoising`, with their numbers; None: beta(4.0).
+        objective: `beta`, `capacity`, `beta_tcvae` or another of avo.latents, with its numbers; None: beta(4.0).
         epochs: how often each observation is seen.
         batch: observations per step; all, where there are fewer.
         rate: step size of Adam.
         final: share of it that is left at the end, to which it falls by a half cosine; 1 keeps it.
         validation: observations that are not trained on, by whose loss the best epoch is chosen; None: the last epoch.
+        pairs: for each observation another one that shares most of what made it, such as the next in time, with the
+            shape of x; for `ada_gvae` only.
         seed: of weights (where a factory makes them), orders and draws; same seed, same bits.
         out: a folder for the model, and for checkpoints on the way; None: nothing is written.
         resume: continue the training in `out`, to the same bits; where it is done, its model is read.
@@ -109,6 +115,7 @@ def train(
         FileExistsError: if `out` holds a run already.
 
     Example:
+        >>> from functools import partial
         >>> z = jax.random.normal(jax.random.key(0), (500, 1))
         >>> x = jnp.concatenate([z, -z, 2 * z], axis=1) + 0.1 * jax.random.normal(jax.random.key(1), (500, 3))
         >>> make = partial(BetaVAE.for_data, latents=2, width=16, noise=0.1)
@@ -124,22 +131,23 @@ def train(
     held_out = None if validation is None else validate_observations(validation, "validation")
     epochs, seed, batch = whole("epochs", epochs), checks.seed("seed", seed), min(whole("batch", batch), len(x))
     rate, final = positive("rate", rate), between("final", final, 0, 1)
-    objective = _check_objective(beta(4.0) if objective is None else objective)
+    objective = checked(beta(4.0) if objective is None else objective)
+    sets = {"x": x, "validation": held_out, "pairs": check_pairs(pairs, x, objective.paired)}
     key_model, key = jax.random.split(jax.random.key(seed))
-    made = _make_model(model, key_model, x, held_out)
+    made = admitted_model(model, key_model, sets)
     if objective.calibrated and made.likelihood != "gaussian":
         raise ValueError(f"objective must not be calibrated for likelihood={made.likelihood!r}, which has no noise.")
-    _check_precision(x, jnp.result_type(float))
+    check_precision(x, jnp.result_type(float))
 
     settings = {"epochs": epochs, "batch": batch, "rate": rate, "final": final, "seed": seed, "observations": len(x)}
-    folder = None if out is None else TrainingFolder(out, resume, plan_of(made, objective, settings, x, held_out))
+    folder = None if out is None else TrainingFolder(out, resume, plan_of(made, objective, settings, **sets))
     try:
         if folder is not None and folder.finished:
             folder.clear()  # of a training that was killed at its very end
             return load(folder.path, like=made)
         if folder is not None:
             folder.claim()
-        trained = _train(key, made, (x, held_out), objective, settings, folder=folder, progress=progress)
+        trained = _train(key, made, sets, objective, settings, folder=folder, progress=progress)
         if folder is not None:
             trained.save(folder.path)
             folder.clear()
@@ -155,73 +163,24 @@ def train(
 
 
 def _train(
-    key: PRNGKeyArray, made: BetaVAE, sets: tuple[np.ndarray, np.ndarray | None], objective: Objective,
+    key: PRNGKeyArray, made: BetaVAE, sets: dict[str, Any], objective: Objective,
     settings: dict[str, Any], *, folder: TrainingFolder | None, progress: bool,
 ) -> Trained:  # fmt: skip
     """Take all steps, from the last checkpoint if there is one, and the model that they end in."""
-    (x, held_out), dtype = sets, jnp.result_type(float)
-    data = _Data(jnp.asarray(x, dtype), None if held_out is None else jnp.asarray(held_out, dtype))
+    dtype = jnp.result_type(float)
+    data = _Data(**{name: None if a is None else jnp.asarray(a, dtype) for name, a in sets.items()})  # pyright: ignore
     rates = (jnp.asarray(settings[name], dtype) for name in ("rate", "final"))
     plan = _Plan(objective.traced(), settings["batch"], *rates, epochs=jnp.asarray(settings["epochs"]))
     state, history = _run_epochs(key, made, data, plan, folder, progress)
-    networks, epoch = (state.networks, settings["epochs"]) if held_out is None else (state.best, int(state.epoch))
+    networks, epoch = (
+        (state.networks, settings["epochs"]) if data.validation is None else (state.best, int(state.epoch))
+    )
     trained = _with_networks(made, networks)
     if objective.calibrated:
-        trained = trained.calibrated(x if held_out is None else held_out, draws=16 if objective.sampled else 0)
+        trained = trained.calibrated(
+            sets["x" if data.validation is None else "validation"], draws=16 if objective.sampled else 0
+        )
     return Trained(model=trained, objective=objective, history=history, epoch=epoch, settings=settings)
-
-
-def _check_objective(objective: Any) -> Objective:
-    if not isinstance(objective, Objective):
-        raise ValueError(f"objective must be one of avo.latents, such as avo.latents.beta(4.0); got {objective!r}.")
-    for name in ("beta", "gamma", "capacity", "corruption", "calibrated"):
-        nonnegative(f"objective.{name}", getattr(objective, name))
-    between("objective.ramp", objective.ramp, 0, 1)
-    return objective
-
-
-def _check_precision(x: np.ndarray, dtype: Any) -> None:
-    """Refuse what numbers of this precision do not tell apart, or whose squares they do not hold."""
-    sd, largest, numbers = float(np.std(x - x.mean(0))), float(np.abs(x).max()), jnp.finfo(dtype)
-    least, most = float(numbers.tiny) ** 0.4, float(numbers.max) ** 0.4
-    if sd and not (least < sd and largest < most and largest * float(numbers.eps) < 0.1 * sd):
-        raise ValueError(
-            f"x scatters by {sd:.2g} about values of up to {largest:.2g}, which {numbers.dtype} does not "
-            'hold; subtract its mean, divide by its scale, or call jax.config.update("jax_enable_x64", True).'
-        )
-
-
-def _make_model(model: Any, key: PRNGKeyArray, x: np.ndarray, validation: np.ndarray | None) -> BetaVAE:
-    """Take a model, or make one, and check that it takes what it is to be trained on."""
-    if not isinstance(model, BetaVAE):
-        if not callable(model) or isinstance(model, eqx.Module | type):
-            raise ValueError(f"model must be a BetaVAE or a factory (key, x), such as BetaVAE.for_data; got {model!r}.")
-        model = model(key, x)
-    if not isinstance(model, BetaVAE):
-        raise ValueError(f"model, a factory, must make a BetaVAE; it made {model!r}.")
-    for name, rows in (("x", x), ("validation", validation)):
-        if rows is None:
-            continue
-        if rows.shape[1:] != model.x_shape:
-            raise ValueError(f"{name} must have rows shaped as the model's x, {model.x_shape}; got {rows.shape[1:]}.")
-        if model.likelihood == "bernoulli" and not (rows.min() >= 0 and rows.max() <= 1):
-            raise ValueError(
-                f"{name} must lie in [0, 1] for likelihood='bernoulli'; it goes from {rows.min():g} to {rows.max():g}."
-            )
-    dtype = jnp.result_type(float)
-    one, z = (jax.ShapeDtypeStruct(shape, dtype) for shape in (model.x_shape, (model.latents,)))
-    try:
-        shapes = [a.shape for a in eqx.filter_eval_shape(model.posterior, one)]
-        shapes += [eqx.filter_eval_shape(model.predict, z).shape]
-    except (TypeError, ValueError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise ValueError(f"model's networks cannot be applied to x {one.shape} and z {z.shape}: {said}") from error
-    if shapes != [z.shape, z.shape, one.shape]:
-        raise ValueError(
-            f"model's encoder must give mean and log variance of z, each {z.shape}, and its decoder as many values as "
-            f"x {one.shape}; got {shapes}."
-        )
-    return model
 
 
 def _with_networks(model: BetaVAE, networks: Any) -> BetaVAE:
@@ -242,6 +201,7 @@ def _run_epochs(
         best=None if data.validation is None else networks,
         least=jnp.asarray(jnp.inf, dtype),
         epoch=jnp.zeros((), int),
+        discriminator=untrained(jax.random.fold_in(key, 3), model.latents) if plan.objective.adversarial else None,
     )
     chunk = max(1, min(EPOCHS, STEPS // (len(data.x) // plan.batch)))
     # State, history and number of epochs change at once: whenever Ctrl-C comes, they are of the same moment
@@ -281,59 +241,67 @@ def _run(
     key: PRNGKeyArray, model: BetaVAE, data: _Data, plan: _Plan, span: Array, state: _State
 ) -> tuple[_State, dict[str, Array]]:
     """Train from epoch span[0] to before span[1], at most EPOCHS of them: the state, and the history of these."""
-    x, validation = data
+    x, validation, pairs = data
     objective, batch, rate, final, epochs = plan
     key_order, key_draw, key_validation = jax.random.split(key, 3)
     steps = len(x) // batch
     end = (epochs * steps).astype(x.dtype)
 
     def step(carry: Any, at: tuple[Array, Array]) -> tuple[Any, dict[str, Array]]:
-        (networks, moments), (t, rows) = carry, at
+        (networks, moments, discriminator), (t, rows) = carry, at
+        key_t, others = jax.random.fold_in(key_draw, t), None if pairs is None else pairs[rows]
 
-        def loss(networks: Any) -> tuple[Array, Terms]:
-            terms = batch_terms(_with_networks(model, networks), objective, x[rows], jax.random.fold_in(key_draw, t))
-            return objective.loss(terms, t / end), terms
+        def loss(networks: Any) -> tuple[Array, tuple[Terms, Array]]:
+            terms = batch_terms(_with_networks(model, networks), objective, x[rows], key_t, others)
+            penalty = objective.penalty_of(terms, len(x), discriminator)
+            return objective.loss(terms, t / end, penalty), (terms, penalty)
 
-        gradient, terms = jax.grad(loss, has_aux=True)(networks)
+        gradient, (terms, penalty) = jax.grad(loss, has_aux=True)(networks)
         rate_t = rate * (final + (1 - final) * 0.5 * (1 + jnp.cos(jnp.pi * t / end)))
         move, moments = ADAM.update(gradient, moments)
         networks = jax.tree.map(lambda p, m: p - rate_t * m, networks, move)
-        return (networks, moments), _means(objective, terms, t / end)
+        if discriminator is not None:
+            discriminator = improved(discriminator, terms.z, jax.random.fold_in(key_t, 1))
+        return (networks, moments, discriminator), _means(objective, terms, t / end, penalty)
 
     def epoch(i: Array, carry: tuple[_State, dict[str, Array]]) -> tuple[_State, dict[str, Array]]:
         state, history = carry
         rows = jax.random.permutation(jax.random.fold_in(key_order, i), len(x))[: steps * batch]
         at = (i * steps + jnp.arange(steps)).astype(x.dtype), rows.reshape(steps, batch)
-        (networks, moments), found = jax.lax.scan(step, (state.networks, state.moments), at)
+        learning = state.networks, state.moments, state.discriminator
+        (networks, moments, discriminator), found = jax.lax.scan(step, learning, at)
         found = jax.tree.map(lambda a: jnp.mean(a, axis=0), found)
-        state = state._replace(networks=networks, moments=moments)
+        state = state._replace(networks=networks, moments=moments, discriminator=discriminator)
         if validation is not None:
             terms = _validate(_with_networks(model, networks), objective, validation, key_validation)
-            found |= {f"validation_{name}": a for name, a in _means(objective, terms, jnp.ones(())).items()}
+            # Those of the first chunk are as many as a penalty can take: its memory grows with their square
+            some = jax.tree.map(lambda a: a[:CHUNK], terms)
+            penalty = objective.penalty_of(some, len(validation), discriminator)
+            found |= {f"validation_{name}": a for name, a in _means(objective, terms, jnp.ones(()), penalty).items()}
             state = _keep_best(state, found["validation_loss"], i + 1)
         return state, {name: a.at[i - span[0]].set(found[name]) for name, a in history.items()}
 
     return jax.lax.fori_loop(span[0], span[1], epoch, (state, _blank_history(model, objective, validation is not None)))
 
 
-def _means(objective: Objective, terms: Terms, progress: Array) -> dict[str, Array]:
+def _means(objective: Objective, terms: Terms, progress: Array, penalty: Array) -> dict[str, Array]:
     """Average the terms of a batch, under the names of the history."""
     means = {
-        "loss": objective.loss(terms, progress),
+        "loss": objective.loss(terms, progress, penalty),
         "reconstruction": jnp.mean(terms.reconstruction),
         "mse": jnp.mean(terms.mse),
     }
     if objective.sampled:
         kl = jnp.mean(terms.kl, axis=0)
         means |= {"kl": jnp.sum(kl), "kl_per_latent": kl, "capacity": objective.capacity_at(progress)}
-    return means
+    return means | ({"penalty": penalty} if objective.penalty else {})
 
 
 def _blank_history(model: BetaVAE, objective: Objective, validated: bool) -> dict[str, Array]:
     """Make the empty history of EPOCHS epochs."""
     dtype = model.shift.dtype
     one = Terms(jnp.zeros(1, dtype), jnp.zeros((1, model.latents), dtype), jnp.zeros(1, dtype))
-    like = _means(objective, one, jnp.ones((), dtype))
+    like = _means(objective, one, jnp.ones((), dtype), jnp.zeros((), dtype))
     if validated:
         like |= {f"validation_{name}": a for name, a in like.items()}
     return {name: jnp.zeros((EPOCHS, *a.shape), dtype) for name, a in like.items()}
@@ -353,49 +321,3 @@ def _keep_best(state: _State, loss: Array, epoch: Array) -> _State:
     better = loss < state.least
     best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state.networks, state.best)
     return state._replace(best=best, least=jnp.minimum(loss, state.least), epoch=jnp.where(better, epoch, state.epoch))
-
-
-def recipe(name: str) -> dict[str, Any]:
-    """Make the keywords of `train` with which a talk trained its model: model, objective, epochs, batch and rate.
-
-    Known are (A. Honchar's slides and article on disentangled representations of time series, after Burgess et al.
-    2018): an MLP with 10 latents, an objective of capacity C and weight gamma, mean squared error, 50 epochs at a rate
-    of 5e-4.
-
-        ecg-talk      C = 25 nats, gamma = 100; one heartbeat for each x (`avo.data.padded_beats`)
-        prices-talk   C = 100 nats, gamma = 1000; 180 one-minute prices (`avo.data.log_price_windows`)
-
-    Not known are the widths of the hidden layers (here 256, 256), the batch (64), how C grew (over half of the
-    training), and by what factor the squared error was weighted (here noise = a tenth of the scale of x).
-
-    And, of his slides on rare frauds among card payments, an autoencoder of normal payments alone,
-
-        fraud-talk    hidden layers 100, 100, code 15, columns scaled by minimum and maximum, the squared error summed
-                      over columns, 500 epochs, batch 2048; a payment for each x (`avo.latents.payments`, or your own)
-
-    whose rate is not known (here 1e-3), nor its activations (SiLU). Distances to what it makes of new payments,
-    `avo.latents.distances`, are the score.
-
-    Raises:
-        ValueError: if there is no such recipe.
-
-    Example:
-        >>> recipe("ecg-talk")["objective"].capacity, recipe("prices-talk")["objective"].gamma
-        (25.0, 1000.0)
-        >>> recipe("fraud-talk")["epochs"], recipe("fraud-talk")["batch"]
-        (500, 2048)
-    """
-    known = {"ecg-talk": capacity(gamma=100.0, C=25.0), "prices-talk": capacity(gamma=1000.0, C=100.0)}
-    one_of("recipe", name, [*known, "fraud-talk"])
-    if name == "fraud-talk":
-        model = partial(_by_ends, latents=15, network="mlp", width=100, depth=2)
-        return {"model": model, "objective": autoencoder(), "epochs": 500, "batch": 2048, "rate": 1e-3}
-    model = partial(BetaVAE.for_data, latents=10, network="mlp", width=256, depth=2)
-    return {"model": model, "objective": known[name], "epochs": 50, "batch": 64, "rate": 5e-4}
-
-
-def _by_ends(key: PRNGKeyArray, x: np.ndarray, **options: Any) -> BetaVAE:
-    """Make a model that sees each column from 0 to 1; its R is the sum of squared errors there, and a constant."""
-    low, high = x.min(axis=0), x.max(axis=0)
-    scale = np.where(high > low, high - low, 1.0)
-    return BetaVAE.make(key, x.shape[1:], shift=low, scale=scale, noise=scale / np.sqrt(2), **options)

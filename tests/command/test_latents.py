@@ -103,7 +103,8 @@ def test_latents_are_named_after_factors_of_the_file(run: Run, folder: Path) -> 
 
 def test_a_simulators_signals_have_its_parameters(run: Run, folder: Path) -> None:
     words = ("latents", "train", "linear5", "--n", "60", "--epochs", "1", "--latents", "2", "--quiet", "--out", "sim")
-    said = run(*words).output
+    said = run(*words, "--objective", "factor-vae", "--weight", "3").output
+    assert "FactorVAE, weight 3: epoch 1 of 1" in said and latents.load("sim").objective == latents.factor_vae(3.0)
     assert "linear5: 60 signals of 5 numbers; 42 train, 9 to choose the epoch, 9 are new" in said
     assert (folder / "sim" / "parameters.png").exists()
     run("latents", "traverse", "sim", "--signal", "8", "--out", "eight.svg")
@@ -151,6 +152,14 @@ def test_stopped_it_says_what_is_kept_and_continues(run: Run, folder: Path, monk
             "ecg-talk says all but --latents and --epochs",
         ),
         (("train", "signals.npz", "--objective", "capacity", "--beta", "1"), "--beta is of --objective beta; got"),
+        (
+            ("train", "signals.npz", "--objective", "beta", "--weight", "2"),
+            "--weight is of --objective beta-tcvae or factor-vae; got --objective beta.",
+        ),
+        (
+            ("train", "signals.npz", "--objective", "beta-tcvae", "--weight", "0.5"),
+            "--weight must be at least 1 for --objective beta-tcvae; got 0.5.",
+        ),
         (("train", "few.npy"), "few.npy has 30 signals, a row each; latents are learned from at least 40."),
         (("train", "flat.npy"), "flat.npy must differ from row to row"),
         (("train", "signals.npz", "--resume"), "--resume needs --out"),

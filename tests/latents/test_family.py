@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avo.latents import Trained, family
-from avo.latents.family import DEFAULT, FAMILY, QUICK, rank_members, train_member
+from avo.latents.family import DEFAULT, FAMILY, MEMBERS, QUICK, RIVALS, rank_members, train_member
 
 
 @pytest.mark.parametrize(("name", "draws"), [("AE", 0), ("VAE", 16)])
@@ -33,6 +33,7 @@ def test_the_first_tenth_chooses_the_epoch_and_few_signals_are_repeated(
 
 def test_sizes_name_members_and_measure_no_rung_twice() -> None:
     assert set(DEFAULT.family) == set(FAMILY) > set(QUICK.family)
+    assert set(MEMBERS) - set(DEFAULT.family) == set(RIVALS) and len(MEMBERS) == len(FAMILY) + len(RIVALS)
     assert DEFAULT.small == [100, 1000, 10_000]  # of 5000 signals 1000 are labelled: no rung is the comparison itself
     assert QUICK.small == [100] and QUICK.ladder == (100, 1000)
 
