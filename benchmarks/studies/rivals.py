@@ -31,7 +31,7 @@ from avo.benchmarks.studies import study
 from avo.benchmarks.studies.study import Study
 from avo.latents import ada_gvae, beta, beta_tcvae, factor_vae
 from avo.latents.correlation import total_correlation
-from avo.latents.scikit import sklearn_module
+from avo.scikit import sklearn_module
 from avo.tables import markdown
 
 TIMES = np.linspace(0.0, 1.0, 32)
