@@ -180,8 +180,9 @@ def fit(
             )
         else:
             begin = presets.preset_of(
-                preset, simulator, data_, reading, option=option, ranges=range_, fix=fix, prior=prior
-            )
+                preset, simulator, data_, reading, option=option, ranges=range_, fix=fix, prior=prior,
+                others={"--space": space, "--stored": stored, "--target population": target == "population"},
+            )  # fmt: skip
             task = begin.task
             typer.echo(begin.words)
         simulate = task.source.simulate if stored is None else sources.stored_of(stored)

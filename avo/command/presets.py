@@ -11,8 +11,10 @@ each beat, found likewise, are written beside the fit.
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from avo.checks import one_of
 from avo.command.sources import Reading, Source, Task, literal, named_pairs, ranged, read, with_known
 from avo.folder import write_bytes
 from avo.latents.mechanistic import explained
+from avo.space import Space
 
 if TYPE_CHECKING:
     from avo.simulators import Problem
@@ -30,6 +33,7 @@ PRESETS = {"ecg": ("full",)}
 FIRST, END = -0.3, 0.55  # s, of a beat
 BASELINE = (-0.09, -0.05)  # s, the level before the QRS complex, which is taken off
 FASTEST = 250.0  # Hz, above which every second sample, or third, does
+READ = ("columns", "key")  # how a file is read: which leads, which array
 PARTS = 10  # of the beats, in time
 WIDER = 0.1  # of the usual range
 NOISE, QUIET = 10.0, 40.0  # dB below what least squares leave, and the least noise: beats differ by more than noise
@@ -57,8 +61,9 @@ class Preset(NamedTuple):
 def preset_of(
     name: str, simulator: str, file: Path | None, reading: Reading, *, option: list[str] | None = None,
     ranges: list[str] | None = None, fix: list[str] | None = None, prior: list[str] | None = None,
+    others: Mapping[str, object] = MappingProxyType({}),
 ) -> Preset:  # fmt: skip
-    """Find what to fit by `--preset`.
+    """Find what to fit by `--preset`; other options that would say so, by their names, are refused.
 
     Raises:
         ValueError: if the simulator has no such preset, or the data do not suit it.
@@ -66,9 +71,11 @@ def preset_of(
     if simulator not in PRESETS:
         raise ValueError(f"--preset is for {', '.join(PRESETS)}; leave it out for {simulator}.")
     one_of("--preset", name, PRESETS[simulator])
+    if given := [name for name, value in others.items() if value]:
+        raise ValueError(f"--preset says what is fitted, and how; leave {' and '.join(given)} out.")
     if file is None:
         raise ValueError("--preset takes its ranges from recorded data; give them by --data.")
-    beats = _beats(file, reading, {key: literal(value) for key, value in named_pairs(option, "--option").items()})
+    beats = _beats(file, reading, option)
     problem, medians = _wide(beats), _medians(beats.x)
     encoder = avo.latents.Mechanistic(problem, rows=LIBRARY, noise="equal")
     theta = encoder.encode(medians)
@@ -79,6 +86,14 @@ def preset_of(
     words = f"least squares: {problem.space.dim} parameters explain {told:.2%} of the median beat"
     start = np.asarray(space.free(start))
     return Preset(Task(Source("ecg", ready.simulate, space, ready), beats.x, None), start, encoder, words)
+
+
+def task_again(space: Space, file: Path, reading: Reading, option: list[str] | None) -> Task:
+    """Find what a run of `--preset full` was fitted with, for observations that it has not seen."""
+    beats = _beats(file, reading, option)
+    window = (FIRST, FIRST + beats.x.shape[1] / beats.rate)
+    problem = avo.simulators.ecg(space.columns, rate=beats.rate, window=window, leads=beats.leads)
+    return Task(Source("ecg", problem.simulate, space, problem), beats.x, None)
 
 
 def write_beats(out: Path, preset: Preset) -> Path:
@@ -96,10 +111,14 @@ def write_beats(out: Path, preset: Preset) -> Path:
     return out / "beats.csv"
 
 
-def _beats(file: Path, reading: Reading, option: dict[str, Any]) -> Beats:
+def _beats(file: Path, reading: Reading, words: list[str] | None) -> Beats:
     """Read heartbeats from a record, or from an array whose rate is said."""
+    option = {key: literal(value) for key, value in named_pairs(words, "--option").items()}
     if unknown := [name for name in option if name != "rate"]:
         raise ValueError(f"--option: the preset full takes rate= alone, of beats in an array; got {unknown[0]}.")
+    others = [name for name, value in reading._asdict().items() if value not in (None, False) and name not in READ]
+    if others:
+        raise ValueError(f"--{others[0].replace('_', '-')} has no part in --preset full; leave it out.")
     if file.suffix in (".dat", ".hea") or not file.suffix:
         return _record(file, reading)
     rate = option.get("rate")

@@ -21,6 +21,7 @@ from avo.command.programs import keep_programs
 if TYPE_CHECKING:
     from avo.result import Result
 
+UNSEEN = "--data must name a file of observations: the run was fitted to such a file."
 OPTIONS = ("simulator", "option", "columns", "key", "log_windows")  # of `avo fit`, which a check needs again
 
 Run = Annotated[Path, typer.Argument(help="Folder of a finished run of `avo fit`.")]
@@ -95,26 +96,28 @@ def check(
     Without --data the observations are simulated anew, at the truth of a run that had simulated ones.
     """
     keep_programs()
-    from avo.command import sources
+    from avo.command import presets, sources
     from avo.diagnostics.goodness import reference_sets, sets_within
 
     result, words = _finished(run)
     options, truth = words["options"], words["truth"]
     # Runs of older versions have fewer options
     reading = sources.Reading(**{name: options.get(name) for name in sources.Reading._fields})
-    table = None if data_ is None else sources.read(data_, reading)
-    name = _simulator(run, options["simulator"], simulator, trust)
-    source = sources.source_of(name, options["option"], table, reading.log_windows, options.get("space"))
-    task = None
-    if table is not None:
-        assert data_ is not None
-        task = sources.Task.of_file(source, table, data_, reading.axis)
-        observed = task.x_obs
-    elif truth is None or source.problem is None:
-        raise ValueError("--data must name a file of observations: the run was fitted to such a file.")
+    if options.get("preset") is not None:
+        task = presets.task_again(result.space, _needed(data_), reading, options["option"])
+        source, observed = task.source, task.x_obs
     else:
-        known = [truth[name] for name in result.space.columns]
-        observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
+        table = None if data_ is None else sources.read(data_, reading)
+        name = _simulator(run, options["simulator"], simulator, trust)
+        source = sources.source_of(name, options["option"], table, reading.log_windows, options.get("space"))
+        task = None if table is None else sources.Task.of_file(source, table, _needed(data_), reading.axis)
+        if task is not None:
+            observed = task.x_obs
+        elif truth is None or source.problem is None:
+            raise ValueError(UNSEEN)
+        else:
+            known = [truth[name] for name in result.space.columns]
+            observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
     rows = n if task is None else len(task.observed)
     sets = sets_within(budget, replicates, rows)
     calls = (sets + reference_sets(rows)) * rows
@@ -128,6 +131,12 @@ def check(
     )  # fmt: skip
     avo.plots.check(found).savefig(run / "check.png", dpi=100)
     typer.echo(f"{found.summary()}\n\n{run / 'check.png'}")
+
+
+def _needed(file: Path | None) -> Path:
+    if file is None:
+        raise ValueError(UNSEEN)
+    return file
 
 
 def replay(
