@@ -3,8 +3,9 @@
 Models and training: `BetaVAE`, `train`, the objectives `beta`, `capacity`, `autoencoder`, `denoising`; rivals of the
 beta-VAE, `beta_tcvae`, `factor_vae`, and `ada_gvae` of pairs. How well codes line up with known factors:
 `scores` and its parts. Anomalies: `reconstruction_error`, `negative_elbo` and the simulator's `misfit`, tested by
-`detection`. Which serves better, latents or a simulator's parameters: `compare`. What each latent does: `describe`, and
-the pictures of `avo.latents.plots`.
+`detection`. A simulator's parameters of single signals: `Mechanistic`; with a learned residual: `GreyBox`. Which serves
+better, latents or a simulator's parameters: `compare`. What each latent does: `describe`, and the pictures of
+`avo.latents.plots`.
 """
 
 from avo.latents import cases, plots
@@ -13,6 +14,7 @@ from avo.latents.comparison import Comparison, compare
 from avo.latents.contamination import contaminate
 from avo.latents.description import Description, describe
 from avo.latents.frauds import Payments, payments
+from avo.latents.grey import Grey, GreyBox
 from avo.latents.information import mig, modularity, mutual_information
 from avo.latents.interventions import beta_vae_score, factor_vae_score
 from avo.latents.mechanistic import Explained, Mechanistic
@@ -45,6 +47,8 @@ __all__ = [
     "Description",
     "Detection",
     "Explained",
+    "Grey",
+    "GreyBox",
     "Mechanistic",
     "Misfit",
     "Objective",
@@ -92,6 +96,4 @@ __all__ = [
     "threshold",
     "train",
     "udr",
-    "Explained",
-    "Mechanistic",
 ]
