@@ -38,10 +38,9 @@ def draw(problem: Problem, n: int, key: jax.Array = KEY) -> np.ndarray:
 
 def test_leads_are_beats_of_their_own_amplitudes_at_the_same_times() -> None:
     own = {"II": {"r_amp": 1.3, "t_amp": -0.1, "offset": 0.04}, "V5": {"r_amp": 1.9, "t_amp": 0.33, "offset": -0.02}}
-    values = {f"{name}_{lead}": v for lead, some in own.items() for name, v in some.items()}
-    both = ecg(
-        ("t_centre", "r_amp", "offset"), leads=("II", "V5"), values={"r_width": 0.009, "t_centre": 0.31} | values
-    )
+    shared = {"r_width": 0.009, "t_centre": 0.31}
+    values = shared | {f"{name}_{lead}": v for lead, some in own.items() for name, v in some.items()}
+    both = ecg(("t_centre", "r_amp", "offset"), leads=("II", "V5"), values=values)
     assert both.space.names == ("t_centre", "r_amp_II", "r_amp_V5", "offset_II", "offset_V5")
     assert both.theta_true.tolist() == [0.31, 1.3, 1.9, 0.04, -0.02]
     singles = [ecg(("t_centre",), values=shared | some) for some in own.values()]
