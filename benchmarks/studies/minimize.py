@@ -113,7 +113,7 @@ def by_avo(name: str, shift: np.ndarray, seed: int, pairs: int | None) -> dict[s
 
 def by_cma(name: str, shift: np.ndarray, seed: int, noise: bool) -> dict[str, Any]:
     """Minimise by pycma."""
-    import cma
+    import cma  # pyright: ignore[reportMissingImports]
 
     d = len(shift)
     f = Counted(name, shift, seed, EACH * d)
