@@ -6,7 +6,7 @@
 
 Least squares on medians of beats, of the whole and of parts in time, (`avo.latents.Mechanistic`) give the start, and
 the ranges: from the least to the largest of them and a tenth of the usual range more to either side. Parameters of
-each beat, found likewise, are written beside the fit.
+single beats, 500 at most, found likewise, are written beside the fit.
 """
 
 import csv
@@ -97,7 +97,7 @@ def task_again(space: Space, file: Path, reading: Reading, option: list[str] | N
 
 
 def write_beats(out: Path, preset: Preset) -> Path:
-    """Write the parameters of each beat, and the share of its variance that they explain, as beats.csv."""
+    """Write parameters of beats, `MOST` of them evenly chosen, and the share of each that they explain: beats.csv."""
     x = preset.task.observed
     rows = np.linspace(0, len(x) - 1, min(MOST, len(x))).round().astype(int)
     theta = preset.encoder.encode(x[rows])

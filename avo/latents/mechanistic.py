@@ -5,9 +5,9 @@ takes it as a start and makes the simulator's mean f pass through the signal its
 
     theta(x) = argmin over theta of S = |W (x - f(theta))|^2,    W = C^(-1/2)
 
-C the covariance of x - f(theta) over simulations, every row of it in units of its own size: the noise's shape, near the
-identity for white noise. For Gaussian noise it is the maximum of the likelihood. The bounds of the parameters hold
-(avo/refine/rowwise.py).
+C the covariance of x - f(theta) over simulations, in units of its size at their theta: the noise's shape, near the
+identity for white noise (avo/latents/library.py). For Gaussian noise it is the maximum of the likelihood. The bounds of
+the parameters hold (avo/refine/rowwise.py).
 
 *Starts.* The regression; simulations of a library that look like the signal; then, twice, what served the signals most
 like it. Of waves that overlap least squares has many local solutions, and a good one of one heartbeat is a good start
@@ -21,7 +21,7 @@ simulations x' at theta, and t = S / V the *misfit*, 1 - d / k on average where 
 so that a signal that the simulator cannot reproduce has errors as wide as what is left of it. Its p-value is the share
 of simulations at such parameters whose own misfit, fitted likewise from where they were made, is larger.
 
-Parameters that f does not depend on (of noise) keep what the regression says of them.
+Parameters that f does not depend on (of noise) keep what the regression says of them, and V and p trust it.
 """
 
 from dataclasses import dataclass

@@ -56,6 +56,7 @@ from jaxtyping import ArrayLike, Float
 from matplotlib.figure import Figure
 
 from avo import data
+from avo.latents.mechanistic import explained as explained_of_rows
 from avo.result import Result
 from avo.run import fit
 from avo.simulators.brownian import brownian
@@ -112,8 +113,7 @@ def explained(observed: Float[ArrayLike, "points"], fitted: Float[ArrayLike, "po
         >>> explained([1.0, 2.0, 3.0, 6.0], [1.0, 2.0, 4.0, 6.0]) == 1 - 1 / 14
         True
     """
-    y, f = np.asarray(observed), np.asarray(fitted)
-    return float(1.0 - np.sum((y - f) ** 2) / np.sum((y - y.mean()) ** 2))
+    return float(explained_of_rows(np.asarray(observed)[None], np.asarray(fitted)[None])[0])
 
 
 def stiffness(angle: Float[ArrayLike, "points"], velocity: Float[ArrayLike, "points"], dt: float) -> float:
