@@ -11,16 +11,13 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from avo import checks, exports, summary
 from avo.adversarial.critic import describe
-from avo.adversarial.proposals import Gaussian
 from avo.checks import between, whole
-from avo.containers import Axis, Held, arranged, is_frame, same_rows
+from avo.containers import Axis, Held
 from avo.execution.failures import Failures
 from avo.folder import (
     ARRAYS,
     arrays_of,
     damaged,
-    fill,
-    leaves,
     read_arrays,
     read_stamped,
     refuse_others,
@@ -29,16 +26,15 @@ from avo.folder import (
     write_json,
 )
 from avo.gaps import Gaps
-from avo.observations import show, validate_observations
+from avo.observations import show
 from avo.refine.custom import Only
-from avo.refine.encoding import optimised
 from avo.refine.estimate import Estimate, Population
 from avo.refine.identifiability import Combination, Identifiability
 from avo.refine.kept import Kept
 from avo.refine.modes import Mode
 from avo.refine.sensitivity import Sensitivity, sensitivity_of
-from avo.refine.statistic import apply
-from avo.rows import NO_GAPS, observe_new
+from avo.saving import described, parts, to_files
+from avo.singles import encoded
 from avo.space import Space
 from avo.types import Frame, Statistic
 
@@ -265,54 +261,7 @@ class Result:
             >>> bool(np.abs(result.encode(noisy(jax.random.key(1), far), refine=decay) - far).max() < 0.4)
             True
         """
-        if refine is not False:
-            self._check_optimised(refine)
-        encoder = self._refined("encode").encoder
-        same_rows(x=x, inputs=inputs)
-        index = getattr(x, "index", None) if is_frame(x) else None
-        inputs = arranged("inputs", inputs, self.input_axes)
-        if self.gaps is not None:
-            x, c, _ = observe_new(arranged("x", x, self.axes), inputs, self.gaps, "x")
-            return self._encoded(x, c, index)
-        x = validate_observations(arranged("x", x, self.axes), "x", 1, advice=NO_GAPS)
-        if x.shape[1:] != self.x_shape:
-            raise ValueError(
-                f"x must have one observation per row, shape (n, {', '.join(map(str, self.x_shape))}); got {x.shape}."
-            )
-        unit = encoder.features.c_shift
-        if (inputs is None) != (unit is None):
-            raise ValueError("encode needs inputs= exactly if the fit had them.")
-        c = None if inputs is None else validate_observations(inputs, "inputs", 1)
-        if c is not None and unit is not None and c.shape != (len(x), *unit.shape):
-            raise ValueError(f"inputs must have one row for each of x, shape {(len(x), *unit.shape)}; got {c.shape}.")
-        return self._encoded(x, c, index, refine)
-
-    def _check_optimised(self, refine: Any) -> None:
-        if refine is True and self.mean is None and self.population is None:
-            raise ValueError(
-                "refine=True needs the simulator's mean, which a simulator of avo's own brings and no file keeps; give "
-                "it: refine=problem.mean. (Of a population simulations that spread as single observations do would do.)"
-            )
-        if refine is not True and not callable(refine):
-            raise ValueError(f"refine must be True, False or the simulator's mean, theta (d,) -> x; got {refine!r}.")
-        lacks = {
-            "known conditions": bool(self.input_axes) or self._refined("encode").encoder.features.c_shift is not None,
-            "missing values": self.gaps is not None,
-            "angles": bool(self.space.angles.any()),
-            "counts": bool(self.space.counts.any()),
-        }
-        if found := [name for name, there in lacks.items() if there]:
-            raise ValueError(f"refine is not for fits with {' or '.join(found)}; leave it out: E[theta | x] is.")
-
-    def _encoded(self, x: np.ndarray, c: np.ndarray | None, index: Any, refine: Any = False) -> Any:
-        encoder = self._refined("encode").encoder
-        theta = apply(encoder, x, c)
-        theta = self.space.directions(theta) if self.space.angles.any() else theta
-        theta = np.clip(theta, *np.array([parameter.support for parameter in self.space]).T)
-        if refine is not False:
-            mean = self.mean if refine is True else refine
-            theta = optimised(self._refined("encode"), self.space, x, theta, mean)
-        return theta if index is None else exports.need_pandas("encode").DataFrame(theta, index, list(self.names))
+        return encoded(self, self._refined("encode"), x, inputs, refine)
 
     def central(self, key: PRNGKeyArray, n: int) -> Float[Array, "n d"]:
         """Draw theta of n observations at the estimate: all the same for a point, from the fitted population else."""
@@ -457,7 +406,7 @@ class Result:
         self._write(folder, f"arrays-{self.calls}.npz")
 
     def _write(self, folder: Path, name: str) -> None:
-        words, arrays = self._to_files()
+        words, arrays = to_files(self)
         checksum = write_arrays(folder / name, arrays)
         # Written last: a folder with result.json is a whole result
         file = {} if name == ARRAYS else {"file": name}
@@ -470,52 +419,10 @@ class Result:
         if statistic is not None and custom is not None and custom.alone:
             statistic = Only(statistic)
         own = (
-            None if _describe_proposal(self.proposal) else self.proposal,
+            None if described(self.proposal) else self.proposal,
             None if describe(self.critic) else self.critic,
         )
-        return _rebuilt, (*self._to_files(), own, statistic)
-
-    def _to_files(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Describe the result as words and arrays, of which `_rebuilt` makes it again."""
-        trees = leaves("proposal", self.proposal) | leaves("critic", self.critic)
-        history = {f"history.{name}": a for name, a in self.history.items()}
-        units = (
-            {} if self.frame is None else {f"frame.{k}": a for k, a in self.frame._asdict().items() if a is not None}
-        )
-        arrays, estimate = ({}, None) if self.estimate is None else self.estimate.to_files()
-        words = {
-            "theta": dict(zip(self.names, self.theta.tolist(), strict=True)),
-            "status": self.status,
-            "message": self.message,
-            "calls": self.calls,
-            "failures": self.failures.to_json(),
-            "space": self.space.to_json(),
-            "x_shape": list(self.x_shape),
-            "settings": dict(self.settings),
-            "proposal": _describe_proposal(self.proposal),
-            "critic": describe(self.critic),
-            "seed": self.seed,
-            "data": self.data,
-            "estimate": estimate,
-            "modes": [mode.to_json(self.names) for mode in self.modes],
-            "weighted": None if self.weighted is None else list(self.weighted),
-            "axes": [axis.to_json() for axis in self.axes],
-            "input_axes": [axis.to_json() for axis in self.input_axes],
-            "phases": dict(self.phases),
-            "budget": self.budget,
-        }
-        every = trees | history | units | arrays | ({} if self.gaps is None else self.gaps.to_arrays("gaps"))
-        return words, {name: np.asarray(a) for name, a in every.items()}
-
-
-def _describe_proposal(proposal: Any) -> dict[str, Any] | None:
-    return {"full": proposal.lower is not None} if isinstance(proposal, Gaussian) else None
-
-
-def _read_frame(arrays: dict[str, np.ndarray]) -> Frame | None:
-    if "frame.shift" not in arrays:
-        return None
-    return Frame(*(arrays.get(f"frame.{name}") for name in Frame._fields))  # pyright: ignore[reportArgumentType]
+        return _rebuilt, (*to_files(self), own, statistic)
 
 
 def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None = None) -> Result:
@@ -566,32 +473,4 @@ def _rebuilt(
     words: dict[str, Any], arrays: dict[str, np.ndarray], like: Any, statistic: Statistic | Only | None
 ) -> Result:
     """Make a result of the words and arrays of its files."""
-    from avo.critics.networks import rebuild
-
-    space = Space.from_json(words["space"])
-    given = list(like) if isinstance(like, tuple) else [like, like]
-    if words["proposal"] is not None:
-        given[0] = Gaussian.start(space.dim, full=words["proposal"]["full"])
-    if words["critic"] is not None:
-        given[1] = rebuild(**words["critic"])
-    for name, module in zip(("proposal", "critic"), given, strict=True):
-        if module is None and f"{name}.0" in arrays:
-            raise ValueError(f"this fit used a custom {name}; pass like=, a {name} of the same structure, to fill.")
-    return Result(
-        space=space,
-        proposal=fill("proposal", given[0], arrays),
-        critic=fill("critic", given[1], arrays),
-        history={name.removeprefix("history."): a for name, a in arrays.items() if name.startswith("history.")},
-        x_shape=tuple(words["x_shape"]),
-        frame=_read_frame(arrays),
-        estimate=Estimate.from_files(arrays, words["estimate"], statistic) if words["estimate"] else None,
-        settings={k: tuple(v) if isinstance(v, list) else v for k, v in words["settings"].items()},
-        elsewhere=tuple(map(Mode.from_json, words["modes"][1:])),
-        **{name: tuple(map(Axis.from_json, words[name])) for name in ("axes", "input_axes")},
-        failures=Failures.from_json(words["failures"]),
-        gaps=Gaps.from_arrays("gaps", arrays),
-        weighted=None if words.get("weighted") is None else tuple(words["weighted"]),
-        phases=words.get("phases", {}),
-        budget=words.get("budget"),
-        **{k: words[k] for k in ("calls", "status", "message", "seed", "data")},
-    )
+    return Result(**parts(words, arrays, like, statistic))

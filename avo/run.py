@@ -4,94 +4,38 @@ The adversarial fit finds the region (avo/adversarial), learned scores finish th
 (avo/refine), within one budget of calls (avo/budget.py).
 """
 
-import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import ArrayLike, Float, PRNGKeyArray
-from tqdm import tqdm
+from jaxtyping import ArrayLike
 
 from avo import checks
-from avo.adversarial.critic import describe
-from avo.adversarial.loop import Progress, block_size, run_steps
+from avo.adversarial.loop import block_size
 from avo.adversarial.proposals import Gaussian
 from avo.adversarial.settings import Settings, Target
-from avo.adversarial.trainer import Trainer, make_trainer
-from avo.budget import (
-    BUDGET,
-    ENDS_SHARE,
-    HOST_BUDGET,
-    MOST_BUDGET,
-    PROBES,
-    REUSE,
-    Plan,
-    enough,
-    for_mode,
-    for_refining,
-    for_search,
-    least_refining,
-    plan,
-)
-from avo.checks import between, flag, one_of, whole
-from avo.containers import Axis, Held, axes_of
+from avo.adversarial.trainer import make_trainer
+from avo.checks import between, flag
+from avo.containers import Held, axes_of
 from avo.disk import opened
-from avo.execution.blocks import Drawn, Draws
 from avo.execution.calls import Calls
-from avo.execution.command import Command
-from avo.execution.failures import CallFailed, Failures, where
+from avo.execution.failures import CallFailed
 from avo.execution.host import HostSimulator
-from avo.execution.pace import TRAINING, as_time, in_calls
-from avo.execution.programs import JaxSimulator
+from avo.execution.pace import in_calls
 from avo.execution.simulator import check_simulator, source_of
-from avo.execution.store import Store
-from avo.execution.stored import Stored, to_u
-from avo.folder import Folder, calls_of, digest, leaves, spent_of
-from avo.further import bettered, chosen
-from avo.observations import Observed, make_frame, refuse_on_disk
+from avo.execution.stored import Stored
+from avo.folder import Folder, calls_of, spent_of
+from avo.observations import refuse_on_disk
 from avo.pairs import fit_stored, refuse
-from avo.parameters import Angle, Count
-from avo.progress import bar
-from avo.refine.custom import CustomStatistic, Only, custom_statistic
-from avo.refine.estimate import Estimate
-from avo.refine.point import solve_point
-from avo.refine.population import solve_population
-from avo.refine.scores import NoAnswer, Normal
-from avo.result import Result, load
+from avo.refine.custom import Only, custom_statistic
+from avo.result import Result
 from avo.rows import Given, observe
-from avo.search.region import Region, search
-from avo.sizes import by_rows
 from avo.space import Space, start_in
-from avo.types import State, Statistic
-from avo.verdict import moved, refined, replaced, saved
-
-BEGUN = 0.3  # standard deviation of q in u where the steps begin at a place that a search, or the user, found
-REFINE = 2**31 - 1  # names the key of refining; steps have the numbers below
-FURTHER = 2**31 - 2  # that of further calls of a finished run
-
-
-class Task(NamedTuple):
-    """What is to be fitted, and by which numbers."""
-
-    simulate: Calls | JaxSimulator
-    space: Space
-    observed: Observed
-    settings: Settings
-    plan: Plan
-    seed: int
-    refine: bool
-    custom: CustomStatistic | None = None
-    axes: tuple[Axis, ...] = ()
-    input_axes: tuple[Axis, ...] = ()
-    whole: int = 0  # calls of a finished run that goes on, with those that it has made
-    budget: int | None = None
+from avo.stages import BEGUN, of_use, run_stages
+from avo.task import Task, check_known, identity_of, name_of, planned
+from avo.types import Statistic
 
 
 def fit(
@@ -198,7 +142,7 @@ def fit(
             theta and seed.
 
     Example:
-        >>> import avo
+        >>> import avo, jax, jax.numpy as jnp
         >>> def simulate(key, theta):  # ten draws from N(mean, sd^2) for each theta
         ...     return theta[:, :1] + theta[:, 1:] * jax.random.normal(key, (theta.shape[0], 10))
         >>> x_obs = simulate(jax.random.key(1), jnp.tile(jnp.array([2.5, 0.7]), (500, 1)))
@@ -218,7 +162,7 @@ def fit(
     progress, max_failures = flag("progress", progress), between("max_failures", max_failures, 0, 1)
     if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
-    seed, name, host = checks.seed("seed", seed), _name(simulate), isinstance(simulate, HostSimulator)
+    seed, name, host = checks.seed("seed", seed), name_of(simulate), isinstance(simulate, HostSimulator)
     begin = None if start is None else start_in(space, start)
     if begin is not None and proposal is not None:
         raise ValueError("start= and proposal= both say where to begin; leave one of them out.")
@@ -246,7 +190,7 @@ def fit(
     custom = custom_statistic(statistic, x, observed.inputs, observed.gaps, observed.shares)
     if custom is not None and not refine:
         raise ValueError("statistic= acts where the estimate is refined, and refine=False; leave one of them out.")
-    _check_known(space, settings.target, refine)
+    check_known(space, settings.target, refine)
     checked = check_simulator(simulate, space, x, c, block_size(settings))
     if isinstance(checked, HostSimulator):
         checked = Calls(checked, block_size(settings), x.shape[1:], executor=executor, max_failures=max_failures)
@@ -265,14 +209,14 @@ def fit(
         space, x, steps=task.plan.steps, inputs=observed.inputs, loss=loss, critic=critic, proposal=proposal,
         settings=settings, shares=observed.shares, gaps=observed.gaps,
     )  # fmt: skip
-    identity = _identity(task, trainer, name, getattr(loss, "name", "custom"), begin)
+    identity = identity_of(task, trainer, name, getattr(loss, "name", "custom"), begin)
     folder = None if out is None else Folder(out, resume, identity, source_of(simulate), budget)
     mean = getattr(simulate, "mean", None) if hasattr(simulate, "unchecked") else None  # of a `Problem`
     try:
-        return replace(_run(task, trainer, begin, folder, statistic, progress), mean=mean)
+        return replace(run_stages(task, trainer, begin, folder, statistic, progress), mean=mean)
     except Exception as error:
         # A simulator of no use leaves the folder free for the next try
-        if folder is not None and not _of_use(task, folder):
+        if folder is not None and not of_use(task, folder):
             folder.free()
         if isinstance(checked, Calls) and checked.useless and not isinstance(error, CallFailed):
             raise checked.too_many() from error
@@ -282,261 +226,3 @@ def fit(
             checked.close()
         if folder is not None:
             folder.close()
-
-
-def _forecast(calls: Calls, each: float, count: int) -> str:
-    """Say how long so many calls take, if each takes so many seconds."""
-    workers = calls.place.workers
-    by = f", {workers} workers" if workers > 1 else ""
-    return f"{as_time(each)} a call{by}: {as_time(count * (each / workers + TRAINING[True]))} for {count:,} calls"
-
-
-def _check_known(space: Space, target: Target, refine: bool) -> None:
-    """Refuse what is known of parameters where nothing would come of it, and kinds that no population can have."""
-    names = ", ".join(space.known)
-    for name, p in zip(space.names, space, strict=True):
-        if target == "population" and isinstance(p, (Angle, Count)):
-            kind, instead = (
-                ("an Angle", "give it an Interval, cut where no observation lies")
-                if isinstance(p, Angle)
-                else ("a Count", "give it an Interval that the simulator rounds by chance")
-            )
-            raise ValueError(
-                f'target="population" fits a normal distribution of u, and {name} is {kind}, which has none; '
-                f'{instead}, let the simulator draw it for each observation, or fit target="point".'
-            )
-    if names and target == "population":
-        raise ValueError(
-            f"prior= of {names} is a measurement of one theta that all observations share, and in a population each "
-            'has its own; leave it out, or fit target="point".'
-        )
-    if names and not refine:
-        raise ValueError(
-            f"prior= of {names} acts where the estimate is refined, and refine=False; leave one of them out."
-        )
-
-
-def _of_use(task: Task, folder: Folder) -> bool:
-    """Say whether a run that an error ended has anything to be continued from."""
-    if isinstance(task.simulate, Calls):
-        return task.simulate.made > 0 and not task.simulate.useless
-    return folder.finished or folder.checkpoint.exists()
-
-
-def _run(
-    task: Task, trainer: Trainer, begin: Float[np.ndarray, " d"] | None, folder: Folder | None,
-    statistic: Statistic | Only | None, progress: bool,
-) -> Result:  # fmt: skip
-    """Search, take the adversarial steps, and refine; or give back the result of a run that is done."""
-    key_init, key_run = jax.random.split(jax.random.key(task.seed))
-    state = trainer.init(key_init)
-    if folder is not None and folder.finished:
-        folder.clear()  # of a run that was killed at its very end
-        with suppress(ValueError, OSError):
-            Store(folder.calls, None).close()
-        result = load(folder.path, like=(state.proposal, state.critic), statistic=statistic)
-        return _continued(task, jax.random.fold_in(key_run, FURTHER), result, folder, progress)
-    if folder is not None:
-        folder.claim()
-        if isinstance(task.simulate, Calls):
-            task.simulate.store = Store(folder.calls, folder.identity)
-    (x, c, _, shares, gaps, _), settings = task.observed, task.settings
-    key_draws, size = jax.random.fold_in(key_run, REFINE), block_size(settings)
-    draws = Draws(task.simulate, task.space, key_draws, size, x.shape[1:], c, shares=shares, gaps=gaps)
-    if isinstance(task.simulate, Calls) and task.plan.refine:
-        middle = task.space.full(np.asarray(task.space.constrain(jnp.zeros(task.space.dim)), float))
-        first = None if c is None else c[0] if gaps is None else gaps.known(c[0])
-        each = task.simulate.probe(jax.random.fold_in(key_draws, REFINE), middle, first)
-        draws.calls += PROBES
-        if progress and sys.stderr.isatty():
-            tqdm.write(_forecast(task.simulate, each, task.plan.calls(settings.calls)), file=sys.stderr)
-    region = None
-    if task.plan.search:
-        with _bar(draws, task.plan.search, "search", progress):
-            region = search(
-                draws, task.observed.sample, budget=task.plan.search, seed=task.seed, custom=task.custom, start=begin
-            )
-    searched = draws.calls
-    state = begun(state, begin if region is None else region.q.loc)
-    before = Progress.from_arrays(state, None if folder is None else folder.restore())
-    done, result = run_steps(
-        task.simulate, trainer, settings, task.space, before, key_run,
-        chunk=task.plan.chunk, reuse=task.plan.reuse, folder=folder, progress=progress,
-    )  # fmt: skip
-    frame = make_frame(task.observed.bare, c, settings.standardize, shares)
-    result = replace(
-        result, frame=frame, seed=task.seed, data=task.observed.digest, axes=task.axes,
-        input_axes=task.input_axes, gaps=gaps, weighted=None if shares is None else (len(x), task.observed.effective),
-    )  # fmt: skip
-    if task.plan.refine and result.status not in ("stopped", "failed"):
-        result = _refine(task, draws, region, result, done.late, progress)
-    if result.status == "converged" and result.estimate is None:
-        words = "the budget is too small for errors" if task.refine else "no error was asked for (refine=False)"
-        result = replace(result, status="budget", message=f"{result.message.rstrip('.')}; {words}.")
-    if result.estimate is None and task.space.known:
-        result = replace(result, message=f"{result.message} What is known by prior= has had no part in the estimate.")
-    failures = _failures(task, draws, region, result)
-    phases = {"search": searched, "steps": result.calls, "refine": draws.calls - searched}
-    calls = result.calls + draws.calls
-    result = replace(result, calls=calls, failures=failures, phases=phases, budget=task.budget)
-    if folder is not None and result.status != "stopped":
-        saved(result, folder)
-    return result
-
-
-def _continued(task: Task, key: PRNGKeyArray, result: Result, folder: Folder, progress: bool) -> Result:
-    """Let a finished run go on with the calls that it has not made; without any, give back its result.
-
-    Raises:
-        ValueError: if the run cannot use them.
-    """
-    observed, space, calls = task.observed, task.space, task.whole - result.calls
-    size = block_size(task.settings)
-    if calls <= 0 or (task.refine and calls < least_refining(calls, task.settings.target, size, space.dim)):
-        return result
-    if not task.refine:
-        raise ValueError(f"the run in {folder.path} was made with refine=False, and further calls refine; fit anew.")
-    key = jax.random.fold_in(key, result.calls % REFINE)
-    draws = Draws(task.simulate, space, key, size, observed.x.shape[1:], observed.inputs)
-    pool = []
-    if isinstance(task.simulate, Calls):
-        task.simulate.store = Store(folder.calls, folder.identity)
-        kept = task.simulate.after(result.calls, result.failures, space, REUSE)
-        pool = [Drawn.of(to_u(theta, space), x, c) for theta, x, c in kept]
-    found = result.estimate if result.answered else None
-    q = result.proposal
-    start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
-    with _bar(draws, calls, "further calls", progress):
-        try:
-            other, why = bettered(
-                draws, observed, found, start, budget=calls, seed=(task.seed + result.calls) % 2**63, pool=pool,
-                custom=task.custom,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            return replace(result, status="stopped", message=f"stopped by the user on the way on; {result.message}")
-    best = chosen(result.estimate if found is None else found, other)
-    result = refined(result, best, [], why)
-    result = replace(result, calls=result.calls + draws.calls, failures=_failures(task, draws, None, result))
-    replaced(result, folder)
-    return result
-
-
-def begun(state: State, loc: Float[np.ndarray, " d"] | None) -> State:
-    """Begin the steps at a place, or where the proposal is."""
-    if loc is None:
-        return state
-    q = eqx.tree_at(lambda q: q.loc, state.proposal, jnp.asarray(loc, state.proposal.loc.dtype))
-    return state._replace(proposal=q, average=q)
-
-
-def _name(simulate: Any) -> str:
-    """Name a simulator: with the hash of the data and the rest of the identity, a run that is continued needs it."""
-    fn = simulate.fn if isinstance(simulate, HostSimulator) else simulate
-    return fn.name if isinstance(fn, Command) else getattr(fn, "__qualname__", type(simulate).__name__)
-
-
-def planned(
-    budget: int | None, settings: Settings | None, target: Target | None, *, host: bool, m: int, d: int, refine: bool,
-    searched: bool = False,
-) -> tuple[Settings, Plan]:  # fmt: skip
-    """Divide the budget of a fit of m observations by d parameters, and choose settings where none are given."""
-    if not (settings is None or isinstance(settings, Settings)):
-        raise ValueError(f"settings must be avo.Settings(...); got {settings!r}.")
-    if target is not None:
-        one_of("target", target, get_args(Target))
-    target = target or (settings.target if settings else "point")
-    given, calls, rest = replace(settings, target=target) if settings else None, 0, 0
-    smallest = given or Settings.for_budget(0, target=target)
-    searched = searched and refine and target == "point"
-    if budget is None:
-        budget = HOST_BUDGET if host else BUDGET
-        if searched and for_search(budget, block_size(smallest), d):
-            budget = min(enough(m, d), budget)
-    else:
-        budget = whole("budget", budget, most=MOST_BUDGET)
-    if refine:
-        if searched:
-            calls = for_search(budget, block_size(smallest), d)
-        rest = for_refining(budget - calls, target, smallest.calls, m, d)
-        size = block_size(given or Settings.for_budget(budget - calls - rest, target=target))
-        if rest < least_refining(rest, target, size, d):
-            calls = rest = 0
-    settings = given or Settings.for_budget(budget - calls - rest, target=target)
-    return settings, plan(budget, rest, settings.calls, host, calls)
-
-
-def _identity(
-    task: Task, trainer: Trainer, name: str, loss: str, begin: Float[np.ndarray, " d"] | None
-) -> dict[str, Any]:
-    """Say what a run is, by the names that a refusal to continue another one tells."""
-    start = trainer.init(jax.random.key(0))  # of one key, for a run with another seed has the same critic
-    return {
-        "seed": task.seed,
-        "budget, in steps": task.plan.steps,
-        "settings": asdict(task.settings),
-        "space": task.space.to_json(),
-        "data": task.observed.digest,
-        "search, in calls": task.plan.search,
-        "refine, in calls": task.plan.refine,
-        "start": None if begin is None else begin.tolist(),
-        "simulator": name,
-        "loss": loss,
-        "statistic": None if task.custom is None else task.custom.describe(),
-        "critic and proposal": digest(*leaves("start", (start.critic, start.proposal)).values()),
-        "kind of critic": describe(start.critic),
-    }
-
-
-def _failures(task: Task, draws: Draws, region: Region | None, result: Result) -> Failures:
-    """Count the calls that failed, and say where they lie."""
-    if isinstance(task.simulate, Calls):
-        found = task.simulate.failures
-        found.place = task.simulate.where(task.space.columns)
-        return found
-    place = None
-    if region is not None:
-        u, _, _, ok = Drawn.joined(region.drawn)
-        place = where(task.space.names, by_rows(task.space.constrain, u), ~ok)
-    return Failures({"non-finite": result.failures["non-finite"] + draws.failed}, place)
-
-
-def _bar(draws: Draws, calls: int, stage: str, progress: bool) -> tqdm:
-    """Show the calls of a stage as the draws make them."""
-    shown = bar(calls, stage, "calls", progress)
-    draws.tick = shown.update
-    return shown
-
-
-def _refine(
-    task: Task, draws: Draws, region: Region | None, result: Result, late: list[Drawn], progress: bool
-) -> Result:
-    """Let learned scores finish what search and steps began; keep the nearer end where they find no answer."""
-    last = draws.calls + task.plan.refine - (PROBES if isinstance(task.simulate, Calls) else 0)
-    with _bar(draws, task.plan.refine, "refine", progress):
-        try:
-            q = result.proposal
-            start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
-            elsewhere, share = [], 0
-            if region is not None:
-                ends = start, region.q
-                start = ends[region.nearest(draws, ends, draws.whole(ENDS_SHARE * task.plan.refine))]
-                result, late = moved(result, start.loc), [*late, *region.drawn]
-                share = for_mode(last - draws.calls, draws.size, task.space.dim)
-                elsewhere = region.elsewhere(task.space, start) if share else []
-            answer, why = _solved(task, draws, start, last - draws.calls - share * len(elsewhere), late)
-            others = [_solved(task, draws, q, share, late)[0] for q in elsewhere]
-        except KeyboardInterrupt:
-            words = f"stopped by the user while refining; {result.message}"
-            return replace(result, status="stopped", message=words)
-    return refined(result, answer, others, why)
-
-
-def _solved(task: Task, draws: Draws, start: Normal, budget: int, pool: list[Drawn]) -> tuple[Estimate | None, str]:
-    """Solve the equation from a start; without an estimate, why there is none."""
-    solve = solve_population if task.settings.target == "population" else solve_point
-    try:
-        return solve(draws, task.observed, start, budget=budget, seed=task.seed, pool=pool, custom=task.custom), ""
-    except NoAnswer as error:
-        return None, str(error)
-    except np.linalg.LinAlgError as error:
-        return None, f"its equations cannot be solved ({error})"

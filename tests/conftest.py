@@ -105,6 +105,12 @@ SOURCES = {
 }
 
 
+def pytest_collection_finish() -> None:
+    """Take what is there by now, modules and tests, out of every later collection of garbage, which looked at it all."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _programs() -> Iterator[None]:
     """Let go of programs' sources after each file, and of the programs themselves before there are too many.

@@ -16,7 +16,7 @@ from avo.refine import statistic
 from avo.refine.point import solve_point
 from avo.refine.population import solve_population
 from avo.refine.scores import Normal
-from avo.run import planned
+from avo.task import planned
 
 BUDGET = 16_000
 

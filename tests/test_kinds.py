@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import avo
-from avo.command.sources import space_of
+from avo.command.words import space_of
 from avo.parameters import unwound
 from avo.space import start_in
 

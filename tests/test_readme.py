@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from pages import ROOT, blocks, read_page, run
 
-import avo.run
+import avo.task
 
 README = read_page("README.md")
 COMMANDS = ("fit", "check", "report", "list", "simulate", "latents compare", "bench", "info")
 
 
 def test_the_fit_runs_and_prints_such_a_table(monkeypatch, capsys):
-    monkeypatch.setattr(avo.run, "BUDGET", 30_000)
+    monkeypatch.setattr(avo.task, "BUDGET", 30_000)
     (fit,) = [block for block in blocks(README) if block.language == "python"]
     namespace = {}
     run(fit, "README.md", namespace)

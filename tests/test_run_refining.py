@@ -210,7 +210,7 @@ def test_the_adversarial_fit_stands_where_refining_finds_nothing(
     plain = refined(shift, refine=False, budget=4000)
     for moved in (np.inf, np.nan):
         found = replace(done.estimate, moved=moved)
-        monkeypatch.setattr("avo.run.solve_point", lambda *a, found=found, **k: found)
+        monkeypatch.setattr("avo.stages.solve_point", lambda *a, found=found, **k: found)
         result = refined(shift)
         assert result.status == "budget" and result.stderr is None
         assert result.message.startswith("refining found no solution near the adversarial fit, which therefore stands")
@@ -222,7 +222,7 @@ def test_a_last_step_that_counts_as_an_error_is_not_called_converged(
 ) -> None:
     for moved, status in ((2.9, "converged"), (4.5, "budget")):
         found = replace(done.estimate, moved=moved)
-        monkeypatch.setattr("avo.run.solve_point", lambda *a, found=found, **k: found)
+        monkeypatch.setattr("avo.stages.solve_point", lambda *a, found=found, **k: found)
         result = refined(shift)
         assert result.status == status and f"the last step was {moved} standard errors long" in result.message
         np.testing.assert_array_equal(result.stderr, done.stderr)
@@ -253,7 +253,7 @@ def test_the_adversarial_fit_stands_where_linear_algebra_fails(monkeypatch: pyte
     def fails(*_: Any, **__: Any) -> Any:
         raise np.linalg.LinAlgError("Singular matrix")
 
-    monkeypatch.setattr("avo.run.solve_point", fails)
+    monkeypatch.setattr("avo.stages.solve_point", fails)
     result = refined(avo.from_numpy(shift_rows, batched=True), budget=820)
     assert result.status == "budget" and result.stderr is None
     assert result.message.endswith("its equations cannot be solved (Singular matrix).")

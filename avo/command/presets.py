@@ -21,7 +21,8 @@ import numpy as np
 import avo
 from avo import data
 from avo.checks import one_of
-from avo.command.sources import Reading, Source, Task, literal, named_pairs, ranged, read, with_known
+from avo.command.sources import Reading, Source, Task, read
+from avo.command.words import literal, named_pairs, ranged, with_known
 from avo.folder import write_bytes
 from avo.latents.mechanistic import explained
 from avo.space import Space

@@ -4,20 +4,15 @@ Every function turns text into an object of the library, or raises an error that
 and what came.
 """
 
-import ast
-import importlib.util
 import inspect
 import math
 import re
-import sys
 import warnings
 import zipfile
-from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cloudpickle
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,12 +21,14 @@ import typer
 import avo
 from avo import data
 from avo.checks import did_you_mean, takes
+from avo.command.modules import Source, user_source
 from avo.command.naming import named
+from avo.command.words import columns_of, literal, named_pairs, numbers_of, place, ranged, space_of, with_known
 from avo.containers import Axis, Labelled, named_columns
 from avo.execution.command import bound
 from avo.execution.failures import CallFailed
 from avo.execution.host import HostSimulator
-from avo.space import KINDS, Fixed, Space
+from avo.space import Space
 
 if TYPE_CHECKING:
     from avo.simulators import Problem
@@ -40,16 +37,6 @@ if TYPE_CHECKING:
 OBSERVED, PREDICTED, UNSEEN = 20_001, 20_002, 20_003
 MOST_NUMBERS = 2 * 10**8  # in observations that are simulated, 1.6 GB
 MISSING = ", or say --missing: NaN is a missing value"
-WORDS = {"true": True, "yes": True, "false": False, "no": False, "none": None}  # whatever their case
-
-
-class Source(NamedTuple):
-    """What to fit: a registered problem or the user's function."""
-
-    name: str
-    simulate: Callable[..., Any]
-    space: Space
-    problem: "Problem | None" = None
 
 
 class Reading(NamedTuple):
@@ -180,7 +167,7 @@ def source_of(
         if option:
             raise ValueError("--option is for the simulators of `avo list`; write your own's options into its file.")
         known = None if space is None else space_of(space)
-        source = _user_source(Path(file if colon else simulator), function if colon else "", known)
+        source = user_source(Path(file if colon else simulator), function if colon else "", known)
         if isinstance(source.simulate, HostSimulator):
             shape, c_shape = (None if a is None else a.shape[1:] for a in (observed, inputs))
             own = source.space
@@ -242,69 +229,11 @@ def _in_steps(problem: "Problem") -> "Problem":
     return replace(problem, space=space, axes=tuple(a._replace(unit=renamed(a.unit)) for a in problem.axes))
 
 
-def _user_source(file: Path, function: str, space: Space | None) -> Source:
-    module = _module(file)
-    functions = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-    if function not in functions:
-        raise ValueError(
-            f"{file} must be followed by one of its functions, {file}:NAME; it has {', '.join(functions) or 'none'}"
-            + (f", not {function!r}." if function else ".")
-        )
-    space = getattr(module, "space", None) if space is None else space
-    if not isinstance(space, Space):
-        raise ValueError(
-            f"{file} must say its parameters at the top level, space = avo.Space(mu=avo.Interval(-3, 3)), or --space "
-            + ("does, 'mu=interval(-3,3)'; it has no space." if space is None else f"does; its space is {space!r}.")
-        )
-    fn = getattr(module, function)
-    if not isinstance(fn, HostSimulator) and "rng" in _parameters(fn):
-        fn = avo.from_numpy(fn)
-    return Source(f"{file.stem}.{function}", fn, space)
-
-
-def _parameters(fn: Callable[..., Any]) -> tuple[str, ...]:
-    try:
-        return tuple(inspect.signature(fn).parameters)
-    except (TypeError, ValueError):
-        return ()
-
-
-def _module(file: Path) -> Any:
-    if not file.is_file():
-        raise FileNotFoundError(f"There is no file {file}.")
-    spec = importlib.util.spec_from_file_location(f"avo_user_{file.stem}", file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    sys.path.insert(0, str(file.resolve().parent))  # that it may import its neighbours
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"{file} cannot be run: {type(error).__name__}: {error}{_line(error, file)}") from error
-    finally:
-        sys.path.remove(str(file.resolve().parent))
-    # Worker processes get its functions by value, and find its neighbours where nothing else has their name
-    cloudpickle.register_pickle_by_value(module)
-    if str(file.resolve().parent) not in sys.path:
-        sys.path.append(str(file.resolve().parent))
-    return module
-
-
-def _line(error: Exception, file: Path) -> str:
-    """Say at which line of the user's file an error arose."""
-    lines, trace = [], error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(file.absolute()):
-            lines.append(trace.tb_lineno)
-        trace = trace.tb_next
-    return f" (line {lines[-1]})" if lines else ""
-
-
 def read(path: Path, reading: Reading, advice: str = MISSING) -> data.Table:
     """Read a file's observations, and what stands beside them; `advice` is what to do about missing values."""
-    groups, index = _columns(reading.groups, "--groups"), _columns(reading.index, "--index")
-    weights, missing = _columns(reading.weights, "--weights"), bool(reading.missing)
-    columns, inputs = _columns(reading.columns), _columns(reading.inputs)
+    groups, index = columns_of(reading.groups, "--groups"), columns_of(reading.index, "--index")
+    weights, missing = columns_of(reading.weights, "--weights"), bool(reading.missing)
+    columns, inputs = columns_of(reading.columns), columns_of(reading.inputs)
     table = data.read_table(
         path, columns=columns, key=reading.key, decimal=reading.decimal, inputs=inputs, groups=groups, index=index,
         weights=weights, missing=missing,
@@ -408,152 +337,9 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"an array {shape}"
 
 
-def named_pairs(words: list[str] | None, option: str) -> dict[str, str]:
-    pairs = {}
-    for word in words or []:
-        name, equals, value = word.partition("=")
-        if not (name and equals and value):
-            raise ValueError(f"{option} must look like {option} name=value; got {word!r}.")
-        if name.strip() in pairs:
-            raise ValueError(f"{option} must give {name.strip()} once; got {pairs[name.strip()]} and {value.strip()}.")
-        pairs[name.strip()] = value.strip()
-    return pairs
-
-
-def _known(name: str, names: tuple[str, ...], option: str) -> int:
-    if name not in names:
-        hint = did_you_mean(name, names)
-        raise ValueError(f"{option} must name a parameter of {', '.join(names)}; got {name!r}.{hint}")
-    return names.index(name)
-
-
-def _numbers(text: str, size: int, option: str, form: str = "LOW,HIGH") -> list[float]:
-    try:
-        values = [float(word) for word in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != size:
-        raise ValueError(f"{option} must be {'a number' if size == 1 else f'{size} numbers, {form}'}; got {text!r}.")
-    return values
-
-
-def literal(text: str) -> object:
-    """Read a Python value, true, false, yes, no, inf or nan; other words stay words, several between commas a tuple."""
-    text = text.strip()
-    if text.lower() in WORDS:
-        return WORDS[text.lower()]
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        pass
-    try:
-        return float(text)  # inf, nan and the like
-    except ValueError:
-        return tuple(map(literal, text.split(","))) if "," in text else text
-
-
-@overload
-def _columns(text: str | None) -> data.Columns | None: ...
-@overload
-def _columns(text: str | None, single: str) -> str | int | None: ...
-def _columns(text: str | None, single: str = "") -> Any:
-    """Read names or numbers of columns, of which an option may allow a single one."""
-    if text is None:
-        return None
-    columns = [int(word) if word.strip().isdigit() else word.strip() for word in text.split(",")]
-    if single and len(columns) > 1:
-        raise ValueError(f"{single} must name one column; got {text!r}.")
-    return columns[0] if len(columns) == 1 else columns
-
-
 def truth_of(problem: "Problem", words: list[str] | None) -> np.ndarray:
     theta = np.array(problem.theta_true, dtype=float)
     for name, value in named_pairs(words, "--set").items():
-        theta[_known(name, problem.space.names, "--set")] = _numbers(value, 1, f"--set {name}")[0]
+        theta[place(name, problem.space.names, "--set")] = numbers_of(value, 1, f"--set {name}")[0]
     problem.space.unconstrain(theta)  # refuses what lies outside
     return theta
-
-
-def space_of(text: str) -> Space:
-    """Read the parameters of a space, `name=kind(numbers, unit=word)` or `name=number` with semicolons between.
-
-    Example:
-        >>> from avo.space import Interval, LogInterval
-        >>> known = Space(rate=LogInterval(0.1, 10, unit="1/s"), k=Interval(0, 3), share=0.7)
-        >>> space_of("rate=loginterval(.1,10,unit=1/s); k=Interval(low=0, high=3); share=0.7") == known
-        True
-    """
-    parameters: dict[str, Any] = {}
-    for part in filter(None, map(str.strip, text.split(";"))):
-        fixed = re.fullmatch(r"([^\W\d]\w*)\s*=\s*([-+.\d][-+.\deE]*)", part)
-        if fixed is not None:
-            part = f"{fixed[1]}=fixed({fixed[2]})"
-        found = re.fullmatch(r"([^\W\d]\w*)\s*=\s*(\w+)\s*\((.*)\)", part)
-        if found is None:
-            raise ValueError(f"--space must look like 'rate=loginterval(0.1,10,unit=1/s); k=real()'; got {part!r}.")
-        name, kind, inside = found.groups()
-        if name in parameters:
-            raise ValueError(f"--space must say {name} once; got it twice.")
-        parameters[name] = _parameter(name, kind, inside)
-    if not parameters:
-        raise ValueError(f"--space must name at least one parameter, 'k=interval(0,3)'; got {text!r}.")
-    return Space(**parameters)
-
-
-def _parameter(name: str, word: str, inside: str) -> Any:
-    """Make a parameter of the words between the brackets of its kind."""
-    kinds = {kind.lower(): made for kind, made in KINDS.items()}
-    if word.lower() not in kinds:
-        hint = did_you_mean(word.lower(), kinds)
-        raise ValueError(f"--space: {name} must be one of {', '.join(kinds)}; got {word!r}.{hint}")
-    kind = kinds[word.lower()]
-    known, given = [field.name for field in fields(kind)], {}
-    # Commas within brackets part nothing
-    for i, value in enumerate(filter(None, map(str.strip, re.split(r",(?![^(]*\))", inside)))):
-        key, equals, rest = value.partition("=")
-        key, value = (key.strip(), rest.strip()) if equals else (known[i] if i < len(known) else "", value)
-        if key not in known or key in given:
-            raise ValueError(f"--space: {name}={word}(...) takes {', '.join(known)}, each once; got {value!r} beyond.")
-        given[key] = value if key == "unit" else literal(value)
-    try:
-        return kind(**given)
-    except TypeError as error:  # what has no default is missing
-        raise ValueError(f"--space: {name}={word}(...) must have {', '.join(known)}; got {inside!r}.") from error
-    except ValueError as error:
-        raise ValueError(f"--space: {name}: {error}") from error
-
-
-def with_known(space: Space, fix: list[str] | None, prior: list[str] | None) -> Space:
-    """Put into a space what the command says is known: values that are fixed, and measurements, VALUE,ERROR."""
-    parameters: dict[str, Any] = {name: space[name] for name in space.columns}
-    for name, value in named_pairs(fix, "--fix").items():
-        _known(name, space.columns, "--fix")
-        parameters[name] = Fixed(_numbers(value, 1, f"--fix {name}")[0], unit=parameters[name].unit)
-    for name, value in named_pairs(prior, "--prior").items():
-        _known(name, space.columns, "--prior")
-        measured = tuple(_numbers(value, 2, f"--prior {name}", "VALUE,ERROR"))
-        if isinstance(parameters[name], Fixed):
-            raise ValueError(f"--prior: {name} is fixed; leave one of them out.")
-        try:
-            parameters[name] = replace(parameters[name], prior=measured)
-        except ValueError as error:
-            raise ValueError(f"--prior {name}: {error}") from error
-    return Space(**parameters)
-
-
-def ranged(space: Space, words: list[str] | None) -> Space:
-    parameters: dict[str, Any] = {name: space[name] for name in space.columns}
-    for name, value in named_pairs(words, "--range").items():
-        _known(name, space.columns, "--range")
-        low, high = _numbers(value, 2, f"--range {name}")
-        if name in space.fixed:
-            raise ValueError(
-                f"--range: {name} is fixed at {space[name].value:g}; give it a range in your file's space."
-            )
-        if not parameters[name].bounded:
-            raise ValueError(f"--range: {name} has no bounds to replace, it is a {type(parameters[name]).__name__}.")
-        try:
-            parameters[name] = replace(parameters[name], low=low, high=high)
-        except ValueError as error:
-            raise ValueError(f"--range {name}: {error}") from error
-    return Space(**parameters)

@@ -9,8 +9,9 @@ is an error that says where.
 Rows and columns in messages count from 0, as in NumPy; lines of a file from 1, as in an editor.
 """
 
+from avo.data.columns import Columns
 from avo.data.heartbeats import Regularity, beat_times, beats, padded_beats, r_peaks, read_beats, regularity
-from avo.data.reading import READABLE, Columns, Table, header_of, read, read_table
+from avo.data.reading import READABLE, Table, header_of, read, read_table
 from avo.data.series import log_price_windows, log_return_windows, scales, windows
 from avo.data.splitting import Split, split
 from avo.observations import validate_observations

@@ -11,7 +11,8 @@ from scipy.signal import butter, sosfiltfilt
 
 from avo.checks import nonnegative, positive, whole
 from avo.containers import plain
-from avo.data.reading import existing, find_column, need_wfdb, read_record
+from avo.data.columns import existing, find_column
+from avo.data.reading import need_wfdb, read_record
 
 MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3}
 COMPLEX = 0.1  # s to either side of an R peak, in which complexes are held beside one another

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import avo
-from avo.command import app, outcome, sources
+from avo.command import app, outcome, sources, words
 from avo.folder import FORMAT
 
 _get = lru_cache(avo.simulators.get)
@@ -127,7 +127,7 @@ def test_simulate_takes_options(avo_command, tmp_path):
     ],
 )  # fmt: skip
 def test_words_of_an_option(text, value):
-    read = sources.literal(text)
+    read = words.literal(text)
     assert read == value and type(read) is type(value)
 
 

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 import avo
 from avo.command import app, sources
-from avo.command.sources import Reading, space_of
+from avo.command.sources import Reading
+from avo.command.words import space_of
 
 MINE = """
 import jax

@@ -20,7 +20,7 @@ from avo.execution import processes
 from avo.execution.command import SEEDS, numbers
 from avo.execution.failures import CallFailed
 from avo.execution.simulator import check_simulator
-from avo.run import _name
+from avo.task import name_of
 
 KEY = jax.random.key(7)
 NAMES = ["rate", "shape"]
@@ -540,6 +540,6 @@ def test_a_fit_refuses_rows_of_another_length() -> None:
 
 
 def test_a_run_is_known_by_its_command() -> None:
-    names = [_name(program(**options)) for options in ({}, UNIFORM, {"env": {"A": "1"}}, {"files": {"a": "{sd}"}})]
+    names = [name_of(program(**options)) for options in ({}, UNIFORM, {"env": {"A": "1"}}, {"files": {"a": "{sd}"}})]
     assert len(set(names)) == 4 and all(name.startswith("/bin/sh -c 'echo $0 $1 $2' '{mean}' ") for name in names)
-    assert _name(program(timeout=3.0, keep=True)) == names[0]
+    assert name_of(program(timeout=3.0, keep=True)) == names[0]

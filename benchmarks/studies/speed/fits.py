@@ -22,7 +22,7 @@ from avo.benchmarks.studies.calibration import problem_of
 from avo.benchmarks.studies.speed.race import Way, measure, seconds
 from avo.benchmarks.suite.floors import jitted
 from avo.benchmarks.suite.tasks import OBSERVATIONS, observe
-from avo.run import planned
+from avo.task import planned
 from avo.simulators import Problem
 
 STEPS, HOST_CALLS = 1000, 20_000

@@ -1,0 +1,257 @@
+"""Tables in text: what parts the cells, which line names the columns, which comma is a decimal one."""
+
+import csv
+import gzip
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avo.data.columns import Columns, Numbers, positions
+
+LACKING = ("", "na", "n/a", "null", "none", ".")  # cells that hold no number, where values may be missing
+DECIMAL_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d+)?"
+EVEN = 5  # columns from which a row that rises in even steps may be a heading
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "white space", "\n": "lines"}
+
+
+class Cells(Numbers):
+    """A table in text: its rows of cells with their lines, and the names of its columns."""
+
+    def __init__(self, path: Path, chosen: bool, decimal: str | None, missing: bool = False) -> None:
+        self.path, self.missing, text = path, missing, _text_of(path)
+        sign = _separator(text, path.name.lower())
+        try:
+            lines = list(_rows(text, sign))
+        except csv.Error as error:
+            raise ValueError(f"{path} cannot be read as a table ({error}). Save it as plain text, UTF-8.") from error
+        if decimal == "," and sign == "," and not any("," in cell for _, row in lines for cell in row):
+            sign, lines = "\n", [(line, [",".join(row)]) for line, row in lines]
+        first = next((i for i, (_, row) in enumerate(lines) if any(_like_number(cell) for cell in row)), None)
+        if first is not None and _numbers_columns(lines[first][1]) and lines[first][1][0] == "" and lines[first + 1 :]:
+            first += 1  # a heading 0, 1, 2, ... behind that of an index, which is empty
+        if first is None:
+            line = next((",".join(row) for _, row in lines), "")
+            parted = SEPARATORS.get(sign, repr(sign))
+            raise ValueError(
+                f"{path} must hold numbers in cells separated by {parted}; its first line is {line[:60]!r}."
+            )
+        headings, self.lines = lines[:first], lines[first:]
+        if missing:
+            width = max(len(row) for _, row in self.lines)
+            self.lines = [(line, row + [""] * (width - len(row))) for line, row in self.lines]
+        if decimal is None and not chosen:
+            self._refuse_decimal_commas(sign, headings)
+        self.comma = decimal == "," or (decimal is None and sign != "," and self._has_decimal_commas())
+        self._take_headings(headings)
+        self.left = self._unnamed_index(sign, headings)
+
+    def _refuse_decimal_commas(self, sign: str, headings: list[tuple[int, list[str]]]) -> None:
+        """Refuse rows such as 1,5, which are one column with decimal commas as well as two columns."""
+        if sign != "," or any(len(row) == 2 for _, row in headings):
+            return
+        after = []
+        for _, row in self.lines:
+            pair = re.fullmatch(r"\s*[+-]?\d+,(\d+)\s*", ",".join(row))
+            if pair is None:
+                return
+            after.append(pair[1])
+        if len(set(map(len, after))) == 1 or not any(len(digits) > 1 and digits.endswith("0") for digits in after):
+            line, row = self.lines[0]
+            raise ValueError(
+                f"{self.path} may hold one column with decimal commas or two columns of whole numbers: line {line} is "
+                f"{','.join(row)!r}. Say which, by decimal=',' or columns=[0, 1] (--decimal , or --columns 0,1), or "
+                "write decimal points."
+            )
+
+    def _has_decimal_commas(self) -> bool:
+        """Say whether cells have decimal commas; refuse where the table has decimal points, too."""
+        cells = [(line, cell.strip()) for line, row in self.lines for cell in row]
+        commas = [(line, cell) for line, cell in cells if re.fullmatch(DECIMAL_COMMA, cell)]
+        points = [(line, cell) for line, cell in cells if "." in cell and _number(cell) is not None]
+        if commas and points:
+            raise ValueError(
+                f"{self.path} must have one decimal sign; line {commas[0][0]} has {commas[0][1]!r}, line "
+                f"{points[0][0]} has {points[0][1]!r}. Write decimal points in both."
+            )
+        return bool(commas)
+
+    def _take_headings(self, headings: list[tuple[int, list[str]]]) -> None:
+        """Take the names of columns, and judge a first row 0, 1, 2, ... of which nothing says what it is."""
+        first = self.lines[0][1]
+        width = len(first)
+        wide = [line for line in headings if len(line[1]) == width]
+        # More lines than one without a number are no headings, but rows whose cells are not numbers
+        self.names = [cell.strip() for cell in wide[0][1]] if wide else None
+        self.lines = wide[1:] + self.lines
+        if wide or not self.lines[1:]:
+            return
+        if not _numbers_columns(first):
+            self._warn_of_times()
+            return
+        told, line = ",".join(first[:9]), self.lines[0][0]
+        decimals = any(self._value(cell) is not None and not cell.strip().lstrip("+-").isdigit()
+                       for _, row in self.lines[1:] for cell in row)  # fmt: skip
+        if width > 2 and decimals:
+            self.lines = self.lines[1:]
+            what = "numbers the columns, and is left out; if it is an observation, write 0.0"
+        else:
+            what = "is taken for an observation; if it numbers the columns, delete it"
+        warnings.warn(f"{self.path}: the first row (line {line}), {told}, {what}.", stacklevel=4)
+
+    def _warn_of_times(self) -> None:
+        """Warn of a first row that rises in even steps, as times and places in a heading do and the second does not."""
+        if not self._even(self.lines[0][1]) or self._even(self.lines[1][1]):
+            return
+        line, row = self.lines[0]
+        warnings.warn(
+            f"{self.path}: the first row (line {line}), {','.join(row[:5])},..., rises in even steps and is taken for "
+            f"an observation; if it is a heading, give it names, such as {row[0].strip()} s.",
+            stacklevel=5,
+        )
+
+    def _even(self, row: list[str]) -> bool:
+        """Say whether a row rises in steps that are even but for the rounding of its cells."""
+        values = np.array([self._value(cell) if self._value(cell) is not None else np.nan for cell in row], float)
+        steps = np.diff(values)
+        return len(row) >= EVEN and bool(np.all(steps > 0)) and float(np.ptp(steps)) <= 0.05 * float(steps.mean())
+
+    def _unnamed_index(self, sign: str, headings: list[tuple[int, list[str]]]) -> list[int]:
+        """Find a first column that has no name and only numbers or names the rows, as pandas and R write it."""
+        width = len(self.lines[0][1])
+        if sign != "," and self.names is None and headings and 1 < width == len(headings[-1][1]) + 1:
+            # R's write.table, which parts cells by blanks, gives the column of row names no heading at all
+            self.names = ["", *(cell.strip() for cell in headings[-1][1])]
+            if not self._counts():
+                self.names = None
+        if self.names is None or width < 2 or self.names[0] not in ("", "Unnamed: 0") or not all(self.names[1:]):
+            return []
+        if not (self._counts() or all(self._value(row[0]) is None for _, row in self.lines)):
+            return []
+        return [0]
+
+    def _counts(self) -> bool:
+        """Say whether the first column holds whole numbers that are all different, rising."""
+        cells = [row[0].strip() for _, row in self.lines]
+        return all(cell.isdigit() for cell in cells) and all(
+            int(b) > int(a) for a, b in zip(cells[:-1], cells[1:], strict=True)
+        )
+
+    def places(self, columns: Columns, argument: str) -> list[Any]:
+        return positions(columns, self.names, len(self.lines[0][1]), argument, self.path)
+
+    def rest(self, others: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...]]:
+        if left := [i for i in self.left if i not in others]:
+            warnings.warn(
+                f"{self.path}: the first column has no name and only tells rows apart; it is left out. To take it, "
+                "choose it by columns.",
+                stacklevel=4,
+            )
+        kept = [i for i in range(len(self.lines[0][1])) if i not in (*others, *left)]
+        return self.numbers(kept), self.named(kept)
+
+    def numbers(self, places: list[Any]) -> np.ndarray:
+        x = np.empty((len(self.lines), len(places)))
+        for i, (line, row) in enumerate(self.lines):
+            self._check_width(i)
+            for j, position in enumerate(places):
+                value = self._value(row[position])
+                if value is None:
+                    column = repr(self.names[position]) if self.names else position
+                    known = row[position].strip().lower() in LACKING
+                    words = " Or say --missing (missing=True): it is a missing value." if known else ""
+                    raise ValueError(
+                        f"{self.path} must hold numbers; row {i} (line {line}), column {column} holds "
+                        f"{row[position]!r}. Mend the cell, or choose other columns.{words}"
+                    )
+                x[i, j] = value
+        return x
+
+    def words(self, place: Any) -> np.ndarray:
+        for i in range(len(self.lines)):
+            self._check_width(i)
+        return np.array([row[place].strip() for _, row in self.lines])
+
+    def _check_width(self, i: int) -> None:
+        width, (line, row) = len(self.lines[0][1]), self.lines[i]
+        if len(row) != width:
+            raise ValueError(
+                f"{self.path} must have {width} cells in every row, as in its first; row {i} (line {line}) has "
+                f"{len(row)}. Mend it, or say --missing (missing=True): shorter rows lack their ends."
+            )
+
+    def _value(self, cell: str) -> float | None:
+        if self.missing and cell.strip().lower() in LACKING:
+            return float("nan")
+        if not self.comma:
+            return _number(cell)
+        return _number(cell.replace(",", ".")) if "." not in cell else None
+
+
+def _text_of(path: Path) -> list[str]:
+    """Read the lines of a text file, line ends kept."""
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            text: Any = file.read()
+    except (UnicodeDecodeError, EOFError, OSError) as error:
+        if path.suffix.lower() == ".dat":
+            raise ValueError(
+                f"{path} is no text, and no {path.with_suffix('.hea').name} beside it says that it is a WFDB record."
+            ) from error
+        raise ValueError(f"{path} cannot be read as a CSV file ({error}). Save it as plain text, UTF-8.") from error
+    return list(io.StringIO(text, newline=""))
+
+
+def _separator(text: list[str], name: str) -> str:
+    """See what parts the cells, from the last line with a digit; a first line `sep=;`, as Excel reads it, says so."""
+    lines = [line.strip() for line in text if line.strip() and not line.lstrip().startswith("#")]
+    if lines and (said := re.fullmatch(r"sep=(.)", lines[0])):
+        return said[1]
+    # Not the first line: a title may have digits, and any sign
+    data = [line for line in lines if re.search(r"\d", line)]
+    line = re.sub(r'"[^"]*"', "0", data[-1]) if data else ""
+    for sign in ";\t":
+        if sign in line and any(map(_like_number, line.split(sign))):
+            return sign
+    commas, blanks = sum(_number(cell) is not None for cell in line.split(",")), sum(map(_like_number, line.split()))
+    if name.endswith((".csv", ".csv.gz")):
+        return " " if "," not in line and blanks == len(line.split()) > 1 else ","
+    return "," if commas > blanks else " "
+
+
+def _rows(text: list[str], sign: str) -> Any:
+    """Part lines into cells, with the number of the line each row ends at; empty lines and comments are skipped."""
+    if sign == " ":
+        text = [" ".join(line.split()) + "\n" for line in text]
+    reader = csv.reader(text, delimiter=sign)
+    for row in reader:
+        said = reader.line_num == 1 and re.fullmatch(r"sep=.?", sign.join(row).rstrip(sign))
+        if not (said or _skipped(row)):
+            yield reader.line_num, row
+
+
+def _skipped(row: list[str]) -> bool:
+    return row == [] or row[0].lstrip().startswith("#") or (len(row) == 1 and not row[0].strip())
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell)
+    except ValueError:
+        return None
+
+
+def _like_number(cell: str) -> bool:
+    return _number(cell) is not None or bool(re.fullmatch(DECIMAL_COMMA, cell.strip()))
+
+
+def _numbers_columns(row: list[str]) -> bool:
+    """Say whether cells are 0, 1, 2, ..., behind an empty one or not."""
+    cells = [cell.strip() for cell in row]
+    cells = cells[1:] if cells[0] == "" else cells
+    return len(row) > 1 and cells == [str(i) for i in range(len(cells))]
