@@ -201,7 +201,7 @@ def test_tests_mirror_the_tree():
     assert [name for name, count in Counter(tests).items() if count > 1] == []
 
 
-MESSAGES = ("worker.py", "workers.py", "executors.py", "sources.py")
+MESSAGES = ("worker.py", "workers.py", "executors.py", "modules.py")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
