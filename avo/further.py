@@ -7,6 +7,8 @@
     more         all of refining anew from the answer, its simulations, where the run kept them, at hand for t;
     no answer    a search before that, with the end of the run among its starts, where the calls suffice for one.
 
+A fit of a point without a budget goes on so by itself, until it is `settled`.
+
 V is the covariance of tbar were observations independent, m their number. The randomness of further calls is that of
 their number: a run that is continued twice, or killed on the way, makes the same calls.
 """
@@ -23,12 +25,16 @@ from avo.refine.equation import Equation, information
 from avo.refine.estimate import UNDETERMINED, Estimate
 from avo.refine.known import step_of
 from avo.refine.linear import LinearDraws, LinearSpace, held
+from avo.refine.modes import fits
 from avo.refine.point import NARROW, STILL, WIDEST, solve_point, told
 from avo.refine.population import solve_population
 from avo.refine.scores import NoAnswer, Normal
+from avo.result import Result
 from avo.search.region import search
 
 SLOPE = 0.2  # of few further calls, to pairs for the slope
+NOISE = 1.02  # factor by which simulations may widen the errors of a fit that has no budget
+MISFIT = 300_000  # calls of such a fit after which a misfit is the simulator's, hardly the search's
 LAST = 0.6  # of the calls of refining anew, those that end in the last comparison
 
 
@@ -64,6 +70,15 @@ def bettered(
         return None, str(error)
     except np.linalg.LinAlgError as error:
         return None, f"its equations cannot be solved ({error})"
+
+
+def settled(result: Result) -> bool:
+    """Say whether a fit of a point without budget is done: it is solved and checked, or a misfit after all."""
+    if result.status == "misfit":
+        return result.calls >= MISFIT
+    if result.status not in ("converged", "undetermined") or result.estimate is None:
+        return result.status == "stopped"
+    return result.estimate.simulation_noise < NOISE or len(result.modes) > 1
 
 
 def compared(found: Estimate, m: float) -> float:
@@ -113,7 +128,9 @@ def joined(draws: Draws, observed: Observed, found: Estimate, budget: int, seed:
 
 
 def chosen(found: Estimate | None, other: Estimate | None) -> Estimate | None:
-    """Choose the new estimate, `other`, unless it is none that may be believed, or has more noise of simulations."""
+    """Choose the new estimate, `other`, unless it fits worse, is none that may be believed, or has more noise."""
     if found is None or other is None:
         return found if other is None else other
+    if fits(found) != fits(other):
+        return found if fits(found) else other
     return other if other.moved <= STILL and other.simulation_noise <= found.simulation_noise else found

@@ -72,7 +72,8 @@ class Result:
         gaps: which values of x may be missing, where some were (avo/gaps.py); else None.
         weighted: number of observations with a weight above zero, and of equal ones that say as much, (sum w)^2 /
             sum w^2; None without weights.
-        phases: calls of "search", "steps" and "refine", in this order; empty where they are not known.
+        phases: calls of "search", "steps", "refine" and, of a fit that went on, "further", in this order; empty where
+            they are not known.
         budget: calls that the fit was given; None: as many as its parts have use for.
         mean: the simulator's mean, theta (d,) -> x, where the simulator brought one (`problem.simulate`); in no file.
     """

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from avo.adversarial.loop import Progress, block_size, run_steps
 from avo.adversarial.trainer import Trainer
-from avo.budget import ENDS_SHARE, PROBES, REUSE, for_mode, least_refining
+from avo.budget import ENDS_SHARE, PROBES, REUSE, for_mode, further, least_refining
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.calls import Calls
 from avo.execution.failures import Failures, where
@@ -21,7 +21,7 @@ from avo.execution.pace import TRAINING, as_time
 from avo.execution.store import Store
 from avo.execution.stored import to_u
 from avo.folder import Folder
-from avo.further import bettered, chosen
+from avo.further import bettered, chosen, settled
 from avo.observations import make_frame
 from avo.progress import bar
 from avo.refine.custom import Only
@@ -53,7 +53,7 @@ def run_stages(
         with suppress(ValueError, OSError):
             Store(folder.calls, None).close()
         result = load(folder.path, like=(state.proposal, state.critic), statistic=statistic)
-        return _continued(task, jax.random.fold_in(key_run, FURTHER), result, folder, progress)
+        return _further(task, key_run, result, folder, progress)
     if folder is not None:
         folder.claim()
         if isinstance(task.simulate, Calls):
@@ -97,27 +97,46 @@ def run_stages(
     phases = {"search": searched, "steps": result.calls, "refine": draws.calls - searched}
     calls = result.calls + draws.calls
     result = replace(result, calls=calls, failures=failures, phases=phases, budget=task.budget)
-    if folder is not None and result.status != "stopped":
+    if result.status == "stopped":
+        return result
+    if folder is not None:
         saved(result, folder)
+    return _further(task, key_run, result, folder, progress)
+
+
+def _further(task: Task, key: PRNGKeyArray, result: Result, folder: Folder | None, progress: bool) -> Result:
+    """Let a finished run go on: to the calls that it was given since, or, without a budget, until it has an answer."""
+    key, before = jax.random.fold_in(key, FURTHER), -1
+    if task.whole:
+        return _continued(task, key, result, folder, task.whole - result.calls, progress)
+    while task.open and result.calls > before and not settled(result):
+        before = result.calls
+        result = _continued(task, key, result, folder, further(before), progress)
     return result
 
 
-def _continued(task: Task, key: PRNGKeyArray, result: Result, folder: Folder, progress: bool) -> Result:
-    """Let a finished run go on with the calls that it has not made; without any, give back its result.
+def _continued(
+    task: Task, key: PRNGKeyArray, result: Result, folder: Folder | None, calls: int, progress: bool
+) -> Result:
+    """Let a finished run go on with so many calls; give back its result where they are too few.
 
     Raises:
         ValueError: if the run cannot use them.
     """
-    observed, space, calls = task.observed, task.space, task.whole - result.calls
+    observed, space = task.observed, task.space
     size = block_size(task.settings)
     if calls <= 0 or (task.refine and calls < least_refining(calls, task.settings.target, size, space.dim)):
         return result
     if not task.refine:
+        assert folder is not None
         raise ValueError(f"the run in {folder.path} was made with refine=False, and further calls refine; fit anew.")
     key = jax.random.fold_in(key, result.calls % REFINE)
-    draws = Draws(task.simulate, space, key, size, observed.x.shape[1:], observed.inputs)
+    draws = Draws(
+        task.simulate, space, key, size, observed.x.shape[1:], observed.inputs, shares=observed.shares,
+        gaps=observed.gaps,
+    )  # fmt: skip
     pool = []
-    if isinstance(task.simulate, Calls):
+    if isinstance(task.simulate, Calls) and folder is not None:
         task.simulate.store = Store(folder.calls, folder.identity)
         kept = task.simulate.after(result.calls, result.failures, space, REUSE)
         pool = [Drawn.of(to_u(theta, space), x, c) for theta, x, c in kept]
@@ -134,8 +153,12 @@ def _continued(task: Task, key: PRNGKeyArray, result: Result, folder: Folder, pr
             return replace(result, status="stopped", message=f"stopped by the user on the way on; {result.message}")
     best = chosen(result.estimate if found is None else found, other)
     result = refined(result, best, [], why)
-    result = replace(result, calls=result.calls + draws.calls, failures=_failures(task, draws, None, result))
-    replaced(result, folder)
+    gone_on = result.phases.get("further", 0) + draws.calls
+    phases = {**result.phases, "further": gone_on} if result.phases else {}
+    failures = _failures(task, draws, None, result)
+    result = replace(result, calls=result.calls + draws.calls, failures=failures, phases=phases)
+    if folder is not None:
+        replaced(result, folder)
     return result
 
 

@@ -41,6 +41,11 @@ class Task(NamedTuple):
     whole: int = 0  # calls of a finished run that goes on, with those that it has made
     budget: int | None = None
 
+    @property
+    def open(self) -> bool:
+        """Whether the fit goes on until it has an answer, or `BUDGET` calls."""
+        return self.budget is None and self.plan.search > 0 and not isinstance(self.simulate, Calls)
+
 
 def planned(
     budget: int | None, settings: Settings | None, target: Target | None, *, host: bool, m: int, d: int, refine: bool,

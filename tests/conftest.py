@@ -106,7 +106,7 @@ SOURCES = {
 
 
 def pytest_collection_finish() -> None:
-    """Take what is there by now, modules and tests, out of every later collection of garbage, which looked at it all."""
+    """Take what is there by now, modules and tests, out of every later collection of garbage."""
     gc.collect()
     gc.freeze()
 

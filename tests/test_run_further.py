@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -111,3 +112,51 @@ def test_a_result_names_no_file_but_its_own_arrays(tmp_path: Path) -> None:
     write_json(tmp_path / "result.json", stamped(words | {"file": "../arrays.npz"}))
     with pytest.raises(ValueError, match=r"result.json is damaged, or was edited"):
         avo.load(tmp_path)
+
+
+# --- without a budget ------------------------------------------------------------------------------------------------
+
+
+SMALL = {"avo.budget.BUDGET": 100_000, "avo.task.BUDGET": 100_000, "avo.budget.FIRST": 40_000}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """First 40,000 calls instead of 100,000, at most 100,000."""
+    for name, calls in SMALL.items():
+        monkeypatch.setattr(name, calls)
+
+
+def two_normals(key: Any, theta: Any) -> Any:
+    return theta + jax.random.normal(key, (len(theta), 2))
+
+
+def without_budget(**options: Any) -> avo.Result:
+    return fit(two_normals, **(dict(x=X, space=SPACE, budget=None, refine=True) | options))
+
+
+def test_without_a_budget_a_fit_ends_when_it_is_done(
+    small: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    first = without_budget(out=tmp_path / "run")
+    # M of the comparison and the slope, more than 25 for each observation
+    assert first.status == "converged" and first.calls <= 40_000 and 1 < noise(first) < 1.02
+    assert "further" not in first.phases and first.budget is None
+    assert np.all(np.abs(first.theta - X.mean(0)) < 0.3 / np.sqrt(len(X)))
+    # 80,000 calls leave less than half of the noise
+    monkeypatch.setattr("avo.further.NOISE", 1 + 0.6 * (noise(first) - 1))
+    done = without_budget(out=tmp_path / "run", resume=True)
+    assert noise(done) < 1 + 0.6 * (noise(first) - 1) and done.status == "converged"
+    assert 40_000 < done.calls <= 80_000 and done.phases == {**first.phases, "further": done.calls - first.calls}
+    # To the same bits as without a stop in between
+    assert equal(without_budget(), done) and equal(without_budget(out=tmp_path / "run", resume=True), done)
+
+
+def test_without_a_budget_a_misfit_is_looked_for_elsewhere(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Observations of another spread than the simulator's."""
+    x = X * np.array([1.0, 2.0])
+    monkeypatch.setattr("avo.further.MISFIT", 30_000)
+    assert without_budget(x=x).calls <= 40_000
+    monkeypatch.setattr("avo.further.MISFIT", 10**9)  # to the end
+    result = without_budget(x=x)
+    assert result.status == "misfit" and 90_000 < result.calls <= 100_000

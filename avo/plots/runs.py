@@ -27,7 +27,7 @@ from avo.plots.style import (
 from avo.result import Result
 from avo.tables import written
 
-SHADE = {"search": 0.1, "steps": 0.0, "refine": 0.1}  # of the phases
+SHADE = {"search": 0.1, "steps": 0.0, "refine": 0.1, "further": 0.2}  # of the phases
 
 
 def history(result: Result, truth: ArrayLike | None = None, *, figure: Canvas | None = None) -> Figure:

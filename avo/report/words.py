@@ -102,7 +102,7 @@ def done(result: Result) -> list[tuple[str, str]]:
     return found
 
 
-PHASES = {"search": "the search", "steps": "adversarial steps", "refine": "refining"}
+PHASES = {"search": "the search", "steps": "adversarial steps", "refine": "refining", "further": "going on"}
 
 
 def _versions() -> list[str]:
