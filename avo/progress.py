@@ -68,6 +68,66 @@ def bar(total: int, stage: str, unit: str, progress: bool, done: int = 0) -> tqd
     )  # fmt: skip
 
 
+class Course:
+    """One bar for all calls of a fit: what happens now, how far it is, and the time that is left.
+
+    The first calls of a stage come back after its programs were compiled; until then the bar says so.
+
+    Args:
+        calls: of all stages.
+        progress: whether to show anything.
+
+    Example:
+        >>> with Course(100, progress=False) as course:
+        ...     course.begin("searching", 40)
+        ...     course.update(40)
+    """
+
+    def __init__(self, calls: int, progress: bool) -> None:
+        self.shown, self.ends = bar(calls, "compiling", "calls", progress), 0
+        self.stage = self.after = ""
+
+    def __enter__(self) -> "Course":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shown.close()
+
+    def begin(self, stage: str, calls: int, after: str = "") -> None:
+        """Begin a stage of so many calls; what it does `after` these takes none."""
+        if self.shown.disable:
+            return
+        self.skip(self.ends - self.shown.n)
+        self.ends += calls
+        self.shown.total = max(self.shown.total, self.ends)
+        self.stage, self.after = stage, after
+        self.say()
+        self._call("compiling")
+
+    def skip(self, calls: int) -> None:
+        """Count calls that are not made, or were made before: they say nothing of the pace."""
+        if not self.shown.disable:
+            self.shown.n += calls
+            self.shown.initial += calls
+            self.shown.last_print_n += calls
+
+    def update(self, calls: int) -> None:
+        """Count calls that were made."""
+        if self.shown.disable:
+            return
+        done = self.after and self.shown.n + calls >= self.ends
+        self._call(self.after if done else self.stage)
+        self.shown.update(calls)
+
+    def say(self, words: str = "") -> None:
+        """Put words behind the numbers, from the next time on that the bar moves."""
+        self.shown.set_postfix_str(words, refresh=False)
+
+    def _call(self, stage: str) -> None:
+        if self.shown.desc not in (stage, f"{stage}: "):
+            self.shown.set_description(stage, refresh=not isinstance(self.shown, Lines))
+
+
 def _notebook() -> bool:
     """Tell whether a notebook is there to show a widget."""
     shell = sys.modules.get("IPython")

@@ -204,17 +204,17 @@ def fit(
         proposal = partial(Gaussian.start, sd=BEGUN) if settings.target == "point" else proposal
         settings = replace(settings, reach=(max(settings.reach),) * 2)
     names = axes_of(x_obs), axes_of(inputs)
-    task = Task(checked, space, observed, settings, divided, seed, refine, custom, *names, whole, budget)
+    task = Task(checked, space, observed, settings, divided, seed, refine, custom, *names, whole, budget, begin)
     loss = critics.wasserstein() if loss is None else loss
     trainer = make_trainer(
         space, x, steps=task.plan.steps, inputs=observed.inputs, loss=loss, critic=critic, proposal=proposal,
         settings=settings, shares=observed.shares, gaps=observed.gaps,
     )  # fmt: skip
-    identity = identity_of(task, trainer, name, getattr(loss, "name", "custom"), begin)
+    identity = identity_of(task, trainer, name, getattr(loss, "name", "custom"))
     folder = None if out is None else Folder(out, resume, identity, source_of(simulate), budget)
     mean = getattr(simulate, "mean", None) if hasattr(simulate, "unchecked") else None  # of a `Problem`
     try:
-        return replace(run_stages(task, trainer, begin, folder, statistic, progress), mean=mean)
+        return replace(run_stages(task, trainer, folder, statistic, progress), mean=mean)
     except Exception as error:
         # A simulator of no use leaves the folder free for the next try
         if folder is not None and not of_use(task, folder):

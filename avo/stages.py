@@ -23,7 +23,7 @@ from avo.execution.stored import to_u
 from avo.folder import Folder
 from avo.further import bettered, chosen, settled
 from avo.observations import make_frame
-from avo.progress import bar
+from avo.progress import Course
 from avo.refine.custom import Only
 from avo.refine.estimate import Estimate
 from avo.refine.point import solve_point
@@ -42,52 +42,57 @@ FURTHER = 2**31 - 2  # that of further calls of a finished run
 
 
 def run_stages(
-    task: Task, trainer: Trainer, begin: Float[np.ndarray, " d"] | None, folder: Folder | None,
-    statistic: Statistic | Only | None, progress: bool,
+    task: Task, trainer: Trainer, folder: Folder | None, statistic: Statistic | Only | None, progress: bool
 ) -> Result:  # fmt: skip
-    """Search, take the adversarial steps, and refine; or give back the result of a run that is done."""
+    """Search, take the adversarial steps, and refine, or read what a finished run found; then go on, if need be."""
     key_init, key_run = jax.random.split(jax.random.key(task.seed))
     state = trainer.init(key_init)
-    if folder is not None and folder.finished:
-        folder.clear()  # of a run that was killed at its very end
-        with suppress(ValueError, OSError):
-            Store(folder.calls, None).close()
-        result = load(folder.path, like=(state.proposal, state.critic), statistic=statistic)
-        return _further(task, key_run, result, folder, progress)
+    finished = folder is not None and folder.finished
+    with Course(0 if finished else task.plan.calls(task.settings.calls), progress) as course:
+        if folder is not None and finished:
+            result = _read(folder, state, statistic)
+        else:
+            result = _run(task, trainer, state, folder, key_run, course)
+        return result if result.status == "stopped" else _further(task, key_run, result, folder, course)
+
+
+def _read(folder: Folder, state: State, statistic: Statistic | Only | None) -> Result:
+    """Read the result of a run that is done, which may have been killed at its very end."""
+    folder.clear()
+    with suppress(ValueError, OSError):
+        Store(folder.calls, None).close()
+    return load(folder.path, like=(state.proposal, state.critic), statistic=statistic)
+
+
+def _run(
+    task: Task, trainer: Trainer, state: State, folder: Folder | None, key: PRNGKeyArray, course: Course
+) -> Result:  # fmt: skip
+    """Search, take the adversarial steps, and refine; what is finished is in the folder."""
     if folder is not None:
         folder.claim()
         if isinstance(task.simulate, Calls):
             task.simulate.store = Store(folder.calls, folder.identity)
-    (x, c, _, shares, gaps, _), settings = task.observed, task.settings
-    key_draws, size = jax.random.fold_in(key_run, REFINE), block_size(settings)
-    draws = Draws(task.simulate, task.space, key_draws, size, x.shape[1:], c, shares=shares, gaps=gaps)
+    draws = _draws(task, jax.random.fold_in(key, REFINE))
+    draws.tick = course.update
     if isinstance(task.simulate, Calls) and task.plan.refine:
-        middle = task.space.full(np.asarray(task.space.constrain(jnp.zeros(task.space.dim)), float))
-        first = None if c is None else c[0] if gaps is None else gaps.known(c[0])
-        each = task.simulate.probe(jax.random.fold_in(key_draws, REFINE), middle, first)
-        draws.calls += PROBES
-        if progress and sys.stderr.isatty():
-            tqdm.write(_forecast(task.simulate, each, task.plan.calls(settings.calls)), file=sys.stderr)
+        _probe(task, task.simulate, draws, course)
     region = None
     if task.plan.search:
-        with _bar(draws, task.plan.search, "search", progress):
-            region = search(
-                draws, task.observed.sample, budget=task.plan.search, seed=task.seed, custom=task.custom, start=begin
-            )
+        course.begin("searching", task.plan.search)
+        region = search(
+            draws, task.observed.sample, budget=task.plan.search, seed=task.seed, custom=task.custom, start=task.begin
+        )
     searched = draws.calls
-    state = begun(state, begin if region is None else region.q.loc)
+    state = begun(state, task.begin if region is None else region.q.loc)
     before = Progress.from_arrays(state, None if folder is None else folder.restore())
     done, result = run_steps(
-        task.simulate, trainer, settings, task.space, before, key_run,
-        chunk=task.plan.chunk, reuse=task.plan.reuse, folder=folder, progress=progress,
+        task.simulate, trainer, task.settings, task.space, before, key,
+        chunk=task.plan.chunk, reuse=task.plan.reuse, folder=folder, course=course,
     )  # fmt: skip
-    frame = make_frame(task.observed.bare, c, settings.standardize, shares)
-    result = replace(
-        result, frame=frame, seed=task.seed, data=task.observed.digest, axes=task.axes,
-        input_axes=task.input_axes, gaps=gaps, weighted=None if shares is None else (len(x), task.observed.effective),
-    )  # fmt: skip
+    result = _described(task, result)
     if task.plan.refine and result.status not in ("stopped", "failed"):
-        result = _refine(task, draws, region, result, done.late, progress)
+        course.begin("refining", task.plan.refine, after="checking")
+        result = _refine(task, draws, region, result, done.late)
     if result.status == "converged" and result.estimate is None:
         words = "the budget is too small for errors" if task.refine else "no error was asked for (refine=False)"
         result = replace(result, status="budget", message=f"{result.message.rstrip('.')}; {words}.")
@@ -95,28 +100,58 @@ def run_stages(
         result = replace(result, message=f"{result.message} What is known by prior= has had no part in the estimate.")
     failures = _failures(task, draws, region, result)
     phases = {"search": searched, "steps": result.calls, "refine": draws.calls - searched}
-    calls = result.calls + draws.calls
-    result = replace(result, calls=calls, failures=failures, phases=phases, budget=task.budget)
-    if result.status == "stopped":
-        return result
-    if folder is not None:
+    result = replace(result, calls=result.calls + draws.calls, failures=failures, phases=phases)
+    if folder is not None and result.status != "stopped":
         saved(result, folder)
-    return _further(task, key_run, result, folder, progress)
+    return result
 
 
-def _further(task: Task, key: PRNGKeyArray, result: Result, folder: Folder | None, progress: bool) -> Result:
+def _draws(task: Task, key: PRNGKeyArray) -> Draws:
+    """Say where simulations come from, besides those of the steps."""
+    x, c, _, shares, gaps, _ = task.observed
+    return Draws(task.simulate, task.space, key, block_size(task.settings), x.shape[1:], c, shares=shares, gaps=gaps)
+
+
+def _probe(task: Task, simulate: Calls, draws: Draws, course: Course) -> None:
+    """Make the first calls of a simulator outside JAX, which show what cannot work, and say how long all will take."""
+    c, gaps = task.observed.inputs, task.observed.gaps
+    middle = task.space.full(np.asarray(task.space.constrain(jnp.zeros(task.space.dim)), float))
+    first = None if c is None else c[0] if gaps is None else gaps.known(c[0])
+    each = simulate.probe(jax.random.fold_in(draws.key, REFINE), middle, first)
+    draws.calls += PROBES
+    if not course.shown.disable and sys.stderr.isatty():
+        tqdm.write(_forecast(simulate, each, task.plan.calls(task.settings.calls)), file=sys.stderr)
+
+
+def _described(task: Task, result: Result) -> Result:
+    """Put into a result what it says of the task."""
+    x, c, _, shares, gaps, _ = task.observed
+    return replace(
+        result,
+        frame=make_frame(task.observed.bare, c, task.settings.standardize, shares),
+        seed=task.seed,
+        data=task.observed.digest,
+        axes=task.axes,
+        input_axes=task.input_axes,
+        gaps=gaps,
+        weighted=None if shares is None else (len(x), task.observed.effective),
+        budget=task.budget,
+    )
+
+
+def _further(task: Task, key: PRNGKeyArray, result: Result, folder: Folder | None, course: Course) -> Result:
     """Let a finished run go on: to the calls that it was given since, or, without a budget, until it has an answer."""
     key, before = jax.random.fold_in(key, FURTHER), -1
     if task.whole:
-        return _continued(task, key, result, folder, task.whole - result.calls, progress)
+        return _continued(task, key, result, folder, task.whole - result.calls, course)
     while task.open and result.calls > before and not settled(result):
         before = result.calls
-        result = _continued(task, key, result, folder, further(before), progress)
+        result = _continued(task, key, result, folder, further(before), course)
     return result
 
 
 def _continued(
-    task: Task, key: PRNGKeyArray, result: Result, folder: Folder | None, calls: int, progress: bool
+    task: Task, key: PRNGKeyArray, result: Result, folder: Folder | None, calls: int, course: Course
 ) -> Result:
     """Let a finished run go on with so many calls; give back its result where they are too few.
 
@@ -130,11 +165,8 @@ def _continued(
     if not task.refine:
         assert folder is not None
         raise ValueError(f"the run in {folder.path} was made with refine=False, and further calls refine; fit anew.")
-    key = jax.random.fold_in(key, result.calls % REFINE)
-    draws = Draws(
-        task.simulate, space, key, size, observed.x.shape[1:], observed.inputs, shares=observed.shares,
-        gaps=observed.gaps,
-    )  # fmt: skip
+    draws = _draws(task, jax.random.fold_in(key, result.calls % REFINE))
+    draws.tick = course.update
     pool = []
     if isinstance(task.simulate, Calls) and folder is not None:
         task.simulate.store = Store(folder.calls, folder.identity)
@@ -143,14 +175,14 @@ def _continued(
     found = result.estimate if result.answered else None
     q = result.proposal
     start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
-    with _bar(draws, calls, "further calls", progress):
-        try:
-            other, why = bettered(
-                draws, observed, found, start, budget=calls, seed=(task.seed + result.calls) % 2**63, pool=pool,
-                custom=task.custom,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            return replace(result, status="stopped", message=f"stopped by the user on the way on; {result.message}")
+    course.begin("going on", calls, after="checking")
+    try:
+        other, why = bettered(
+            draws, observed, found, start, budget=calls, seed=(task.seed + result.calls) % 2**63, pool=pool,
+            custom=task.custom,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        return replace(result, status="stopped", message=f"stopped by the user on the way on; {result.message}")
     best = chosen(result.estimate if found is None else found, other)
     result = refined(result, best, [], why)
     gone_on = result.phases.get("further", 0) + draws.calls
@@ -197,34 +229,24 @@ def _forecast(calls: Calls, each: float, count: int) -> str:
     return f"{as_time(each)} a call{by}: {as_time(count * (each / workers + TRAINING[True]))} for {count:,} calls"
 
 
-def _bar(draws: Draws, calls: int, stage: str, progress: bool) -> tqdm:
-    """Show the calls of a stage as the draws make them."""
-    shown = bar(calls, stage, "calls", progress)
-    draws.tick = shown.update
-    return shown
-
-
-def _refine(
-    task: Task, draws: Draws, region: Region | None, result: Result, late: list[Drawn], progress: bool
-) -> Result:
+def _refine(task: Task, draws: Draws, region: Region | None, result: Result, late: list[Drawn]) -> Result:
     """Let learned scores finish what search and steps began; keep the nearer end where they find no answer."""
     last = draws.calls + task.plan.refine - (PROBES if isinstance(task.simulate, Calls) else 0)
-    with _bar(draws, task.plan.refine, "refine", progress):
-        try:
-            q = result.proposal
-            start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
-            elsewhere, share = [], 0
-            if region is not None:
-                ends = start, region.q
-                start = ends[region.nearest(draws, ends, draws.whole(ENDS_SHARE * task.plan.refine))]
-                result, late = moved(result, start.loc), [*late, *region.drawn]
-                share = for_mode(last - draws.calls, draws.size, task.space.dim)
-                elsewhere = region.elsewhere(task.space, start) if share else []
-            answer, why = _solved(task, draws, start, last - draws.calls - share * len(elsewhere), late)
-            others = [_solved(task, draws, q, share, late)[0] for q in elsewhere]
-        except KeyboardInterrupt:
-            words = f"stopped by the user while refining; {result.message}"
-            return replace(result, status="stopped", message=words)
+    try:
+        q = result.proposal
+        start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
+        elsewhere, share = [], 0
+        if region is not None:
+            ends = start, region.q
+            start = ends[region.nearest(draws, ends, draws.whole(ENDS_SHARE * task.plan.refine))]
+            result, late = moved(result, start.loc), [*late, *region.drawn]
+            share = for_mode(last - draws.calls, draws.size, task.space.dim)
+            elsewhere = region.elsewhere(task.space, start) if share else []
+        answer, why = _solved(task, draws, start, last - draws.calls - share * len(elsewhere), late)
+        others = [_solved(task, draws, q, share, late)[0] for q in elsewhere]
+    except KeyboardInterrupt:
+        words = f"stopped by the user while refining; {result.message}"
+        return replace(result, status="stopped", message=words)
     return refined(result, answer, others, why)
 
 

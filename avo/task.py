@@ -40,6 +40,7 @@ class Task(NamedTuple):
     input_axes: tuple[Axis, ...] = ()
     whole: int = 0  # calls of a finished run that goes on, with those that it has made
     budget: int | None = None
+    begin: Float[np.ndarray, " d"] | None = None  # the user's own start, in u
 
     @property
     def open(self) -> bool:
@@ -77,9 +78,7 @@ def planned(
     return settings, plan(budget, rest, settings.calls, host, calls)
 
 
-def identity_of(
-    task: Task, trainer: Trainer, name: str, loss: str, begin: Float[np.ndarray, " d"] | None
-) -> dict[str, Any]:
+def identity_of(task: Task, trainer: Trainer, name: str, loss: str) -> dict[str, Any]:
     """Say what a run is, by the names that a refusal to continue another one tells."""
     start = trainer.init(jax.random.key(0))  # of one key, for a run with another seed has the same critic
     return {
@@ -90,7 +89,7 @@ def identity_of(
         "data": task.observed.digest,
         "search, in calls": task.plan.search,
         "refine, in calls": task.plan.refine,
-        "start": None if begin is None else begin.tolist(),
+        "start": None if task.begin is None else task.begin.tolist(),
         "simulator": name,
         "loss": loss,
         "statistic": None if task.custom is None else task.custom.describe(),

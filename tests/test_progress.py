@@ -58,3 +58,33 @@ def test_a_bar_on_a_terminal_and_nothing_where_none_is_wanted(monkeypatch: pytes
     with progress.bar(20, "fit", "steps", progress=False) as shown:
         shown.update(20)
     assert len(told.getvalue()) == length
+
+
+def test_one_bar_says_what_happens_through_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling until a stage's first calls come back; checking after its last; what is not made moves the bar too."""
+    told = listen(monkeypatch)
+    told.terminal = True
+    with progress.Course(100, progress=True) as course:
+        seen = [(course.shown.desc, course.shown.n)]
+        for stage, calls, made in (("searching", 40, (13, 20)), ("refining", 60, (50, 10))):
+            course.begin(stage, calls, after="checking" if stage == "refining" else "")
+            seen.append((course.shown.desc, course.shown.n))
+            for some in made:
+                course.update(some)
+                seen.append((course.shown.desc, course.shown.n))
+        assert course.shown.initial == 7 and course.shown.total == 100  # 7 calls were not made, and count for no pace
+        course.begin("going on", 300)
+        assert course.shown.total == 400
+    assert [(desc.removesuffix(": "), n) for desc, n in seen] == [
+        ("compiling", 0), ("compiling", 0), ("searching", 13), ("searching", 33),
+        ("compiling", 40), ("refining", 90), ("checking", 100),
+    ]  # fmt: skip
+    assert "checking" in told.getvalue()
+
+
+def test_stages_write_no_line_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = listen(monkeypatch)
+    with progress.Course(7, progress=True) as course:
+        course.begin("refining", 7, after="checking")
+        course.update(7)
+    assert not told.getvalue()

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
-from tqdm import tqdm
 
 from avo.adversarial.ending import Cut, cut_short, result_of
 from avo.adversarial.settings import Settings
@@ -26,7 +25,7 @@ from avo.execution.blocks import Drawn, simulate_jax
 from avo.execution.calls import Calls
 from avo.execution.programs import JaxSimulator
 from avo.folder import Folder, fill, leaves
-from avo.progress import bar
+from avo.progress import Course
 from avo.result import Result
 from avo.space import Space
 from avo.types import Info, State
@@ -166,7 +165,7 @@ def run_steps(
     chunk: int,
     reuse: int,
     folder: Folder | None,
-    progress: bool,
+    course: Course,
 ) -> tuple[Progress, Result]:
     """Take the steps that are left, in chunks between which progress, checkpoints and stopping happen.
 
@@ -180,7 +179,7 @@ def run_steps(
         chunk: steps between two looks, at most `CHUNK`.
         reuse: last steps whose simulations are kept, for refining.
         folder: where checkpoints go; None: nowhere.
-        progress: show a bar, on a terminal.
+        course: the bar, which moves on with them.
     """
     steps = int(before.state.horizon)
     if isinstance(simulate, Calls) and int(before.state.step):
@@ -195,17 +194,18 @@ def run_steps(
     cut: Cut = ""
     now, lost = before, 0
     try:
-        with bar(int(before.state.horizon), "fit", "steps", progress, int(before.state.step)) as shown:
-            while not cut and int(now.state.step) < steps:
-                state, told = run_chunk(key, now.state, chunk)
-                now = now.after(state, told, reuse)
-                cut = cut_short(now.history, settings, space, window)
-                if cut == "not finite":
-                    break
-                # Not before the first window is done: a simulator of no use leaves the folder free for the next try
-                if folder is not None and int(now.state.step) >= window:
-                    folder.save(now.to_arrays)
-                _show(shown, chunk, now, settings, space)
+        course.begin("fitting", steps * settings.calls)
+        course.skip(int(before.state.step) * settings.calls)
+        while not cut and int(now.state.step) < steps:
+            state, told = run_chunk(key, now.state, chunk)
+            now = now.after(state, told, reuse)
+            cut = cut_short(now.history, settings, space, window)
+            if cut == "not finite":
+                break
+            # Not before the first window is done: a simulator of no use leaves the folder free for the next try
+            if folder is not None and int(now.state.step) >= window:
+                folder.save(now.to_arrays)
+            _show(course, chunk * settings.calls, now, space)
         if folder is not None and not cut:
             folder.save(now.to_arrays, force=True)  # refining may take long, and be stopped
     except KeyboardInterrupt:
@@ -218,12 +218,10 @@ def run_steps(
     return now, result_of(now.state, now.history, settings, space, cut=cut, lost=lost)
 
 
-def _show(shown: tqdm, steps: int, now: Progress, settings: Settings, space: Space) -> None:
-    """Move the bar on, beside it the gap, the calls and the present estimate."""
-    if shown.disable:
-        return
-    theta = zip(space.names, np.asarray(space.constrain(now.state.proposal.loc)), strict=True)
-    words = ", ".join(f"{name}={value:.4g}" for name, value in theta)
-    calls = int(now.state.step) * settings.calls
-    shown.set_postfix_str(f"gap {now.history[-1].gap.mean():.3g}, {calls:,} calls, {words}", refresh=False)
-    shown.update(steps)
+def _show(course: Course, calls: int, now: Progress, space: Space) -> None:
+    """Move the bar on, beside it the gap and the present estimate."""
+    if not course.shown.disable:
+        theta = zip(space.names, np.asarray(space.constrain(now.state.proposal.loc)), strict=True)
+        words = ", ".join(f"{name}={value:.4g}" for name, value in theta)
+        course.say(f"gap {now.history[-1].gap.mean():.3g}, {words}")
+        course.update(calls)
