@@ -14,12 +14,15 @@ asked.
     training      latents train, latents traverse
     benchmarking  bench
     options       what several commands take; errors as sentences
+    stopping      Ctrl-C, wherever it comes
     sources       what the words of a command mean
+    words         those of single options
+    modules       files of users
     signals       signals of latents: whose, who trains, what is kept of them
     outcome       what a fit leaves behind
     programs      compiled programs, kept for the next command
 
-So that `avo --help`, `avo list` and `avo info` answer at once, the first eight import JAX, and what needs it, inside
+So that `avo --help`, `avo list` and `avo info` answer at once, the first nine import JAX, and what needs it, inside
 their functions.
 """
 

@@ -25,6 +25,7 @@ import typer
 import avo
 from avo.command.options import Key, Observations, Option, Quiet, Seed, Set, Workers, refuse_reading_options, run_folder
 from avo.command.programs import keep_programs
+from avo.command.stopping import kept
 
 if TYPE_CHECKING:
     from avo.clock import Clock
@@ -171,7 +172,7 @@ def fit(
     from avo.command import outcome, presets, sources
 
     clock = _clock() if profile else None
-    with clock or nullcontext():
+    with kept(out), clock or nullcontext():
         reading = sources.Reading(columns, key, log_windows, inputs, groups, index, decimal, weights, missing, axis)
         begin = None
         if preset is None:

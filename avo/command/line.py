@@ -10,6 +10,7 @@ from avo.command.fitting import fit
 from avo.command.listing import gallery, info, list_, simulate
 from avo.command.options import Plainly
 from avo.command.runs import check, replay, report
+from avo.command.stopping import STOPPED, leave
 
 app = typer.Typer(
     cls=Plainly,
@@ -41,4 +42,9 @@ app.command("compare", hidden=True, context_settings={"ignore_unknown_options": 
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="avo")
+    try:
+        app(prog_name="avo")
+    except SystemExit as end:
+        if end.code == STOPPED:
+            leave(STOPPED)
+        raise

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from avo import checks
+from avo.command.stopping import interruptible
 from avo.execution.failures import CallFailed
 
 
@@ -55,7 +56,7 @@ class Plainly(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command; an error of the user's is printed, and ends it with status 2."""
         try:
-            with _plain_warnings():
+            with interruptible(), _plain_warnings():
                 return super().invoke(ctx)
         except (ValueError, OSError, ImportError, RuntimeError) as error:
             if isinstance(error, BrokenPipeError):  # of `avo ... | head`: Typer ends without a word
