@@ -251,6 +251,15 @@ def test_wrong_output_shape(refused):
     assert "simulate must return one row of x per row of theta" in refused(
         "fit", "mine.py:wrong_rows", "--data", "good.npy"
     )
+    # n of a block may be the length of a row: then n rows of n numbers look right, and each row has met all others
+    x = np.random.default_rng(0).normal(size=(60, 8))
+    for size in (4, 8):
+        settings = avo.Settings(batch=size, pairs=size)
+        with pytest.raises(ValueError, match=r"expected x \(\d+, 8\), got \((\d+), \1\)"):
+            avo.fit(
+                lambda key, theta: theta[:, :1] * jax.random.normal(key, (1, len(theta))), x,
+                avo.Space(mu=avo.Interval(-3, 3)), settings=settings, budget=2560, progress=False,
+            )  # fmt: skip
     for name in ("two_columns", "numpy_two_columns"):
         said = refused("fit", f"mine.py:{name}", "--data", "good.npy")
         assert f"mine.{name} makes 2 numbers per observation, good.npy has 3 numbers in a row" in said

@@ -66,6 +66,7 @@ class Task(NamedTuple):
     @staticmethod
     def of_file(source: Source, table: data.Table, file: Path, axis: list[str] | None) -> "Task":
         """Take a file's observations, in the simulator's shape, with the names that the command gives their axes."""
+        table = _as_taken(table, source)
         x = suited(table, source, str(file))
         return Task(source, x, None, table, named(axis, x.shape[1:]))
 
@@ -94,7 +95,8 @@ class Task(NamedTuple):
         """Their known conditions with their names."""
         if self.table is None or self.table.inputs is None:
             return None
-        return Labelled(self.table.inputs, named_columns(self.table.input_names))
+        names = named_columns(self.table.input_names) if self.table.inputs.ndim > 1 else ()
+        return Labelled(self.table.inputs, names)
 
     @property
     def groups(self) -> np.ndarray | None:
@@ -276,6 +278,15 @@ def stored_of(path: Path) -> avo.Stored:
     if "names" in arrays and theta.ndim == 2 and arrays["names"].shape == theta.shape[1:]:
         theta = Labelled(theta, named_columns(list(map(str, arrays["names"]))))
     return avo.Stored(theta, arrays["x"], arrays.get("inputs"))
+
+
+def _as_taken(table: data.Table, source: Source) -> data.Table:
+    """Hand over one column of conditions as numbers, (m,), where the simulator makes x of these, and not of (m, 1)."""
+    c, shape = table.inputs, table.x.shape[1:]
+    if source.problem is not None or c is None or c.shape[1:] != (1,):
+        return table
+    flat = _x_shape(source, c) != shape and _x_shape(source, c[:, 0]) == shape
+    return table._replace(inputs=c[:, 0]) if flat else table
 
 
 def suited(table: data.Table, source: Source, file: str) -> np.ndarray:

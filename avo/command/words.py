@@ -131,7 +131,13 @@ def with_known(space: Space, fix: list[str] | None, prior: list[str] | None) -> 
     parameters: dict[str, Any] = {name: space[name] for name in space.columns}
     for name, value in named_pairs(fix, "--fix").items():
         place(name, space.columns, "--fix")
-        parameters[name] = Fixed(numbers_of(value, 1, f"--fix {name}")[0], unit=parameters[name].unit)
+        number, (low, high) = numbers_of(value, 1, f"--fix {name}")[0], space[name].support
+        if not low <= number <= high:
+            raise ValueError(
+                f"--fix {name}: {number:g} lies outside the range of {name}, {low:g} to {high:g}; check its unit, or "
+                f"change the range by --range {name}=LOW,HIGH."
+            )
+        parameters[name] = Fixed(number, unit=space[name].unit)
     for name, value in named_pairs(prior, "--prior").items():
         place(name, space.columns, "--prior")
         measured = tuple(numbers_of(value, 2, f"--prior {name}", "VALUE,ERROR"))

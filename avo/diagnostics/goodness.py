@@ -21,8 +21,9 @@ The overall p-value is calibrated as Westfall and Young (1993) do: of each of th
 parts, each judged against the B others, ranked among the B + 1.
 """
 
+import warnings
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -48,7 +49,7 @@ from avo.execution.calls import Calls
 from avo.execution.host import HostSimulator
 from avo.execution.simulator import check_simulator, handed
 from avo.gaps import Gaps
-from avo.observations import number_clusters
+from avo.observations import Observed, number_clusters
 from avo.progress import bar
 from avo.result import Result
 from avo.rows import observe_new
@@ -62,6 +63,7 @@ REFERENCE = 4  # simulations at the estimate per new observation, at least
 LEAST_REFERENCE = 1000
 SMALLEST = 1e-6  # of a standard deviation, in units of x's scale: below lies rounding
 LEVEL = 0.05
+FITTED = "these are the observations of the fit, which its critic knows by heart"
 
 
 class Row(NamedTuple):
@@ -104,6 +106,7 @@ class Check:
         replicates: simulated sets.
         calls: simulator calls spent.
         failed: calls that returned NaN or infinity and were left out.
+        fitted: whether x_new are the observations of the fit itself, of which the p-value says nothing.
     """
 
     p_value: float
@@ -115,6 +118,7 @@ class Check:
     replicates: int
     calls: int
     failed: int
+    fitted: bool = False
 
     def __repr__(self) -> str:
         return f"Check(p_value={self.p_value:.3g}; {self.rows:,} observations, {self.replicates} replicates)"
@@ -133,9 +137,12 @@ class Check:
         subset = f", on {self.classified:,} of the observations" if self.classified < self.rows else ""
         more = [f"({len(ordered) - len(shown)} more features)"] if len(shown) < len(ordered) else []
         failed = f", of which {self.failed:,} failed and were left out" if self.failed else ""
+        words = f"The simulator at the fit {verdict} the {self.rows:,} new observations: p = {self.p_value:.3g}"
+        if self.fitted:
+            words = f"No test of the simulator, {FITTED}: p = {self.p_value:.3g}"
         return "\n".join(
             [
-                f"The simulator at the fit {verdict} the {self.rows:,} new observations: p = {self.p_value:.3g}",
+                words,
                 f"classifier: {self.classifier.statistic:.3g}, p = {self.classifier.p:.3g}{subset}",
                 f"critic's gap: {self.gap.statistic:.3g}, p = {self.gap.p:.3g}",
                 "",
@@ -219,7 +226,16 @@ def check(
     (x, c, known), replicates, seed = _arguments(result, x_new, inputs, replicates, seed)
     same_rows(x_new=x_new, inputs=inputs, groups=groups, weights=weights)
     progress = flag("progress", progress)
-    rows = _independent(groups, shares_of(validate_weights(weights, len(x))), len(x), seed)
+    shares = shares_of(validate_weights(weights, len(x)))
+    clusters = None if groups is None else number_clusters(groups, len(x))
+    fitted = Observed(x, c, clusters, shares).digest == getattr(result, "data", None)
+    if fitted:
+        warnings.warn(
+            f"x_new: {FITTED}; any simulator would seem wrong. Split yours before the fit, and check with the other "
+            "part; how the fit judges its own observations stands in result.summary().",
+            stacklevel=2,
+        )
+    rows = _independent(clusters, shares, len(x), seed)
     replicates = sets_within(budget, replicates, len(x) if rows is None else len(rows))
     if rows is not None:
         x, c, known = x[rows], None if c is None else c[rows], None if known is None else known[rows]
@@ -227,9 +243,11 @@ def check(
     observed = observed_sample(x, c)
     full, gaps = partial(handed, checked, result.space), getattr(result, "gaps", None)
     if not isinstance(checked, HostSimulator):
-        return _check(result, _shown(checked, gaps), observed, full, seed, (replicates, progress))
-    with closing(Calls(checked, len(x), x.shape[1:], executor=executor, max_failures=0.5)) as calls:
-        return _check(result, _shown(calls.alone, gaps), observed, full, seed, (replicates, progress))
+        found = _check(result, _shown(checked, gaps), observed, full, seed, (replicates, progress))
+    else:
+        with closing(Calls(checked, len(x), x.shape[1:], executor=executor, max_failures=0.5)) as calls:
+            found = _check(result, _shown(calls.alone, gaps), observed, full, seed, (replicates, progress))
+    return replace(found, fitted=fitted)
 
 
 def reference_sets(rows: int) -> int:
@@ -363,15 +381,15 @@ def _conditions_of(result: Any) -> tuple[Axis, ...]:
     return named_columns([*known, *lacking])
 
 
-def _independent(groups: Held | None, shares: np.ndarray | None, m: int, seed: int) -> np.ndarray | None:
+def _independent(clusters: np.ndarray | None, shares: np.ndarray | None, m: int, seed: int) -> np.ndarray | None:
     """Choose rows that neither depend on one another nor have weights; None: all of them."""
-    if groups is None and shares is None:
+    if clusters is None and shares is None:
         return None
-    rng, labels = np.random.default_rng(seed), np.arange(m) if groups is None else number_clusters(groups, m)
-    if groups is not None and labels.max() + 1 < LEAST_ROWS:
+    rng, labels = np.random.default_rng(seed), np.arange(m) if clusters is None else clusters
+    if clusters is not None and labels.max() + 1 < LEAST_ROWS:
         raise ValueError(f"groups must name at least {LEAST_ROWS} clusters; got {labels.max() + 1}.")
     order = rng.permutation(m)
-    if shares is not None and groups is not None:  # the first of a cluster is each with its share
+    if shares is not None and clusters is not None:  # the first of a cluster is each with its share
         order = np.argsort(rng.exponential(size=m) / np.maximum(shares, 1e-300))
     rows = np.sort(order[np.unique(labels[order], return_index=True)[1]])
     if shares is None:

@@ -38,11 +38,21 @@ def check_simulator(
     if isinstance(simulate, HostSimulator):
         c_shape = None if inputs is None else inputs.shape[1:]
         return bound(simulate, space.columns, c_shape, x.shape[1:], space.count_names)
-    compiled, dtype = compile_simulator(simulate), jnp.result_type(float)
+    compiled = compile_simulator(simulate)
+    _check_rows(compiled, space, x, inputs, n)
+    if n in x.shape[1:]:
+        # Where each row meets each other, as (n, 1) times (n,) does, n rows of n numbers come out all the same
+        _check_rows(compiled, space, x, inputs, next(i for i in range(n + 1, n + x.ndim + 1) if i not in x.shape[1:]))
+    return compiled
+
+
+def _check_rows(simulate: JaxSimulator, space: Space, x: np.ndarray, inputs: np.ndarray | None, n: int) -> None:
+    """Make sure that a simulator in JAX makes n rows of x from n of theta, by their shapes alone."""
+    dtype = jnp.result_type(float)
     rows = [jax.ShapeDtypeStruct((n, len(space.columns)), dtype)]
     rows += [] if inputs is None else [jax.ShapeDtypeStruct((n, *inputs.shape[1:]), dtype)]
     try:
-        shape = jax.eval_shape(compiled.fn, jax.random.key(0), *rows)
+        shape = jax.eval_shape(simulate.fn, jax.random.key(0), *rows)
     except ArgumentError as error:  # of a simulator of the library, or by its means
         given = f"theta of space ({', '.join(space.columns)}){'' if inputs is None else ' and inputs'}"
         raise ValueError(f"simulate does not suit {given}: {error}") from error
@@ -67,7 +77,6 @@ def check_simulator(
         raise ValueError(
             f"simulate must return real numbers; got {shape.dtype}. Return real and imaginary parts side by side."
         )
-    return compiled
 
 
 def _check_call(simulate: Any, conditions: bool) -> None:

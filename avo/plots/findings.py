@@ -44,7 +44,9 @@ def check(found: Check, features: int = 20, *, figure: Canvas | None = None) -> 
     panels["z"].set_xlabel("z" if np.all(np.abs(z) < 20) else "z, drawn at 20 where larger")
     for name, part, label in (("classifier", found.classifier, "classifier"), ("gap", found.gap, "critic's gap")):
         _part(panels[name], part, label)
-    figure.suptitle(f"{found.rows:,} new observations: p = {found.p_value:.3g}", fontsize="medium")
+    figure.suptitle(
+        f"{found.rows:,} {'fitted' if found.fitted else 'new'} observations: p = {found.p_value:.3g}", fontsize="medium"
+    )
     handles, names = panels["classifier"].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower right", ncols=2, frameon=False)
     return finished(figure)

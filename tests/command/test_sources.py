@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import avo
 from avo.command import app, sources
 from avo.command.sources import Reading
-from avo.command.words import space_of
+from avo.command.words import space_of, with_known
 
 MINE = """
 import jax
@@ -24,6 +24,9 @@ def simulate(key, theta, inputs):
 
 def plain(key, theta):
     return theta + jax.random.normal(key, (theta.shape[0], 2))
+
+def flat(key, theta, dose):
+    return theta * dose[:, None] + jax.random.normal(key, (theta.shape[0], 2))
 
 def draw(rng, theta, dose):
     return theta * dose + rng.normal(size=2)
@@ -37,11 +40,12 @@ def here(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     (tmp_path / "mine.py").write_text(MINE)
     rng = np.random.default_rng(3)
     dose = rng.uniform(1, 2, 120)
-    x = 2.5 * dose[:, None] + rng.normal(size=(120, 2))
-    rows = [[f"p{i}", i // 4, f"{x[i, 0]:.17g}", f"{dose[i]:.17g}", f"{x[i, 1]:.17g}"] for i in range(120)]
-    text = "\n".join(";".join(map(str, row)).replace(".", ",") for row in rows)
-    (tmp_path / "x.csv").write_text(f"who;ward;left;dose;right\n{text}\n")
-    np.savez(tmp_path / "expected.npz", x=x, dose=dose)
+    observed = {name: 2.5 * dose[:, None] + rng.normal(size=(120, 2)) for name in ("x.csv", "new.csv")}
+    for name, x in observed.items():
+        rows = [[f"p{i}", i // 4, f"{x[i, 0]:.17g}", f"{dose[i]:.17g}", f"{x[i, 1]:.17g}"] for i in range(120)]
+        text = "\n".join(";".join(map(str, row)).replace(".", ",") for row in rows)
+        (tmp_path / name).write_text(f"who;ward;left;dose;right\n{text}\n")
+    np.savez(tmp_path / "expected.npz", x=observed["x.csv"], dose=dose)
     return tmp_path
 
 
@@ -77,8 +81,12 @@ def test_columns_beside_the_observations_reach_the_fit_and_the_check(here: Any, 
     np.testing.assert_array_equal(np.array([row[1:] for row in rows], float), result.encode(x, dose))
     told = json.loads((here / "run" / "command.json").read_text())["options"]
     assert (told["inputs"], told["groups"], told["index"]) == ("dose", "ward", "who")
-    said = run("check", "run", "--data", "x.csv", "--replicates", 19, "--quiet", "--trust").stdout
+    again = ("--replicates", 19, "--quiet", "--trust")
+    said = run("check", "run", "--data", "new.csv", *again).stdout
     assert "the 30 new observations" in said and "left, correlation with dose" in said
+    said = run("check", "run", "--data", "x.csv", *again)
+    assert "warning: x_new: these are the observations of the fit" in said.stderr
+    assert said.stdout.startswith("No test of the simulator")
 
 
 def task(simulator: str, reading: Reading, space: str | None = "k=real()", option: Any = None) -> sources.Task:
@@ -95,6 +103,15 @@ def test_shapes_are_seen_with_conditions(name: str) -> None:
     assert found.groups is not None and len(set(found.groups)) == 30
     with pytest.raises(ValueError, match="makes 2 numbers per observation, x.csv has 1 number in a row"):
         task(f"mine.py:{name}", Reading(columns="left", inputs="dose"))
+
+
+@pytest.mark.usefixtures("here")
+def test_one_column_of_conditions_comes_as_the_simulator_takes_it() -> None:
+    """As in Python, where inputs=df["dose"] has shape (m,) and inputs=df[["dose"]] (m, 1)."""
+    for name, shape in (("flat", (120,)), ("simulate", (120, 1))):
+        found = task(f"mine.py:{name}", Reading(inputs="dose", groups="ward", index="who"))
+        assert found.inputs is not None and found.inputs.x.shape == shape
+        assert [axis.labels for axis in found.inputs.axes] == [("dose",)] * (len(shape) - 1)
 
 
 @pytest.mark.usefixtures("here")
@@ -199,3 +216,11 @@ def test_fixed_parameters_and_measurements_reach_the_fit(here: Path) -> None:
 )
 def test_what_is_known_in_wrong_words(words: tuple[str, ...], said: str, here: Path) -> None:
     assert said in run("fit", "brownian", *words, status=2).stderr
+
+
+@pytest.mark.usefixtures("here")
+def test_what_is_fixed_lies_in_its_range() -> None:
+    for space, value in (("k=interval(-3,8)", 8.5), ("k=positive(1)", -0.1)):
+        with pytest.raises(ValueError, match=rf"--fix k: {value} lies outside the range of k, .* change the range by"):
+            with_known(space_of(space), [f"k={value}"], None)
+    assert with_known(space_of("k=interval(-3,8); s=real()"), ["k=8"], None)["k"] == avo.Fixed(8.0)

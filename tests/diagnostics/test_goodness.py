@@ -398,3 +398,14 @@ def test_bitcoin_is_not_brownian(shared_data: Any) -> None:
     assert found.p_value == 1 / 40
     named = {row.name for row in found.table if row.p < 1e-6}
     assert {"kurtosis of increments, mean", "autocorrelation of |increments|, lag 1, mean"} <= named
+
+
+@pytest.mark.parametrize("beside", [{}, {"groups": np.repeat(np.arange(30), 4)}, {"weights": np.linspace(1, 2, 120)}])
+def test_the_observations_of_the_fit_are_no_test_of_its_simulator(beside: dict[str, Any]) -> None:
+    x = RNG(21).normal(size=(240, 2)) + [0.5, -0.7]
+    result = avo.fit(normal, x[:120], PLANE, budget=2560, progress=False, **beside)
+    few = partial(check, result, normal, replicates=19, **beside)
+    with pytest.warns(UserWarning, match="x_new: these are the observations of the fit, .* Split yours before the fit"):
+        found = few(x[:120])
+    assert found.fitted and found.summary().startswith("No test of the simulator, these are the observations of the")
+    assert not few(x[120:]).fitted
