@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -62,15 +63,24 @@ class Backwards:
 # --- the same numbers ------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Two processes of the user's, which take seconds to start."""
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.mark.parametrize("batched", [False, True])
 @pytest.mark.parametrize("inputs", [False, True])
-def test_numbers_do_not_depend_on_where_calls_are_made(batched: bool, inputs: bool) -> None:
+def test_numbers_do_not_depend_on_where_calls_are_made(
+    batched: bool, inputs: bool, processes: ProcessPoolExecutor
+) -> None:
     fn, given = many if batched else row, (C,) if inputs else ()
     expected = calls(fn, batched)(KEYS, THETA, *given)
     host = avo.from_numpy(fn, batched)
     parts = [host(key, *(a[i * SIZE : (i + 1) * SIZE] for a in (THETA, *given))) for i, key in enumerate(KEYS)]
     np.testing.assert_array_equal(expected, np.concatenate(parts))
-    with ThreadPoolExecutor(3) as threads, ProcessPoolExecutor(2, get_context("spawn")) as processes:
+    with ThreadPoolExecutor(3) as threads:
         for executor in (1, 2, threads, processes, Backwards()):
             some = calls(fn, batched, executor=executor)
             for _ in range(2):  # chunks are longer the second time
