@@ -56,6 +56,8 @@ def _parameters(fn: Callable[..., Any]) -> tuple[str, ...]:
 def _module(file: Path) -> Any:
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {file}.")
+    if file.stem in sys.stdlib_module_names:  # its folder is searched first, by all that imports the other
+        raise ValueError(f"{file} would hide Python's own module {file.stem}; rename it, my_{file.stem}.py.")
     spec = importlib.util.spec_from_file_location(f"avo_user_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

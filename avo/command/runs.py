@@ -150,8 +150,8 @@ def replay(
     """Repeat one call of a run, with its theta and seed: what it gave then, and what it gives now.
 
     \b
-    avo report runs/queue-1                                 failures by kind, with the number of a call of each
-    avo replay runs/queue-1 1234 --simulator queue.py:run   that call again
+    avo report runs/counter-1                                   failures by kind, with the number of a call of each
+    avo replay runs/counter-1 1234 --simulator counter.py:run   that call again
     """
     from avo.command import sources
     from avo.execution.failures import CallFailed

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +201,18 @@ def test_fixed_parameters_and_measurements_reach_the_fit(here: Path) -> None:
 )
 def test_what_is_known_in_wrong_words(words: tuple[str, ...], said: str, here: Path) -> None:
     assert said in run("fit", "brownian", *words, status=2).stderr
+
+
+@pytest.mark.parametrize("name", ["queue", "random", "calendar"])
+def test_a_file_with_the_name_of_a_module_of_pythons_is_refused(name: str, here: Path) -> None:
+    (here / "mine.py").rename(here / f"{name}.py")
+    words = ("fit", f"{name}.py:plain", "--data", "x.csv", "--columns", "left,right", "--space", "k=interval(-3,8)")
+    said = run(*words, "--budget", 2560, "--quiet", status=2).stderr
+    assert said == f"error: {name}.py would hide Python's own module {name}; rename it, my_{name}.py.\n"
+
+
+def test_no_page_and_no_help_hides_a_module_of_pythons() -> None:
+    root = Path(avo.__file__).parent
+    pages = [root.parent / "README.md", *root.parent.glob("docs/**/*.md"), *root.glob("command/*.py")]
+    files = {name for page in pages for name in re.findall(r"(\w+)\.py:\w", page.read_text(encoding="utf-8"))}
+    assert "counter" in files and not files & set(sys.stdlib_module_names)
