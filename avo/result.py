@@ -314,15 +314,16 @@ class Result:
             level: of the intervals.
 
         Returns:
-            names, units, theta, fixed (name -> value, unit), stderr, level, intervals (d, 2), status, answered, message, calls, failures, p_value,
-            modes, combinations, population, seed.
+            names, units, theta, fixed (name -> value, unit), stderr, level, intervals (d, 2), status, answered,
+            message, calls, failures, p_value, modes, combinations, population, seed.
         """
         return exports.plain_values(self, level)
 
     def to_frame(self, level: float = 0.9) -> Any:
         """Make a DataFrame of the estimates: estimate, stderr, low, high, fixed, unit, a row for each parameter.
 
-        Parameters that are fixed have the error 0. Of a population the estimate is its median; mean, sd and their errors stand beside it.
+        Parameters that are fixed have the error 0. Of a population the estimate is its median; mean, sd and their
+        errors stand beside it.
 
         Args:
             level: of the interval from low to high.

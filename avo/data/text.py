@@ -39,7 +39,8 @@ class Cells(Numbers):
             line = next((",".join(row) for _, row in lines), "")
             if len(lines) == 1:
                 raise ValueError(
-                    f"{path} must hold numbers, a row for each observation; it has a heading and no rows: {line[:60]!r}."
+                    f"{path} must hold numbers, a row for each observation; it has a heading and no rows: "
+                    f"{line[:60]!r}."
                 )
             parted = SEPARATORS.get(sign, repr(sign))
             raise ValueError(

@@ -216,3 +216,33 @@ def test_no_page_and_no_help_hides_a_module_of_pythons() -> None:
     pages = [root.parent / "README.md", *root.parent.glob("docs/**/*.md"), *root.glob("command/*.py")]
     files = {name for page in pages for name in re.findall(r"(\w+)\.py:\w", page.read_text(encoding="utf-8"))}
     assert "counter" in files and not files & set(sys.stdlib_module_names)
+
+
+@pytest.mark.usefixtures("here")
+def test_observations_of_another_shape_say_what_to_do() -> None:
+    with pytest.raises(
+        ValueError, match=r"x.csv has 3 numbers in a row; choose columns \(left, dose, right\) by --colu"
+    ):
+        task("mine.py:plain", Reading(index="who", groups="ward"))
+    with pytest.raises(ValueError, match=r"or say which are conditions, --inputs, or name the rows, --index\.$"):
+        task("mine.py:plain", Reading(index="who", groups="ward"))
+    for shape, said in (
+        ((1, 2), r"by x\.reshape\(len\(x\), -1\)\.$"),
+        ((4, 3), r"or let the simulator make \(4, 3\)\.$"),
+    ):
+        np.save("x.npy", np.zeros((5, *shape)))
+        words = rf"x.npy has an array \({shape[0]}, {shape[1]}\) in a row; save .* with shape \(n, 2\), {said}"
+        with pytest.raises(ValueError, match=words):
+            sources.task_of(
+                "mine.py:plain", None, None, Path("x.npy"), Reading(), space="k=real()", truth=None, n=1, seed=0
+            )
+
+
+def test_a_column_too_many_may_be_a_condition() -> None:
+    simulate = lambda key, theta: theta + jax.random.normal(key, (len(theta), 2))  # noqa: E731
+    with pytest.raises(
+        ValueError, match=r"expected x \(\d+, 3\), got \(\d+, 2\)\. Columns of x_obs that are known cond"
+    ):
+        avo.fit(simulate, np.zeros((5, 3)), avo.Space(k=avo.Real()))
+    with pytest.raises(ValueError, match=r"expected x \(\d+, 1\), got \(\d+, 2\)\.$"):
+        avo.fit(simulate, np.zeros((5, 1)), avo.Space(k=avo.Real()))
