@@ -22,6 +22,8 @@ from avo.folder import (
     read_stamped,
     refuse_others,
     stamped,
+    unfinished,
+    writable,
     write_arrays,
     write_json,
 )
@@ -388,6 +390,9 @@ class Result:
         """
         from avo.report.page import write  # Matplotlib, and what is built upon results
 
+        file = checks.folder("path", path)
+        if file.suffix and not file.is_dir():
+            writable("path", file)
         return write(self, path, truth)
 
     def save(self, path: str | Path) -> Path:
@@ -442,7 +447,7 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
         The `Result`, equal to the saved one to the bit.
 
     Raises:
-        FileNotFoundError: if the folder holds no result.
+        FileNotFoundError: if the folder holds no result, or a run that is not finished.
         ValueError: if a custom module was used and `like` does not fit it, `statistic` is not the fit's own, or another
             version of avo wrote a format that this one does not know.
 
@@ -459,7 +464,7 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
     folder = checks.folder("path", path)
     folder = folder.parent if folder.name == "result.json" else folder
     if not (folder / "result.json").is_file():
-        raise FileNotFoundError(
+        raise unfinished(folder) or FileNotFoundError(
             f"{folder} holds no finished result (no result.json); avo.fit(out=...) writes one there."
         )
     words = read_stamped(folder / "result.json")

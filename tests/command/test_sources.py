@@ -246,3 +246,47 @@ def test_a_column_too_many_may_be_a_condition() -> None:
         avo.fit(simulate, np.zeros((5, 3)), avo.Space(k=avo.Real()))
     with pytest.raises(ValueError, match=r"expected x \(\d+, 1\), got \(\d+, 2\)\.$"):
         avo.fit(simulate, np.zeros((5, 1)), avo.Space(k=avo.Real()))
+
+
+# --- a run that is there ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_says_what_it_needs(here: Path) -> None:
+    words = ("--data", "x.csv", *COLUMNS, "--space", "k=interval(-3,8)", "--budget", 2560, "--seed", 5, "--no-refine")
+    run("fit", "mine.py:simulate", *words, "--quiet", "--out", "run", status=3)
+    # The command again, without what is as if it were left out
+    run("report", "run")
+    told = (
+        "avo fit mine.py:simulate --data x.csv --budget 2560 --seed 5 --inputs dose --groups ward --index who --space"
+    )
+    assert f"{told} &#x27;k=interval(-3,8)&#x27; --no-refine<" in (here / "run" / "report.html").read_text()
+    # Options that nobody typed
+    (here / "other.csv").write_text((here / "x.csv").read_text().replace("who", "name", 1))
+    said = run("check", "run", "--data", "other.csv", "--trust", status=2).stderr
+    assert (
+        "got 'who'." in said and "The options come from the run, run, which read its own file by --inputs dose" in said
+    )
+    assert said.endswith("--groups ward --index who: --data must name a file like that.\n")
+    # Before the work
+    done = run("report", "run", "--out", "x.csv/page.html", status=2)
+    assert done.stdout == "" and "--out must be a file that can be written; x.csv/page.html cannot: " in done.stderr
+    with pytest.raises(ValueError, match=r"path must be a file that can be written; x\.csv/page\.html cannot: "):
+        avo.load("run").report("x.csv/page.html")
+    said = run("check", "run", "--data", "x.csv", "--trust", "--replicates", 3, status=2).stderr
+    assert said == "error: --replicates must be a whole number of at least 19; got 3.\n"
+    # A fit of Python's, and one that is not finished
+    (here / "run" / "command.json").rename(here / "command.json")
+    said = run("report", "run", status=2).stderr
+    assert said.startswith("error: run holds a fit made in Python (no command.json): avo.load('run') gives it")
+    (here / "run" / "result.json").unlink()
+    for there in (False, True):
+        if there:
+            (here / "command.json").rename(here / "run" / "command.json")
+        for command in (("report", "run"), ("check", "run", "--data", "x.csv")):
+            said = run(*command, status=2).stderr
+            assert said.startswith(
+                "error: run holds a run that was begun and is not finished; unless it still runs, cont"
+            )
+            assert "--resume --out run, or avo.fit(..., out='run', resume=True)." in said
+    with pytest.raises(FileNotFoundError, match="was begun and is not finished"):
+        avo.load("run")
