@@ -66,6 +66,7 @@ def plain_values(result: "Result", level: float) -> dict[str, Any]:
         "names": list(result.names),
         "units": list(result.space.units),
         "theta": result.theta.tolist(),
+        "fixed": {name: {"value": float(p.value), "unit": p.unit} for name, p in result.space.fixed.items()},
         "stderr": None if result.stderr is None else _finite(result.stderr),
         "level": float(level),
         "intervals": None if result.stderr is None else _finite(interval),
@@ -88,14 +89,20 @@ def plain_values(result: "Result", level: float) -> dict[str, Any]:
 def frame(result: "Result", level: float) -> Any:
     """Make a DataFrame, for `Result.to_frame`."""
     pandas = need_pandas("to_frame")
-    low, high = _interval(result, level).T
+    space, (low, high) = result.space, _interval(result, level).T
     stderr = np.full(len(low), np.nan) if result.stderr is None else result.stderr
     columns: dict[str, Any] = {"estimate": result.theta, "stderr": stderr, "low": low, "high": high}
     if result.population is not None:
         moments = result.population.theta
         columns |= {name: getattr(moments, name) for name in ("mean", "mean_stderr", "sd", "sd_stderr", "sd_upper")}
-    columns["unit"] = list(result.space.units)
-    return pandas.DataFrame(columns, index=pandas.Index(result.names, name="parameter"))
+    places = ("estimate", "low", "high", "mean")  # a fixed parameter is where it is, without error or spread
+    for word, free in columns.items():
+        values = np.array([p.value if word in places else 0.0 for p in (space[name] for name in space.fixed)])
+        known = dict(zip((*result.names, *space.fixed), (*free, *values), strict=True))
+        columns[word] = np.array([known[name] for name in space.columns], float)
+    columns["fixed"] = [name in space.fixed for name in space.columns]
+    columns["unit"] = [space[name].unit for name in space.columns]
+    return pandas.DataFrame(columns, index=pandas.Index(space.columns, name="parameter"))
 
 
 def history_frame(result: "Result") -> Any:
@@ -167,7 +174,13 @@ def latex(result: "Result", level: float) -> str:
     with_interval = population is None and result.stderr is not None
     head += [rf"{100 * level:g}\,\% interval"] if with_interval else []
     rows = []
-    for i, name in enumerate(result.names):
+    for name in result.space.columns:
+        unit = _text(result.space[name].unit)
+        if name in result.space.fixed:
+            value = f"${_plain(f'{result.space[name].value:.5g}')}$ (fixed)"
+            rows.append([_text(name), value, *[""] * (len(head) - 2), unit])
+            continue
+        i = result.names.index(name)
         error = math.nan if result.stderr is None else float(result.stderr[i])
         cells = [_text(name), "not identified" if math.isinf(error) else _number(float(result.theta[i]), error)]
         if isinstance(result.space[name], Count) and math.isfinite(error):
@@ -181,8 +194,12 @@ def latex(result: "Result", level: float) -> str:
                 _number(moments.sd[i], moments.sd_stderr[i]) if known else f"$< {_plain(f'{moments.sd_upper[i]:.2g}')}$"
             )
             cells += [_number(moments.mean[i], moments.mean_stderr[i]), sd]
-        rows.append([*cells, _text(result.space.units[i])])
+        rows.append([*cells, unit])
     lines = [" & ".join(row).rstrip() + r" \\" for row in rows]
+    together = () if result.estimate is None else result.combinations()
+    if together:  # what the data identify where they do not identify a parameter alone
+        rows = [[_text(c.words), _number(c.value, c.stderr), *[""] * (len(head) - 1)] for c in together]
+        lines += [r"\midrule", *(" & ".join(row).rstrip() + r" \\" for row in rows)]
     return "\n".join([
         rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}l}}", r"\toprule", " & ".join([*head, r"unit \\"]), r"\midrule",
         *lines, r"\bottomrule", r"\end{tabular}",

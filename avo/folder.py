@@ -19,6 +19,8 @@ import io
 import json
 import os
 import re
+import shlex
+import tempfile
 import time
 import warnings
 import zipfile
@@ -56,6 +58,22 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def writable(name: str, path: Path) -> Path:
+    """Refuse a file that cannot be written, before the work for it is done; its folder is made.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            return path
+    except OSError as error:
+        raise ValueError(
+            f"{name} must be a file that can be written; {path} cannot: {error.strerror}. Choose another folder."
+        ) from error
+
+
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write plain values as readable JSON."""
     write_bytes(path, (json.dumps(values, indent=2) + "\n").encode())
@@ -67,6 +85,16 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> str:
     np.savez_compressed(buffer, **{name: np.asarray(a) for name, a in arrays.items()})  # pyright: ignore[reportArgumentType]
     write_bytes(path, buffer.getvalue())
     return hashlib.sha256(buffer.getvalue()).hexdigest()
+
+
+def unfinished(folder: Path) -> FileNotFoundError | None:
+    """Make the error of a folder whose run was begun and is not finished; None of another."""
+    if not (folder / "fit.json").is_file() or (folder / "result.json").is_file():
+        return None
+    return FileNotFoundError(
+        f"{folder} holds a run that was begun and is not finished; unless it still runs, continue it: the same command "
+        f"with --resume --out {shlex.quote(str(folder))}, or avo.fit(..., out={str(folder)!r}, resume=True)."
+    )
 
 
 def damaged(path: Path) -> ValueError:

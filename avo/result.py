@@ -22,6 +22,8 @@ from avo.folder import (
     read_stamped,
     refuse_others,
     stamped,
+    unfinished,
+    writable,
     write_arrays,
     write_json,
 )
@@ -314,15 +316,16 @@ class Result:
             level: of the intervals.
 
         Returns:
-            names, units, theta, stderr, level, intervals (d, 2), status, answered, message, calls, failures, p_value,
-            modes, combinations, population, seed.
+            names, units, theta, fixed (name -> value, unit), stderr, level, intervals (d, 2), status, answered,
+            message, calls, failures, p_value, modes, combinations, population, seed.
         """
         return exports.plain_values(self, level)
 
     def to_frame(self, level: float = 0.9) -> Any:
-        """Make a DataFrame of the estimates: estimate, stderr, low, high, unit, a row for each parameter.
+        """Make a DataFrame of the estimates: estimate, stderr, low, high, fixed, unit, a row for each parameter.
 
-        Of a population the estimate is its median; mean, sd and their errors stand beside it.
+        Parameters that are fixed have the error 0. Of a population the estimate is its median; mean, sd and their
+        errors stand beside it.
 
         Args:
             level: of the interval from low to high.
@@ -365,6 +368,8 @@ class Result:
     def latex(self, level: float = 0.9) -> str:
         r"""Write the estimates as a LaTeX table, for the package booktabs, rounded to two digits of their errors.
 
+        Parameters that are fixed are marked so; below stands what the data identify of several only together.
+
         Args:
             level: of the intervals.
         """
@@ -385,6 +390,9 @@ class Result:
         """
         from avo.report.page import write  # Matplotlib, and what is built upon results
 
+        file = checks.folder("path", path)
+        if file.suffix and not file.is_dir():
+            writable("path", file)
         return write(self, path, truth)
 
     def save(self, path: str | Path) -> Path:
@@ -439,7 +447,7 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
         The `Result`, equal to the saved one to the bit.
 
     Raises:
-        FileNotFoundError: if the folder holds no result.
+        FileNotFoundError: if the folder holds no result, or a run that is not finished.
         ValueError: if a custom module was used and `like` does not fit it, `statistic` is not the fit's own, or another
             version of avo wrote a format that this one does not know.
 
@@ -456,7 +464,7 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
     folder = checks.folder("path", path)
     folder = folder.parent if folder.name == "result.json" else folder
     if not (folder / "result.json").is_file():
-        raise FileNotFoundError(
+        raise unfinished(folder) or FileNotFoundError(
             f"{folder} holds no finished result (no result.json); avo.fit(out=...) writes one there."
         )
     words = read_stamped(folder / "result.json")

@@ -92,7 +92,7 @@ def _compile_quickly(kept: Path | None) -> None:
     os.environ["XLA_FLAGS"] = QUICKLY_COMPILED
 
 
-# Without bytecode each worker rewrites the assertions of all files, and each process that a test starts compiles avo anew
+# Without bytecode each worker rewrites the assertions of all files, and each process of a test compiles avo anew
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 _pin(os.environ.get("PYTEST_XDIST_WORKER", ""))  # before XLA counts the cores

@@ -88,7 +88,7 @@ def test_frame_has_a_row_for_each_parameter() -> None:
     result = refined()
     frame = result.to_frame(level=0.8)
     assert list(frame.index) == list(SPACE.names) and frame.index.name == "parameter"
-    assert list(frame.columns) == ["estimate", "stderr", "low", "high", "unit"]
+    assert list(frame.columns) == ["estimate", "stderr", "low", "high", "fixed", "unit"]
     np.testing.assert_allclose(frame.loc["mu", "estimate"], THETA[0], rtol=1e-6)
     np.testing.assert_array_equal(frame["stderr"], result.stderr)
     np.testing.assert_array_equal(frame[["low", "high"]], result.interval(0.8))
@@ -232,6 +232,52 @@ def test_latex_rounds_by_the_error_and_writes_limits() -> None:
     assert re.search(r"^mu & .* & \$> 3\.50\$ & mV \\\\$", loose().latex().splitlines()[4])
     assert all(line.count("&") == 2 for line in made().latex().splitlines()[4:7])
     assert r"$< 1.7$ & ms \\" in refined("population").latex()
+
+
+def with_fixed(target: str = "point") -> Result:
+    parameters = dict(zip(SPACE.names, SPACE, strict=True))
+    space = avo.Space(mu=parameters["mu"], share_0=avo.Fixed(0.125, unit="mg"), rate=parameters["rate"],
+                      tau=parameters["tau"], n=3.0)  # fmt: skip
+    return replace(refined(target), space=space)
+
+
+@pytest.mark.parametrize("target", ["point", "population"])
+def test_what_is_fixed_stands_in_every_table(target: str) -> None:
+    result, free = with_fixed(target), refined(target)
+    told = result.to_dict()
+    assert told["fixed"] == {"share_0": {"value": 0.125, "unit": "mg"}, "n": {"value": 3.0, "unit": ""}}
+    assert told["names"] == ["mu", "rate", "tau"] and told["theta"] == free.theta.tolist()
+    lines, own = result.latex().splitlines(), free.latex().splitlines()
+    assert [line for line in lines if "(fixed)" not in line] == own
+    gaps = " &" * (own[2].count("&") - 2)
+    assert lines[5].split() == rf"share\_0 & $0.125$ (fixed) {gaps} & mg \\".split()
+    assert lines[8].split() == rf"n & $3$ (fixed) {gaps} & \\".split()
+    pytest.importorskip("pandas", reason="to_frame makes a DataFrame")
+    frame = result.to_frame()
+    assert frame.index.tolist() == ["mu", "share_0", "rate", "tau", "n"]
+    assert frame["fixed"].tolist() == [False, True, False, False, True]
+    assert frame["unit"].tolist() == ["mV", "mg", "", "ms", ""]
+    assert frame.loc["share_0", ["estimate", "stderr", "low", "high"]].tolist() == [0.125, 0, 0.125, 0.125]
+    assert frame[~frame["fixed"]].equals(free.to_frame())
+    if target == "population":
+        assert frame.loc["n", ["mean", "mean_stderr", "sd", "sd_stderr", "sd_upper"]].tolist() == [3, 0, 0, 0, 0]
+
+
+def test_latex_tells_what_is_identified_only_together() -> None:
+    result = refined()
+    both = np.array([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, np.sqrt(2)]]) / np.sqrt(2)
+    covariance = both @ np.diag([1e-3, 2.25, 1e-3]) @ both.T
+    estimate = replace(
+        result.estimate, covariance=covariance, vectors=both, values=np.array([1e3, 0.1, 1e3]),
+        identified=np.array([True, False, True]),
+    )  # fmt: skip
+    result = replace(result, estimate=estimate)
+    (own,) = result.combinations()
+    lines = result.latex().splitlines()
+    value, error = rounded(own.value, own.stderr), rounded(own.stderr, own.stderr)
+    escaped = own.words.replace("^", r"\textasciicircum{}").replace("_", r"\_")
+    assert lines[-4] == r"\midrule" and lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
+    assert lines[-3].split() == rf"{escaped} & ${value} \pm {error}$ & & \\".split()
 
 
 def test_latex_escapes_names_and_writes_powers_of_ten() -> None:

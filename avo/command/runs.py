@@ -5,9 +5,12 @@ says so.
 """
 
 import hashlib
+import inspect
 import shlex
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +18,7 @@ import typer
 
 import avo
 from avo import checks
+from avo.command.fitting import fit
 from avo.command.options import Observations, Quiet, Seed, Workers
 from avo.command.programs import keep_programs
 
@@ -22,6 +26,18 @@ if TYPE_CHECKING:
     from avo.result import Result
 
 UNSEEN = "--data must name a file of observations: the run was fitted to such a file."
+READING = (
+    "columns",
+    "key",
+    "log_windows",
+    "inputs",
+    "groups",
+    "index",
+    "decimal",
+    "weights",
+    "missing",
+    "axis",
+)  # of `avo fit`, which say how its file was read
 OPTIONS = ("simulator", "option", "columns", "key", "log_windows")  # of `avo fit`, which a check needs again
 
 Run = Annotated[Path, typer.Argument(help="Folder of a finished run of `avo fit`.")]
@@ -45,9 +61,12 @@ def report(
     """
     import numpy as np
 
+    from avo.folder import writable
     from avo.report.page import write
 
     result, words = _finished(run)
+    if out is not None and out.suffix and not out.is_dir():
+        writable("--out", out)
     truth = None if words["truth"] is None else np.array([words["truth"][name] for name in result.names])
     typer.echo(result.summary(truth))
     if result.estimate is not None:
@@ -59,18 +78,24 @@ def report(
 
 def _command(options: dict[str, Any]) -> str:
     """Write the command of a run again, without what is as if it were left out."""
-    words = ["avo", "fit", str(options["simulator"])]
+    usual = {name.rstrip("_"): given.default for name, given in inspect.signature(fit).parameters.items()}
+    left = {"simulator", "out", "resume", "quiet", "profile"} | ({"n", "set"} if options.get("data") else set())
+    told = {name: v for name, v in options.items() if name not in left and v != usual.get(name)}
+    return shlex.join(["avo", "fit", str(options["simulator"]), *_flags(told)])
+
+
+def _flags(options: dict[str, Any]) -> list[str]:
+    """Write options as they are typed."""
+    words: list[str] = []
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
-        if name == "refine":
-            words += [] if value else ["--no-refine"]
-        elif name in ("simulator", "out", "resume", "quiet") or value is None or value is False:
-            continue
+        if value is None or value is False:
+            words += ["--no-refine"] if name == "refine" else []
         elif isinstance(value, list):
             words += [word for one in value for word in (flag, str(one))]
         else:
             words += [flag] if value is True else [flag, str(value)]
-    return shlex.join(words)
+    return words
 
 
 def check(
@@ -97,17 +122,20 @@ def check(
     """
     keep_programs()
     from avo.command import presets, sources
-    from avo.diagnostics.goodness import reference_sets, sets_within
+    from avo.diagnostics.goodness import LEAST_REPLICATES, reference_sets, sets_within
 
+    checks.whole("--replicates", replicates, LEAST_REPLICATES)
     result, words = _finished(run)
     options, truth = words["options"], words["truth"]
     # Runs of older versions have fewer options
     reading = sources.Reading(**{name: options.get(name) for name in sources.Reading._fields})
     if options.get("preset") is not None:
-        task = presets.task_again(result.space, _needed(data_), reading, options["option"])
+        with _read_as(run, options):
+            task = presets.task_again(result.space, _needed(data_), reading, options["option"])
         source, observed = task.source, task.x_obs
     else:
-        table = None if data_ is None else sources.read(data_, reading)
+        with _read_as(run, options):
+            table = None if data_ is None else sources.read(data_, reading)
         name = _simulator(run, options["simulator"], simulator, trust)
         source = sources.source_of(name, options["option"], table, reading.log_windows, options.get("space"))
         task = None if table is None else sources.Task.of_file(source, table, _needed(data_), reading.axis)
@@ -133,6 +161,19 @@ def check(
     typer.echo(f"{found.summary()}\n\n{run / 'check.png'}")
 
 
+@contextmanager
+def _read_as(run: Path, options: dict[str, Any]) -> Iterator[None]:
+    """Say of an error in reading a file that options of the run, which nobody typed now, say how it is read."""
+    taken = _flags({name: options[name] for name in READING if options.get(name)})
+    try:
+        yield
+    except ValueError as error:
+        if not taken:
+            raise
+        words = f"The options come from the run, {run}, which read its own file by {shlex.join(taken)}"
+        raise ValueError(f"{error} {words}: --data must name a file like that.") from error
+
+
 def _needed(file: Path | None) -> Path:
     if file is None:
         raise ValueError(UNSEEN)
@@ -150,8 +191,8 @@ def replay(
     """Repeat one call of a run, with its theta and seed: what it gave then, and what it gives now.
 
     \b
-    avo report runs/queue-1                                 failures by kind, with the number of a call of each
-    avo replay runs/queue-1 1234 --simulator queue.py:run   that call again
+    avo report runs/counter-1                                   failures by kind, with the number of a call of each
+    avo replay runs/counter-1 1234 --simulator counter.py:run   that call again
     """
     from avo.command import sources
     from avo.execution.failures import CallFailed
@@ -200,8 +241,15 @@ def _simulator(run: Path, known: Any, given: str | None, trust: bool) -> str:
 
 def _finished(run: Path) -> "tuple[Result, dict[str, Any]]":
     """Read a run of `avo fit`: its result, and the words of its command."""
-    from avo.folder import damaged, read_stamped
+    from avo.folder import damaged, read_stamped, unfinished
 
+    if (error := unfinished(run)) is not None:
+        raise error
+    if (run / "result.json").is_file() and not (run / "command.json").is_file():
+        raise FileNotFoundError(
+            f"{run} holds a fit made in Python (no command.json): avo.load({str(run)!r}) gives it, for "
+            ".report(...) and avo.check(...)."
+        )
     if not (run / "command.json").is_file():
         raise FileNotFoundError(f"{run} holds no finished run of `avo fit` (no command.json).")
     words = read_stamped(run / "command.json")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 # Streams of random numbers besides those of the fit, which splits the seed's key
 OBSERVED, PREDICTED, UNSEEN = 20_001, 20_002, 20_003
 MOST_NUMBERS = 2 * 10**8  # in observations that are simulated, 1.6 GB
+SHOWN = 12  # names of columns in a message
 MISSING = ", or say --missing: NaN is a missing value"
 
 
@@ -296,14 +297,27 @@ def suited(table: data.Table, source: Source, file: str) -> np.ndarray:
         return x
     if math.prod(x.shape[1:]) == math.prod(shape) == 1:
         return x.reshape(len(x), *shape)
-    advice = "choose columns by --columns"
-    if len(shape) > 1:
-        advice = f"save the observations as .npy or .npz with shape (n, {', '.join(map(str, shape))})"
+    advice = _advice(table, shape)
     if source.problem is not None and source.problem.axes:
         advice += ", or make the simulator suit by --option"
     raise ValueError(
         f"{source.name} makes {_size(shape)} per observation, {file} has {_size(x.shape[1:])} in a row; {advice}."
     )
+
+
+def _advice(table: data.Table, shape: tuple[int, ...]) -> str:
+    """Say what to do with observations of another shape than the simulator's."""
+    own, wanted = table.x.shape[1:], f"(n, {', '.join(map(str, shape))})" if shape else "(n,)"
+    if len(shape) > 1 or len(own) > 1:
+        flat = len(shape) == 1 and math.prod(own) == shape[0]
+        return f"save the observations as .npy or .npz with shape {wanted}" + (
+            ", by x.reshape(len(x), -1)" if flat else f", or let the simulator make {own}"
+        )
+    if math.prod(own) < math.prod(shape):
+        return "choose columns by --columns"
+    several = len(table.names) > 1
+    named = f" ({', '.join(table.names[:SHOWN])}{', ...' if len(table.names) > SHOWN else ''})" if several else ""
+    return f"choose columns{named} by --columns, or say which are conditions, --inputs, or name the rows, --index"
 
 
 def warn_of_other_names(file: Path | None, source: Source) -> None:

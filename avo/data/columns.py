@@ -94,7 +94,10 @@ class Frames(Numbers):
         try:
             return plain(str(self.path), self.frame.iloc[:, places])
         except ValueError as error:
-            raise ValueError(f"{str(error).partition(' Convert')[0]} Choose other columns.") from error
+            raise ValueError(
+                f"{str(error).partition(' Convert')[0]} Choose other columns, or say --index (index=) of one "
+                "that only names the rows."
+            ) from error
 
     def words(self, place: Any) -> np.ndarray:
         return words_of(str(self.path), self.frame.iloc[:, place])

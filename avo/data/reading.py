@@ -40,7 +40,12 @@ class Table(NamedTuple):
 
 
 def read(
-    path: str | Path, *, columns: Columns | None = None, key: str | None = None, decimal: str | None = None
+    path: str | Path,
+    *,
+    columns: Columns | None = None,
+    key: str | None = None,
+    decimal: str | None = None,
+    index: str | int | None = None,
 ) -> np.ndarray:
     """Read observations, one per row, from a file.
 
@@ -67,6 +72,8 @@ def read(
             text. A list keeps a column axis, a single name or number drops it. None: all.
         key: array to take from an `.npz` file; None: `x`, or the only one.
         decimal: decimal sign of a text file, "." or ","; None: seen from the file.
+        index: column that names the rows, such as a date; it is left out (`read_table` gives the names, and what else
+            stands beside the observations).
 
     Returns:
         The numbers, with shape (m, ...); (m, k) from tables and WFDB files.
@@ -89,7 +96,7 @@ def read(
         >>> read(path, columns="angle")
         array([1.5 , 1.25])
     """
-    return read_table(path, columns=columns, key=key, decimal=decimal).x
+    return read_table(path, columns=columns, key=key, decimal=decimal, index=index).x
 
 
 def read_table(

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import re
+import shlex
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,11 @@ class Cells(Numbers):
             first += 1  # a heading 0, 1, 2, ... behind that of an index, which is empty
         if first is None:
             line = next((",".join(row) for _, row in lines), "")
+            if len(lines) == 1:
+                raise ValueError(
+                    f"{path} must hold numbers, a row for each observation; it has a heading and no rows: "
+                    f"{line[:60]!r}."
+                )
             parted = SEPARATORS.get(sign, repr(sign))
             raise ValueError(
                 f"{path} must hold numbers in cells separated by {parted}; its first line is {line[:60]!r}."
@@ -164,12 +170,19 @@ class Cells(Numbers):
                     column = repr(self.names[position]) if self.names else position
                     known = row[position].strip().lower() in LACKING
                     words = " Or say --missing (missing=True): it is a missing value." if known else ""
+                    if not known and self._names_rows(position):
+                        own = self.names[position] if self.names and self.names[position] else position
+                        words = f" Or say --index {shlex.quote(str(own))} (index={own!r}) of what only names the rows."
                     raise ValueError(
                         f"{self.path} must hold numbers; row {i} (line {line}), column {column} holds "
                         f"{row[position]!r}. Mend the cell, or choose other columns.{words}"
                     )
                 x[i, j] = value
         return x
+
+    def _names_rows(self, position: int) -> bool:
+        """Say whether no cell of a column is a number, as of dates and names."""
+        return all(position >= len(row) or self._value(row[position]) is None for _, row in self.lines)
 
     def words(self, place: Any) -> np.ndarray:
         for i in range(len(self.lines)):

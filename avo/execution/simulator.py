@@ -72,11 +72,19 @@ def _check_rows(simulate: JaxSimulator, space: Space, x: np.ndarray, inputs: np.
         raise ValueError(
             f"simulate must return one row of x per row of theta, shaped like a row of x_obs: for theta "
             f"{rows[0].shape} expected x {expected}, got {getattr(shape, 'shape', shape)}."
+            + _of_columns(x, getattr(shape, "shape", ()))
         )
     if jnp.issubdtype(shape.dtype, jnp.complexfloating):
         raise ValueError(
             f"simulate must return real numbers; got {shape.dtype}. Return real and imaginary parts side by side."
         )
+
+
+def _of_columns(x: Any, made: tuple[int, ...]) -> str:
+    """Say where columns of observations may belong that a simulator does not make."""
+    if x.ndim != 2 or len(made) != 2 or made[1] >= x.shape[1]:
+        return ""
+    return " Columns of x_obs that are known conditions belong into inputs=, those that name rows into neither."
 
 
 def _check_call(simulate: Any, conditions: bool) -> None:

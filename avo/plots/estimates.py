@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import ArrayLike, Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
@@ -27,7 +27,7 @@ from avo.plots.style import (
 from avo.refine.identifiability import NAMED
 from avo.refine.linear import LinearSpace
 from avo.result import Result
-from avo.space import Space
+from avo.space import Parameter, Space
 
 PAIRS, DIRECTIONS = 6, 8  # ellipses and directions drawn at most
 LEVELS = (0.5, 0.9)  # of the ellipses
@@ -36,11 +36,12 @@ POINTS = 200  # of an ellipse
 
 
 class Row(NamedTuple):
-    """One source of a forest: its name, and place and ends for each parameter, NaN where it says nothing."""
+    """One source of a forest: its name, place and ends for each parameter, NaN where it says nothing; what is fixed."""
 
     name: str
     theta: Float[np.ndarray, " d"]
     ends: Float[np.ndarray, "d 2"]
+    fixed: Bool[np.ndarray, " d"] | None = None
 
 
 def forest(
@@ -50,36 +51,40 @@ def forest(
 
     Of one fit, other solutions of equal misfit, the estimate by the data alone and what was known stand below the
     estimate. Of a population the thick line is the interval of its median, the thin one holds 90 % of its members.
-    Where the data do not identify a parameter, the interval is its range, dotted.
+    Where the data do not identify a parameter, the interval is its range, dotted. What one of several fits has fixed is
+    a filled point without an interval; it says nothing of a parameter that it does not have.
 
     Args:
-        results: a fit, or name -> fit, all with the same names of parameters.
-        truth: known parameters, with shape (d,).
+        results: a fit, or name -> fit, whose parameters have names in common.
+        truth: known values of the parameters that are drawn, with shape (d,): the free ones of the first fit, then
+            those of the others.
         figure: a Figure or SubFigure to draw into; None: a new one.
 
     Raises:
-        ValueError: if the fits have other parameters than one another, or `truth` not one value for each.
+        ValueError: if fits have no parameter in common, or one in other units, or `truth` not one value for each.
 
     Example:
         >>> import avo
         >>> from avo.execution.failures import Failures
         >>> space = avo.Space(rate=avo.Interval(0, 9, unit="1/s"), shift=avo.Real())
         >>> fit = avo.Result(space, avo.Gaussian.start(2), None, 9, Failures(), "budget", "", {}, (3,), {})
-        >>> [axes.get_xlabel() for axes in forest({"a": fit, "b": fit}).axes]
+        >>> fixed = avo.Space(rate=avo.Fixed(5, unit="1/s"), shift=avo.Real())
+        >>> other = avo.Result(fixed, avo.Gaussian.start(1), None, 9, Failures(), "budget", "", {}, (3,), {})
+        >>> [axes.get_xlabel() for axes in forest({"free": fit, "rate = 5": other}).axes]
         ['rate (1/s)', 'shift']
     """
     named = {"estimate": results} if isinstance(results, Result) else dict(results)
     first = next(iter(named.values()))
-    if any(result.names != first.names for result in named.values()):
-        raise ValueError(f"results must all have the parameters of the first, {', '.join(first.names)}.")
-    if truth is not None and np.shape(truth) != (len(first.names),):
-        raise ValueError(f"truth must have one value for each of {', '.join(first.names)}; got {np.shape(truth)}.")
-    rows = _sources(first) if len(named) == 1 else [_row(name, result) for name, result in named.items()]
+    drawn = _drawn(named)
+    if truth is not None and np.shape(truth) != (len(drawn),):
+        raise ValueError(f"truth must have one value for each of {', '.join(drawn)}; got {np.shape(truth)}.")
+    alone = len(named) == 1
+    rows = _sources(first) if alone else [_row(name, result, tuple(drawn)) for name, result in named.items()]
     height = 0.62 + 0.24 * len(rows)
-    figure = canvas((7, height * len(first.names) + 0.6), figure)
-    panels = figure.subplots(len(first.names), 1, squeeze=False)[:, 0]
-    for i, (axes, name, parameter) in enumerate(zip(panels, first.names, first.space, strict=True)):
-        if first.settings.get("target") == "population" and len(named) == 1:
+    figure = canvas((7, height * len(drawn) + 0.6), figure)
+    panels = figure.subplots(len(drawn), 1, squeeze=False)[:, 0]
+    for i, (axes, (name, parameter)) in enumerate(zip(panels, drawn.items(), strict=True)):
+        if first.settings.get("target") == "population" and alone:
             low, high = _members(first)[:, i]
             axes.plot([low, high], [0, 0], color=SIMULATED, lw=2.5, alpha=0.6, solid_capstyle="butt", label="members")
         for k, row in enumerate(rows):
@@ -101,9 +106,39 @@ def forest(
     return finished(figure)
 
 
-def _row(name: str, result: Result) -> Row:
-    missing = np.full((len(result.names), 2), np.nan)
-    return Row(name, result.theta, missing if result.stderr is None else result.interval(0.9))
+def _drawn(named: Mapping[str, Result]) -> dict[str, Parameter]:
+    """List what is free in a fit, that of the first before that of others; refuse fits that cannot be compared."""
+    found: dict[str, Parameter] = {}
+    for result in named.values():
+        found |= {name: result.space[name] for name in result.names if name not in found}
+    first = next(iter(named.values()))
+    for word, result in named.items():
+        if not set(result.space.columns) & set(first.space.columns):
+            raise ValueError(
+                f"results must have parameters in common: {word} has {', '.join(result.space.columns)}, the first "
+                f"{', '.join(first.space.columns)}."
+            )
+        for name in set(result.space.columns) & found.keys():
+            own, unit = result.space[name].unit, found[name].unit
+            if own != unit and not (name in result.space.fixed and not own):  # a number is fixed in the others' unit
+                raise ValueError(f"results must have {name} in one unit; {word} has it in {own!r}, others in {unit!r}.")
+    return found
+
+
+def _row(name: str, result: Result, names: tuple[str, ...] | None = None) -> Row:
+    """Find places and ends of the parameters `names`, those of the fit if left out."""
+    names = result.names if names is None else names
+    theta, ends = np.full(len(names), np.nan), np.full((len(names), 2), np.nan)
+    fixed = np.array([name in result.space.fixed for name in names])
+    intervals = None if result.stderr is None else result.interval(0.9)
+    for i, parameter in enumerate(names):
+        if fixed[i]:
+            theta[i] = result.space[parameter].value
+        elif parameter in result.names:
+            j = result.names.index(parameter)
+            theta[i] = result.theta[j]
+            ends[i] = np.nan if intervals is None else intervals[j]
+    return Row(name, theta, ends, fixed)
 
 
 def _sources(result: Result) -> list[Row]:
@@ -144,7 +179,11 @@ def _interval(axes: Axes, k: int, row: Row, i: int, support: tuple[float, float]
         axes.plot([low, high], [k, k], color=color, lw=1.5 if open_ else 4, ls=":" if open_ else "-", alpha=0.9)
     elif not np.isnan(low):  # a range without an end
         axes.annotate("not identified", (float(row.theta[i]), k), (8, 0), textcoords="offset points", va="center")
-    axes.plot([row.theta[i]], [k], "o", color="w", mec=color, mew=1.5, ms=6, zorder=4)
+    if row.fixed is not None and row.fixed[i]:
+        axes.plot([row.theta[i]], [k], "o", color=color, ms=6, zorder=4)
+        axes.annotate("fixed", (float(row.theta[i]), k), (8, 0), textcoords="offset points", va="center")
+    else:
+        axes.plot([row.theta[i]], [k], "o", color="w", mec=color, mew=1.5, ms=6, zorder=4)
 
 
 def identifiability(result: Result, truth: ArrayLike | None = None, *, figure: Canvas | None = None) -> Figure:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +226,92 @@ def test_what_is_fixed_lies_in_its_range() -> None:
         with pytest.raises(ValueError, match=rf"--fix k: {value} lies outside the range of k, .* change the range by"):
             with_known(space_of(space), [f"k={value}"], None)
     assert with_known(space_of("k=interval(-3,8); s=real()"), ["k=8"], None)["k"] == avo.Fixed(8.0)
+
+
+@pytest.mark.parametrize("name", ["queue", "random", "calendar"])
+def test_a_file_with_the_name_of_a_module_of_pythons_is_warned_of(name: str, here: Path) -> None:
+    (here / "mine.py").rename(here / f"{name}.py")
+    words = ("fit", f"{name}.py:plain", "--data", "x.csv", "--columns", "left,right", "--space", "k=interval(-3,8)")
+    said = run(*words, "--budget", 320, "--quiet", "--no-refine", status=3).stderr
+    assert f"warning: {name}.py hides Python's own module {name} from scripts beside it; rename it, my_" in said
+
+
+def test_no_page_and_no_help_hides_a_module_of_pythons() -> None:
+    root = Path(avo.__file__).parent
+    pages = [root.parent / "README.md", *root.parent.glob("docs/**/*.md"), *root.glob("command/*.py")]
+    files = {name for page in pages for name in re.findall(r"(\w+)\.py:\w", page.read_text(encoding="utf-8"))}
+    assert "counter" in files and not files & set(sys.stdlib_module_names)
+
+
+@pytest.mark.usefixtures("here")
+def test_observations_of_another_shape_say_what_to_do() -> None:
+    with pytest.raises(
+        ValueError, match=r"x.csv has 3 numbers in a row; choose columns \(left, dose, right\) by --colu"
+    ):
+        task("mine.py:plain", Reading(index="who", groups="ward"))
+    with pytest.raises(ValueError, match=r"or say which are conditions, --inputs, or name the rows, --index\.$"):
+        task("mine.py:plain", Reading(index="who", groups="ward"))
+    for shape, said in (
+        ((1, 2), r"by x\.reshape\(len\(x\), -1\)\.$"),
+        ((4, 3), r"or let the simulator make \(4, 3\)\.$"),
+    ):
+        np.save("x.npy", np.zeros((5, *shape)))
+        words = rf"x.npy has an array \({shape[0]}, {shape[1]}\) in a row; save .* with shape \(n, 2\), {said}"
+        with pytest.raises(ValueError, match=words):
+            sources.task_of(
+                "mine.py:plain", None, None, Path("x.npy"), Reading(), space="k=real()", truth=None, n=1, seed=0
+            )
+
+
+def test_a_column_too_many_may_be_a_condition() -> None:
+    simulate = lambda key, theta: theta + jax.random.normal(key, (len(theta), 2))  # noqa: E731
+    with pytest.raises(
+        ValueError, match=r"expected x \(\d+, 3\), got \(\d+, 2\)\. Columns of x_obs that are known cond"
+    ):
+        avo.fit(simulate, np.zeros((5, 3)), avo.Space(k=avo.Real()))
+    with pytest.raises(ValueError, match=r"expected x \(\d+, 1\), got \(\d+, 2\)\.$"):
+        avo.fit(simulate, np.zeros((5, 1)), avo.Space(k=avo.Real()))
+
+
+# --- a run that is there ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_says_what_it_needs(here: Path) -> None:
+    words = ("--data", "x.csv", *COLUMNS, "--space", "k=interval(-3,8)", "--budget", 2560, "--seed", 5, "--no-refine")
+    run("fit", "mine.py:simulate", *words, "--quiet", "--out", "run", status=3)
+    # The command again, without what is as if it were left out
+    run("report", "run")
+    told = (
+        "avo fit mine.py:simulate --data x.csv --budget 2560 --seed 5 --inputs dose --groups ward --index who --space"
+    )
+    assert f"{told} &#x27;k=interval(-3,8)&#x27; --no-refine<" in (here / "run" / "report.html").read_text()
+    # Options that nobody typed
+    (here / "other.csv").write_text((here / "x.csv").read_text().replace("who", "name", 1))
+    said = run("check", "run", "--data", "other.csv", "--trust", status=2).stderr
+    assert (
+        "got 'who'." in said and "The options come from the run, run, which read its own file by --inputs dose" in said
+    )
+    assert said.endswith("--groups ward --index who: --data must name a file like that.\n")
+    # Before the work
+    done = run("report", "run", "--out", "x.csv/page.html", status=2)
+    assert done.stdout == "" and "--out must be a file that can be written; x.csv/page.html cannot: " in done.stderr
+    with pytest.raises(ValueError, match=r"path must be a file that can be written; x\.csv/page\.html cannot: "):
+        avo.load("run").report("x.csv/page.html")
+    said = run("check", "run", "--data", "x.csv", "--trust", "--replicates", 3, status=2).stderr
+    assert said == "error: --replicates must be a whole number of at least 19; got 3.\n"
+    # A fit of Python's, and one that is not finished
+    (here / "run" / "command.json").rename(here / "command.json")
+    said = run("report", "run", status=2).stderr
+    assert said.startswith("error: run holds a fit made in Python (no command.json): avo.load('run') gives it")
+    (here / "run" / "result.json").unlink()
+    for there in (False, True):
+        if there:
+            (here / "command.json").rename(here / "run" / "command.json")
+        for command in (("report", "run"), ("check", "run", "--data", "x.csv")):
+            said = run(*command, status=2).stderr
+            assert said.startswith(
+                "error: run holds a run that was begun and is not finished; unless it still runs, cont"
+            )
+            assert "--resume --out run, or avo.fit(..., out='run', resume=True)." in said
+    with pytest.raises(FileNotFoundError, match="was begun and is not finished"):
+        avo.load("run")

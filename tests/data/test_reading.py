@@ -111,7 +111,7 @@ def test_csv_ragged_row(tmp_path):
 
 
 def test_csv_without_numbers(tmp_path):
-    cases = (("names.csv", "a,b\n", "'a,b'"), ("blank.csv", "\n \n", "''"))
+    cases = (("names.csv", "a,b\nc,d\n", "'a,b'"), ("blank.csv", "\n \n", "''"))
     for name, text, first in cases:
         with pytest.raises(ValueError, match=rf"numbers in cells separated by commas; its first line is {first}"):
             data.read(written(tmp_path / name, text))
@@ -252,9 +252,9 @@ def test_no_text_and_no_record(tmp_path):
     with pytest.raises(ValueError, match=r"x.dat is no text, and no x.hea beside it says that it is a WFDB record"):
         data.read(tmp_path / "x.dat")
     with pytest.raises(ValueError, match=r"numbers in cells separated by '\|'; its first line is 'a,b'"):
-        data.read(written(tmp_path / "x.csv", "sep=|\na|b\n"))
+        data.read(written(tmp_path / "x.csv", "sep=|\na|b\nc|d\n"))
     with pytest.raises(ValueError, match=r"numbers in cells separated by white space; its first line is 'hello,you'"):
-        data.read(written(tmp_path / "x.txt", "hello you\n"))
+        data.read(written(tmp_path / "x.txt", "hello you\nand you\n"))
 
 
 # --- columns that only tell rows apart -------------------------------------------------------------------------------
@@ -389,3 +389,39 @@ def test_cells_without_a_number_are_missing_where_one_says_so(tmp_path):
 def test_weights_of_an_npz_file_are_an_array(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.ones((3, 2)), w=np.array([1, 2, 3]))
     assert data.read_table(tmp_path / "x.npz", weights="w").weights.tolist() == [1.0, 2.0, 3.0]
+
+
+DAYS = "Datum;Kunde 1;Kunde 2\n02.01.2024;1,5;2\n03.01.2024;0,25;4\n"
+
+
+def test_a_column_that_names_the_rows_is_left_out(tmp_path):
+    path = written(tmp_path / "days.csv", DAYS)
+    np.testing.assert_array_equal(data.read(path, index="Datum"), [[1.5, 2.0], [0.25, 4.0]])
+    np.testing.assert_array_equal(data.read(path, index=0, columns="Kunde 2"), [2.0, 4.0])
+    assert data.read_table(path, index="Datum").index.tolist() == ["02.01.2024", "03.01.2024"]
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "word"),
+    [
+        (DAYS, "'Datum'", r"--index Datum \(index='Datum'\)"),
+        (DAYS.replace("Datum", "der Tag"), "'der Tag'", r"--index 'der Tag' \(index='der Tag'\)"),
+        (DAYS.partition("\n")[2], "0", r"--index 0 \(index=0\)"),
+    ],
+)
+def test_a_column_of_words_may_name_the_rows(tmp_path, text, column, word):
+    path = written(tmp_path / "days.csv", text)
+    with pytest.raises(ValueError, match=rf"column {column} holds '02.01.2024'.* Or say {word} of what only names the"):
+        data.read(path)
+    path = written(tmp_path / "gap.csv", "a,b\n1,2\n3,x\n5,6\n")
+    with pytest.raises(ValueError, match=r"column 'b' holds 'x'\. Mend the cell, or choose other columns\.$"):
+        data.read(path)
+
+
+@pytest.mark.parametrize("text", ["Datum;Kunde 1\n", "# days\na,b,c\n\n", "rate"])
+def test_a_heading_alone_is_no_table(tmp_path, text):
+    line = text.strip().splitlines()[-1]
+    with pytest.raises(
+        ValueError, match=rf"numbers, a row for each observation; it has a heading and no rows: '{line}'"
+    ):
+        data.read(written(tmp_path / "x.csv", text))

@@ -46,10 +46,35 @@ def test_a_forest_of_fits_and_of_other_parameters(result):
     figure = plots.forest({"first": result, "second": result})
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["first", "second"]
     space = avo.Space(a=avo.Real(), b=avo.Real(), c=avo.Real())
-    with pytest.raises(ValueError, match="results must all have the parameters of the first, mu, rate, tau"):
+    with pytest.raises(ValueError, match="results must have parameters in common: second has a, b, c, the first mu"):
         plots.forest({"first": result, "second": replace(result, space=space)})
+    other = avo.Space(mu=avo.Interval(-3, 5, unit="V"), rate=avo.Positive(), tau=avo.Positive(unit="ms"))
+    with pytest.raises(ValueError, match="results must have mu in one unit; second has it in 'V', others in 'mV'"):
+        plots.forest({"first": result, "second": replace(result, space=other)})
     with pytest.raises(ValueError, match="truth must have one value for each of mu, rate, tau"):
         plots.forest(result, np.ones(2))
+
+
+@pytest.mark.parametrize("fixed_first", [False, True])
+def test_a_forest_compares_what_is_free_with_what_is_fixed(result, fixed_first):
+    space = avo.Space(mu=avo.Interval(-3, 5, unit="mV"), rate=0.62)
+    result = replace(result, space=avo.Space(**dict(zip(result.names, result.space, strict=True)) | {
+        "rate": avo.LogInterval(0.05, 30.0, unit="1/s")}))  # fmt: skip
+    proposal = avo.Gaussian(result.proposal.loc[:1], result.proposal.log_scale[:1])
+    fixed = replace(result, space=space, proposal=proposal, estimate=None)
+    named = {"open": result, "rate = .62": fixed}
+    names, truth = ["mu (mV)", "rate (1/s)", "tau (ms)"], [2.0, 0.3, 3.0]
+    figure = plots.forest(dict(reversed(named.items())) if fixed_first else named, truth)
+    assert [axes.get_xlabel() for axes in figure.axes] == names
+    k = int(not fixed_first)  # the row of the fit with a fixed rate
+    for i, axes in enumerate(figure.axes):
+        assert [text.get_text() for text in axes.get_yticklabels()][k] == "rate = .62"
+        drawn = lines(axes)
+        (place,) = [points for points in drawn if len(points) == 1 and points[0, 1] == k]
+        np.testing.assert_allclose(place[0, 0], [float(fixed.theta[0]), 0.62, np.nan][i], rtol=1e-6)
+        assert any(len(points) == 2 and np.allclose(points[:, 0], result.interval(0.9)[i]) for points in drawn)
+        assert [text.get_text() for text in axes.texts] == (["fixed"] if i == 1 else [])
+        assert any(np.allclose(points[:, 0], truth[i]) for points in drawn if len(points) == 2)
 
 
 def test_ellipses_hold_half_and_nine_tenths(result):
