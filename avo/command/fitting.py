@@ -23,7 +23,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import avo
-from avo.command.options import Key, Observations, Option, Quiet, Seed, Set, Workers, refuse_reading_options, run_folder
+from avo.command.options import (
+    Key,
+    Observations,
+    Option,
+    Quiet,
+    Seed,
+    Set,
+    Workers,
+    known_or_file,
+    refuse_reading_options,
+    run_folder,
+)
 from avo.command.programs import keep_programs
 
 if TYPE_CHECKING:
@@ -33,7 +44,12 @@ NO_ANSWER = 3  # exit status; 1 is an unexpected error's, 2 a mistake's
 
 
 def fit(
-    simulator: Annotated[str, typer.Argument(help="A simulator of `avo list`, or your own: path/to/file.py:function.")],
+    simulator: Annotated[
+        str,
+        typer.Argument(
+            help="A simulator of `avo list`, or your own: path/to/file.py:function.", autocompletion=known_or_file
+        ),
+    ],
     *,
     data_: Annotated[
         Path | None,
