@@ -106,6 +106,10 @@ def fit(
             help="An axis of x: time[s]=0:0.004 (first, step), dose[mg]=1,2,5 or lead=I,II; one for each.",
         ),
     ] = None,
+    quantity: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[UNIT]", help="What x measures, for the pictures: concentration[mg/l]."),
+    ] = None,
     space: Annotated[
         str | None,
         typer.Option(
@@ -184,7 +188,9 @@ def fit(
     name = Path(simulator.rpartition(":")[0] or simulator).stem
     out = run_folder(name, out, resume)
     keep_programs()
-    from avo.command import outcome, presets, sources
+    from avo.command import naming, outcome, presets, sources
+
+    measured = naming.quantity_of(quantity)
 
     clock = _clock() if profile else None
     with clock or nullcontext():
@@ -210,7 +216,7 @@ def fit(
         )  # fmt: skip
         outcome.write_command(out, options, task, result)
         typer.echo(outcome.report(result, task))
-        pictures = outcome.draw(out, result, task, seed, workers) if stored is None else []
+        pictures = outcome.draw(out, result, task, seed, workers, measured) if stored is None else []
         written = [*pictures, *outcome.encode(out, result, task)]
         written += [] if begin is None else [presets.write_beats(out, begin)]
         typer.echo("\n" + "\n".join(map(str, written)))

@@ -299,7 +299,7 @@ def test_a_run_says_what_it_needs(here: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("fit", "poison"), "or a function of your own, path/to/file.py:function; got 'poison'. Did you mean 'poisson'?"),
+        (("fit", "poison"), "of your own, path/to/file.py:function; got 'poison'. Did you mean 'poisson'?"),
         (("fit", "mime"), "path/to/file.py:function; got 'mime'. Did you mean 'mine.py:function'?"),
         (("fit", "mine:plain"), "path/to/file.py:function; got 'mine:plain'. Did you mean 'mine.py:plain'?"),
         (("fit", "zzzz"), "path/to/file.py:function; got 'zzzz'."),
@@ -324,7 +324,8 @@ def test_of_many_columns_some_are_named(here: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ("fit br", {"brownian"}), ("fit mi", {"mine.py:"}), ("list pois", {"poisson"}), ("simulate ecg_", {"ecg_factors"}),
+        ("fit br", {"brownian"}), ("fit mi", {"mine.py:"}), ("list pois", {"poisson"}),
+        ("simulate ecg_", {"ecg_factors"}),
     ],
 )  # fmt: skip
 def test_the_shell_completes_names(words: str, found: set[str]) -> None:
