@@ -15,6 +15,7 @@ A fit leaves in its folder
 and ends with exit status 0 for an answer, 3 for a fit without one, which is reported all the same.
 """
 
+import shlex
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -174,6 +175,9 @@ def fit(
     avo fit brownian --data prices.csv.gz --columns close --log-windows 180 \\
         --range mu=-1e-3,1e-3 --range sigma=1e-5,1e-1
 
+    The folder of the run gets the result and pictures; `avo report RUN` then writes a page, report.html, into it, and
+    `avo check RUN` holds the fit against observations that it has not seen.
+
     Exit status: 0 for an answer, that is "converged", or "undetermined" with a finite error of something;
     3 for a fit without one, such as "misfit" or "budget", whose report and folder are there all the same; 2 for a
     mistake in the command.
@@ -226,6 +230,7 @@ def fit(
         typer.echo(f"\n{clock}")
     if result.status == "stopped":
         typer.echo(f"continue it: the same command with --resume --out {out}")
+    typer.echo(f"\na page for colleagues, with sliders: avo report {shlex.quote(str(out))}")
     if not result.answered:
         raise typer.Exit(NO_ANSWER)
 

@@ -161,9 +161,7 @@ def test_columns_with_names_keep_quantity_and_unit():
 
 
 def test_draws_of_a_result_say_what_they_take():
-    with pytest.raises(
-        ValueError, match=r"x must be simulations, .* got a Result\. Draw them at its estimate, "
-    ):
+    with pytest.raises(ValueError, match=r"x must be simulations, .* got a Result\. Draw them at its estimate, "):
         plots.draws(reports.reported("vector"))
 
 
