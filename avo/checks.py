@@ -25,9 +25,12 @@ def did_you_mean(name: object, known: Iterable[str], cutoff: float = 0.6) -> str
     Example:
         >>> did_you_mean("sgma", ["mu", "sigma"])
         " Did you mean 'sigma'?"
+        >>> did_you_mean("DATE", ["Date", "DAY"])
+        " Did you mean 'Date'?"
     """
-    near = get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    folded = {word.casefold(): word for word in known}
+    near = get_close_matches(str(name).casefold(), list(folded), n=1, cutoff=cutoff)
+    return f" Did you mean {folded[near[0]]!r}?" if near else ""
 
 
 def printable(text: object) -> str:

@@ -15,6 +15,7 @@ A fit leaves in its folder
 and ends with exit status 0 for an answer, 3 for a fit without one, which is reported all the same.
 """
 
+import shlex
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -23,7 +24,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import avo
-from avo.command.options import Key, Observations, Option, Quiet, Seed, Set, Workers, refuse_reading_options, run_folder
+from avo.command.options import (
+    Key,
+    Observations,
+    Option,
+    Quiet,
+    Seed,
+    Set,
+    Workers,
+    known_or_file,
+    refuse_reading_options,
+    run_folder,
+)
 from avo.command.programs import keep_programs
 from avo.command.stopping import kept
 
@@ -34,7 +46,12 @@ NO_ANSWER = 3  # exit status; 1 is an unexpected error's, 2 a mistake's
 
 
 def fit(
-    simulator: Annotated[str, typer.Argument(help="A simulator of `avo list`, or your own: path/to/file.py:function.")],
+    simulator: Annotated[
+        str,
+        typer.Argument(
+            help="A simulator of `avo list`, or your own: path/to/file.py:function.", autocompletion=known_or_file
+        ),
+    ],
     *,
     data_: Annotated[
         Path | None,
@@ -90,6 +107,10 @@ def fit(
             metavar="NAME[UNIT]=...",
             help="An axis of x: time[s]=0:0.004 (first, step), dose[mg]=1,2,5 or lead=I,II; one for each.",
         ),
+    ] = None,
+    quantity: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[UNIT]", help="What x measures, for the pictures: concentration[mg/l]."),
     ] = None,
     space: Annotated[
         str | None,
@@ -155,6 +176,9 @@ def fit(
     avo fit brownian --data prices.csv.gz --columns close --log-windows 180 \\
         --range mu=-1e-3,1e-3 --range sigma=1e-5,1e-1
 
+    The folder of the run gets the result and pictures; `avo report RUN` then writes a page, report.html, into it, and
+    `avo check RUN` holds the fit against observations that it has not seen.
+
     Exit status: 0 for an answer, that is "converged", or "undetermined" with a finite error of something;
     3 for a fit without one, such as "misfit" or "budget", whose report and folder are there all the same; 2 for a
     mistake in the command.
@@ -169,7 +193,9 @@ def fit(
     name = Path(simulator.rpartition(":")[0] or simulator).stem
     out = run_folder(name, out, resume)
     keep_programs()
-    from avo.command import outcome, presets, sources
+    from avo.command import naming, outcome, presets, sources
+
+    measured = naming.quantity_of(quantity)
 
     clock = _clock() if profile else None
     with kept(out), clock or nullcontext():
@@ -195,7 +221,7 @@ def fit(
         )  # fmt: skip
         outcome.write_command(out, options, task, result)
         typer.echo(outcome.report(result, task))
-        pictures = outcome.draw(out, result, task, seed, workers) if stored is None else []
+        pictures = outcome.draw(out, result, task, seed, workers, measured) if stored is None else []
         written = [*pictures, *outcome.encode(out, result, task)]
         written += [] if begin is None else [presets.write_beats(out, begin)]
         typer.echo("\n" + "\n".join(map(str, written)))
@@ -205,6 +231,7 @@ def fit(
         typer.echo(f"\n{clock}")
     if result.status == "stopped":
         typer.echo(f"continue it: the same command with --resume --out {out}")
+    typer.echo(f"\na page for colleagues, with sliders: avo report {shlex.quote(str(out))}")
     if not result.answered:
         raise typer.Exit(NO_ANSWER)
 

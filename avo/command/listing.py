@@ -8,14 +8,16 @@ from typing import Annotated
 import typer
 
 import avo
-from avo.command.options import Observations, Option, Seed, Set
+from avo.command.options import Observations, Option, Seed, Set, known
 from avo.command.programs import keep_programs
 
 PACKAGES = ("jax", "jaxlib", "equinox", "optax", "numpy", "scipy")
 
 
 def list_(
-    name: Annotated[str | None, typer.Argument(help="A simulator, to be described in full.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A simulator, to be described in full.", autocompletion=known)
+    ] = None,
     tag: Annotated[
         list[str] | None, typer.Option(help="Only simulators with this tag, e.g. series; repeatable: with all of them.")
     ] = None,
@@ -60,7 +62,7 @@ def info(
 
 
 def simulate(
-    name: Annotated[str, typer.Argument(help="A simulator of `avo list`.")],
+    name: Annotated[str, typer.Argument(help="A simulator of `avo list`.", autocompletion=known)],
     out: Annotated[Path, typer.Option(help="File to write, .npz: x, theta and names.")],
     n: Observations = 1000,
     set_: Set = None,

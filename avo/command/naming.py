@@ -1,4 +1,4 @@
-"""Names of the axes of x, as `--axis` gives them: one for each axis of an observation, in their order."""
+"""Names of the axes of x, as `--axis` gives them, one for each axis of an observation, and of x, by `--quantity`."""
 
 import re
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from avo.containers import Axis
 
+NAME = re.compile(r"\s*([^\[\]=]*[^\[\]=\s])\s*(?:\[([^\[\]]*)\])?\s*(?:=(.*))?")
 FORM = "'time[s]=0:0.004' (first and step), 'dose[mg]=1,2,5' or 'lead=I,II,V1'"
 
 
@@ -36,8 +37,26 @@ def named(words: list[str] | None, x_shape: tuple[int, ...]) -> tuple[Axis, ...]
     return axes
 
 
+def quantity_of(word: str | None) -> dict[str, str]:
+    """Read `NAME[UNIT]`, what x measures, as the pictures take it.
+
+    Raises:
+        ValueError: if the word is none.
+
+    Example:
+        >>> quantity_of("concentration[mg/l]"), quantity_of("count"), quantity_of(None)
+        ({'quantity': 'concentration', 'unit': 'mg/l'}, {'quantity': 'count', 'unit': ''}, {})
+    """
+    if word is None:
+        return {}
+    found = NAME.fullmatch(word)
+    if found is None or found[3] is not None:
+        raise ValueError(f"--quantity must look like 'concentration[mg/l]'; got {word!r}.")
+    return {"quantity": found[1], "unit": (found[2] or "").strip()}
+
+
 def _axis(word: str, size: int) -> Axis:
-    found = re.fullmatch(r"\s*([^\[\]=]*[^\[\]=\s])\s*(?:\[([^\[\]]*)\])?\s*(?:=(.*))?", word)
+    found = NAME.fullmatch(word)
     if found is None:
         raise ValueError(f"--axis must look like {FORM}; got {word!r}.")
     name, unit, values = found[1], (found[2] or "").strip(), found[3]

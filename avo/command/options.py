@@ -1,5 +1,6 @@
 """What several commands share: their options, and how an expected error ends."""
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,13 +11,28 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+import avo
 from avo import checks
+from avo.checks import did_you_mean
 from avo.command.stopping import interruptible
 from avo.execution.failures import CallFailed
 
 
 def _seed(value: int) -> int:
     return checks.seed("--seed", value)
+
+
+def known(incomplete: str) -> list[str]:
+    """Complete the name of a simulator."""
+    return [name for name in avo.simulators.names() if name.startswith(incomplete)]
+
+
+def known_or_file(incomplete: str) -> list[str]:
+    """Complete the name of a simulator, or a file of the user's, which a colon and its function follow."""
+    home, _, start = incomplete.rpartition("/")
+    folder = Path(f"{home}/" if home or incomplete.startswith("/") else ".").expanduser()
+    files = sorted(path.name for path in folder.glob("*.py") if path.name.startswith(start))
+    return known(incomplete) + [f"{home}/{name}:" if "/" in incomplete else f"{name}:" for name in files]
 
 
 Seed = Annotated[int, typer.Option(help="Same seed, same numbers.", callback=_seed)]
@@ -71,6 +87,23 @@ class Plainly(TyperGroup):
                 words = f"{error.filename}: {error.strerror}. Name another path."
             typer.echo(f"error: {words}", err=True)
             raise typer.Exit(2) from error
+        except Exception as error:
+            if hasattr(error, "ctx") and isinstance(getattr(error, "message", None), str):  # of words, by Typer
+                error.message = _said(error.message)  # pyright: ignore[reportAttributeAccessIssue]
+            raise
+
+
+def _said(message: str) -> str:
+    """Write Typer's words of an option without Pydantic's, and suggest the nearest.
+
+    Example:
+        >>> _said("Value error, 'popluation' is not one of 'point', 'population'.")
+        "'popluation' is not one of 'point', 'population'. Did you mean 'population'?"
+    """
+    message = message.removeprefix("Value error, ")
+    if (found := re.fullmatch(r"'(.*)' is not one of (.*)\.", message)) is None:
+        return message
+    return message + did_you_mean(found[1], re.findall(r"'([^']*)'", found[2]))
 
 
 def _at_home(word: str) -> str:

@@ -25,6 +25,7 @@ from avo.command.modules import Source, user_source
 from avo.command.naming import named
 from avo.command.words import columns_of, literal, named_pairs, numbers_of, place, ranged, space_of, with_known
 from avo.containers import Axis, Labelled, named_columns
+from avo.data.columns import SHOWN
 from avo.execution.command import bound
 from avo.execution.failures import CallFailed
 from avo.execution.host import HostSimulator
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 # Streams of random numbers besides those of the fit, which splits the seed's key
 OBSERVED, PREDICTED, UNSEEN = 20_001, 20_002, 20_003
 MOST_NUMBERS = 2 * 10**8  # in observations that are simulated, 1.6 GB
-SHOWN = 12  # names of columns in a message
 MISSING = ", or say --missing: NaN is a missing value"
 
 
@@ -179,10 +179,25 @@ def source_of(
         return source
     if space is not None:
         raise ValueError("--space says the parameters of a simulator of your own; those of `avo list` have theirs.")
+    if simulator not in avo.simulators.names():
+        raise ValueError(
+            "SIMULATOR must be a registered simulator, one of `avo list`, or a function of your own, "
+            f"path/to/file.py:function; got {simulator!r}.{_near(simulator)}"
+        )
     problem = problem_of(simulator, option, inputs)
     if observed is not None and observed.ndim == 2:
         problem = _resized(problem, option, observed.shape[1], log_windows is not None, inputs)
     return Source(simulator, problem.simulate, problem.space, problem)
+
+
+def _near(simulator: str) -> str:
+    """Suggest a simulator, or a file of the user's, by a word that is neither."""
+    word, _, function = simulator.partition(":")
+    files = {path.stem: f"{path.name}:{function or 'function'}" for path in sorted(Path().glob("*.py"))}
+    for stem, file in files.items():
+        if f" Did you mean {stem!r}?" == did_you_mean(word, [*files, *avo.simulators.names()]):
+            return f" Did you mean {file!r}?"
+    return did_you_mean(word, avo.simulators.names(), cutoff=0.5)
 
 
 def problem_of(name: str, option: list[str] | None, inputs: np.ndarray | None = None, **more: object) -> "Problem":

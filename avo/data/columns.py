@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from avo.checks import did_you_mean
 from avo.containers import is_frame, plain, words_of
 
+SHOWN = 12  # names of columns in a message
 Columns = str | int | Sequence[str | int]
 
 
@@ -149,5 +151,7 @@ def find_column(column: str | int, names: Sequence[str] | None, width: int, argu
             return list(names).index(column)
     elif 0 <= column < width:
         return int(column)
-    named = f" or a name among {', '.join(filter(None, names))}" if names else ""
-    raise ValueError(f"{argument} must be a number from 0 to {width - 1}{named} (in {path}); got {column!r}.")
+    own = [name for name in names or () if name]
+    some = ", ".join(own[:SHOWN]) + (f" and {len(own) - SHOWN} more" if len(own) > SHOWN else "")
+    named, hint = (f" or a name among {some}", did_you_mean(column, own)) if own else ("", "")
+    raise ValueError(f"{argument} must be a number from 0 to {width - 1}{named} (in {path}); got {column!r}.{hint}")

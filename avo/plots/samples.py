@@ -52,7 +52,7 @@ def predictive(
         x_sim: simulations, with shape (n, *x_shape).
         axes: the axes of x, with names, units and coordinates, as in `Problem.axes` and `result.axes`; left out: what
             a DataFrame or DataArray says of its own.
-        quantity: what x measures.
+        quantity: what x measures; "x" where columns with names measure different things.
         unit: its unit.
         kind: form of x, as for `draws`; None: from the shape.
         figure: a Figure or SubFigure to draw into; None: a new one.
@@ -131,6 +131,12 @@ def draws(
     """
     if hasattr(x, "simulate"):
         raise ValueError(f"x must be simulations, such as problem.simulate(key, theta); got a {type(x).__name__}.")
+    if hasattr(x, "theta"):
+        raise ValueError(
+            f"x must be simulations, with shape (n, *x_shape); got a {type(x).__name__}. Draw them at its estimate, "
+            "simulate(key, jax.numpy.tile(result.theta, (n, 1))), of a population at result.sample(key, n); "
+            "avo.plots.predictive sets them beside the observations."
+        )
     axes = axes or axes_of(x)
     x = np.asarray(plain("x", x), dtype=float)
     if x.ndim == 0 or len(x) == 0:
@@ -166,9 +172,11 @@ def _edges(obs: np.ndarray, sim: np.ndarray) -> np.ndarray:
 
 
 def _entry_labels(count: int, axes: Sequence[AxisLike], quantity: str, unit: str) -> list[str]:
-    """Name the entries of the last axis of x by its labels, or else by its coordinates."""
+    """Name the entries of the last axis of x by its labels, behind what they all measure, or else by coordinates."""
     if axes and (labels := getattr(axes[-1], "labels", ())):
-        return list(labels)
+        own = any("(" in label for label in labels)  # with units of their own they say what they are
+        same = f"{quantity}, " if unit or (quantity != "x" and not own) else ""
+        return [with_unit(f"{same}{label}", unit) for label in labels]
     name, values = (axes[-1].name, axes[-1].values) if axes else ("column", np.arange(count))
     return [with_unit(f"{quantity}, {_at(name, value)}", unit) for value in values]
 

@@ -180,6 +180,12 @@ def test_fit_without_out_never_overwrites(quick_fit, tmp_path):
     assert list((tmp_path / "runs" / "poisson-1").iterdir()) == []
 
 
+def test_a_fit_ends_with_the_next_step(quick_fit, tmp_path):
+    words = "a page for colleagues, with sliders: avo report"
+    assert quick_fit("poisson", "--n", 60, "--out", "my run").stdout.endswith(f"{words} 'my run'\n")
+    assert not (tmp_path / "my run" / "report.html").exists()  # which no page says of a fit
+
+
 def test_resume_of_a_finished_run_gives_it_back(avo_command):
     words = ("fit", "poisson", "--n", 60, "--budget", 2560, "--out", "run")
     first = avo_command(*words).stdout

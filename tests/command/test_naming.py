@@ -3,11 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 import avo
 from avo.command import app
-from avo.command.naming import named
+from avo.command.naming import named, quantity_of
 
 FILE = """
 import avo
@@ -46,18 +47,29 @@ def test_what_suits_no_axis_is_refused(words: list[str], expected: str) -> None:
         named(words, (3,))
 
 
+def test_a_quantity_is_no_axis() -> None:
+    with pytest.raises(ValueError, match=r"--quantity must look like 'concentration\[mg/l\]'; got 'time=0:1'"):
+        quantity_of("time=0:1")
+
+
 def test_axes_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="a name of its own; got time, time"):
         named(["time", "time"], (3, 2))
 
 
-def test_a_run_keeps_the_names(tmp_path: Path) -> None:
+def test_a_run_keeps_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.py").write_text(FILE)
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(1.3, 1.0, (60, 3)))
     files = ["fit", f"{tmp_path}/model.py:simulate", "--data", f"{tmp_path}/x.npy", "--out", f"{tmp_path}/run"]
     words = ["--axis", "dose[mg]=1,2.5,7", "--budget", "640", "--no-refine", "--quiet"]
+    words += ["--quantity", "concentration[mg/l]"]
+    drawn: list[str] = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *given, **more: (
+        drawn.extend(axes.get_xlabel() for axes in self.axes), save(self, *given, **more)))  # fmt: skip
     done = CliRunner().invoke(app, files + words)
     assert done.exit_code == 3, done.output  # no error was asked for
     (axis,) = avo.load(tmp_path / "run").axes
     assert axis.entries == ("dose 1 mg", "dose 2.5 mg", "dose 7 mg")
     assert json.loads((tmp_path / "run" / "command.json").read_text())["options"]["axis"] == ["dose[mg]=1,2.5,7"]
+    assert "concentration, dose 2.5 (mg/l)" in drawn

@@ -315,3 +315,45 @@ def test_a_run_says_what_it_needs(here: Path) -> None:
             assert "--resume --out run, or avo.fit(..., out='run', resume=True)." in said
     with pytest.raises(FileNotFoundError, match="was begun and is not finished"):
         avo.load("run")
+
+
+# --- near misses -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("fit", "poison"), "of your own, path/to/file.py:function; got 'poison'. Did you mean 'poisson'?"),
+        (("fit", "mime"), "path/to/file.py:function; got 'mime'. Did you mean 'mine.py:function'?"),
+        (("fit", "mine:plain"), "path/to/file.py:function; got 'mine:plain'. Did you mean 'mine.py:plain'?"),
+        (("fit", "zzzz"), "path/to/file.py:function; got 'zzzz'."),
+        (("fit", "poisson", "--target", "popluation"),
+         "Invalid value for '--target': 'popluation' is not one of 'point', 'population'. Did you mean 'population'?"),
+        (("fit", "mine.py:plain", "--data", "x.csv", "--index", "WHO"),
+         "or a name among who, ward, left, dose, right (in x.csv); got 'WHO'. Did you mean 'who'?"),
+    ],
+)  # fmt: skip
+def test_near_misses_are_named(words: tuple[str, ...], said: str) -> None:
+    assert run(*words, status=2).stderr.rstrip().endswith(said)
+
+
+def test_of_many_columns_some_are_named(here: Path) -> None:
+    names = [f"c{i}" for i in range(30)]
+    (here / "wide.csv").write_text(",".join(names) + "\n" + ",".join("1" * 30) + "\n")
+    with pytest.raises(ValueError, match=r"a name among c0, c1, .*, c11 and 18 more \(in .*\); got 'b7'"):
+        avo.data.read("wide.csv", columns="b7")
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("fit br", {"brownian"}), ("fit mi", {"mine.py:"}), ("list pois", {"poisson"}),
+        ("simulate ecg_", {"ecg_factors"}),
+    ],
+)  # fmt: skip
+def test_the_shell_completes_names(words: str, found: set[str]) -> None:
+    env = {"_AVO_COMPLETE": "complete_bash", "COMP_WORDS": f"avo {words}", "COMP_CWORD": "2"}
+    done = CliRunner().invoke(app, [], prog_name="avo", env=env)
+    assert set(done.stdout.split()) == found

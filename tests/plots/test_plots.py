@@ -144,6 +144,27 @@ def test_vectors_get_one_panel_per_column():
     assert [a.get_xlabel() for a in plots.predictive(x, y).axes] == [f"x, column {k}" for k in range(3)]
 
 
+def test_columns_with_names_keep_quantity_and_unit():
+    pandas = pytest.importorskip("pandas", reason="the columns of a DataFrame have names")
+    x = pandas.DataFrame(np.random.default_rng(3).normal(size=(40, 2)), columns=["0.5 h", "1 h"])
+    expected = ["concentration, 0.5 h (mg/l)", "concentration, 1 h (mg/l)"]
+    drawn = plots.predictive(x, x.to_numpy(), quantity="concentration", unit="mg/l")
+    assert [axes.get_xlabel() for axes in drawn.axes] == expected
+    (axes,) = plots.draws(x, quantity="concentration", unit="mg/l").axes
+    assert [axes.get_xlabel(), axes.get_ylabel()] == expected
+    assert [a.get_xlabel() for a in plots.predictive(x, x.to_numpy(), quantity="count").axes] == [
+        "count, 0.5 h", "count, 1 h"
+    ]  # fmt: skip
+    assert [a.get_xlabel() for a in plots.predictive(x, x.to_numpy()).axes] == ["0.5 h", "1 h"]
+    own = (Axis("statistic", "", np.arange(2), ("spikes", "mean (mV)")),)  # say themselves what they are
+    assert [a.get_xlabel() for a in plots.predictive(x, x.to_numpy(), own, "summary").axes] == ["spikes", "mean (mV)"]
+
+
+def test_draws_of_a_result_say_what_they_take():
+    with pytest.raises(ValueError, match=r"x must be simulations, .* got a Result\. Draw them at its estimate, "):
+        plots.draws(reports.reported("vector"))
+
+
 def test_series_draw_median_band_and_rows():
     rng = np.random.default_rng(4)
     t = np.linspace(0.3, 2.3, 30)
