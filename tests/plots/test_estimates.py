@@ -110,16 +110,59 @@ def test_misfit_is_the_difference_in_standard_errors(result):
     names, z = standing_out(result)
     x, n = kept.x[: kept.there, 3].astype(float), kept.there
     size = np.sqrt(1 / (kept.rows - 1) + 1 / n)
-    expected = (kept.moments[0, 3] - x.mean()) / (x.std() * size)
+    # The spread is the larger one of both samples
+    sd = max(x.std(), np.sqrt(kept.moments[2, 3]))
+    expected = (kept.moments[0, 3] - x.mean()) / (sd * size)
     assert z[names.index("x[3], mean")] == pytest.approx(expected, rel=1e-5)
     squares = (x - x.mean()) ** 2
-    expected = (kept.moments[2, 3] - squares.mean()) / (squares.std() * size)
+    sd = max(squares.std(), kept.moments[3, 3] * np.sqrt(kept.moments[2, 3]) / kept.moments[1, 3])
+    expected = (kept.moments[2, 3] - squares.mean()) / (sd * size)
     assert z[names.index("x[3], sd")] == pytest.approx(expected, rel=1e-5)
     drawn = lines(plots.misfit(result, 4).axes[0])[1]
     np.testing.assert_allclose(np.sort(np.abs(drawn[:, 0])), np.sort(np.abs(z))[-4:], rtol=1e-6)
     assert np.mean(np.abs(z) < 4) == 1  # both come from one law
     with pytest.raises(ValueError, match="misfit needs a fit with refine=True"):
         plots.misfit(replace(result, estimate=None))
+
+
+def right_model(law: Any, seed: int) -> avo.Result:
+    """A result with one number of x, of which observations and simulations have the same law."""
+    rng, result = np.random.default_rng(seed), reports.reported("scalar")
+    x, own = (np.asarray(law(rng, n), np.float32)[:, None] for n in (1200, 300))
+    squares = (own - own.mean()) ** 2
+    error = lambda a: a.std(0, ddof=1) / np.sqrt(300)  # noqa: E731
+    moments = np.stack([own.mean(0), error(own), squares.mean(0), error(squares)])
+    assert result.estimate is not None and result.kept is not None
+    kept = result.kept._replace(x=x, there=1200, observed=own, moments=moments)
+    return replace(result, estimate=replace(result.estimate, kept=kept))
+
+
+@pytest.mark.parametrize("law", [
+    lambda rng, n: (rng.random(n) < 0.004) * rng.exponential(size=n),  # a pixel that is rarely lit
+    lambda rng, n: rng.standard_t(3, size=n),  # whose fourth moment is infinite
+])  # fmt: skip
+def test_misfit_of_a_right_model_alarms_rarely(law):
+    """|z| > 3 has probability .0027 in 160 z: more than two come once in ten thousand times. A wrong model alarms."""
+    z = np.concatenate([standing_out(right_model(law, seed))[1] for seed in range(80)])
+    assert np.sum(np.abs(z) > 3) <= 2
+    result = right_model(law, 0)
+    x = 1.6 * result.kept.x + 0.5
+    kept = result.kept._replace(x=x)
+    wrong = standing_out(replace(result, estimate=replace(result.estimate, kept=kept)))[1]
+    assert np.abs(wrong).max() > 3
+
+
+def test_misfit_leaves_out_what_is_missing(result):
+    kept = result.kept
+    gone = kept.x.copy()
+    gone[: kept.there : 2, 1] = np.nan
+    own = replace(result, estimate=replace(result.estimate, kept=kept._replace(x=gone)))
+    some = replace(result, estimate=replace(result.estimate, kept=kept._replace(x=kept.x[1::2], there=kept.there // 2)))
+    names, z = standing_out(own)
+    at = names.index("x[1], mean"), names.index("x[1], sd")
+    np.testing.assert_allclose(z[list(at)], standing_out(some)[1][list(at)], rtol=1e-6)
+    at = names.index("x[3], mean")
+    assert z[at] == standing_out(result)[1][at]
 
 
 def test_a_population_and_its_encoded_rows():

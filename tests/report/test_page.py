@@ -174,3 +174,10 @@ def test_where_it_is_written(tmp_path: Path, monkeypatch):
         write(result, tmp_path / "a.pdf")
     with pytest.raises(ValueError, match="truth must have"):
         result.report(tmp_path, truth=np.ones(2))
+
+
+def test_sliders_name_what_they_draw():
+    for form, words_ in (("series", "5 to 95 %"), ("vector", "histogram")):
+        told = " ".join(Read(text_of(reports.reported(form))).told("li"))
+        assert "observed, mean" in told and f"observed, {words_}" in told and "simulated, mean" in told
+        assert ("5 to 95 %" in told) == (form == "series")
