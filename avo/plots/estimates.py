@@ -25,7 +25,7 @@ from avo.plots.style import (
     with_unit,
 )
 from avo.refine.identifiability import NAMED
-from avo.refine.linear import LinearSpace
+from avo.refine.linear import WIDTH, LinearSpace
 from avo.result import Result
 from avo.space import Space
 
@@ -33,6 +33,7 @@ PAIRS, DIRECTIONS = 6, 8  # ellipses and directions drawn at most
 LEVELS = (0.5, 0.9)  # of the ellipses
 NORMAL = float(stats.norm.isf(0.05))  # standard errors to either side of a 90 % interval
 POINTS = 200  # of an ellipse
+SHARE = 100 / WIDTH  # per cent of a range that one unit of w is
 
 
 class Row(NamedTuple):
@@ -151,8 +152,10 @@ def identifiability(result: Result, truth: ArrayLike | None = None, *, figure: C
     """Draw what the data identify: the error of each two parameters as an ellipse, and of each direction as a bar.
 
     The ellipses hold 50 and 90 % of the normal error, which is one in w (avo/refine/linear.py), so that near a bound
-    they bend; of more than four parameters the pairs that correlate most are drawn. The bars are the standard
-    deviations of `result.identifiability()`: orange where the data do not identify a direction.
+    they bend; of more than four parameters the pairs that correlate most are drawn. Where one of the two is not
+    identified, the title says "near the estimate only": the ellipse is then the tangent there of all values that fit,
+    and far from it they, and so the truth, may lie beside it. The bars are the standard deviations of
+    `result.identifiability()`, in per cent of a range: orange where the data do not identify a direction.
 
     Args:
         result: the fit.
@@ -177,7 +180,7 @@ def identifiability(result: Result, truth: ArrayLike | None = None, *, figure: C
     for k, (i, j) in enumerate(pairs):
         axes = figure.add_subplot(places[divmod(k, columns)])
         _ellipse(axes, result, i, j, None if truth is None else np.asarray(truth, float))
-    _directions(figure.add_subplot(places[lines, :]), found)
+    _directions(figure.add_subplot(places[lines, :]), found, result.space)
     return finished(figure)
 
 
@@ -211,7 +214,9 @@ def _ellipse(axes: Axes, result: Result, i: int, j: int, truth: np.ndarray | Non
     _side(axes, "x", space, result.names[i])
     _side(axes, "y", space, result.names[j])
     correlation = covariance[0, 1] / np.sqrt(max(covariance[0, 0] * covariance[1, 1], 1e-300))
-    axes.set_title(f"correlation {correlation:+.2f}", fontsize="medium")
+    loose = result.estimate.unidentified(space)[both].any()
+    title = "open: drawn near the estimate only" if loose else f"correlation {correlation:+.2f}"
+    axes.set_title(title, fontsize="medium")
 
 
 def _side(axes: Axes, which: Literal["x", "y"], space: Space, name: str) -> None:
@@ -235,13 +240,38 @@ def outline(
     return np.asarray((line if point else space).constrain(places))[:, which]
 
 
-def _directions(axes: Axes, found: list[Any]) -> None:
+def _unit(space: Space) -> str:
+    """Name the unit of a direction's error: quarters of a range, which are drawn as its hundredths, or u without one."""
+    if space.bounded.all():
+        return "error (% of the range)"
+    return "error (% of the range, or of 4 units of u)"
+
+
+def told_directions(result: Result) -> str:
+    """Say in a sentence or more how well each direction is known, for who does not see the picture.
+
+    One unit of w is a quarter of a range: a direction of sd .1 is known to 2.5 % of the range.
+    """
+    found = list(result.identifiability())
+    of = "of the range" if result.space.bounded.all() else "of the range, or of 4 units of u"
+    if all(direction.identified for direction in found):
+        worst = found[0]
+        return f"All is identified: the least known, {_named(worst)}, to {SHARE * worst.sd:.2g} % {of}."
+    said = []
+    for direction in found[:DIRECTIONS]:
+        known = direction.identified or direction.sd < START_SD
+        words = f"known to {SHARE * direction.sd:.2g} % {of}" if known else "not known"
+        said.append(f"{_named(direction)}: {words}")
+    return "; ".join(said) + "."
+
+
+def _directions(axes: Axes, found: list[Any], space: Space) -> None:
     """Draw the standard deviation along each direction, the worst on top."""
-    sd = np.array([min(direction.sd, START_SD) for direction in found])
+    sd = SHARE * np.array([min(direction.sd, START_SD) for direction in found])
     identified = np.array([direction.identified for direction in found])
     places = np.arange(len(found))
     axes.set_xscale("log")
-    axes.set_xlim(sd.min() / 3, 2 * START_SD)
+    axes.set_xlim(sd.min() / 3, 2 * SHARE * START_SD)
     axes.hlines(places, sd.min() / 3, sd, color=OBSERVED, lw=0.8, alpha=0.5)
     for some, color, words in ((identified, FITTED, "identified"), (~identified, SIMULATED, "not identified")):
         axes.plot(sd[some], places[some], "o", color=color, ms=7, label=words, ls="none")
@@ -251,7 +281,7 @@ def _directions(axes: Axes, found: list[Any]) -> None:
     axes.set_ylim(len(found) - 0.4, -0.9)
     axes.set_yticks([])
     decades(axes, "x")
-    axes.set_xlabel("sd, in quarters of a range, or in u")
+    axes.set_xlabel(_unit(space))
     axes.spines[["top", "right", "left"]].set_visible(False)
     if not identified.all():
         axes.legend(loc="lower right", frameon=False, fontsize="small")

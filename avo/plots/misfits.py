@@ -42,6 +42,7 @@ def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None, 
     the observations have (independent ones, where the fit had clusters) and of the simulations that the result keeps,
     by the larger of the two samples' spreads: where x is rarely far from zero, a sample that happened to see less of
     that knows its error too well, and |z| > 3 came in up to 26 % of right models, rather than in .5 % at most.
+    An arrow is a feature that differs by 20 standard errors or more.
 
     Args:
         result: the fit.
@@ -59,11 +60,16 @@ def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None, 
     axes.axvspan(-BAND, BAND, color=SIMULATED, alpha=0.2, lw=0, label="95 %, if the simulator is right")
     axes.axvline(0, color=SIMULATED, lw=1)
     drawn = np.clip(z[order], -FARTHEST, FARTHEST)
-    axes.plot(drawn, np.arange(len(order)), "o", color=OBSERVED, ms=5)
+    far, places = np.abs(z[order]) > FARTHEST, np.arange(len(order))
+    axes.plot(drawn[~far], places[~far], "o", color=OBSERVED, ms=5)
+    for side, marker in ((-1, "<"), (1, ">")):
+        beyond = far & (drawn * side > 0)
+        axes.plot(drawn[beyond], places[beyond], marker, color=OBSERVED, ms=6)
     axes.set_yticks(range(len(order)), [names[i] for i in order], fontsize="small")
     axes.set_xlim(*(np.array([-1, 1]) * max(3.5, 1.08 * np.abs(drawn).max(initial=0))))
-    far = " , drawn at 20 where larger" if np.abs(z).max(initial=0) > FARTHEST else ""
-    axes.set_xlabel(f"(observed - simulated) / standard error{far}")
+    axes.set_xlabel("(observed - simulated) / standard error")
+    if far.any():
+        axes.set_title(f"arrows: {FARTHEST:g} standard errors or more", fontsize="small", loc="left")
     if ax is None:
         legend_above(figure, axes)
     else:

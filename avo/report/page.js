@@ -285,15 +285,15 @@
       sliders[i].setAttribute("aria-valuetext", words);
     });
     update(emulate(data.emulator, z), own);
-    const found = misfit(data, z, own), { low, high } = data.right;
-    const verdict = found <= high ? "as if the model were right" : found <= 3 * high ? "worse than a right model" : "far from the observations";
+    const found = misfit(data, z, own), { high } = data.right;
+    const verdict = found <= high ? "no more than of a right model" : found <= 3 * high ? "more than of a right model" : "far from the observations";
     const beyond = distance(data, z) > data.far;
     told.className = found <= high ? "good" : found <= 3 * high ? "fair" : "bad";
     told.replaceChildren();
     const number = document.createElement("strong");
     number.textContent = found < 10 ? found.toFixed(1) : found.toFixed(0);
     const unit = own ? " standard deviations between this row and its simulations: " : " standard errors from the observations: ";
-    told.append("Misfit ", number, `${unit}${verdict} (${low.toFixed(1)} to ${high.toFixed(1)} where it is).`);
+    told.append("Misfit ", number, `${unit}${verdict}, whose is below ${high.toFixed(1)} in 19 of 20 cases.`);
     document.getElementById("beyond").hidden = !beyond;
     chart.classList.toggle("beyond", beyond);
   }

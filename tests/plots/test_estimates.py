@@ -12,6 +12,7 @@ from scipy import stats
 import avo
 from avo import plots
 from avo.execution.failures import Failures
+from avo.plots.estimates import told_directions
 from avo.plots.misfits import standing_out
 from avo.refine.modes import Mode
 
@@ -69,7 +70,7 @@ def test_ellipses_hold_half_and_nine_tenths(result):
         np.testing.assert_allclose(distance, stats.chi2.ppf(level, 2), rtol=2e-2)
     np.testing.assert_allclose(centre[0], result.theta[[0, 2]], rtol=1e-6)
     found = result.identifiability()
-    np.testing.assert_allclose(lines(bars)[0], [[direction.sd, k] for k, direction in enumerate(found)], rtol=1e-6)
+    np.testing.assert_allclose(lines(bars)[0], [[25 * direction.sd, k] for k, direction in enumerate(found)], 1e-6)
     assert [text.get_text() for text in bars.texts] == [
         direction.names[np.argmax(direction.weights)] for direction in found
     ]
@@ -90,6 +91,26 @@ def test_what_is_not_identified_is_marked(result):
     assert interval.get_linestyle() == ":"
     with pytest.raises(ValueError, match="identifiability needs a fit with refine=True"):
         plots.identifiability(replace(result, estimate=None))
+
+
+def test_directions_are_told_in_per_cent_of_a_range(result):
+    """A unit of w is a quarter of a range."""
+    both = replace(
+        result, space=avo.Space(mu=avo.Interval(-3, 5), rate=avo.LogInterval(0.05, 30), tau=avo.Interval(0, 9))
+    )
+    *_, bars = plots.identifiability(both).axes
+    assert bars.get_xlabel() == "error (% of the range)"
+    drawn = np.sort(np.concatenate([points[:, 0] for points in lines(bars) if len(points)]))
+    np.testing.assert_allclose(drawn, 25 * np.sqrt(np.linspace(1, 2, 3) * 1e-3), rtol=1e-6)
+    assert told_directions(both) == "All is identified: the least known, tau, to 1.1 % of the range."
+    assert "of 4 units of u" in told_directions(result)
+    told = told_directions(reports.loose())
+    assert "not known; " in told and "tau: known to 0.79 %" in told
+
+
+def test_ellipses_of_what_is_open_say_that_they_hold_near_the_estimate():
+    first, *_ = plots.identifiability(reports.loose()).axes
+    assert first.get_title() == "open: drawn near the estimate only"
 
 
 def test_failures_by_kind_and_where(result):
@@ -150,6 +171,19 @@ def test_misfit_of_a_right_model_alarms_rarely(law):
     kept = result.kept._replace(x=x)
     wrong = standing_out(replace(result, estimate=replace(result.estimate, kept=kept)))[1]
     assert np.abs(wrong).max() > 3
+
+
+def test_misfit_far_away_is_an_arrow_and_the_label_is_whole(result):
+    kept = result.kept
+    x = kept.x.copy()
+    x[:, 3] += 9.0
+    far = replace(result, estimate=replace(result.estimate, kept=kept._replace(x=x)))
+    (axes,) = plots.misfit(far).axes
+    arrows = next(line for line in axes.get_lines() if line.get_marker() == "<")
+    assert arrows.get_xdata().tolist() == [-20.0]
+    assert axes.get_title(loc="left") == "arrows: 20 standard errors or more"
+    assert axes.get_xlabel() == "(observed - simulated) / standard error"
+    assert plots.misfit(result).axes[0].get_title(loc="left") == ""
 
 
 def test_misfit_leaves_out_what_is_missing(result):
@@ -213,6 +247,11 @@ def test_parts_are_drawn_by_their_errors():
         near = found.alone[some, i] < 30
         np.testing.assert_allclose(alone, np.c_[found.alone[some, i], np.arange(9)][near])
         np.testing.assert_allclose(beyond, np.c_[np.full(9, 30.0), np.arange(9)][~near])
+    told = figure.get_suptitle()
+    assert told.startswith(f"9 of {len(found.parts)} parts, those that decide most")
+    if found.blur.max() > 1.5:
+        assert "What is kept of x tells less than all of it" in told
+    assert "parts, those" not in plots.sensitivity(result, parts=len(found.parts)).get_suptitle()
     with pytest.raises(ValueError, match="sensitivity needs a fit with refine=True"):
         plots.sensitivity(replace(result, estimate=None))
 

@@ -161,6 +161,10 @@ def test_it_fits_the_screen_in_light_and_dark(browser, files, width, scheme):
         opened(browser, files[form], width, scheme)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         assert browser.execute_script(TOO_WIDE) == []
+    table = "const t = document.querySelector('.scroll'); return [t.scrollWidth, t.clientWidth]"
+    opened(browser, files["series"], width, scheme)
+    whole, seen = browser.execute_script(table)
+    assert whole <= seen  # the unit, too
     colours = browser.execute_script("const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]")
     ink, paper = (sum(int(part) for part in colour.strip("rgb()").split(",")) for colour in colours)
     assert (ink < 150 and paper > 700) if scheme == "light" else (ink > 600 and paper < 150)
