@@ -241,7 +241,7 @@ def outline(
 
 
 def _unit(space: Space) -> str:
-    """Name the unit of a direction's error: quarters of a range, which are drawn as its hundredths, or u without one."""
+    """Name the unit of a direction's error: hundredths of a range, or of 4 units of u, which stand for one."""
     if space.bounded.all():
         return "error (% of the range)"
     return "error (% of the range, or of 4 units of u)"

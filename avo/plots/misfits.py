@@ -81,6 +81,8 @@ def standing_out(result: Result) -> tuple[list[str], Float[np.ndarray, " 2k"]]:
     """Name means and standard deviations of the numbers of x, and compute z of each; constants are left out."""
     kept = kept_of(result, "misfit")
     x = np.asarray(kept.x[: kept.there], float)  # NaN where a value is missing
+    seen = np.sum(~np.isnan(x), axis=0) > 1
+    x = np.where(seen, x, 0.0)
     own = np.concatenate([x, (x - np.nanmean(x, 0)) ** 2], 1)
     mean, mean_error, variance, variance_error = np.asarray(kept.moments, float)
     observed = np.concatenate([mean, variance])
@@ -91,7 +93,7 @@ def standing_out(result: Result) -> tuple[list[str], Float[np.ndarray, " 2k"]]:
     spread = np.maximum(np.nanvar(own, 0), spread)
     error = np.sqrt(spread * (1 / np.tile(independent, 2) + 1 / np.sum(~np.isnan(own), axis=0)))
     names = [f"{name}, {what}" for what in ("mean", "sd") for name in view_of(result.x_shape).names(result.axes)]
-    some = error > 1e-9 * (np.abs(observed) + 1e-30)
+    some = np.tile(seen, 2) & (error > 1e-9 * (np.abs(observed) + 1e-30))
     return list(np.array(names)[some]), (observed - np.nanmean(own, 0))[some] / error[some]
 
 

@@ -156,6 +156,8 @@ def _edges(obs: np.ndarray, sim: np.ndarray) -> np.ndarray:
     """Choose edges that both samples share: whole numbers lie in the middle of their bars, far tails outside."""
     both = np.concatenate([obs, sim])
     both = both[np.isfinite(both)]
+    if not len(both):
+        return np.array([-0.5, 0.5])
     whole = np.all(both == np.round(both))
     low, high = (both.min(), both.max()) if whole else np.percentile(both, [0.2, 99.8])
     if whole and high - low <= 60:

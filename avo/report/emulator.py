@@ -126,6 +126,8 @@ def fit_emulator(
         (True, True, True)
     """
     shift, size = units
+    rare = np.sum(~np.isnan(x), axis=0) < FOLDS * LEAST_ROWS
+    x = np.where(rare & np.isnan(x), shift, x)  # what is nearly never there cannot be fitted: its location
     y = np.concatenate([np.clip((x - shift) / size, -FAR, FAR), t], axis=1).astype(float)
     z, k = z.astype(float), x.shape[1]
     folds = np.random.default_rng(seed).permutation(len(z)) % FOLDS

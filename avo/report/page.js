@@ -286,14 +286,14 @@
     });
     update(emulate(data.emulator, z), own);
     const found = misfit(data, z, own), { high } = data.right;
-    const verdict = found <= high ? "no more than of a right model" : found <= 3 * high ? "more than of a right model" : "far from the observations";
+    const verdict = found <= high ? "no more than a right model's" : found <= 3 * high ? "more than a right model's" : "far from the observations";
     const beyond = distance(data, z) > data.far;
     told.className = found <= high ? "good" : found <= 3 * high ? "fair" : "bad";
     told.replaceChildren();
     const number = document.createElement("strong");
     number.textContent = found < 10 ? found.toFixed(1) : found.toFixed(0);
     const unit = own ? " standard deviations between this row and its simulations: " : " standard errors from the observations: ";
-    told.append("Misfit ", number, `${unit}${verdict}, whose is below ${high.toFixed(1)} in 19 of 20 cases.`);
+    told.append("Misfit ", number, `${unit}${verdict}. In 19 of 20 cases a right model's is below ${high.toFixed(1)}.`);
     document.getElementById("beyond").hidden = !beyond;
     chart.classList.toggle("beyond", beyond);
   }

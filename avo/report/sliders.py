@@ -57,8 +57,9 @@ class Sliders:
         self.precision = precision * np.outer(self.half, self.half)
         away = around / self.half - self.centre / self.half
         self.far = float(np.quantile(np.einsum("nd,de,ne->n", away, self.precision, away), INSIDE))
+        own = np.nanstd(np.where(np.isnan(kept.x).all(0), 0.0, kept.x), 0)
         shift, scale = kept.moments[0], np.sqrt(np.maximum(kept.moments[2], 0))
-        spread = np.where(scale > 0, scale, np.maximum(np.nanstd(kept.x, 0), 1e-12)).astype(float)
+        spread = np.where(scale > 0, scale, np.maximum(own, 1e-12)).astype(float)
         self.emulator = fit_emulator(self.z, kept.x, kept.t, (shift.astype(float), spread))
 
     @property

@@ -66,8 +66,8 @@ def _differing(result: Result) -> str:
     worst = [i for i in np.argsort(-np.abs(z))[:SEVERAL] if abs(z[i]) > APART]
     if not worst:
         return "other features of simulations there"
-    told = ", ".join(f"{names[i]} ({z[i]:+.2g} standard errors)" for i in worst)
-    return f"other features of simulations there (most of all {told})"
+    told = ", ".join(f"{names[i]} by {abs(z[i]):.{0 if abs(z[i]) > 10 else 1}f}" for i in worst)
+    return f"other features of simulations there (in standard errors, most of all {told})"
 
 
 def _where(result: Result) -> str:
