@@ -1,7 +1,7 @@
 """What a fit knows: intervals of every parameter (`forest`), and ellipses of each two (`identifiability`)."""
 
 from collections.abc import Mapping
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,7 +24,7 @@ from avo.plots.style import (
     room,
     with_unit,
 )
-from avo.refine.identifiability import NAMED
+from avo.refine.identifiability import NAMED, Combination
 from avo.refine.linear import WIDTH, LinearSpace
 from avo.result import Result
 from avo.space import Space
@@ -152,9 +152,10 @@ def identifiability(result: Result, truth: ArrayLike | None = None, *, figure: C
     """Draw what the data identify: the error of each two parameters as an ellipse, and of each direction as a bar.
 
     The ellipses hold 50 and 90 % of the normal error, which is one in w (avo/refine/linear.py), so that near a bound
-    they bend; of more than four parameters the pairs that correlate most are drawn. Where one of the two is not
-    identified, the title says "near the estimate only": the ellipse is then the tangent there of all values that fit,
-    and far from it they, and so the truth, may lie beside it. The bars are the standard deviations of
+    they bend; of more than four parameters the pairs that correlate most are drawn. Where both are open, and one
+    direction is, the line is that along which the identified combinations hold, through the whole range. Of other pairs
+    with an open parameter the title says "near the estimate only": the ellipse is then the tangent there of all values
+    that fit, and far from it they, and so the truth, may lie beside it. The bars are the standard deviations of
     `result.identifiability()`, in per cent of a range: orange where the data do not identify a direction.
 
     Args:
@@ -201,8 +202,12 @@ def _ellipse(axes: Axes, result: Result, i: int, j: int, truth: np.ndarray | Non
     covariance = result.estimate.covariance[np.ix_(both, both)]
     values, vectors = np.linalg.eigh(covariance)
     turn = np.linspace(0, 2 * np.pi, POINTS)
+    loose = result.estimate.unidentified(space)[both]
+    known = curve(result) if loose.all() else None
+    if known is not None:
+        axes.plot(known[:, i], known[:, j], color=FITTED, lw=2, label="what is identified holds")
     circle = np.stack([np.cos(turn), np.sin(turn)], 1) @ (vectors * np.sqrt(np.maximum(values, 0))).T
-    for level in LEVELS[::-1]:
+    for level in LEVELS[::-1] if known is None else ():
         around = outline(space, result, both, np.sqrt(stats.chi2.ppf(level, 2)) * circle)
         axes.fill(*around.T, color=FITTED, alpha=0.25, lw=0)
         axes.plot(*around.T, color=FITTED, lw=1, label=f"{level:.0%}".replace("%", " %"))
@@ -214,9 +219,58 @@ def _ellipse(axes: Axes, result: Result, i: int, j: int, truth: np.ndarray | Non
     _side(axes, "x", space, result.names[i])
     _side(axes, "y", space, result.names[j])
     correlation = covariance[0, 1] / np.sqrt(max(covariance[0, 0] * covariance[1, 1], 1e-300))
-    loose = result.estimate.unidentified(space)[both].any()
-    title = "open: drawn near the estimate only" if loose else f"correlation {correlation:+.2f}"
-    axes.set_title(title, fontsize="medium")
+    title = "open: drawn near the estimate only" if loose.any() else f"correlation {correlation:+.2f}"
+    axes.set_title(title if known is None else "open: all on the line fits", fontsize="medium")
+
+
+def curve(result: Result) -> Float[np.ndarray, "n d"] | None:
+    """Compute all theta in the range at which the identified combinations hold: a line where one direction is open.
+
+    The combinations (avo/refine/identifiability.py) say eta_i + a eta_p = c, eta theta or log theta: for each value of p,
+    by which the others are told, they give theta_i, NaN where it lies outside its range.
+
+    Returns:
+        Places of the line; None where another number of directions is open, or a combination is no such sum.
+    """
+    estimate, space = result.estimate, result.space
+    together = () if result.population is not None else result.combinations()
+    if estimate is None or estimate.free.shape[1] != 1 or not together:
+        return None
+    p = result.names.index(together[0].names[1])
+    line, theta = LinearSpace(space), np.asarray(space.constrain(estimate.loc), float)
+    middle = line.of(np.asarray(estimate.loc, float))
+    ends = (line.low[p], line.high[p]) if line.bounded[p] else (middle[p] - WIDTH, middle[p] + WIDTH)
+    places = np.tile(middle, (POINTS, 1))
+    places[:, p] = np.linspace(*ends, POINTS)
+    found = np.tile(theta, (POINTS, 1))
+    found[:, p] = np.asarray(line.constrain(places), float)[:, p]
+    speed = estimate.slope(space) * estimate.free[:, 0]
+    for combination in together:
+        i = result.names.index(combination.names[0])
+        values = _solved(combination, theta[[i, p]], speed[[i, p]], found[:, p])
+        if values is None:
+            return None
+        low, high = space[result.names[i]].support
+        found[:, i] = np.where((values >= low) & (values <= high), values, np.nan)
+    return found
+
+
+def _solved(
+    combination: Combination, at: Float[np.ndarray, " 2"], speed: Float[np.ndarray, " 2"], by: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"] | None:
+    """Solve a combination for its first parameter: in that scale, with that weight, in which it has its value."""
+    for logs in (np.array(pair) for pair in product((False, True), repeat=2)):
+        if len(combination.names) != 2 or (at[logs] <= 0).any() or (logs[1] and (by <= 0).any()):
+            continue
+        rate = np.where(logs, speed / at, speed)
+        eta = np.where(logs, np.log(np.where(logs, at, 1.0)), at)
+        value = np.log(combination.value) if logs.all() else combination.value
+        slope = -rate[0] / rate[1]
+        for a in (np.round(2 * slope) / 2, slope):
+            if np.isclose(eta[0] + a * eta[1], value, rtol=1e-6, atol=1e-9):
+                rest = value - a * (np.log(by) if logs[1] else by)
+                return np.exp(rest) if logs[0] else rest
+    return None
 
 
 def _side(axes: Axes, which: Literal["x", "y"], space: Space, name: str) -> None:

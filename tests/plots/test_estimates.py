@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import reports
@@ -14,6 +17,7 @@ from avo import plots
 from avo.execution.failures import Failures
 from avo.plots.estimates import told_directions
 from avo.plots.misfits import standing_out
+from avo.refine.linear import LinearSpace
 from avo.refine.modes import Mode
 
 
@@ -109,8 +113,37 @@ def test_directions_are_told_in_per_cent_of_a_range(result):
 
 
 def test_ellipses_of_what_is_open_say_that_they_hold_near_the_estimate():
-    first, *_ = plots.identifiability(reports.loose()).axes
-    assert first.get_title() == "open: drawn near the estimate only"
+    titles = [axes.get_title() for axes in plots.identifiability(reports.loose()).axes[:3]]
+    assert titles == ["open: all on the line fits", *["open: drawn near the estimate only"] * 2]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_what_is_open_is_drawn_through_the_whole_range(log):
+    """Of a ratio a / b the data know 1.3; the truth is far away on the line, at b = .2, a = .26."""
+    kind = avo.LogInterval if log else avo.Interval
+    space = avo.Space(b=kind(0.01, 2.0), a=kind(0.01, 2.0))
+    result = reports.loose()
+    theta = np.array([1.2, 1.56])
+    loc = np.asarray(space.unconstrain(theta), float)
+    line = LinearSpace(space)
+    slope = np.asarray(jax.jacobian(space.constrain)(jnp.asarray(loc))).diagonal() / line.rate(loc)
+    free = theta / slope  # d theta in proportion to theta
+    free /= np.linalg.norm(free)
+    v = np.stack([free, [-free[1], free[0]]], 1)
+    estimate = replace(
+        result.estimate, loc=loc, vectors=v, values=np.array([0.0, 1e4]), identified=np.array([False, True]),
+        covariance=v @ np.diag([2.25, 1e-4]) @ v.T, kept=None,
+    )  # fmt: skip
+    q = avo.Gaussian.start(2)
+    own = replace(result, space=space, estimate=estimate, proposal=eqx.tree_at(lambda q: q.loc, q, jnp.asarray(loc)))
+    (together,) = own.combinations()
+    assert together.words == "a / b" and together.value == pytest.approx(1.3)
+    drawn, estimated, *_ = lines(plots.identifiability(own, np.array([0.2, 0.26])).axes[0])
+    np.testing.assert_allclose(estimated, theta[None], rtol=1e-6)
+    b, a = drawn[np.isfinite(drawn).all(1)].T
+    np.testing.assert_allclose(a, 1.3 * b, rtol=1e-6)
+    assert b.min() < 0.02 and 1.45 < b.max() < 2 / 1.3 + 1e-9  # a ends at 2
+    assert np.isnan(drawn).any()
 
 
 def test_failures_by_kind_and_where(result):
@@ -180,7 +213,7 @@ def test_misfit_far_away_is_an_arrow_and_the_label_is_whole(result):
     far = replace(result, estimate=replace(result.estimate, kept=kept._replace(x=x)))
     (axes,) = plots.misfit(far).axes
     arrows = next(line for line in axes.get_lines() if line.get_marker() == "<")
-    assert arrows.get_xdata().tolist() == [-20.0]
+    np.testing.assert_array_equal(arrows.get_xdata(), [-20.0])
     assert axes.get_title(loc="left") == "arrows: 20 standard errors or more"
     assert axes.get_xlabel() == "(observed - simulated) / standard error"
     assert plots.misfit(result).axes[0].get_title(loc="left") == ""
