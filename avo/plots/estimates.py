@@ -226,8 +226,8 @@ def _ellipse(axes: Axes, result: Result, i: int, j: int, truth: np.ndarray | Non
 def curve(result: Result) -> Float[np.ndarray, "n d"] | None:
     """Compute all theta in the range at which the identified combinations hold: a line where one direction is open.
 
-    The combinations (avo/refine/identifiability.py) say eta_i + a eta_p = c, eta theta or log theta: for each value of p,
-    by which the others are told, they give theta_i, NaN where it lies outside its range.
+    The combinations (avo/refine/identifiability.py) say eta_i + a eta_p = c, eta theta or log theta: for each value of
+    p, by which the others are told, they give theta_i, NaN where it lies outside its range.
 
     Returns:
         Places of the line; None where another number of directions is open, or a combination is no such sum.
