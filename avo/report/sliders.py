@@ -70,7 +70,9 @@ class Sliders:
     @property
     def conditions(self) -> bool:
         """Whether each observation has known conditions, over which x is averaged."""
-        estimate = self.result.estimate
+        estimate, gaps = self.result.estimate, self.result.gaps
+        if gaps is not None:  # whose mask stands among the conditions, and is none that the simulator gets
+            return gaps.own > 0
         return estimate is not None and estimate.encoder.features.c_shift is not None
 
     def values(self) -> dict[str, Any]:

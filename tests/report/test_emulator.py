@@ -11,6 +11,7 @@ import pytest
 import reports
 
 import avo
+from avo.gaps import find_gaps
 from avo.refine.linear import LinearSpace
 from avo.report.emulator import exponents, fit_emulator, monomials
 from avo.report.page import text_of
@@ -115,6 +116,14 @@ def test_rows_lack_in_the_page_what_they_lack():
     assert all(row["x"][2] is None and row["x"][0] is not None for row in values["rows"])
     assert sum(values["chart"]["histograms"][4]["counts"]) in range(145, 151)  # of 300 rows, but for a percent
     assert text_of(result)  # with all pictures
+
+
+def test_a_mask_is_no_known_condition():
+    result = reports.reported("vector")
+    gaps = lambda c: find_gaps(np.array([[1.0, np.nan, 2.0, 3.0, 4.0], np.arange(5.0)]), c)  # noqa: E731
+    for c, known in ((None, False), (np.ones((2, 1)), True)):
+        own = replace(result, gaps=gaps(c))
+        assert own.kept is not None and Sliders(own, own.kept).conditions == known
 
 
 @pytest.mark.parametrize("form", ["vector", "series"])
