@@ -139,8 +139,9 @@ def warnings(result: Result) -> list[str]:
     """Tell what the data do not identify, what lies at a bound, and where no population fits."""
     found = _unidentified(result)
     loc = np.asarray(result.proposal.loc)
+    loose = {name for name, error in zip(result.names, _errors(result), strict=True) if np.isinf(error)}
     for name, u, value, parameter in zip(result.names, loc, result.theta, result.space, strict=True):
-        if name in result.at_bound:
+        if name in result.at_bound and name not in loose:  # what is not identified lies anywhere
             low, high = parameter.support
             end, bound = ("upper", high) if u > 0 else ("lower", low)
             words = "where values beyond it make sense, widen the range, or check the units of x_obs"
@@ -223,8 +224,16 @@ def _errors(result: Result) -> Float[np.ndarray, " d"]:
     return np.full(result.space.dim, np.nan) if result.stderr is None else result.stderr
 
 
+OPEN = "open"  # in the place of an estimate that the data do not identify
+
+
 def _value(parameter: Parameter, value: float, error: float) -> str:
-    """Write a value of a parameter to two digits of its error; a count has none behind the point."""
+    """Write a value of a parameter to two digits of its error; a count has none behind the point.
+
+    What the data do not identify, of infinite error, has no value: where the fit ended says nothing.
+    """
+    if np.isinf(error):
+        return OPEN
     return f"{value:.0f}" if isinstance(parameter, Count) else rounded(value, error)
 
 

@@ -1,7 +1,7 @@
 """What a fit knows: intervals of every parameter (`forest`), and ellipses of each two (`identifiability`)."""
 
 from collections.abc import Mapping
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,8 +24,8 @@ from avo.plots.style import (
     room,
     with_unit,
 )
-from avo.refine.identifiability import NAMED
-from avo.refine.linear import LinearSpace
+from avo.refine.identifiability import NAMED, Combination
+from avo.refine.linear import WIDTH, LinearSpace
 from avo.result import Result
 from avo.space import Parameter, Space
 
@@ -33,6 +33,7 @@ PAIRS, DIRECTIONS = 6, 8  # ellipses and directions drawn at most
 LEVELS = (0.5, 0.9)  # of the ellipses
 NORMAL = float(stats.norm.isf(0.05))  # standard errors to either side of a 90 % interval
 POINTS = 200  # of an ellipse
+SHARE = 100 / WIDTH  # per cent of a range that one unit of w is
 
 
 class Row(NamedTuple):
@@ -190,8 +191,11 @@ def identifiability(result: Result, truth: ArrayLike | None = None, *, figure: C
     """Draw what the data identify: the error of each two parameters as an ellipse, and of each direction as a bar.
 
     The ellipses hold 50 and 90 % of the normal error, which is one in w (avo/refine/linear.py), so that near a bound
-    they bend; of more than four parameters the pairs that correlate most are drawn. The bars are the standard
-    deviations of `result.identifiability()`: orange where the data do not identify a direction.
+    they bend; of more than four parameters the pairs that correlate most are drawn. Where both are open, and one
+    direction is, the line is that along which the identified combinations hold, through the whole range. Of other pairs
+    with an open parameter the title says "near the estimate only": the ellipse is then the tangent there of all values
+    that fit, and far from it they, and so the truth, may lie beside it. The bars are the standard deviations of
+    `result.identifiability()`, in per cent of a range: orange where the data do not identify a direction.
 
     Args:
         result: the fit.
@@ -216,7 +220,7 @@ def identifiability(result: Result, truth: ArrayLike | None = None, *, figure: C
     for k, (i, j) in enumerate(pairs):
         axes = figure.add_subplot(places[divmod(k, columns)])
         _ellipse(axes, result, i, j, None if truth is None else np.asarray(truth, float))
-    _directions(figure.add_subplot(places[lines, :]), found)
+    _directions(figure.add_subplot(places[lines, :]), found, result.space)
     return finished(figure)
 
 
@@ -237,8 +241,12 @@ def _ellipse(axes: Axes, result: Result, i: int, j: int, truth: np.ndarray | Non
     covariance = result.estimate.covariance[np.ix_(both, both)]
     values, vectors = np.linalg.eigh(covariance)
     turn = np.linspace(0, 2 * np.pi, POINTS)
+    loose = result.estimate.unidentified(space)[both]
+    known = curve(result) if loose.all() else None
+    if known is not None:
+        axes.plot(known[:, i], known[:, j], color=FITTED, lw=2, label="what is identified holds")
     circle = np.stack([np.cos(turn), np.sin(turn)], 1) @ (vectors * np.sqrt(np.maximum(values, 0))).T
-    for level in LEVELS[::-1]:
+    for level in LEVELS[::-1] if known is None else ():
         around = outline(space, result, both, np.sqrt(stats.chi2.ppf(level, 2)) * circle)
         axes.fill(*around.T, color=FITTED, alpha=0.25, lw=0)
         axes.plot(*around.T, color=FITTED, lw=1, label=f"{level:.0%}".replace("%", " %"))
@@ -250,7 +258,58 @@ def _ellipse(axes: Axes, result: Result, i: int, j: int, truth: np.ndarray | Non
     _side(axes, "x", space, result.names[i])
     _side(axes, "y", space, result.names[j])
     correlation = covariance[0, 1] / np.sqrt(max(covariance[0, 0] * covariance[1, 1], 1e-300))
-    axes.set_title(f"correlation {correlation:+.2f}", fontsize="medium")
+    title = "open: drawn near the estimate only" if loose.any() else f"correlation {correlation:+.2f}"
+    axes.set_title(title if known is None else "open: all on the line fits", fontsize="medium")
+
+
+def curve(result: Result) -> Float[np.ndarray, "n d"] | None:
+    """Compute all theta in the range at which the identified combinations hold: a line where one direction is open.
+
+    The combinations (avo/refine/identifiability.py) say eta_i + a eta_p = c, eta theta or log theta: for each value of
+    p, by which the others are told, they give theta_i, NaN where it lies outside its range.
+
+    Returns:
+        Places of the line; None where another number of directions is open, or a combination is no such sum.
+    """
+    estimate, space = result.estimate, result.space
+    together = () if result.population is not None else result.combinations()
+    if estimate is None or estimate.free.shape[1] != 1 or not together:
+        return None
+    p = result.names.index(together[0].names[1])
+    line, theta = LinearSpace(space), np.asarray(space.constrain(estimate.loc), float)
+    middle = line.of(np.asarray(estimate.loc, float))
+    ends = (line.low[p], line.high[p]) if line.bounded[p] else (middle[p] - WIDTH, middle[p] + WIDTH)
+    places = np.tile(middle, (POINTS, 1))
+    places[:, p] = np.linspace(*ends, POINTS)
+    found = np.tile(theta, (POINTS, 1))
+    found[:, p] = np.asarray(line.constrain(places), float)[:, p]
+    speed = estimate.slope(space) * estimate.free[:, 0]
+    for combination in together:
+        i = result.names.index(combination.names[0])
+        values = _solved(combination, theta[[i, p]], speed[[i, p]], found[:, p])
+        if values is None:
+            return None
+        low, high = space[result.names[i]].support
+        found[:, i] = np.where((values >= low) & (values <= high), values, np.nan)
+    return found
+
+
+def _solved(
+    combination: Combination, at: Float[np.ndarray, " 2"], speed: Float[np.ndarray, " 2"], by: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " n"] | None:
+    """Solve a combination for its first parameter: in that scale, with that weight, in which it has its value."""
+    for logs in (np.array(pair) for pair in product((False, True), repeat=2)):
+        if len(combination.names) != 2 or (at[logs] <= 0).any() or (logs[1] and (by <= 0).any()):
+            continue
+        rate = np.where(logs, speed / at, speed)
+        eta = np.where(logs, np.log(np.where(logs, at, 1.0)), at)
+        value = np.log(combination.value) if logs.all() else combination.value
+        slope = -rate[0] / rate[1]
+        for a in (np.round(2 * slope) / 2, slope):
+            if np.isclose(eta[0] + a * eta[1], value, rtol=1e-6, atol=1e-9):
+                rest = value - a * (np.log(by) if logs[1] else by)
+                return np.exp(rest) if logs[0] else rest
+    return None
 
 
 def _side(axes: Axes, which: Literal["x", "y"], space: Space, name: str) -> None:
@@ -274,13 +333,38 @@ def outline(
     return np.asarray((line if point else space).constrain(places))[:, which]
 
 
-def _directions(axes: Axes, found: list[Any]) -> None:
+def _unit(space: Space) -> str:
+    """Name the unit of a direction's error: hundredths of a range, or of 4 units of u, which stand for one."""
+    if space.bounded.all():
+        return "error (% of the range)"
+    return "error (% of the range, or of 4 units of u)"
+
+
+def told_directions(result: Result) -> str:
+    """Say in a sentence or more how well each direction is known, for who does not see the picture.
+
+    One unit of w is a quarter of a range: a direction of sd .1 is known to 2.5 % of the range.
+    """
+    found = list(result.identifiability())
+    of = "of the range" if result.space.bounded.all() else "of the range, or of 4 units of u"
+    if all(direction.identified for direction in found):
+        worst = found[0]
+        return f"All is identified: the least known, {_named(worst)}, to {SHARE * worst.sd:.2g} % {of}."
+    said = []
+    for direction in found[:DIRECTIONS]:
+        known = direction.identified or direction.sd < START_SD
+        words = f"known to {SHARE * direction.sd:.2g} % {of}" if known else "not known"
+        said.append(f"{_named(direction)}: {words}")
+    return "; ".join(said) + "."
+
+
+def _directions(axes: Axes, found: list[Any], space: Space) -> None:
     """Draw the standard deviation along each direction, the worst on top."""
-    sd = np.array([min(direction.sd, START_SD) for direction in found])
+    sd = SHARE * np.array([min(direction.sd, START_SD) for direction in found])
     identified = np.array([direction.identified for direction in found])
     places = np.arange(len(found))
     axes.set_xscale("log")
-    axes.set_xlim(sd.min() / 3, 2 * START_SD)
+    axes.set_xlim(sd.min() / 3, 2 * SHARE * START_SD)
     axes.hlines(places, sd.min() / 3, sd, color=OBSERVED, lw=0.8, alpha=0.5)
     for some, color, words in ((identified, FITTED, "identified"), (~identified, SIMULATED, "not identified")):
         axes.plot(sd[some], places[some], "o", color=color, ms=7, label=words, ls="none")
@@ -290,7 +374,7 @@ def _directions(axes: Axes, found: list[Any]) -> None:
     axes.set_ylim(len(found) - 0.4, -0.9)
     axes.set_yticks([])
     decades(axes, "x")
-    axes.set_xlabel("sd, in quarters of a range, or in u")
+    axes.set_xlabel(_unit(space))
     axes.spines[["top", "right", "left"]].set_visible(False)
     if not identified.all():
         axes.legend(loc="lower right", frameon=False, fontsize="small")

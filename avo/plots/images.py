@@ -18,12 +18,18 @@ ERRORS = 4.0  # standard errors at which the colours of a difference end
 
 
 def _style(x: np.ndarray, axes: Sequence[AxisLike]) -> tuple[list[str], dict[str, Any]]:
-    """Name the two sides of an image, and say how it is drawn: with coordinates where both sides have some."""
-    style: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest"}
+    """Name the two sides of an image, and say how it is drawn: with coordinates where both sides have some.
+
+    Lengths are equal along both sides where these have one unit, and pixels are square where they have not.
+    """
+    style: dict[str, Any] = {"aspect": "equal", "interpolation": "nearest"}
     if len(axes) < 2 or len(axes) < x.ndim - 2:
         return ["row", "column"], style
     rows, columns = (axes[0], axes[1]) if x.ndim == 3 or x.shape[-1] == planes(x).shape[-1] else axes[-2:]
     ends = (*_ends(np.asarray(columns.values)), *_ends(np.asarray(rows.values)))
+    if rows.unit != columns.unit:  # no length along one is a length along the other: pixels are square
+        wide, high = ends[1] - ends[0], ends[3] - ends[2]
+        style["aspect"] = abs(wide / len(columns.values)) / abs(high / len(rows.values))
     return [with_unit(axis.name, axis.unit) for axis in (rows, columns)], style | {"extent": ends, "origin": "lower"}
 
 
@@ -77,13 +83,13 @@ def compared_images(
     (x, y), (names, style) = map(planes, (obs, sim)), _style(obs, axes)
     channels = x.shape[-1]
     rows = 2 if channels == 1 else channels
-    figure = canvas((10, 0.4 + 2.5 * rows), figure)
+    figure = canvas((10, 0.4 + 2.7 * rows), figure)
     shape = (rows, 3) if room(figure) > 1 else (3 * rows, 1)
     panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).reshape(rows, 3)
     for c in range(channels):
         _means(figure, panels[c], np.nanmean(x[..., c], 0), np.nanmean(y[..., c], 0), label, style)
         if channels > 1:
-            panels[c, 0].set_title(f"observed, mean, channel {c}", fontsize="medium")
+            panels[c, 0].set_title(f"observed, mean,\nchannel {c}", fontsize="medium")
     if channels == 1:
         _singles(figure, panels[1], x[..., 0], y[..., 0], label, style)
     _named(panels.reshape(shape), names)
@@ -98,11 +104,11 @@ def _means(
     reach = (high - low) / 2 or 1.0
     for axes, image, name in zip(row, (observed, simulated), ("observed", "simulated"), strict=False):
         drawn = axes.imshow(image, vmin=low, vmax=high, cmap=VALUES, **style)
-        axes.set_title(f"{name}, mean", fontsize="medium")
+        axes.set_title(f"{name},\nmean", fontsize="medium")
     figure.colorbar(drawn, ax=row[:2], label=label)
     difference = row[2].imshow(simulated - observed, vmin=-reach, vmax=reach, cmap=DIFFERENCE, **style)
     largest = float(np.nanmax(np.abs(simulated - observed)))
-    row[2].set_title(f"simulated - observed, at most {largest:.2g}", fontsize="medium")
+    row[2].set_title(f"simulated - observed,\nat most {largest:.2g}", fontsize="medium")
     figure.colorbar(difference, ax=row[2], label=label)
 
 
@@ -113,10 +119,10 @@ def _singles(
     low, high = (float(f([x[0], y[0]])) for f in (np.nanmin, np.nanmax))
     for axes, image, name in zip(row, (x[0], y[0]), ("observed", "simulated"), strict=False):
         drawn = axes.imshow(image, vmin=low, vmax=high, cmap=VALUES, **style)
-        axes.set_title(f"{name}, a single one", fontsize="medium")
+        axes.set_title(f"{name},\na single one", fontsize="medium")
     figure.colorbar(drawn, ax=row[:2], label=label)
     error = np.sqrt(np.nanvar(x, 0) / len(x) + np.nanvar(y, 0) / len(y))
     apart = (np.nanmean(y, 0) - np.nanmean(x, 0)) / np.where(error > 0, error, 1.0)
     drawn = row[2].imshow(apart, vmin=-ERRORS, vmax=ERRORS, cmap=DIFFERENCE, **style)
-    row[2].set_title("difference / standard error", fontsize="medium")
+    row[2].set_title("difference /\nstandard error", fontsize="medium")
     figure.colorbar(drawn, ax=row[2], label="standard errors", extend="both")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from avo.plots.style import FITTED, OBSERVED, SIMULATED, Canvas, canvas, cut, finished, legend_above, room
-from avo.refine.sensitivity import STANDS_OUT, Sensitivity
+from avo.refine.sensitivity import BLURRED, STANDS_OUT, Sensitivity
 from avo.result import Result
 
 FARTHEST = 30.0  # times the error by all parts, beyond which it matters no more how far
@@ -20,7 +20,7 @@ def sensitivity(result: Result, parts: int = 20, *, figure: Canvas | None = None
     The further right the blue point, the more the part decides; the further left the open one, the less it needs the
     others. An arrow at the right end is 30 times the error by all parts, or more: the data would hardly identify the
     parameter. Where the estimate without a part differs by more than three standard errors of the difference, these are
-    written beside it.
+    written beside it. Above stand how many parts are left out, and where what the fit kept tells less than all of x.
 
     Args:
         result: the fit.
@@ -45,8 +45,25 @@ def sensitivity(result: Result, parts: int = 20, *, figure: Canvas | None = None
     panels[0].set_yticks(range(len(some)), [cut(found.parts[p], 34) for p in some], fontsize="small")
     panels[0].set_ylim(len(some) - 0.5, -0.5)
     figure.supxlabel("error / error by all parts of x", fontsize="medium")
+    if notes := _notes(found, len(some)):
+        figure.suptitle("\n".join(notes), fontsize="small", x=0.01, ha="left")
     legend_above(figure, panels[0])
     return finished(figure)
+
+
+def _notes(found: Sensitivity, drawn: int) -> list[str]:
+    """Say what the picture leaves out, and what its numbers cannot say: what the table says below itself."""
+    notes = []
+    if drawn < len(found.parts):
+        notes.append(f"{drawn} of {len(found.parts)} parts, those that decide most; parts= draws more.")
+    if unseen := [name for name, error in zip(found.names, found.stderr, strict=True) if np.isinf(error)]:
+        notes.append(f"The simulations that the fit kept do not tell {cut(', '.join(unseen))} even by all parts.")
+    blur = np.nan_to_num(found.blur, posinf=0)
+    if blur.max(initial=0) > BLURRED:
+        worst = int(blur.argmax())
+        words = "What is kept of x tells less than all of it: by all parts here"
+        notes.append(f"{words} the error of {cut(found.names[worst], 24)} is {blur[worst]:.2g} times the fit's own.")
+    return notes
 
 
 def _panel(axes: Axes, found: Sensitivity, some: np.ndarray, i: int) -> None:

@@ -32,7 +32,7 @@ from avo.plots.style import (
 ROWS = 4  # single observations drawn of each kind
 KINDS = ("scalar", *get_args(Kind))  # forms of x, which each have a picture of their own
 SINGLE = ((FITTED, 0.7), (SIMULATED, 0.7), (OBSERVED, 1.2))  # colours and widths of single simulations among many
-TICKS = 30  # labels written below an axis
+TICKS, LABEL = 30, 0.2  # labels written below an axis at most, and inches that one takes
 SCATTERED, MARKED = 500, 60  # points of a scatter; a longer series is drawn without a mark at each point
 
 
@@ -162,6 +162,8 @@ def _edges(obs: np.ndarray, sim: np.ndarray) -> np.ndarray:
     """Choose edges that both samples share: whole numbers lie in the middle of their bars, far tails outside."""
     both = np.concatenate([obs, sim])
     both = both[np.isfinite(both)]
+    if not len(both):
+        return np.array([-0.5, 0.5])
     whole = np.all(both == np.round(both))
     low, high = (both.min(), both.max()) if whole else np.percentile(both, [0.2, 99.8])
     if whole and high - low <= 60:
@@ -184,8 +186,15 @@ def _entry_labels(count: int, axes: Sequence[AxisLike], quantity: str, unit: str
 def _tick(axes: Axes, places: np.ndarray, axis: AxisLike | None) -> None:
     """Write the labels of an axis, if it has any, at their places."""
     if labels := getattr(axis, "labels", ()):
-        every = -(-len(labels) // TICKS)  # more would lie on top of one another
+        inches = axes.figure.figure.bbox.width / axes.figure.figure.dpi * _share(axes)
+        every = -(-len(labels) // max(1, min(TICKS, int(inches / LABEL))))  # more would lie on top of one another
         axes.set_xticks(places[::every], labels[::every], rotation=90, fontsize="small")
+
+
+def _share(axes: Axes) -> float:
+    """Say which part of the figure's width is that of a panel, its labels included."""
+    spec = axes.get_subplotspec()
+    return 1.0 if spec is None else len(spec.colspan) / spec.get_gridspec().ncols
 
 
 def _channel(axes: Sequence[AxisLike], i: int) -> str:

@@ -12,7 +12,7 @@ from avo.observations import Observed
 from avo.refine.equation import Equation, covariance_of_mean
 from avo.refine.kept import LEVELS, Kept, evenly, view_of
 from avo.refine.statistic import LearnedStatistic, apply
-from avo.weights import quantiles_of
+from avo.weights import covariance_of_weighted_mean, mean_of, quantiles_of, weights_of_values
 
 ROWS, NUMBERS = 20_000, 500_000  # rows of simulations, and numbers in all of them, at most: 2 MB
 OBSERVED_ROWS, OBSERVED_NUMBERS = 1000, 60_000
@@ -45,11 +45,13 @@ def keep(
         return None
     u_rows, x, inputs, _ = Drawn.joined([near, *beside])
     at = evenly(len(observed.x), min(OBSERVED_ROWS, OBSERVED_NUMBERS // math.prod(view.shape)))
-    own = view(observed.x)
+    # What is missing was filled for the critic and the scores; who draws it must see that it is not there
+    bare = x if observed.gaps is None else observed.gaps.bare(x, inputs)
+    own = view(observed.bare)
     c = None if observed.inputs is None else observed.inputs[at]
     return Kept(
         u=_small(u(u_rows)),
-        x=_small(view(x)),
+        x=_small(view(bare)),
         t=_small(apply(statistic, x, inputs)),
         there=len(near.u),
         observed=_small(own[at]),
@@ -74,16 +76,25 @@ def _small(a: Any) -> np.ndarray:
 
 
 def _mean_and_error(values: Float[np.ndarray, "m k"], observed: Observed) -> Float[np.ndarray, "2 k"]:
-    """Compute means, and their standard errors, over observations or clusters of them."""
-    covariance = covariance_of_mean(values, observed.clusters, observed.shares)
-    return np.stack([observed.mean(values), np.sqrt(np.diagonal(covariance))])
+    """Compute means, and their standard errors, over observations or clusters of them, of what is there of each."""
+    if not np.isnan(values).any():
+        covariance = covariance_of_mean(values, observed.clusters, observed.shares)
+        return np.stack([observed.mean(values), np.sqrt(np.diagonal(covariance))])
+    found = np.full((2, values.shape[1]), np.nan)
+    weights = weights_of_values(values, observed.shares)
+    for j, (column, weight) in enumerate(zip(np.nan_to_num(values).T, weights.T, strict=True)):
+        if weight.any():
+            share, column = weight / weight.sum(), column[:, None]
+            variance = covariance_of_weighted_mean(column, share, observed.clusters)[0, 0]
+            found[:, j] = mean_of(column, share)[0], np.sqrt(variance)
+    return found
 
 
 def _quantiles(own: Float[np.ndarray, "m k"], shares: Float[np.ndarray, " m"] | None) -> Float[np.ndarray, "q k"]:
-    """Compute quantiles of the observations, by their weights."""
-    if shares is None:
+    """Compute quantiles of the observations, by their weights, of what is there of each number."""
+    if shares is None and not np.isnan(own).any():
         return np.quantile(own, LEVELS, axis=0)
-    return quantiles_of(own, np.broadcast_to(shares[:, None], own.shape), np.asarray(LEVELS))
+    return quantiles_of(own, weights_of_values(own, shares), np.asarray(LEVELS))
 
 
 def _moments(own: Float[np.ndarray, "m k"], observed: Observed) -> Float[np.ndarray, "4 k"]:

@@ -46,13 +46,21 @@ class View(NamedTuple):
     whole: bool
 
     def __call__(self, x: Float[np.ndarray, "n *x_shape"]) -> Float[np.ndarray, "n k"]:
-        """Show rows of x, with shape (n, *x_shape), as (n, k)."""
+        """Show rows of x, with shape (n, *x_shape), as (n, k).
+
+        NaN, which is missing, stays NaN; a block of an image is the mean of what is there of it.
+        """
         n = len(x)
         if self.kind == "image":
-            image, (rows, columns) = planes(x).mean(-1), self.places
-            sums = np.add.reduceat(np.add.reduceat(image, rows, axis=1), columns, axis=2)
-            heights, widths = np.diff([*rows, image.shape[1]]), np.diff([*columns, image.shape[2]])
-            return (sums / np.outer(heights, widths)).reshape(n, -1)
+            images, (rows, columns) = planes(x), self.places
+            there = ~np.isnan(images)
+
+            def sums(a: np.ndarray) -> np.ndarray:
+                return np.add.reduceat(np.add.reduceat(a.sum(-1), rows, axis=1), columns, axis=2)
+
+            counts = sums(there.astype(float))
+            means = sums(np.where(there, images, 0.0)) / np.maximum(counts, 1.0)
+            return np.where(counts > 0, means, np.nan).reshape(n, -1)
         if self.kind == "series":
             channels = x.reshape(n, x.shape[1], -1)
             points, *others = self.places
@@ -143,6 +151,9 @@ def _plain(places: Any) -> tuple[tuple[int, ...], ...]:
 
 class Kept(NamedTuple):
     """Rows near the answer, and what the observations look like beside them, all in float32.
+
+    Where observations may lack values, what is missing is NaN in `x` and `observed`, and takes no part in `quantiles`
+    and `moments`. A simulation lacks what some row of the observations lacks.
 
     Args:
         u: where simulations were made; the first `there` of them at the estimate, of a population from the fitted one,

@@ -111,7 +111,7 @@ def fit_emulator(
 
     Args:
         z: parameters, in units of the sliders.
-        x: simulations there.
+        x: simulations there, NaN where a value is missing, which takes no part in what is fitted of its column.
         t: their learned scores.
         units: location and scale of the observations, beyond `FAR` of which x is cut off.
         seed: of the parts that are left out in turn.
@@ -126,6 +126,8 @@ def fit_emulator(
         (True, True, True)
     """
     shift, size = units
+    rare = np.sum(~np.isnan(x), axis=0) < FOLDS * LEAST_ROWS
+    x = np.where(rare & np.isnan(x), shift, x)  # what is nearly never there cannot be fitted: its location
     y = np.concatenate([np.clip((x - shift) / size, -FAR, FAR), t], axis=1).astype(float)
     z, k = z.astype(float), x.shape[1]
     folds = np.random.default_rng(seed).permutation(len(z)) % FOLDS
@@ -135,7 +137,7 @@ def fit_emulator(
         if degree > 1 and len(powers) * LEAST_ROWS > len(z):
             break
         left = _left_out(monomials(z, powers), y, folds)
-        loss = float(np.mean(left**2 / np.maximum(np.var(y, 0), 1e-300)))
+        loss = float(np.nanmean(left**2 / np.maximum(np.nanvar(y, 0), 1e-300)))
         if chosen is None or loss < chosen[0]:
             chosen = loss, powers, left
     assert chosen is not None
@@ -148,10 +150,12 @@ def fit_emulator(
     mean = np.concatenate([_least_squares(f[:, :used], y), np.zeros((len(powers) - used, y.shape[1]))])
     e = y - f @ mean
     scale, standard = _scaled(f[:, :scale_size], e[:, :k])
-    sd, rest = np.maximum(e.std(0), 1e-12), np.abs(standard) / np.maximum(np.abs(standard).mean(0), 1e-300) - 1
+    sd = np.maximum(np.nanstd(e, 0), 1e-12)
+    rest = np.abs(standard) / np.maximum(np.nanmean(np.abs(standard), 0), 1e-300) - 1
     off = _off(z, left, f[:, :used], powers[:used])
-    ends = np.stack([x.min(0), x.max(0)]).astype(float)
-    held_at = (np.mean(x == ends[:, None], axis=1) >= BAND[0]) & (ends[0] < ends[1])
+    ends = np.stack([np.nanmin(x, 0), np.nanmax(x, 0)]).astype(float)
+    share_at = np.sum(x == ends[:, None], axis=1) / np.sum(~np.isnan(x), axis=0)
+    held_at = (share_at >= BAND[0]) & (ends[0] < ends[1])
     mean[:, :k] *= size
     mean[0, :k] += shift
     scale[0] += np.log(size)
@@ -159,10 +163,10 @@ def fit_emulator(
         powers=powers,
         mean=mean,
         scale=scale,
-        band=np.quantile(standard, BAND, axis=0),
+        band=np.nanquantile(standard, BAND, axis=0),
         ends=ends,
         held_at=held_at,
-        variance=standard.var(0),
+        variance=np.nanvar(standard, 0),
         roughness=2 * _off(z, rest, f[:, :scale_size], powers[:scale_size]),
         error=off * np.concatenate([size, np.ones(t.shape[1])]),
         degree=int(powers[:used].sum(1).max()),
@@ -172,8 +176,26 @@ def fit_emulator(
     )
 
 
+def _patterns(y: Float[np.ndarray, "n k"]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Find the columns that lack the same rows, and the rows that they have: one pair where nothing is missing.
+
+    Example:
+        >>> [(c.tolist(), r.tolist()) for c, r in _patterns(np.array([[1, np.nan, 3], [4, 5, 6.0]]))]
+        [([1], [1]), ([0, 2], [0, 1])]
+    """
+    there = ~np.isnan(y)
+    if there.all():
+        return [(np.arange(y.shape[1]), np.arange(len(y)))]
+    kinds, which = np.unique(there, axis=1, return_inverse=True)
+    which = which.ravel()
+    return [(np.flatnonzero(which == k), np.flatnonzero(rows)) for k, rows in enumerate(kinds.T)]
+
+
 def _least_squares(f: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.linalg.lstsq(f, y, rcond=1e-10)[0]
+    found = np.zeros((f.shape[1], y.shape[1]))
+    for columns, rows in _patterns(y):
+        found[:, columns] = np.linalg.lstsq(f[rows], y[np.ix_(rows, columns)], rcond=1e-10)[0]
+    return found
 
 
 def _left_out(f: np.ndarray, y: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -190,6 +212,14 @@ def _scaled(g: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     The iteration is c <- c + g^+ (|e| / s - 1), s = exp(g c): a gamma regression's weights are all one.
     """
+    found = np.zeros((g.shape[1], e.shape[1]))
+    for columns, rows in _patterns(e):
+        found[:, columns] = _scale_of(g[rows], e[np.ix_(rows, columns)])
+    return found, e / np.exp(g @ found)
+
+
+def _scale_of(g: np.ndarray, e: np.ndarray) -> np.ndarray:
+    """Compute the coefficients of columns that have all rows."""
     size = np.abs(e) + 1e-3 * np.abs(e).mean(0) + 1e-12
     c = np.zeros((g.shape[1], e.shape[1]))
     c[0] = np.log(size.mean(0))
@@ -199,7 +229,7 @@ def _scaled(g: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         c += step * np.minimum(1.0, 1.0 / np.maximum(np.abs(step).max(0), 1e-12))
         if np.abs(step).max() < 1e-4:
             break
-    return c, e / np.exp(g @ c)
+    return c
 
 
 def _held(
@@ -209,9 +239,10 @@ def _held(
     out = folds == 0
     c, standard = _scaled(g[~out], left[~out])
     mean, s = (y - left)[out], np.exp(g[out] @ c)
-    low, high = _ends(mean, s, np.quantile(standard, BAND, axis=0), ends, held_at)
+    low, high = _ends(mean, s, np.nanquantile(standard, BAND, axis=0), ends, held_at)
     # Rounding must not exclude what lies at an end
-    return float(np.mean((y[out] >= low - 1e-6) & (y[out] <= high + 1e-6)))
+    inside, there = (y[out] >= low - 1e-6) & (y[out] <= high + 1e-6), ~np.isnan(y[out])
+    return float(np.mean(inside[there]))
 
 
 def _ends(
@@ -231,16 +262,20 @@ def _off(
     the residuals squared is off^2 + var / n. Noise of the coefficients makes the mean at z uncertain by
     var f(z)^T (f^T f)^-1 f(z), the mean of which over places along each slider is added.
     """
-    square, count = np.zeros(left.shape[1]), 0
+    square, count = np.zeros(left.shape[1]), np.zeros(left.shape[1])
     for part in _parts(z):
         for k in range(part.max() + 1):
             some = left[part == k]
-            if len(some) > 1:
-                square += np.maximum(some.mean(0) ** 2 - some.var(0) / len(some), 0.0)
-                count += 1
+            there = np.sum(~np.isnan(some), axis=0)
+            enough = there > 1
+            if enough.any():
+                some = some[:, enough]
+                noise_of = np.nanvar(some, 0) / there[enough]
+                square[enough] += np.maximum(np.nanmean(some, 0) ** 2 - noise_of, 0.0)
+                count += enough
     at = monomials(np.concatenate([share * np.eye(z.shape[1]) for share in PLACES]), powers)
     noise = float(np.mean(np.einsum("np,pq,nq->n", at, np.linalg.pinv(f.T @ f, hermitian=True), at)))
-    return np.sqrt(square / max(count, 1) + left.var(0) * noise)
+    return np.sqrt(square / np.maximum(count, 1) + np.nanvar(left, 0) * noise)
 
 
 def _parts(z: Float[np.ndarray, "n d"]) -> list[Int[np.ndarray, " n"]]:

@@ -35,11 +35,11 @@
     };
   }
 
-  /** Mean of squares of difference / error, without what has no error. */
+  /** Mean of squares of difference / error, without what has no error, and what is missing. */
   function meanSquare(difference, error) {
     let sum = 0, count = 0;
     difference.forEach((value, j) => {
-      if (error[j] > 0) { sum += (value / error[j]) ** 2; count += 1; }
+      if (error[j] > 0 && !Number.isNaN(value)) { sum += (value / error[j]) ** 2; count += 1; }
     });
     return count ? sum / count : 0;
   }
@@ -47,7 +47,7 @@
   /** How well a setting fits: standard errors between observations and simulations; of a row, its own deviations. */
   function misfit(data, z, row) {
     const found = emulate(data.emulator, z), observed = data.observed, k = found.mean.length;
-    if (row) return Math.sqrt(meanSquare(row.x.map((value, j) => value - found.mean[j]), found.sd));
+    if (row) return Math.sqrt(meanSquare(row.x.map((value, j) => (value === null ? NaN : value - found.mean[j])), found.sd));
     const [mean, meanError, variance, varianceError] = observed.moments, [scores, scoreError] = observed.scores;
     const off = data.emulator.error, roughness = data.emulator.roughness;
     const own = found.sd.map((value) => value * value);
@@ -118,13 +118,20 @@
     return Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(0) : String(value);
   }
 
-  const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(2)} ${y.toFixed(2)}`).join("");
+  /** A line through points, which breaks where y is missing; a point between two gaps is a short stroke. */
+  const path = (points) =>
+    points.map(([x, y], i) => {
+      if (y === null) return "";
+      const first = !i || points[i - 1][1] === null, alone = first && i + 1 < points.length && points[i + 1][1] === null;
+      return `${first ? "M" : "L"}${x.toFixed(2)} ${y.toFixed(2)}${alone ? "h1.5" : ""}`;
+    }).join("");
   const area = (x, low, high) =>
     path([...x.map((at, i) => [at, low[i]]), ...x.map((at, i) => [at, high[i]]).reverse()]) + "Z";
 
   /** Ends of an axis: what is observed, and what the sliders reach one by one, but not far beyond what is observed. */
   function range(j, list) {
-    const observed = list(data.observed.quantiles), rowValues = data.rows.flatMap((row) => j(row.x));
+    const observed = list([...data.observed.quantiles, data.observed.moments[0]]);
+    const rowValues = data.rows.flatMap((row) => j(row.x)).filter((value) => value !== null);
     const low = Math.min(...observed, ...rowValues), high = Math.max(...observed, ...rowValues);
     const wide = 1.5 * (high - low || 1);
     const reached = corners.flatMap((found) => [...j(found.low), ...j(found.high)]);
@@ -147,8 +154,8 @@
       const [low, high] = range(pick, (quantiles) => quantiles.flatMap(pick));
       const base = (c + 1) * height - bottom;
       const y = (value) => base - ((value - low) / (high - low)) * (height - top - bottom);
-      const cut = (values) => pick(values).map((value) => y(Math.min(high, Math.max(low, value))));
-      const at = t.map(x), [first, median, last] = data.observed.quantiles;
+      const cut = (values) => pick(values).map((value) => (value === null ? null : y(Math.min(high, Math.max(low, value)))));
+      const at = t.map(x), [first, last] = data.observed.quantiles;
       ticks(low, high, 5).forEach((value) => {
         root.append(svg("line", { x1: left, x2: width - right, y1: y(value), y2: y(value), class: "grid" }));
         root.append(svg("text", { x: left - 6, y: y(value) + 4, "text-anchor": "end" }, written(value)));
@@ -157,7 +164,7 @@
         root.append(svg("text", { x: x(value), y: base + 16, "text-anchor": "middle" }, written(value))));
       root.append(svg("text", { x: left, y: base - height + top + bottom - 8 }, channel));
       root.append(svg("path", { d: area(at, cut(first), cut(last)), class: "observed band" }));
-      root.append(svg("path", { d: path(at.map((a, i) => [a, cut(median)[i]])), class: "observed line" }));
+      root.append(svg("path", { d: path(cut(data.observed.moments[0]).map((value, i) => [at[i], value])), class: "observed line" }));
       const band = svg("path", { class: "simulated band" }), line = svg("path", { class: "simulated line" });
       const own = svg("path", { class: "row line" });
       root.append(band, line, own);
@@ -178,7 +185,7 @@
     const updates = names.map((name, j) => {
       const pick = (values) => [values[j]], histogram = histograms[j];
       let [low, high] = range(pick, (quantiles) => quantiles.map((row) => row[j]));
-      [low, high] = [Math.min(low, histogram.low), Math.max(high, histogram.high)];
+      if (histogram.counts.length) [low, high] = [Math.min(low, histogram.low), Math.max(high, histogram.high)];
       const base = (j + 1) * height - bottom, tall = height - top - bottom;
       const x = (value) => left + ((Math.min(high, Math.max(low, value)) - low) / (high - low)) * (width - left - right);
       const most = Math.max(...histogram.counts, 1), wide = (histogram.high - histogram.low) / histogram.counts.length;
@@ -193,15 +200,16 @@
       ticks(low, high, width / 90).forEach((value) =>
         root.append(svg("text", { x: x(value), y: base + 15, "text-anchor": "middle" }, written(value))));
       root.append(svg("text", { x: left, y: base - tall - 6, class: "name" }, count === 1 && name === "x" ? "" : name));
+      const upright = (value) => path([[x(value), base], [x(value), base - tall]]);
+      root.append(svg("path", { d: upright(data.observed.moments[0][j]), class: "observed line" }));
       const band = svg("path", { class: "simulated band" }), line = svg("path", { class: "simulated line" });
       const own = svg("path", { class: "row line" });
       root.append(band, line, own);
-      const upright = (value) => path([[x(value), base], [x(value), base - tall]]);
       return (found, row) => {
         const [a, b] = [x(found.low[j]), x(found.high[j])];
         band.setAttribute("d", area([a, b], [base, base], [base - tall, base - tall]));
         line.setAttribute("d", upright(found.mean[j]));
-        own.setAttribute("d", row ? upright(row.x[j]) : "");
+        own.setAttribute("d", row && row.x[j] !== null ? upright(row.x[j]) : "");
       };
     });
     return (found, row) => updates.forEach((update) => update(found, row));
@@ -210,12 +218,14 @@
   /** Images of what is observed, what is simulated, their difference and the width of the band, at one scale. */
   function image(width) {
     const [rows, columns] = data.chart.shape, across = width < 560 ? 2 : 4, gap = 12, top = 20;
-    const side = (width - (across - 1) * gap) / across, cell = side / columns;
-    const tall = Math.min(side, cell * rows) + top + gap, root = frame(width, (4 / across) * tall);
+    const side = (width - (across - 1) * gap) / across, [pixelRows, pixelColumns] = data.chart.pixels;
+    // Pixels are square: an image taller than wide is as tall as the place is wide
+    const scale = side / Math.max(pixelRows, pixelColumns), cell = (scale * pixelColumns) / columns;
+    const h = (scale * pixelRows) / rows, tall = h * rows + top + gap, root = frame(width, (4 / across) * tall);
     const high = Math.max(...data.observed.moments[0]), low = Math.min(...data.observed.moments[0]);
     const names = ["observed, mean", "simulated, mean", "simulated - observed", "width of the 90 % band"];
     const grids = names.map((name, n) => {
-      const x = (n % across) * (side + gap), y = Math.floor(n / across) * tall, h = (tall - top - gap) / rows;
+      const x = (n % across) * (side + gap), y = Math.floor(n / across) * tall;
       root.append(svg("text", { x, y: y + 13 }, name));
       return Array.from({ length: rows * columns }, (_, i) => {
         const square = svg("rect", {
@@ -231,8 +241,8 @@
     return (found, row) => {
       const seen = row ? row.x : data.observed.moments[0], size = high - low || 1;
       seen.forEach((value, i) => {
-        const apart = found.mean[i] - value;
-        shade(grids[0][i], (value - low) / size);
+        const apart = value === null ? 0 : found.mean[i] - value;
+        shade(grids[0][i], value === null ? 0 : (value - low) / size);
         shade(grids[1][i], (found.mean[i] - low) / size);
         shade(grids[2][i], Math.abs(apart) / size);
         grids[2][i].classList.toggle("less", apart < 0);
@@ -275,15 +285,15 @@
       sliders[i].setAttribute("aria-valuetext", words);
     });
     update(emulate(data.emulator, z), own);
-    const found = misfit(data, z, own), { low, high } = data.right;
-    const verdict = found <= high ? "as if the model were right" : found <= 3 * high ? "worse than a right model" : "far from the observations";
+    const found = misfit(data, z, own), { high } = data.right;
+    const verdict = found <= high ? "no more than a right model's" : found <= 3 * high ? "more than a right model's" : "far from the observations";
     const beyond = distance(data, z) > data.far;
     told.className = found <= high ? "good" : found <= 3 * high ? "fair" : "bad";
     told.replaceChildren();
     const number = document.createElement("strong");
     number.textContent = found < 10 ? found.toFixed(1) : found.toFixed(0);
     const unit = own ? " standard deviations between this row and its simulations: " : " standard errors from the observations: ";
-    told.append("Misfit ", number, `${unit}${verdict} (${low.toFixed(1)} to ${high.toFixed(1)} where it is).`);
+    told.append("Misfit ", number, `${unit}${verdict}. In 19 of 20 cases a right model's is below ${high.toFixed(1)}.`);
     document.getElementById("beyond").hidden = !beyond;
     chart.classList.toggle("beyond", beyond);
   }

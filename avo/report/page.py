@@ -20,11 +20,18 @@ from avo.report.words import escaped, plain
 from avo.result import Result
 from avo.tables import html_table
 
-KEY = """<li><i class="observed"></i>observed, 5 to 95 %</li>
-<li><i class="simulated"></i>simulated, mean and 90 % band</li>"""
-IMAGE_KEY = """<li><i class="observed"></i>observed</li>
+SIMULATED_KEY = '<li><i class="simulated"></i>simulated, mean and 90 % band</li>'
+KEYS = {
+    "series": f"""<li><i class="observed line"></i>observed, mean</li>
+<li><i class="observed"></i>observed, 5 to 95 %</li>
+{SIMULATED_KEY}""",
+    "strips": f"""<li><i class="observed line"></i>observed, mean</li>
+<li><i class="observed"></i>observed, histogram</li>
+{SIMULATED_KEY}""",
+    "image": """<li><i class="observed"></i>observed</li>
 <li><i class="simulated"></i>simulated, or more than observed</li>
-<li><i class="less"></i>less than observed</li>"""
+<li><i class="less"></i>less than observed</li>""",
+}
 NO_SLIDERS = """<p class="soft">There are no sliders, and no pictures of simulations: the fit was not refined, and keeps
 none.</p>"""
 
@@ -132,7 +139,7 @@ def _workbench(sliders: Sliders, values: dict[str, Any]) -> str:
     choice = f'<p><label for="row">Observation: </label><select id="row">{options}</select></p>' if options else ""
     back = "Back to what the row says" if options else "Back to the estimate"
     row = '<li><i class="row"></i>the chosen row</li>' if options and not image else ""
-    key = IMAGE_KEY if image else KEY
+    key = KEYS[values["chart"]["kind"]]
     return f"""<section aria-labelledby="move">
 <h2 id="move">Move the parameters</h2>
 <p>The simulated mean and 90 % band of {chosen}, at the sliders' setting, over the observations.</p>

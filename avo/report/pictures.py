@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import ArrayLike
 from matplotlib.figure import Figure
 
-from avo.plots.estimates import forest, identifiability
+from avo.plots.estimates import forest, identifiability, told_directions
 from avo.plots.misfits import misfit, population, standing_out
 from avo.plots.runs import failures, history
 from avo.plots.samples import predictive
@@ -183,10 +183,11 @@ def _identifiability(result: Result, truth: ArrayLike | None) -> Picture:
     pairs = min(6, d * (d - 1) // 2)
     bars = 0.9 + 0.4 * min(d, 8)
     wide, narrow = -(-pairs // 2), pairs
+    alt = told_directions(result)
     words = (
-        "Ellipses: the error of two parameters together, 50 and 90 %. Points: how well each direction is determined."
+        "Ellipses: the error of two parameters together, 50 and 90 %. Points: how well each direction is known, that "
     )
-    alt = ". ".join(str(direction) for direction in list(result.identifiability())[:8])
+    words += f"is, a weighted sum of parameters, each in units of its range. {alt}"
     return drawn(
         "identifiability", "What the data identify", words, alt,
         lambda figure: identifiability(result, truth, figure=figure), (2.7 * wide + bars, 3.0 * narrow + bars),

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avo.containers import Axis
+from avo.observations import planes
 from avo.plots.style import with_unit
 from avo.refine.kept import Kept, View, evenly, view_of
 from avo.refine.linear import LinearSpace
@@ -56,8 +57,9 @@ class Sliders:
         self.precision = precision * np.outer(self.half, self.half)
         away = around / self.half - self.centre / self.half
         self.far = float(np.quantile(np.einsum("nd,de,ne->n", away, self.precision, away), INSIDE))
+        own = np.nanstd(np.where(np.isnan(kept.x).all(0), 0.0, kept.x), 0)
         shift, scale = kept.moments[0], np.sqrt(np.maximum(kept.moments[2], 0))
-        spread = np.where(scale > 0, scale, np.maximum(kept.x.std(0), 1e-12)).astype(float)
+        spread = np.where(scale > 0, scale, np.maximum(own, 1e-12)).astype(float)
         self.emulator = fit_emulator(self.z, kept.x, kept.t, (shift.astype(float), spread))
 
     @property
@@ -68,7 +70,9 @@ class Sliders:
     @property
     def conditions(self) -> bool:
         """Whether each observation has known conditions, over which x is averaged."""
-        estimate = self.result.estimate
+        estimate, gaps = self.result.estimate, self.result.gaps
+        if gaps is not None:  # whose mask stands among the conditions, and is none that the simulator gets
+            return gaps.own > 0
         return estimate is not None and estimate.encoder.features.c_shift is not None
 
     def values(self) -> dict[str, Any]:
@@ -90,7 +94,7 @@ class Sliders:
                 "error": _short(emulator.error),
             },
             "observed": {
-                "quantiles": _short(kept.quantiles[[0, 2, 4]]),
+                "quantiles": _short(kept.quantiles[[0, 4]]),
                 "moments": _short(kept.moments),
                 "scores": _short(kept.scores),
             },
@@ -139,9 +143,9 @@ class Sliders:
         e = (kept.x - f @ emulator.mean[:, :k]) / np.exp(f[:, : len(emulator.scale)] @ emulator.scale)
         e = e / np.sqrt(np.maximum(emulator.variance, 1e-300))
         if self.population:
-            found = np.sqrt(np.mean(e**2, 1))
+            found = np.sqrt(np.nanmean(e**2, 1))
             return {"low": float(np.quantile(found, 0.05)), "high": float(np.quantile(found, 0.95))}
-        own = np.clip(e[: kept.there], -8, 8)
+        own = np.nan_to_num(np.clip(e[: kept.there], -8, 8))  # what is missing is as far off as the mean
         features = np.concatenate([own, own**2, kept.t[: kept.there]], 1)
         features = (features - features.mean(0)) / np.maximum(features.std(0), 1e-12)
         values, vectors = np.linalg.eigh(features.T @ features / len(features))
@@ -156,10 +160,11 @@ def chart(result: Result, view: View, kept: Kept) -> dict[str, Any]:
     """Say how x is drawn: strips of a vector's numbers, lines of a series, or an image; with the names of its axes."""
     thin = view.axes(result.axes)
     if view.kind == "vector":
-        histograms = [_histogram(column) for column in kept.observed.T]
+        histograms = [_histogram(column) for column in kept.observed.T]  # of few rows, some column may have no value
         return {"kind": "strips", "names": view.names(result.axes), "histograms": histograms}
     if view.kind == "image":
-        return {"kind": "image", "shape": list(view.shape)}
+        rows, columns = planes(np.zeros((1, *result.x_shape))).shape[1:3]
+        return {"kind": "image", "shape": list(view.shape), "pixels": [rows, columns]}
     t = thin[0].values if thin else np.array(view.places[0])
     name = with_unit(thin[0].name, thin[0].unit) if thin else "index"
     return {"kind": "series", "t": _short(t), "name": name, "channels": channels_of(view, thin)}
@@ -176,6 +181,9 @@ def channels_of(view: View, thin: tuple[Axis, ...]) -> list[str]:
 def _histogram(column: Float[np.ndarray, " r"]) -> dict[str, Any]:
     """Count observed values in bars; whole numbers lie in the middle of theirs."""
     values = np.asarray(column, float)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return {"low": None, "high": None, "counts": []}
     low, high = np.quantile(values, [0.005, 0.995])
     if np.all(values == np.round(values)) and high - low < BARS:
         edges = np.arange(low.round() - 0.5, high.round() + 1)
@@ -186,6 +194,8 @@ def _histogram(column: Float[np.ndarray, " r"]) -> dict[str, Any]:
 
 
 def _short(values: Any) -> Any:
-    """Make plain numbers of few digits."""
+    """Make plain numbers of few digits; what is missing, NaN, is None."""
     array: Any = np.asarray(values, float)
-    return [_short(value) for value in array] if array.ndim else float(f"{float(array):.{DIGITS}g}")
+    if array.ndim:
+        return [_short(value) for value in array]
+    return None if np.isnan(array) else float(f"{float(array):.{DIGITS}g}")

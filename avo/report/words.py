@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from avo import __version__
+from avo.plots.misfits import standing_out
 from avo.result import Result
 from avo.space import Known
 from avo.tables import rounded, written
@@ -17,13 +18,16 @@ NAMED = 4  # parameters in a sentence, at most
 VERSIONS = ("jax", "numpy", "scipy", "equinox", "optax")
 VERDICTS = {
     "converged": "The simulator reproduces the observations at {}.",
-    "undetermined": "The observations do not decide everything: {}.",
-    "misfit": "The simulator does not reproduce the observations; it comes nearest at {}.",
+    "undetermined": "The observations do not decide everything; what they say: {}.",
+    "misfit": "The simulator does not reproduce the observations. What was learned of x agrees with them at {}, but "
+    "{} do not. The errors would hold if the simulator were right: look at avo.check and {}, and mend the simulator.",
     "budget": "This is no final answer, more simulator calls may help; so far {}.",
     "stopped": "The fit was stopped before its end; so far {}.",
     "failed": "The fit failed, and its numbers are of no use: {}.",
 }
-UNSURE = "Nothing says otherwise than that the simulator fits, at {}."  # converged, without a test of it
+UNSURE = "The fit ended at {}. Whether simulations there reproduce the observations was not tested; avo.check does it."
+SEVERAL = 3  # features of a misfit in a sentence, at most
+APART = 3.0  # standard errors from which a feature is named
 
 
 def plain(text: str) -> str:
@@ -49,13 +53,35 @@ def escaped(text: str) -> str:
 def answer(result: Result) -> str:
     """Say the answer in a sentence, the first parameters with their errors."""
     verdict = VERDICTS[result.status]
+    if result.status == "misfit":
+        return verdict.format(_estimates(result), _differing(result), _where(result))
     if result.status == "converged" and (result.estimate is None or result.estimate.p_value is None):
         verdict = UNSURE
     return verdict.format(_estimates(result))
 
 
+def _differing(result: Result) -> str:
+    """Name the features in which simulations at the estimate differ most from the observations."""
+    names, z = ([], np.zeros(0)) if result.kept is None else standing_out(result)
+    worst = [i for i in np.argsort(-np.abs(z))[:SEVERAL] if abs(z[i]) > APART]
+    if not worst:
+        return "other features of simulations there"
+    told = ", ".join(f"{names[i]} by {abs(z[i]):.{0 if abs(z[i]) > 10 else 1}f}" for i in worst)
+    return f"other features of simulations there (in standard errors, most of all {told})"
+
+
+def _where(result: Result) -> str:
+    return '"Misfit by feature"' if result.kept is not None else "avo.plots.predictive"
+
+
 def _estimates(result: Result) -> str:
-    said = [_estimate(result, i) for i in range(len(result.names))]
+    """Say what is known: combinations of parameters first, which stand for those they hold, then each of the others."""
+    together = result.combinations() if result.estimate is not None and result.population is None else ()
+    held = {name for combination in together for name in combination.names}
+    said = [f"{c.words} = {' ± '.join(written(c.value, c.stderr))}" for c in together]
+    said += [_estimate(result, i) for i, name in enumerate(result.names) if name not in held]
+    if held:
+        said[len(together) - 1] += f" (of {' and '.join(n for n in result.names if n in held)} only that is identified)"
     shown, more = said[:NAMED], len(said) - NAMED
     if more > 0:
         return f"{', '.join(shown)}, and {more} more in the table"

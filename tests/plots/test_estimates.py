@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import equinox as eqx
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import reports
@@ -12,7 +15,9 @@ from scipy import stats
 import avo
 from avo import plots
 from avo.execution.failures import Failures
+from avo.plots.estimates import told_directions
 from avo.plots.misfits import standing_out
+from avo.refine.linear import LinearSpace
 from avo.refine.modes import Mode
 
 
@@ -94,7 +99,7 @@ def test_ellipses_hold_half_and_nine_tenths(result):
         np.testing.assert_allclose(distance, stats.chi2.ppf(level, 2), rtol=2e-2)
     np.testing.assert_allclose(centre[0], result.theta[[0, 2]], rtol=1e-6)
     found = result.identifiability()
-    np.testing.assert_allclose(lines(bars)[0], [[direction.sd, k] for k, direction in enumerate(found)], rtol=1e-6)
+    np.testing.assert_allclose(lines(bars)[0], [[25 * direction.sd, k] for k, direction in enumerate(found)], 1e-6)
     assert [text.get_text() for text in bars.texts] == [
         direction.names[np.argmax(direction.weights)] for direction in found
     ]
@@ -117,6 +122,55 @@ def test_what_is_not_identified_is_marked(result):
         plots.identifiability(replace(result, estimate=None))
 
 
+def test_directions_are_told_in_per_cent_of_a_range(result):
+    """A unit of w is a quarter of a range."""
+    both = replace(
+        result, space=avo.Space(mu=avo.Interval(-3, 5), rate=avo.LogInterval(0.05, 30), tau=avo.Interval(0, 9))
+    )
+    *_, bars = plots.identifiability(both).axes
+    assert bars.get_xlabel() == "error (% of the range)"
+    drawn = np.sort(np.concatenate([points[:, 0] for points in lines(bars) if len(points)]))
+    np.testing.assert_allclose(drawn, 25 * np.sqrt(np.linspace(1, 2, 3) * 1e-3), rtol=1e-6)
+    assert told_directions(both) == "All is identified: the least known, tau, to 1.1 % of the range."
+    assert "of 4 units of u" in told_directions(result)
+    told = told_directions(reports.loose())
+    assert "not known; " in told and "tau: known to 0.79 %" in told
+
+
+def test_ellipses_of_what_is_open_say_that_they_hold_near_the_estimate():
+    titles = [axes.get_title() for axes in plots.identifiability(reports.loose()).axes[:3]]
+    assert titles == ["open: all on the line fits", *["open: drawn near the estimate only"] * 2]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_what_is_open_is_drawn_through_the_whole_range(log):
+    """Of a ratio a / b the data know 1.3; the truth is far away on the line, at b = .2, a = .26."""
+    kind = avo.LogInterval if log else avo.Interval
+    space = avo.Space(b=kind(0.01, 2.0), a=kind(0.01, 2.0))
+    result = reports.loose()
+    theta = np.array([1.2, 1.56])
+    loc = np.asarray(space.unconstrain(theta), float)
+    line = LinearSpace(space)
+    slope = np.asarray(jax.jacobian(space.constrain)(jnp.asarray(loc))).diagonal() / line.rate(loc)
+    free = theta / slope  # d theta in proportion to theta
+    free /= np.linalg.norm(free)
+    v = np.stack([free, [-free[1], free[0]]], 1)
+    estimate = replace(
+        result.estimate, loc=loc, vectors=v, values=np.array([0.0, 1e4]), identified=np.array([False, True]),
+        covariance=v @ np.diag([2.25, 1e-4]) @ v.T, kept=None,
+    )  # fmt: skip
+    q = avo.Gaussian.start(2)
+    own = replace(result, space=space, estimate=estimate, proposal=eqx.tree_at(lambda q: q.loc, q, jnp.asarray(loc)))
+    (together,) = own.combinations()
+    assert together.words == "a / b" and together.value == pytest.approx(1.3)
+    drawn, estimated, *_ = lines(plots.identifiability(own, np.array([0.2, 0.26])).axes[0])
+    np.testing.assert_allclose(estimated, theta[None], rtol=1e-6)
+    b, a = drawn[np.isfinite(drawn).all(1)].T
+    np.testing.assert_allclose(a, 1.3 * b, rtol=1e-6)
+    assert b.min() < 0.02 and 1.45 < b.max() < 2 / 1.3 + 1e-9  # a ends at 2
+    assert np.isnan(drawn).any()
+
+
 def test_failures_by_kind_and_where(result):
     figure = plots.failures(result)
     kinds, where = figure.axes
@@ -135,16 +189,72 @@ def test_misfit_is_the_difference_in_standard_errors(result):
     names, z = standing_out(result)
     x, n = kept.x[: kept.there, 3].astype(float), kept.there
     size = np.sqrt(1 / (kept.rows - 1) + 1 / n)
-    expected = (kept.moments[0, 3] - x.mean()) / (x.std() * size)
+    # The spread is the larger one of both samples
+    sd = max(x.std(), np.sqrt(kept.moments[2, 3]))
+    expected = (kept.moments[0, 3] - x.mean()) / (sd * size)
     assert z[names.index("x[3], mean")] == pytest.approx(expected, rel=1e-5)
     squares = (x - x.mean()) ** 2
-    expected = (kept.moments[2, 3] - squares.mean()) / (squares.std() * size)
+    sd = max(squares.std(), kept.moments[3, 3] * np.sqrt(kept.moments[2, 3]) / kept.moments[1, 3])
+    expected = (kept.moments[2, 3] - squares.mean()) / (sd * size)
     assert z[names.index("x[3], sd")] == pytest.approx(expected, rel=1e-5)
     drawn = lines(plots.misfit(result, 4).axes[0])[1]
     np.testing.assert_allclose(np.sort(np.abs(drawn[:, 0])), np.sort(np.abs(z))[-4:], rtol=1e-6)
     assert np.mean(np.abs(z) < 4) == 1  # both come from one law
     with pytest.raises(ValueError, match="misfit needs a fit with refine=True"):
         plots.misfit(replace(result, estimate=None))
+
+
+def right_model(law: Any, seed: int) -> avo.Result:
+    """A result with one number of x, of which observations and simulations have the same law."""
+    rng, result = np.random.default_rng(seed), reports.reported("scalar")
+    x, own = (np.asarray(law(rng, n), np.float32)[:, None] for n in (1200, 300))
+    squares = (own - own.mean()) ** 2
+    error = lambda a: a.std(0, ddof=1) / np.sqrt(300)  # noqa: E731
+    moments = np.stack([own.mean(0), error(own), squares.mean(0), error(squares)])
+    assert result.estimate is not None and result.kept is not None
+    kept = result.kept._replace(x=x, there=1200, observed=own, moments=moments)
+    return replace(result, estimate=replace(result.estimate, kept=kept))
+
+
+@pytest.mark.parametrize("law", [
+    lambda rng, n: (rng.random(n) < 0.004) * rng.exponential(size=n),  # a pixel that is rarely lit
+    lambda rng, n: rng.standard_t(3, size=n),  # whose fourth moment is infinite
+])  # fmt: skip
+def test_misfit_of_a_right_model_alarms_rarely(law):
+    """|z| > 3 has probability .0027 in 160 z: more than two come once in ten thousand times. A wrong model alarms."""
+    z = np.concatenate([standing_out(right_model(law, seed))[1] for seed in range(80)])
+    assert np.sum(np.abs(z) > 3) <= 2
+    result = right_model(law, 0)
+    x = 1.6 * result.kept.x + 0.5
+    kept = result.kept._replace(x=x)
+    wrong = standing_out(replace(result, estimate=replace(result.estimate, kept=kept)))[1]
+    assert np.abs(wrong).max() > 3
+
+
+def test_misfit_far_away_is_an_arrow_and_the_label_is_whole(result):
+    kept = result.kept
+    x = kept.x.copy()
+    x[:, 3] += 9.0
+    far = replace(result, estimate=replace(result.estimate, kept=kept._replace(x=x)))
+    (axes,) = plots.misfit(far).axes
+    arrows = next(line for line in axes.get_lines() if line.get_marker() == "<")
+    np.testing.assert_array_equal(arrows.get_xdata(), [-20.0])
+    assert axes.get_title(loc="left") == "arrows: 20 standard errors or more"
+    assert axes.get_xlabel() == "(observed - simulated) / standard error"
+    assert plots.misfit(result).axes[0].get_title(loc="left") == ""
+
+
+def test_misfit_leaves_out_what_is_missing(result):
+    kept = result.kept
+    gone = kept.x.copy()
+    gone[: kept.there : 2, 1] = np.nan
+    own = replace(result, estimate=replace(result.estimate, kept=kept._replace(x=gone)))
+    some = replace(result, estimate=replace(result.estimate, kept=kept._replace(x=kept.x[1::2], there=kept.there // 2)))
+    names, z = standing_out(own)
+    at = names.index("x[1], mean"), names.index("x[1], sd")
+    np.testing.assert_allclose(z[list(at)], standing_out(some)[1][list(at)], rtol=1e-6)
+    at = names.index("x[3], mean")
+    assert z[at] == standing_out(result)[1][at]
 
 
 def test_a_population_and_its_encoded_rows():
@@ -195,6 +305,11 @@ def test_parts_are_drawn_by_their_errors():
         near = found.alone[some, i] < 30
         np.testing.assert_allclose(alone, np.c_[found.alone[some, i], np.arange(9)][near])
         np.testing.assert_allclose(beyond, np.c_[np.full(9, 30.0), np.arange(9)][~near])
+    told = figure.get_suptitle()
+    assert told.startswith(f"9 of {len(found.parts)} parts, those that decide most")
+    if found.blur.max() > 1.5:
+        assert "What is kept of x tells less than all of it" in told
+    assert "parts, those" not in plots.sensitivity(result, parts=len(found.parts)).get_suptitle()
     with pytest.raises(ValueError, match="sensitivity needs a fit with refine=True"):
         plots.sensitivity(replace(result, estimate=None))
 

@@ -63,3 +63,12 @@ def test_coordinates_name_the_sides():
         assert (first.get_ylabel(), last.get_xlabel()) == ("height (mm)", "width (mm)")
         assert first.images[0].get_extent() == [-0.25, 8.25, -1.0, 23.0]
         assert first.images[0].origin == "lower"
+
+
+def test_pixels_are_square_and_lengths_of_one_unit_equal():
+    x = RNG.normal(size=(5, 12, 17))
+    assert {float(axes.get_aspect()) for axes in panels(plots.predictive(x, x))} == {1.0}
+    sides = lambda unit: (Axis("y", "mm", np.arange(12) * 2.0), Axis("x", unit, np.arange(17) * 0.5))  # noqa: E731
+    assert {float(axes.get_aspect()) for axes in panels(plots.draws(x, sides("mm")))} == {1.0}
+    # A pixel is 2 mm high and .5 s wide: drawn square, a millimetre is a quarter as long as a second
+    assert [float(axes.get_aspect()) for axes in panels(plots.draws(x, sides("s")))] == pytest.approx([0.25] * 4)

@@ -203,3 +203,16 @@ def test_no_pyplot():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) is False
     assert isinstance(plots.predictive(np.arange(9.0), np.arange(9.0)), Figure)
+
+
+def test_names_of_columns_have_room():
+    """25 names below two panels of three inches each: no two lie on top of one another."""
+    axis = Axis("column", "", np.arange(25.0), tuple(f"column_{i}" for i in range(25)))
+    x = np.random.default_rng(0).normal(size=(30, 25))
+    figure = Figure(figsize=(6.4, 3.2), layout="constrained")
+    plots.predictive(x, x, (axis,), figure=figure)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+        assert len(boxes) > 5
+        assert all(a.x1 <= b.x0 for a, b in zip(boxes, boxes[1:], strict=False))

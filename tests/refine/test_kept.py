@@ -10,6 +10,7 @@ import pytest
 import avo
 from avo.containers import Axis
 from avo.execution.blocks import Drawn
+from avo.gaps import find_gaps
 from avo.observations import Observed
 from avo.refine import keeping
 from avo.refine.equation import Equation
@@ -112,3 +113,52 @@ def test_a_fit_of_a_population_keeps_its_members_and_files_hold_them(tmp_path):
     assert back.phases == result.phases and back.budget == result.budget == 12_000
     for name, value in kept._asdict().items():
         np.testing.assert_array_equal(getattr(back.kept, name), value)
+
+
+# --- missing values --------------------------------------------------------------------------------------------------
+
+
+def test_blocks_of_images_are_means_of_what_is_there():
+    x = RNG.normal(4.0, 1.0, size=(3, 20, 33))
+    x[0, :2, 1:3] = np.nan
+    x[1, :2, :3] = np.nan
+    shown = view_of((20, 33))(x).reshape(3, 10, 10)
+    np.testing.assert_allclose(shown[0, 0, 0], x[0, :2, 0].mean(), rtol=1e-12)
+    assert np.isnan(shown[1, 0, 0]) and np.isnan(shown).sum() == 1
+
+
+def with_gaps(lost: np.ndarray, x: np.ndarray, clusters: np.ndarray | None = None) -> Any:
+    """What is kept of observations, and of 400 simulations about 7, which lack some values."""
+    bare = np.where(lost, np.nan, x)
+    gaps = find_gaps(bare, None)
+    assert gaps is not None
+    c = gaps.conditions(lost, None)
+    observed = Observed(np.asarray(gaps.filled(x, c)), c, clusters, gaps=gaps)
+    equation = Equation(None, observed, lambda x, c=None: x[:2] * 1.0)  # pyright: ignore[reportArgumentType]
+
+    def drawn(seed: int) -> Drawn:
+        rows = np.arange(400) % len(x)
+        sim = np.random.default_rng(seed).normal(7.0, 1.0, (400, x.shape[1]))
+        return Drawn(np.zeros((400, 2)), np.asarray(gaps.filled(sim, c[rows])), c[rows], np.ones(400, bool))
+
+    return keeping.keep(equation, drawn(0), [drawn(1)], lambda w: w)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_what_is_missing_is_kept_as_missing(clustered):
+    x = RNG.normal([1.3, -2.0, 30.0], [0.5, 2.0, 7.0], size=(60, 3))
+    lost = np.zeros(x.shape, bool)
+    lost[5:23, 1], lost[:, 2] = True, RNG.random(60) < 0.4
+    clusters = np.arange(60) if clustered else None  # each its own cluster: as without
+    kept = with_gaps(lost, x, clusters)
+    np.testing.assert_allclose(kept.observed, np.where(lost, np.nan, x), rtol=1e-6)
+    np.testing.assert_array_equal(np.isnan(kept.x[:60]), lost)
+    assert np.nanmin(kept.x) > 2  # nothing that was filled in, which is about 1, -2 and 30
+    for j in range(3):
+        own = x[~lost[:, j], j]
+        m, squares = len(own), (own - own.mean()) ** 2
+        found = [own.mean(), own.std(ddof=1) / np.sqrt(m), squares.mean(), squares.std(ddof=1) / np.sqrt(m)]
+        np.testing.assert_allclose(kept.moments[:, j], found, rtol=1e-5)
+        # Quantiles of so few: between neighbours in rank
+        ranks = [np.mean(own <= q) for q in kept.quantiles[:, j]]
+        np.testing.assert_allclose(ranks, LEVELS, atol=1.01 / m)

@@ -6,9 +6,11 @@ Needs Chromium and its driver, of the system's packages, and selenium.
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import reports
 
@@ -44,8 +46,21 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "all_pictures", lambda *_: [])
         made["image"] = write(reports.reported("image"), folder / "image.html")
+        made["gaps"] = write(gapped(), folder / "gaps.html")
         made["population"] = write(reports.reported("vector", "population"), folder / "population.html")
     return made
+
+
+def gapped() -> Any:
+    """A population of series, the rows of which lack points 10 to 14, or 15 to 19, of channel 0."""
+    result = reports.reported("series", "population")
+    kept = result.kept
+    assert kept is not None and result.estimate is not None
+    x, observed = kept.x.copy(), kept.observed.copy()
+    for rows in (x, observed):
+        rows[::2, 20:30:2] = np.nan
+        rows[1::2, 30:40:2] = np.nan
+    return replace(result, estimate=replace(result.estimate, kept=kept._replace(x=x, observed=observed)))
 
 
 def opened(browser: Any, file: Path, width: int = 1200, scheme: str = "light") -> Any:
@@ -150,6 +165,23 @@ def test_rows_of_a_population_bring_their_own_parameters(browser, files):
     assert own() != first and browser.find_element("id", "value-0").text != theta
 
 
+def test_a_row_with_missing_values_is_a_line_with_a_gap(browser, files):
+    opened(browser, files["gaps"])
+    rows = "return [...document.querySelectorAll('#chart .row')].map((e) => e.getAttribute('d'))"
+    gap, whole = browser.execute_script(rows)
+    assert gap.count("M") == 2 and whole.count("M") == 1 and "NaN" not in gap
+    assert gap.count("M") + gap.count("L") == 40 - 5
+    assert browser.get_log("browser") == [] and 0.5 < misfit(browser) < 2
+
+
+def test_a_misfit_is_judged_in_one_way(browser, files):
+    opened(browser, files["series"])
+    told = browser.find_element("id", "misfit").text
+    assert "no more than a right model's. In 19 of 20 cases a right model's is below 1." in told
+    press(browser, "slider-0", "END")
+    assert "right model's is below 1." in browser.find_element("id", "misfit").text
+
+
 TOO_WIDE = """return [...document.querySelectorAll('main *')].filter((e) =>
   e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, pre, svg')).map((e) => e.tagName + e.id)"""
 
@@ -161,6 +193,10 @@ def test_it_fits_the_screen_in_light_and_dark(browser, files, width, scheme):
         opened(browser, files[form], width, scheme)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         assert browser.execute_script(TOO_WIDE) == []
+    table = "const t = document.querySelector('.scroll'); return [t.scrollWidth, t.clientWidth]"
+    opened(browser, files["series"], width, scheme)
+    whole, seen = browser.execute_script(table)
+    assert whole <= seen  # the unit, too
     colours = browser.execute_script("const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]")
     ink, paper = (sum(int(part) for part in colour.strip("rgb()").split(",")) for colour in colours)
     assert (ink < 150 and paper > 700) if scheme == "light" else (ink > 600 and paper < 150)

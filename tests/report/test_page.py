@@ -2,10 +2,13 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import reports
@@ -17,6 +20,8 @@ from avo.execution.failures import Failures
 from avo.report import page as pages
 from avo.report import words
 from avo.report.page import text_of, write
+from avo.summary import warnings
+from avo.tables import written
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 HOSTILE = '"><img src=x onerror=alert(1)></script><script>alert(2)</script>$\\frac{'
@@ -127,7 +132,8 @@ def test_table_and_words_are_the_results(hostile):
 def test_answers():
     result = reports.reported("vector")
     told = words.answer(result)
-    assert told.startswith("Nothing says otherwise than that the simulator fits, at mu = 2.3")
+    assert told.startswith("The fit ended at mu = 2.3")
+    assert told.endswith("Whether simulations there reproduce the observations was not tested; avo.check does it.")
     assert "mV" in told and told.count("±") == 3
     from_population = words.answer(reports.reported("vector", "population", status="misfit"))
     assert from_population.startswith("The simulator does not reproduce the observations")
@@ -174,3 +180,53 @@ def test_where_it_is_written(tmp_path: Path, monkeypatch):
         write(result, tmp_path / "a.pdf")
     with pytest.raises(ValueError, match="truth must have"):
         result.report(tmp_path, truth=np.ones(2))
+
+
+def test_sliders_name_what_they_draw():
+    for form, words_ in (("series", "5 to 95 %"), ("vector", "histogram")):
+        told = " ".join(Read(text_of(reports.reported(form))).told("li"))
+        assert "observed, mean" in told and f"observed, {words_}" in told and "simulated, mean" in told
+        assert ("5 to 95 %" in told) == (form == "series")
+
+
+def test_a_population_whose_fit_was_not_tested_says_so():
+    told = words.answer(reports.reported("vector", "population"))
+    assert "was not tested; avo.check does it" in told and "otherwise" not in told
+
+
+def test_the_headline_of_a_misfit_names_what_differs_most():
+    result = reports.reported("vector", status="misfit")
+    kept = result.kept
+    assert kept is not None and result.estimate is not None
+    x = kept.x.copy()
+    x[:, 3] += 2.0
+    told = words.answer(replace(result, estimate=replace(result.estimate, kept=kept._replace(x=x))))
+    assert "nearest" not in told
+    assert "What was learned of x agrees with them at mu = 2.34" in told
+    assert "but other features of simulations there (in standard errors, most of all x[3], mean by " in told
+    assert 'look at avo.check and "Misfit by feature", and mend the simulator' in told
+    without = words.answer(replace(result, estimate=None))
+    assert "other features of simulations there do not" in without
+
+
+def test_what_is_identified_together_stands_first_and_nothing_else_is_said_of_its_parts():
+    result = reports.loose()
+    (together,) = result.combinations()
+    told = words.answer(result)
+    value = " ± ".join(written(together.value, together.stderr))
+    assert f"what they say: {together.words} = {value} (of mu and rate only that is identified)" in told
+    assert "tau = 3.7" in told and "mu is not" not in told
+    rows = {line.split()[0]: line.split() for line in result.summary().splitlines() if line}
+    assert rows["mu"][1:3] == ["open", "inf"] and rows["rate"][1:3] == ["open", "inf"] and rows["tau"][1] == "3.73"
+    assert "<td>open</td>" in text_of(result)
+
+
+def test_what_is_not_identified_needs_no_wider_range():
+    result = reports.loose()
+    at = np.asarray(result.proposal.loc).copy()
+    at[0] = -6.0
+    moved = eqx.tree_at(lambda q: q.loc, result.proposal, jnp.asarray(at))
+    assert "mu" in replace(result, proposal=moved).at_bound
+    assert not any("widen" in warning for warning in warnings(replace(result, proposal=moved)))
+    known = reports.reported("vector")
+    assert any("widen" in warning for warning in warnings(replace(known, proposal=moved)))
