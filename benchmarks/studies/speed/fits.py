@@ -22,8 +22,8 @@ from avo.benchmarks.studies.calibration import problem_of
 from avo.benchmarks.studies.speed.race import Way, measure, seconds
 from avo.benchmarks.suite.floors import jitted
 from avo.benchmarks.suite.tasks import OBSERVATIONS, observe
-from avo.task import planned
 from avo.simulators import Problem
+from avo.task import planned
 
 STEPS, HOST_CALLS = 1000, 20_000
 
