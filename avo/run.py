@@ -148,7 +148,7 @@ def fit(
         ...     return theta[:, :1] + theta[:, 1:] * jax.random.normal(key, (theta.shape[0], 10))
         >>> x_obs = simulate(jax.random.key(1), jnp.tile(jnp.array([2.5, 0.7]), (500, 1)))
         >>> space = avo.Space(mean=avo.Interval(-10, 10), sd=avo.LogInterval(0.1, 10))
-        >>> result = avo.fit(simulate, x_obs, space, budget=60_000, progress=False)
+        >>> result = avo.fit(simulate, x_obs, space, budget=20_000, progress=False)
         >>> bool(jnp.all(abs(result.theta - jnp.array([2.5, 0.7])) < 4 * result.stderr))
         True
     """

@@ -92,7 +92,7 @@ def _compile_quickly(kept: Path | None) -> None:
     os.environ["XLA_FLAGS"] = QUICKLY_COMPILED
 
 
-# Without bytecode each worker rewrites the assertions of all files, and each process of a test compiles avo anew
+# Without bytecode each worker rewrites all assertions, and each process that a test starts compiles avo's files anew
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 _pin(os.environ.get("PYTEST_XDIST_WORKER", ""))  # before XLA counts the cores
@@ -136,6 +136,24 @@ def _memory_maps() -> float:
             return sum(1 for _ in lines)
     except OSError:
         return float("inf")
+
+
+@pytest.fixture(scope="module")
+def single_precision() -> Iterator[None]:
+    """As users have it, and faster: for files of whole fits, in which no digit after the sixth is looked at.
+
+    Threads and processes that a test starts have it too.
+    """
+    jax.config.update("jax_enable_x64", False)
+    yield
+    jax.config.update("jax_enable_x64", True)
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """For a test of such a file that does look at further digits."""
+    with jax.enable_x64(True):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from rows import row
 
 import avo
 from avo.critics import mlp, wasserstein
@@ -26,14 +27,6 @@ def small_critic(key: Any, x_shape: tuple[int, ...]) -> Any:
 def simulate(key: Any, theta: Any) -> Any:
     """Ten draws from N(mean, sd^2) for each theta."""
     return theta[:, :1] + theta[:, 1:] * jax.random.normal(key, (theta.shape[0], 10))
-
-
-def row(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
-    return rng.normal(theta[0], theta[1], 10)
-
-
-def rows(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
-    return rng.normal(theta[:, :1], theta[:, 1:], (len(theta), 10))
 
 
 def fit(simulator: Any, x: Any = X_OBS, space: Any = SPACE, **options: Any) -> avo.Result:

@@ -13,6 +13,8 @@ import avo
 from avo.containers import Axis, Labelled, arranged, axes_of, plain, same_rows, words_of
 from avo.observations import number_clusters, validate_observations
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 pandas = pytest.importorskip("pandas", reason="DataFrames need pandas")
 
 X = np.array([[1.5, -2.0], [4.25, 0.5], [7.0, 8.5], [-3.0, 2.25]])

@@ -14,6 +14,8 @@ import avo
 from avo.execution.blocks import Draws
 from avo.space import Fixed, Interval, LogInterval, Real, Space
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 DOSE = 0.7
 FREE = {"mean": Interval(-10.0, 10.0, unit="mV"), "sd": LogInterval(0.1, 10.0)}
 SPACE = Space(mean=FREE["mean"], dose=Fixed(DOSE, unit="mg"), sd=FREE["sd"])
@@ -117,7 +119,7 @@ def refined() -> list[avo.Result]:
 
     x = np.random.default_rng(1).normal(2.5 * DOSE, 0.7, size=(300, 10))
     return [
-        fit(one, space, x, budget=60_000, settings=None, refine=True)
+        fit(one, space, x, budget=40_000, settings=None, refine=True)
         for one, space in ((ignores, SPACE), (written_in, WRITTEN_IN))
     ]
 
@@ -150,6 +152,7 @@ def test_a_check_simulates_with_what_is_fixed(refined: list[avo.Result]) -> None
     assert other.p_value == same.p_value and other.table == same.table
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_draws_and_trainer_hand_over_all_columns() -> None:
     seen: list[Any] = []
 

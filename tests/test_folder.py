@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fits import LONG, SPACE, TINY, X_OBS, Interrupted, equal, fit, row
+from fits import LONG, SPACE, TINY, X_OBS, Interrupted, equal, fit
+from rows import row
 
 import avo
 from avo.critics import mlp, wasserstein

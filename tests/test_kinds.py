@@ -15,6 +15,8 @@ from avo.command.words import space_of
 from avo.parameters import unwound
 from avo.space import start_in
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 SPACE = avo.Space(phase=avo.Angle(360, unit="deg"), n=avo.Count(1, 30), tau=0.5)
 NOISE, WIDE, ROWS = 0.6, 3.0, 60
 

@@ -7,10 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fits import LOSS, SPACE, TINY, TINY_BUDGET, TRUTH, X_OBS, equal, fit, row, rows, simulate
+from fits import LOSS, SPACE, TINY, TINY_BUDGET, TRUTH, X_OBS, equal, fit, simulate
+from rows import row, rows
 
 import avo
 from avo.critics import wasserstein
+
+pytestmark = pytest.mark.usefixtures("single_precision")
 
 # --- estimates -------------------------------------------------------------------------------------------------------
 
@@ -214,6 +217,7 @@ def test_few_steps_are_not_called_converged() -> None:
     assert result.status == "budget" and result.message.startswith("100 steps are few")
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_a_fit_that_still_moves_says_which_parameter() -> None:
     # The mean is far out of reach within 100 short steps
     slow = avo.Settings(batch=8, pairs=4, rate=(0.02, 0.02))
@@ -250,6 +254,7 @@ def test_single_precision_is_not_asked_for_too_much() -> None:
                 fit(avo.from_numpy(row), X_OBS + 1e6, budget=1)
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_nan_everywhere() -> None:
     simulator = avo.from_numpy(lambda rng, theta: np.full(10, np.nan))
     with pytest.raises(RuntimeError, match=r"13 of the first 13 calls failed.*'non-finite'.*at theta = \[-0\.09"):
@@ -369,6 +374,7 @@ def test_few_observations_are_warned_of() -> None:
         (simulate, {"x": X_OBS[:1]}, r"x_obs"),
     ],
 )
+@pytest.mark.usefixtures("double_precision")
 def test_refusals(simulator: Any, options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         fit(simulator, **options)

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fits import TINY, Interrupted, equal, fit, row
+from fits import TINY, Interrupted, equal, fit
+from rows import row
 
 import avo
 from avo.folder import read_json, read_stamped, stamped, write_json

@@ -14,6 +14,8 @@ import avo
 from avo.budget import PROBES
 from avo.refine.linear import LinearSpace
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 # Three values and two parameters, as in the tests of Fisher scoring: these share their compiled programs
 SHIFT = avo.Space(a=avo.Real(1.0, 2.0), b=avo.Interval(-4, 6))
 X3 = np.random.default_rng(1).normal([2.0, 0.5, 0.5], [1.0, 1.0, 2.0], (300, 3))

@@ -13,6 +13,8 @@ import avo
 from avo.budget import for_search
 from avo.verdict import _believed, refined
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 BUDGET = 40_003
 
 

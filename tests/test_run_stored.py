@@ -8,6 +8,8 @@ import pytest
 
 import avo
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 SPACE = avo.Space(mean=avo.Interval(-2, 6), sd=avo.LogInterval(0.2, 4))
 TRUTH, M, N = np.array([2.5, 0.7]), 300, 6000
 X_OBS = np.random.default_rng(5).normal(*TRUTH, (M, 2))  # two numbers a row

@@ -19,6 +19,8 @@ from avo.rows import Given, observe
 from avo.search.misfit import Misfit
 from avo.weights import effective_of, quantiles_of, row_at, shares_of, thinned, turns_of, validate_weights
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 RNG = np.random.default_rng
 ONE = avo.Space(mu=avo.Real())
 COUNTS = RNG(3).integers(1, 6, 37)

@@ -13,6 +13,8 @@ import avo
 from avo.command import app
 from avo.folder import FORMAT, stamped, write_json
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 SPACE = avo.Space(mu=avo.Interval(-3.0, 5.0))
 X = np.random.default_rng(0).normal(1.3, 1.0, (40, 3))
 
@@ -419,6 +421,7 @@ def test_no_loss_is_none_but_none(loss):
         fit(loss=loss)
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_complex_simulations():
     with pytest.raises(ValueError, match=r"^simulate must return real numbers; got complex128\. Return real and imag"):
         fit(lambda key, theta: good(key, theta) * (1 + 2j))

@@ -299,9 +299,9 @@ def make_trainer(
         >>> from avo import Interval, Space
         >>> space = Space(mu=Interval(-3, 5))
         >>> key, rng = jax.random.key(0), np.random.default_rng(0)
-        >>> trainer = make_trainer(space, rng.normal(1.7, 1.0, 300), steps=1000)
+        >>> trainer = make_trainer(space, rng.normal(1.7, 1.0, 300), steps=500)
         >>> state = trainer.init(key)
-        >>> for i in range(1000):
+        >>> for i in range(500):
         ...     theta, state = trainer.ask(jax.random.fold_in(key, i), state)
         ...     x = np.asarray(theta)[:, 0] + rng.normal(size=len(theta))  # anywhere, in any language
         ...     state, info = trainer.tell(state, theta, jnp.asarray(x))

@@ -218,7 +218,7 @@ def check(
         >>> import avo
         >>> problem = avo.simulators.get("poisson")
         >>> x = problem.simulate(jax.random.key(0), jnp.full((2000, 1), 7.0))
-        >>> result = avo.fit(problem.simulate, x[:1000], problem.space, budget=10_000, progress=False)
+        >>> result = avo.fit(problem.simulate, x[:1000], problem.space, budget=5000, progress=False)
         >>> found = avo.check(result, problem.simulate, x[1000:], replicates=19, progress=False)
         >>> found.p_value > 1 / 20
         True

@@ -17,6 +17,8 @@ import avo
 from avo.command import app, outcome, sources, words
 from avo.folder import FORMAT
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 _get = lru_cache(avo.simulators.get)
 
 USER_FILE = """
@@ -131,6 +133,7 @@ def test_words_of_an_option(text, value):
     assert read == value and type(read) is type(value)
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_false_is_false(avo_command, tmp_path):
     words = ("simulate", "ecg", "--n", 2, "--out")
     avo_command(*words, "a.npz")

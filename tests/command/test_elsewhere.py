@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 import avo
 from avo.command import app
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 FILE = """
 import numpy as np
 import avo

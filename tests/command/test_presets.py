@@ -12,6 +12,8 @@ import avo
 from avo.command.line import app
 from avo.simulators.ecg import WIDE
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 RATE, WINDOW = 60.0, (-0.3, 0.55)
 TRUTH = {"r_amp_II": 1.4, "r_amp_V5": 0.8, "t_amp_II": 0.3, "t_amp_V5": -0.2, "t_centre": 0.29, "p_amp_V5": 0.07}
 

@@ -17,6 +17,8 @@ from avo.command import app, sources
 from avo.command.sources import Reading
 from avo.command.words import space_of, with_known
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 MINE = """
 import jax
 import avo

@@ -13,6 +13,8 @@ from scipy.stats import wasserstein_distance
 
 from avo.critics import Distance, deep_sets, distance, linear, lipschitz, mlp, packed
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 # A program is compiled per critic, shape and number of steps: what can be, is measured with the same ones
 SMALL = partial(mlp, width=48, depth=1)
 MEASURES: dict[int, dict[str, Any]] = {
@@ -179,6 +181,7 @@ def test_rows_that_train_do_not_judge(repeats: dict[str, Any]) -> None:
     assert np.all(np.abs(estimates.mean(0)) < 3 * estimates.std(0, ddof=1) / np.sqrt(30))
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_corrected_for_the_slope_that_the_penalty_allows(repeats: dict[str, Any]) -> None:
     """With lambda = 2 the gap is larger than the distance by 1 + W / (2 lambda), 1.26 in units of the pooled scale."""
     pair = repeats["draws"][0]

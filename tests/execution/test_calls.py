@@ -13,6 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from rows import fails, hangs
+from rows import three as row
+from rows import threes as many
 
 import avo
 from avo.execution.calls import Calls
@@ -25,14 +28,6 @@ SIZE = 6
 KEYS = jax.random.split(jax.random.key(3), 7)
 THETA = np.random.default_rng(0).uniform(0.5, 2.0, (7 * SIZE, 2))
 C = np.random.default_rng(1).normal(size=(7 * SIZE, 1))
-
-
-def row(rng: np.random.Generator, theta: np.ndarray, *c: np.ndarray) -> np.ndarray:
-    return rng.normal(theta[0] + sum(map(np.sum, c)), theta[1], size=3)
-
-
-def many(rng: np.random.Generator, theta: np.ndarray, *c: np.ndarray) -> np.ndarray:
-    return rng.normal(theta[:, :1] + sum(c), theta[:, 1:], size=(len(theta), 3))
 
 
 def calls(fn: Any, batched: bool = False, timeout: float | None = None, **options: Any) -> Calls:
@@ -100,15 +95,15 @@ def test_chunks_take_a_tenth_of_a_second() -> None:
 
 def test_workers_know_modules_of_the_parent_and_their_share_of_threads() -> None:
     def environment(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
-        import fits  # beside the tests, which only sys.path says
+        import rows  # beside the tests, which only sys.path says
 
-        return np.array([fits.TINY.calls, float(os.environ["OMP_NUM_THREADS"]), os.getpid()])
+        return np.array([rows.row(rng, theta).size, float(os.environ["OMP_NUM_THREADS"]), os.getpid()])
 
     some = calls(environment, executor=2)
     x = some(KEYS, THETA)
     some.close()
     known = os.environ.get("OMP_NUM_THREADS")
-    assert set(x[:, 0]) == {16.0} and set(x[:, 1]) == {float(known or max((os.cpu_count() or 1) // 2, 1))}
+    assert set(x[:, 0]) == {10.0} and set(x[:, 1]) == {float(known or max((os.cpu_count() or 1) // 2, 1))}
     assert os.getpid() not in x[:, 2] and 1 <= len(set(x[:, 2])) <= 2
 
 
@@ -146,16 +141,6 @@ def test_executors_that_are_none(executor: Any) -> None:
 
 
 # --- failures --------------------------------------------------------------------------------------------------------
-
-
-def fails(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
-    """Fail in one of five ways, by theta[0]."""
-    x, way = row(rng, np.array([1.0, 1.0])), int(theta[0])
-    if way == 1:
-        raise ZeroDivisionError("no water")
-    if way == 4:
-        return x[:2]
-    return x + {2: np.nan, 3: -1e31, 5: np.inf}.get(way, 0.0)
 
 
 WAYS = np.array([0, 1, 2, 3, 4, 5, 0, 1, 1, 0, 3, 0])
@@ -230,12 +215,6 @@ def test_an_interruption_is_no_failure() -> None:
 
 
 # --- workers that hang or die ----------------------------------------------------------------------------------------
-
-
-def hangs(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
-    while theta[0] > 1.9:
-        time.sleep(0.01)
-    return row(rng, theta)
 
 
 def test_a_call_that_hangs_is_stopped_and_costs_itself_alone() -> None:

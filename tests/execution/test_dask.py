@@ -2,14 +2,14 @@
 
 import os
 import signal
-import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from fits import X_OBS, equal, fit, row
+from fits import X_OBS, equal, fit
+from rows import row, slow
 
 import avo
 
@@ -33,11 +33,6 @@ def client() -> Iterator[Any]:
             distributed.Client(cluster) as client,
         ):
             yield client
-
-
-def slow(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
-    time.sleep(0.002)
-    return row(rng, theta)
 
 
 def test_a_killed_worker_changes_no_bit(client: Any) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fits import SPACE, TINY, X_OBS, Interrupted, equal, fit, row, rows, simulate
+from fits import SPACE, TINY, X_OBS, Interrupted, equal, fit, simulate
+from rows import row, rows
 
 import avo
 from avo.execution import pace
 from avo.execution.pace import LEAST_CALLS, STARTING, TIMED, TRAINING, as_time, in_calls, seconds_of
+
+pytestmark = pytest.mark.usefixtures("single_precision")
 
 SHAPE = (10,)
 

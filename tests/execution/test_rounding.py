@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from fits import TINY, TINY_BUDGET, equal
+from rows import whole as noisy_row
 
 import avo
 from avo.execution.blocks import Draws
 from avo.execution.replay import find
 from avo.execution.rounding import chances, whole_rows
+from avo.execution.simulator import check_simulator
 from avo.execution.store import Store
 
 SPACE = avo.Space(a=avo.Real(), n=avo.Count(1, 30), m=avo.Count(-5, 5))
@@ -27,11 +29,6 @@ def told(key: Any, theta: Any) -> Any:
 
 def told_row(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
     return theta[1:]
-
-
-def noisy_row(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
-    assert np.array_equal(theta[1:], np.round(theta[1:]))
-    return theta[1:] + 0.1 * rng.normal(size=2)
 
 
 def draws(simulate: Any) -> Draws:
@@ -77,7 +74,7 @@ def test_a_command_is_told_whole_numbers_without_a_point() -> None:
     code = "import sys; print(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) * 0)"
     simulate = avo.from_command([sys.executable, "-S", "-c", code, "{n}", "{m}", "{a}"])
     one = Draws(avo.from_numpy(told_row), SPACE, jax.random.key(7), 2, (2,))(U[:4]).x
-    simulate = avo.execution.simulator.check_simulator(simulate, SPACE, np.zeros((5, 3)), None, 2)
+    simulate = check_simulator(simulate, SPACE, np.zeros((5, 3)), None, 2)
     x = Draws(simulate, SPACE, jax.random.key(7), 2, (3,))(U[:4]).x
     np.testing.assert_array_equal(x, np.column_stack([one, np.zeros(4)]))
 

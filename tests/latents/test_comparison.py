@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,6 @@ from time import sleep
 from types import SimpleNamespace
 from typing import Any, cast
 
-import jax
 import numpy as np
 import pytest
 
@@ -30,12 +29,7 @@ FITTED: list[Route] = []  # by the comparison below: the simulator's, of each se
 DRAWN: list[tuple[int, tuple[float, float], int]] = []  # by the comparison below: how many, from where, which seed
 
 
-@pytest.fixture(scope="module", autouse=True)
-def single_precision() -> Iterator[None]:
-    """As for users: the networks take half the time. Threads of the comparison see what is set for all."""
-    jax.config.update("jax_enable_x64", False)
-    yield
-    jax.config.update("jax_enable_x64", True)
+pytestmark = pytest.mark.usefixtures("single_precision")  # the networks take half the time
 
 
 @pytest.fixture(scope="module")

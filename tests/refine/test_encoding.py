@@ -9,6 +9,8 @@ import avo
 from avo.simulators import Problem
 from avo.simulators.problem import vectorize
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 T = np.linspace(0.2, 2.0, 9)
 A = np.stack([1 + 0 * T, T], axis=1)
 SD = 0.3

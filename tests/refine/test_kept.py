@@ -16,6 +16,8 @@ from avo.refine import keeping
 from avo.refine.equation import Equation
 from avo.refine.kept import LEVELS, view_of
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 RNG = np.random.default_rng(3)
 
 

@@ -357,7 +357,6 @@ def test_one_program_for_all_usual_numbers_of_pairs(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(statistic, "_network", network)
     monkeypatch.setattr(statistic, "STEPS", 50)
-    jax.clear_caches()  # of programs with the network as it is
     found = []
     for n in (300, 16_385, statistic.MOST_PADDED, statistic.MOST_PADDED + 1):
         u, x, y, _ = linear(n, n)

@@ -1,22 +1,17 @@
 """Fits to real recordings as users make them (benchmarks/studies/real.py); skipped where they are absent."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
 from avo.benchmarks.studies import real
 
 # Fractions of the default, to be quick
-PATHS, BEATS, SWINGS = 80_000, 60_000, 60_000
+PATHS, BEATS, SWINGS = 40_000, 60_000, 60_000
 
 
-@pytest.fixture(scope="module", autouse=True)
-def single_precision() -> Iterator[None]:
-    with jax.enable_x64(False):
-        yield
+pytestmark = pytest.mark.usefixtures("single_precision")
 
 
 @pytest.fixture(scope="module")

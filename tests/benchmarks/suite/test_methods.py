@@ -13,6 +13,8 @@ from avo.benchmarks.suite import methods, tasks
 from avo.benchmarks.suite.methods import METHODS, Simulator, Spent, method_of, theta_at
 from avo.benchmarks.suite.rivals import optimisers
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 RIVALS = [name for name, method in METHODS.items() if method.rival]
 
 

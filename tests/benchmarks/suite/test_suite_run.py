@@ -21,6 +21,7 @@ from avo.benchmarks.suite import cells, summary, tasks
 from avo.benchmarks.suite import run as suite
 from avo.benchmarks.suite.methods import METHODS, Answer, Method, Spent, _avo
 from avo.benchmarks.suite.run import Group, judge, measure, plan
+from avo.execution import programs
 
 
 def put(monkeypatch: pytest.MonkeyPatch, fit: Callable[..., Answer], name: str = "avo") -> None:
@@ -187,8 +188,13 @@ def single_precision() -> Iterator[None]:
     """Fit as users do, and forget the compiled programs of a broken trainer."""
     with jax.enable_x64(False):
         yield
+    _forget()
+
+
+def _forget() -> None:
+    """Have a trainer's functions and a simulator's programs made anew; all others stay."""
     trainer._functions.cache_clear()
-    jax.clear_caches()
+    programs._shared.cache_clear()
 
 
 PLAIN = replace(avo.Settings.for_budget(30_000, target="population"), gradient="plain")
@@ -211,8 +217,7 @@ def test_a_flipped_baseline_shows_red(monkeypatch: pytest.MonkeyPatch) -> None:
     def flipped(cost: Any, score: Any, baseline: Any) -> Any:  # (f + b) score
         return 2 * right(cost, score, "none") - right(cost, score, baseline)
 
-    trainer._functions.cache_clear()
-    jax.clear_caches()
+    _forget()
     monkeypatch.setattr(trainer, "reinforce_gradient", flipped)
     assert verdict(monkeypatch, **options).red
 
