@@ -158,9 +158,12 @@ def test_lines_that_repeat_a_fit_make_the_same_space():
 
 def test_the_command_is_written_again():
     options = {"simulator": "my file.py:f", "data": "x.csv", "out": "runs/a", "set": ["rate=3"], "refine": False}
-    options |= {"seed": 3, "quiet": True, "log_windows": 180, "budget": None, "resume": False}
-    expected = "avo fit 'my file.py:f' --data x.csv --set rate=3 --no-refine --seed 3 --log-windows 180"
+    options |= {"seed": 3, "quiet": True, "log_windows": 180, "budget": None, "resume": False, "n": 400}
+    # The truth, and the number, are of observations that are simulated
+    expected = "avo fit 'my file.py:f' --data x.csv --no-refine --seed 3 --log-windows 180"
     assert _command(options) == expected
+    options |= {"data": None, "log_windows": None, "refine": True}
+    assert _command(options) == "avo fit 'my file.py:f' --set rate=3 --seed 3 --n 400"
 
 
 def test_a_result_without_simulations_has_a_page_without_sliders(monkeypatch):
