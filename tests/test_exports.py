@@ -52,12 +52,8 @@ def test_plain_values_are_json_and_the_result_s(make: Any) -> None:
     assert len(told["modes"]) == len(result.modes) and (told["population"] is None) == (result.population is None)
 
 
-def test_plain_values_tell_modes_combinations_and_what_is_not_known() -> None:
-    told = replace(loose(), elsewhere=(Mode(np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.5),)).to_dict()
-    assert told["stderr"][2] is None and told["intervals"][2] == [0.0, None] and told["p_value"] == 0.25
-    assert told["modes"][1] == {
-        "theta": {"mu": 1.0, "rate": 2.5, "tau": 0.3}, "stderr": {"mu": 0.1, "rate": None, "tau": 0.2}, "p_value": 0.5
-    }  # fmt: skip
+def open_together() -> avo.Result:
+    """A fit of which two parameters are identified only together."""
     result = refined()
     both = np.array([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, np.sqrt(2)]]) / np.sqrt(2)
     covariance = both @ np.diag([1e-3, 2.25, 1e-3]) @ both.T
@@ -65,8 +61,18 @@ def test_plain_values_tell_modes_combinations_and_what_is_not_known() -> None:
         result.estimate, covariance=covariance, vectors=both, values=np.array([1e3, 0.1, 1e3]),
         identified=np.array([True, False, True]),
     )  # fmt: skip
-    (found,) = replace(result, estimate=estimate).to_dict()["combinations"]
-    (own,) = replace(result, estimate=estimate).combinations()
+    return replace(result, estimate=estimate)
+
+
+def test_plain_values_tell_modes_combinations_and_what_is_not_known() -> None:
+    told = replace(loose(), elsewhere=(Mode(np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.5),)).to_dict()
+    assert told["stderr"][2] is None and told["intervals"][2] == [0.0, None] and told["p_value"] == 0.25
+    assert told["modes"][1] == {
+        "theta": {"mu": 1.0, "rate": 2.5, "tau": 0.3}, "stderr": {"mu": 0.1, "rate": None, "tau": 0.2}, "p_value": 0.5
+    }  # fmt: skip
+    result = open_together()
+    (found,) = result.to_dict()["combinations"]
+    (own,) = result.combinations()
     assert found == {"names": list(own.names), "words": own.words, "value": own.value, "stderr": own.stderr}
     moments = refined("population").to_dict()["population"]
     own = refined("population").population
@@ -264,14 +270,7 @@ def test_what_is_fixed_stands_in_every_table(target: str) -> None:
 
 
 def test_latex_tells_what_is_identified_only_together() -> None:
-    result = refined()
-    both = np.array([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, np.sqrt(2)]]) / np.sqrt(2)
-    covariance = both @ np.diag([1e-3, 2.25, 1e-3]) @ both.T
-    estimate = replace(
-        result.estimate, covariance=covariance, vectors=both, values=np.array([1e3, 0.1, 1e3]),
-        identified=np.array([True, False, True]),
-    )  # fmt: skip
-    result = replace(result, estimate=estimate)
+    result = open_together()
     (own,) = result.combinations()
     lines = result.latex().splitlines()
     value, error = rounded(own.value, own.stderr), rounded(own.stderr, own.stderr)

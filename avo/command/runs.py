@@ -23,21 +23,10 @@ from avo.command.options import Observations, Quiet, Seed, Workers
 from avo.command.programs import keep_programs
 
 if TYPE_CHECKING:
+    from avo.command.sources import Reading
     from avo.result import Result
 
 UNSEEN = "--data must name a file of observations: the run was fitted to such a file."
-READING = (
-    "columns",
-    "key",
-    "log_windows",
-    "inputs",
-    "groups",
-    "index",
-    "decimal",
-    "weights",
-    "missing",
-    "axis",
-)  # of `avo fit`, which say how its file was read
 OPTIONS = ("simulator", "option", "columns", "key", "log_windows")  # of `avo fit`, which a check needs again
 
 Run = Annotated[Path, typer.Argument(help="Folder of a finished run of `avo fit`.")]
@@ -130,11 +119,11 @@ def check(
     # Runs of older versions have fewer options
     reading = sources.Reading(**{name: options.get(name) for name in sources.Reading._fields})
     if options.get("preset") is not None:
-        with _read_as(run, options):
+        with _read_as(run, reading):
             task = presets.task_again(result.space, _needed(data_), reading, options["option"])
         source, observed = task.source, task.x_obs
     else:
-        with _read_as(run, options):
+        with _read_as(run, reading):
             table = None if data_ is None else sources.read(data_, reading)
         name = _simulator(run, options["simulator"], simulator, trust)
         source = sources.source_of(name, options["option"], table, reading.log_windows, options.get("space"))
@@ -162,9 +151,9 @@ def check(
 
 
 @contextmanager
-def _read_as(run: Path, options: dict[str, Any]) -> Iterator[None]:
+def _read_as(run: Path, reading: "Reading") -> Iterator[None]:
     """Say of an error in reading a file that options of the run, which nobody typed now, say how it is read."""
-    taken = _flags({name: options[name] for name in READING if options.get(name)})
+    taken = _flags({name: value for name, value in reading._asdict().items() if value})
     try:
         yield
     except ValueError as error:
