@@ -5,7 +5,7 @@ None of these packages is imported here: where an object of theirs came, its pac
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -57,12 +57,20 @@ class Axis(NamedTuple):
         return Axis(words["name"], words["unit"], np.array(words["values"]), tuple(words["labels"]))
 
 
+class Quantity(NamedTuple):
+    """What x measures: its name and unit, "" where nobody said so."""
+
+    name: str = ""
+    unit: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Observations x, with shape (m, *x_shape), and one `Axis` for each axis of a row."""
+    """Observations x, with shape (m, *x_shape), one `Axis` for each axis of a row, and what they measure."""
 
     x: np.ndarray
     axes: tuple[Axis, ...]
+    quantity: Quantity = Quantity()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.x, dtype, copy=copy)
@@ -244,6 +252,15 @@ def axes_of(value: Any) -> tuple[Axis, ...]:
     return ()
 
 
+def quantity_of(value: Any) -> Quantity:
+    """Take what x measures from observations that say so: the name of a DataArray and its attribute `units`."""
+    if isinstance(value, Labelled):
+        return value.quantity
+    if of_package(value, "xarray", "DataArray"):
+        return Quantity(str(value.name or ""), str(value.attrs.get("units", "")))
+    return Quantity()
+
+
 def _axis_of_columns(columns: Sequence[Any], name: Any = None) -> tuple[Axis, ...]:
     count = np.arange(len(columns))
     axis = "column" if name is None else str(name)
@@ -293,7 +310,7 @@ def arranged(name: str, value: Any, axes: tuple[Axis, ...]) -> Any:
         )
     order = [found.index(column) for column in own]
     if isinstance(value, Labelled):
-        return Labelled(value.x[:, order], axes)
+        return replace(value, x=value.x[:, order], axes=axes)
     return value.iloc[:, order] if is_frame(value) else value[:, order]
 
 

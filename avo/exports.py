@@ -76,7 +76,7 @@ def plain_values(result: "Result", level: float) -> dict[str, Any]:
         "calls": int(result.calls),
         "failures": {kind: int(count) for kind, count in result.failures.items()},
         "p_value": None if result.estimate is None else result.estimate.p_value,
-        "modes": [mode.to_json(result.names) for mode in result.modes],
+        "modes": [mode.to_json() for mode in result.modes],
         "combinations": [
             {"names": list(c.names), "words": c.words, "value": float(c.value), "stderr": float(c.stderr)}
             for c in (result.combinations() if refined else ())

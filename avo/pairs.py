@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avo.adversarial.proposals import Gaussian
-from avo.containers import Axis
+from avo.containers import Axis, Quantity
 from avo.execution.blocks import Drawn
 from avo.execution.failures import Failures, where
 from avo.execution.stored import Stored
@@ -47,7 +47,7 @@ def fit_stored(
     begin: Float[np.ndarray, " d"] | None,
     custom: CustomStatistic | None,
     statistic: Statistic | Only | None,
-    axes: tuple[tuple[Axis, ...], tuple[Axis, ...]],
+    names: tuple[tuple[Axis, ...], tuple[Axis, ...], Quantity],
     out: str | Path | None,
     resume: bool,
 ) -> Result:
@@ -61,7 +61,7 @@ def fit_stored(
         begin: where to look first, in u; None: all over the rows.
         custom: the user's own statistic in units of the observations.
         statistic: as the user gave it.
-        axes: names of the entries of x, and of known conditions.
+        names: of the entries of x, of those of known conditions, and of what x measures.
         out: folder of the result; None: nothing is written.
         resume: give back the result in `out` if it is that of this fit.
 
@@ -89,8 +89,8 @@ def fit_stored(
         failed = int(np.sum(~drawn.ok))
         place = where(space.names, stored.free(space), ~drawn.ok) if failed else None
         result = replace(
-            result, failures=Failures({"non-finite": failed}, place), data=observed.digest, axes=axes[0],
-            input_axes=axes[1],
+            result, failures=Failures({"non-finite": failed}, place), data=observed.digest, axes=names[0],
+            input_axes=names[1], quantity=names[2],
         )  # fmt: skip
         if folder is not None:
             saved(result, folder)

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from avo import checks, exports, summary
 from avo.adversarial.critic import describe
 from avo.checks import between, whole
-from avo.containers import Axis, Held
+from avo.containers import Axis, Held, Quantity
 from avo.execution.failures import Failures
 from avo.folder import (
     ARRAYS,
@@ -71,6 +71,7 @@ class Result:
         elsewhere: solutions besides the answer that fit as well; `modes` holds all.
         axes: names of x's entries, an `Axis` for each axis of one observation, where x_obs brought some.
         input_axes: the same of its known conditions.
+        quantity: what x measures, a name and a unit, where x_obs said so.
         gaps: which values of x may be missing, where some were (avo/gaps.py); else None.
         weighted: number of observations with a weight above zero, and of equal ones that say as much, (sum w)^2 /
             sum w^2; None without weights.
@@ -97,6 +98,7 @@ class Result:
     elsewhere: tuple[Mode, ...] = ()
     axes: tuple[Axis, ...] = ()
     input_axes: tuple[Axis, ...] = ()
+    quantity: Quantity = Quantity()
     gaps: Gaps | None = None
     weighted: tuple[int, float] | None = None
     phases: Mapping[str, int] = field(default_factory=dict)
@@ -175,9 +177,13 @@ class Result:
 
     @property
     def at_bound(self) -> tuple[str, ...]:
-        """Names of the parameters whose estimate is within 5 % of an end of its range, in the parameter's own scale."""
-        found = zip(self.names, self.space.bounded, np.asarray(self.proposal.loc), strict=True)
-        return tuple(name for name, bounded, u in found if bounded and abs(u) > AT_BOUND)
+        """Names of the parameters whose estimate is within 5 % of an end of its range, in the parameter's own scale.
+
+        What the data do not identify lies anywhere, and is not among them.
+        """
+        told = np.full(len(self.names), True) if self.stderr is None else np.isfinite(self.stderr)
+        near = np.array(self.space.bounded) & (np.abs(np.asarray(self.proposal.loc)) > AT_BOUND)
+        return tuple(name for name, there in zip(self.names, near & told, strict=True) if there)
 
     @cached_property
     def population(self) -> Population | None:

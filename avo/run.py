@@ -18,7 +18,7 @@ from avo.adversarial.proposals import Gaussian
 from avo.adversarial.settings import Settings, Target
 from avo.adversarial.trainer import make_trainer
 from avo.checks import between, flag
-from avo.containers import Held, axes_of
+from avo.containers import Held, axes_of, quantity_of
 from avo.disk import opened
 from avo.execution.calls import Calls
 from avo.execution.failures import CallFailed
@@ -163,6 +163,7 @@ def fit(
     progress, max_failures = flag("progress", progress), between("max_failures", max_failures, 0, 1)
     if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
+    names = axes_of(x_obs), axes_of(inputs), quantity_of(x_obs)
     seed, name, host = checks.seed("seed", seed), name_of(simulate), isinstance(simulate, HostSimulator)
     begin = None if start is None else start_in(space, start)
     if begin is not None and proposal is not None:
@@ -175,7 +176,7 @@ def fit(
         )  # fmt: skip
         return fit_stored(
             simulate, observed, space, seed=seed, begin=begin, custom=custom_statistic(statistic, x, c),
-            statistic=statistic, axes=(axes_of(x_obs), axes_of(inputs)), out=out, resume=resume,
+            statistic=statistic, names=names, out=out, resume=resume,
         )  # fmt: skip
     known, whole = (None, 0) if out is None or not resume else (calls_of(out), 0)
     if resume and out is not None and budget is None:
@@ -203,7 +204,6 @@ def fit(
         # Wherever they begin: settings are part of the compiled program
         proposal = partial(Gaussian.start, sd=BEGUN) if settings.target == "point" else proposal
         settings = replace(settings, reach=(max(settings.reach),) * 2)
-    names = axes_of(x_obs), axes_of(inputs)
     task = Task(checked, space, observed, settings, divided, seed, refine, custom, *names, whole, budget, begin)
     loss = critics.wasserstein() if loss is None else loss
     trainer = make_trainer(

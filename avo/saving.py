@@ -6,7 +6,7 @@ import numpy as np
 
 from avo.adversarial.critic import describe
 from avo.adversarial.proposals import Gaussian
-from avo.containers import Axis
+from avo.containers import Axis, Quantity
 from avo.execution.failures import Failures
 from avo.folder import fill, leaves
 from avo.gaps import Gaps
@@ -42,10 +42,11 @@ def to_files(result: "Result") -> tuple[dict[str, Any], dict[str, Any]]:
         "seed": result.seed,
         "data": result.data,
         "estimate": estimate,
-        "modes": [mode.to_json(result.names) for mode in result.modes],
+        "modes": [mode.to_json() for mode in result.modes],
         "weighted": None if result.weighted is None else list(result.weighted),
         "axes": [axis.to_json() for axis in result.axes],
         "input_axes": [axis.to_json() for axis in result.input_axes],
+        "quantity": list(result.quantity),
         "phases": dict(result.phases),
         "budget": result.budget,
     }
@@ -92,6 +93,7 @@ def parts(
         failures=Failures.from_json(words["failures"]),
         gaps=Gaps.from_arrays("gaps", arrays),
         weighted=None if words.get("weighted") is None else tuple(words["weighted"]),
+        quantity=Quantity(*words.get("quantity", ())),
         phases=words.get("phases", {}),
         budget=words.get("budget"),
         **{k: words[k] for k in ("calls", "status", "message", "seed", "data")},

@@ -133,6 +133,7 @@ def _described(task: Task, result: Result) -> Result:
         data=task.observed.digest,
         axes=task.axes,
         input_axes=task.input_axes,
+        quantity=task.quantity,
         gaps=gaps,
         weighted=None if shares is None else (len(x), task.observed.effective),
         budget=task.budget,

@@ -119,7 +119,7 @@ def _agreement(result: Result) -> list[str]:
 
 def _others(result: Result) -> list[str]:
     """Write the solutions besides the answer."""
-    return [f"another solution: {mode.line(result.names)}" for mode in result.elsewhere]
+    return [f"another solution: {mode}" for mode in result.elsewhere]
 
 
 def _correlations(result: Result) -> list[str]:
@@ -139,9 +139,8 @@ def warnings(result: Result) -> list[str]:
     """Tell what the data do not identify, what lies at a bound, and where no population fits."""
     found = _unidentified(result)
     loc = np.asarray(result.proposal.loc)
-    loose = {name for name, error in zip(result.names, _errors(result), strict=True) if np.isinf(error)}
     for name, u, value, parameter in zip(result.names, loc, result.theta, result.space, strict=True):
-        if name in result.at_bound and name not in loose:  # what is not identified lies anywhere
+        if name in result.at_bound:
             low, high = parameter.support
             end, bound = ("upper", high) if u > 0 else ("lower", low)
             words = "where values beyond it make sense, widen the range, or check the units of x_obs"

@@ -13,7 +13,7 @@ from avo.adversarial.settings import Settings, Target
 from avo.adversarial.trainer import Trainer
 from avo.budget import BUDGET, HOST_BUDGET, MOST_BUDGET, Plan, enough, for_refining, for_search, least_refining, plan
 from avo.checks import one_of, whole
-from avo.containers import Axis
+from avo.containers import Axis, Quantity
 from avo.execution.calls import Calls
 from avo.execution.command import Command
 from avo.execution.host import HostSimulator
@@ -38,6 +38,7 @@ class Task(NamedTuple):
     custom: CustomStatistic | None = None
     axes: tuple[Axis, ...] = ()
     input_axes: tuple[Axis, ...] = ()
+    quantity: Quantity = Quantity()
     whole: int = 0  # calls of a finished run that goes on, with those that it has made
     budget: int | None = None
     begin: Float[np.ndarray, " d"] | None = None  # the user's own start, in u

@@ -38,7 +38,7 @@ def refined(result: Result, found: Estimate | None, others: list[Estimate | None
     q, covariance = result.proposal, found.population_covariance
     factor = q.factor() if covariance is None else floored(covariance, 1e-3)
     modes = [Mode.of(one, result.space) for one in known]
-    words = f"{several(modes, result.names)}; " if len(modes) > 1 else ""
+    words = f"{several(modes)}; " if len(modes) > 1 else ""
     words += f"the last step was {found.moved:.1f} standard errors long; simulations widen the errors by a factor "
     return replace(
         result,

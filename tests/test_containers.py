@@ -10,7 +10,7 @@ import pytest
 from fits import SPACE, X_OBS, equal, fit, simulate
 
 import avo
-from avo.containers import Axis, Labelled, arranged, axes_of, plain, same_rows, words_of
+from avo.containers import Axis, Labelled, arranged, axes_of, plain, quantity_of, same_rows, words_of
 from avo.observations import number_clusters, validate_observations
 
 pytestmark = pytest.mark.usefixtures("single_precision")
@@ -248,7 +248,8 @@ def test_data_arrays_bring_dimensions_and_coordinates(tmp_path: Any) -> None:
     figure = avo.plots.predictive(x, x.values)
     assert [a.get_ylabel() for a in figure.axes[::2]] == ["x, I", "x, aVR"]
     assert figure.axes[-1].get_xlabel() == "time (s)"
-    assert axes_of(xarray.DataArray(X)) == ()
+    assert axes_of(xarray.DataArray(X)) == () and quantity_of(xarray.DataArray(X)) == ("", "")
+    assert quantity_of(xarray.DataArray(X, name="concentration", attrs={"units": "mg/l"})) == ("concentration", "mg/l")
     days = xarray.DataArray(X, dims=("row", "day"), coords={"day": np.array(["2020-01-01", "2020-01-02"], "M8[ns]")})
     assert [a.to_json() for a in axes_of(days)] == [a.to_json() for a in axes_of(days.drop_vars("day"))]
     with pytest.raises(ValueError, match=r"x_obs must be one array; got a Dataset with v\. Choose a variable, x_obs\["):

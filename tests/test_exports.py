@@ -65,7 +65,8 @@ def open_together() -> avo.Result:
 
 
 def test_plain_values_tell_modes_combinations_and_what_is_not_known() -> None:
-    told = replace(loose(), elsewhere=(Mode(np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.5),)).to_dict()
+    other = Mode(("mu", "rate", "tau"), np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.5)
+    told = replace(loose(), elsewhere=(other,)).to_dict()
     assert told["stderr"][2] is None and told["intervals"][2] == [0.0, None] and told["p_value"] == 0.25
     assert told["modes"][1] == {
         "theta": {"mu": 1.0, "rate": 2.5, "tau": 0.3}, "stderr": {"mu": 0.1, "rate": None, "tau": 0.2}, "p_value": 0.5

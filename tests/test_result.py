@@ -212,7 +212,7 @@ def test_samples_lie_inside_the_space_around_the_estimate() -> None:
 
 
 def test_modes_are_words(tmp_path: Path) -> None:
-    other = Mode(np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.25)
+    other = Mode(("mu", "rate", "tau"), np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.25)
     result = replace(refined("point", False), elsewhere=(other,))
     folder = result.save(tmp_path)
     words = json.loads((folder / "result.json").read_text())
@@ -220,7 +220,7 @@ def test_modes_are_words(tmp_path: Path) -> None:
     assert words["modes"][1] == {
         "theta": {"mu": 1.0, "rate": 2.5, "tau": 0.3}, "stderr": {"mu": 0.1, "rate": None, "tau": 0.2}, "p_value": 0.25
     }  # fmt: skip
-    assert "another solution: mu = 1 +- 0.1, rate = 2.5 +- inf, tau = 0.3 +- 0.2, p = 0.25" in result.summary()
+    assert "another solution: mu = 1.00 +- 0.10, rate open, tau = 0.30 +- 0.20, p = 0.25" in result.summary()
     for one, again in zip(avo.load(folder).modes, result.modes, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))
 
@@ -456,7 +456,7 @@ def test_what_is_hardly_identified_is_told_from_what_is_not(value: float, words:
 
 @pytest.mark.parametrize("target", ["point", "population"])
 def test_a_result_travels_between_processes(target: str) -> None:
-    other = Mode(np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.25)
+    other = Mode(("mu", "rate", "tau"), np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.25)
     result = replace(refined(target), elsewhere=(other,) if target == "point" else ())
     again = copy.copy(result)  # by way of what a pickle holds
     assert again is not result and again.summary() == result.summary()

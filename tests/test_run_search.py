@@ -182,7 +182,8 @@ def test_solutions_that_fit_equally_well_are_named(both: tuple[Square, avo.Resul
         np.testing.assert_allclose(mode.stderr, error, rtol=0.25)
     named = " and ".join(f"theta = {mode.theta[0]:.3g}" for mode in result.modes)
     assert f"undetermined: two solutions fit equally well: {named}; the last step" in result.summary()
-    assert f"another solution: theta = {result.modes[1].theta[0]:.5g} +- " in result.summary()
+    assert f"another solution: {result.modes[1]}\n" in result.summary()
+    assert str(result.modes[1]).startswith(f"theta = {result.modes[1].theta[0]:.4g}")
     back = avo.load(result.save(tmp_path))
     for one, other in zip(back.modes, result.modes, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

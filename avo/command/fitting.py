@@ -110,7 +110,7 @@ def fit(
     ] = None,
     quantity: Annotated[
         str | None,
-        typer.Option(metavar="NAME[UNIT]", help="What x measures, for the pictures: concentration[mg/l]."),
+        typer.Option(metavar="NAME[UNIT]", help="What x measures, for pictures and report: concentration[mg/l]."),
     ] = None,
     space: Annotated[
         str | None,
@@ -195,7 +195,7 @@ def fit(
     keep_programs()
     from avo.command import naming, outcome, presets, sources
 
-    measured = naming.quantity_of(quantity)
+    measured = naming.measured(quantity)
 
     clock = _clock() if profile else None
     with kept(out), clock or nullcontext():
@@ -212,6 +212,7 @@ def fit(
             )  # fmt: skip
             task = begin.task
             typer.echo(begin.words)
+        task = task._replace(measured=measured)
         simulate = task.source.simulate if stored is None else sources.stored_of(stored)
         result = avo.fit(
             simulate, task.x_obs, task.source.space, inputs=task.inputs, groups=task.groups,
@@ -221,7 +222,7 @@ def fit(
         )  # fmt: skip
         outcome.write_command(out, options, task, result)
         typer.echo(outcome.report(result, task))
-        pictures = outcome.draw(out, result, task, seed, workers, measured) if stored is None else []
+        pictures = outcome.draw(out, result, task, seed, workers) if stored is None else []
         written = [*pictures, *outcome.encode(out, result, task)]
         written += [] if begin is None else [presets.write_beats(out, begin)]
         typer.echo("\n" + "\n".join(map(str, written)))

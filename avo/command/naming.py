@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from avo.containers import Axis
+from avo.containers import Axis, Quantity
 
 NAME = re.compile(r"\s*([^\[\]=]*[^\[\]=\s])\s*(?:\[([^\[\]]*)\])?\s*(?:=(.*))?")
 FORM = "'time[s]=0:0.004' (first and step), 'dose[mg]=1,2,5' or 'lead=I,II,V1'"
@@ -37,22 +37,22 @@ def named(words: list[str] | None, x_shape: tuple[int, ...]) -> tuple[Axis, ...]
     return axes
 
 
-def quantity_of(word: str | None) -> dict[str, str]:
-    """Read `NAME[UNIT]`, what x measures, as the pictures take it.
+def measured(word: str | None) -> Quantity:
+    """Read `NAME[UNIT]`, what x measures.
 
     Raises:
         ValueError: if the word is none.
 
     Example:
-        >>> quantity_of("concentration[mg/l]"), quantity_of("count"), quantity_of(None)
-        ({'quantity': 'concentration', 'unit': 'mg/l'}, {'quantity': 'count', 'unit': ''}, {})
+        >>> tuple(measured("concentration[mg/l]")), tuple(measured("count")), tuple(measured(None))
+        (('concentration', 'mg/l'), ('count', ''), ('', ''))
     """
     if word is None:
-        return {}
+        return Quantity()
     found = NAME.fullmatch(word)
     if found is None or found[3] is not None:
         raise ValueError(f"--quantity must look like 'concentration[mg/l]'; got {word!r}.")
-    return {"quantity": found[1], "unit": (found[2] or "").strip()}
+    return Quantity(found[1], (found[2] or "").strip())
 
 
 def _axis(word: str, size: int) -> Axis:

@@ -2,10 +2,8 @@
 
 import csv
 import io
-from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -38,11 +36,8 @@ def write_command(out: Path, options: dict[str, Any], task: Task, result: Result
 
 
 @stage("pictures")
-def draw(
-    out: Path, result: Result, task: Task, seed: int, workers: int | None = None,
-    quantity: Mapping[str, str] = MappingProxyType({}),
-) -> list[Path]:  # fmt: skip
-    """Draw how the fit went, and simulations at its estimate beside the observations; `quantity` says what x is."""
+def draw(out: Path, result: Result, task: Task, seed: int, workers: int | None = None) -> list[Path]:
+    """Draw how the fit went, and simulations at its estimate beside the observations."""
     source, observed = task.source, task.observed
     n = min(len(observed), PICTURE_ROWS[isinstance(source.simulate, HostSimulator)])
     key_theta, key_x = jax.random.split(stream(seed, PREDICTED))
@@ -60,12 +55,10 @@ def draw(
     if isinstance(source.simulate, HostSimulator):  # without those that fail
         x_sim, rows = x_sim[whole], rows[whole]
     x_sim = np.where(np.isnan(task.observed[rows]), np.nan, x_sim)
-    words: dict[str, Any] = {"axes": task.axes}
-    words |= {} if (p := source.problem) is None else {"quantity": p.quantity, "unit": p.unit}
-    words |= quantity
     figures = {"history.png": avo.plots.history(result, task.free_truth)}
     if len(x_sim) > 1:
-        figures["predictive.png"] = avo.plots.predictive(observed, x_sim, **words)
+        name, unit = task.quantity
+        figures["predictive.png"] = avo.plots.predictive(observed, x_sim, task.axes, name or "x", unit)
     for name, figure in figures.items():
         figure.savefig(out / name, dpi=100)
     return [out / name for name in figures]

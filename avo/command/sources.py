@@ -24,7 +24,7 @@ from avo.checks import did_you_mean, takes
 from avo.command.modules import Source, user_source
 from avo.command.naming import named
 from avo.command.words import columns_of, literal, named_pairs, numbers_of, place, ranged, space_of, with_known
-from avo.containers import Axis, Labelled, named_columns
+from avo.containers import Axis, Labelled, Quantity, named_columns
 from avo.data.columns import SHOWN
 from avo.execution.command import bound
 from avo.execution.failures import CallFailed
@@ -63,6 +63,7 @@ class Task(NamedTuple):
     truth: np.ndarray | None = None
     table: data.Table | None = None
     named: tuple[Axis, ...] = ()
+    measured: Quantity = Quantity()
 
     @staticmethod
     def of_file(source: Source, table: data.Table, file: Path, axis: list[str] | None) -> "Task":
@@ -82,6 +83,13 @@ class Task(NamedTuple):
         return named_columns(names) if self.observed.shape[1:] == (len(names),) else ()
 
     @property
+    def quantity(self) -> Quantity:
+        """What x measures: as the command says, or the simulator itself."""
+        if self.measured.name or self.source.problem is None:
+            return self.measured
+        return Quantity(self.source.problem.quantity, self.source.problem.unit)
+
+    @property
     def free_truth(self) -> np.ndarray | None:
         """The truth without what is fixed."""
         return None if self.truth is None else self.source.space.free(self.truth)
@@ -89,7 +97,7 @@ class Task(NamedTuple):
     @property
     def x_obs(self) -> Labelled:
         """The observations with their names."""
-        return Labelled(self.observed, self.axes)
+        return Labelled(self.observed, self.axes, self.quantity)
 
     @property
     def inputs(self) -> Labelled | None:

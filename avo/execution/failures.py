@@ -123,6 +123,9 @@ class Failures(dict[str, int]):
     def __reduce__(self) -> Any:
         return Failures, (dict(self), self.place, self.examples)
 
+    def __str__(self) -> str:
+        return self.summary()
+
     def summary(self) -> str:
         """Write each kind with its number and its first example, then where they lie."""
         if not any(self.values()):

@@ -19,7 +19,9 @@ from jaxtyping import Bool, Float
 
 from avo.adversarial.proposals import START_SD
 from avo.space import Space
+from avo.tables import aligned
 
+COLUMNS = 9  # of parameters, at most, in a table of directions; more are told in words
 NAMED = 0.05  # weight from which a direction's words name a parameter
 GREAT = 0.5  # of the greatest part in what is not identified, from which others are told beside a parameter
 SIMPLE = 0.03  # how far from a multiple of a half a weight may lie, by the noise of slopes, to be meant for it
@@ -44,10 +46,25 @@ class Direction(NamedTuple):
 
 
 class Identifiability(tuple[Direction, ...]):
-    """Orthogonal directions, the worst identified first; their units are quarters of a range, and u without bounds."""
+    """Orthogonal directions, the worst identified first; their units are quarters of a range, and u without bounds.
+
+    Example:
+        >>> ways = [(np.array([0.8, -0.6]), 1.5, False), (np.array([0.6, 0.8]), 0.02, True)]
+        >>> print(Identifiability([Direction(*way, ("a", "b")) for way in ways]))
+        a      b      identified to
+        +0.80  -0.60  nothing
+        +0.60  +0.80  0.02
+        in quarters of a parameter's range, and in u where it has no bounds
+    """
 
     def __str__(self) -> str:
-        return "\n".join(map(str, self))
+        if any(len(way.names) > COLUMNS for way in self):
+            return "\n".join(map(str, self))
+        rows = [[*way.names, "identified to"] for way in self[:1]]
+        for way in self:
+            known = f"{way.sd:.2g}" if way.identified else "nothing" if way.sd >= START_SD else f"hardly, {way.sd:.2g}"
+            rows.append([*(f"{weight:+.2f}" for weight in way.weights), known])
+        return "\n".join([*aligned(rows), "in quarters of a parameter's range, and in u where it has no bounds"])
 
 
 class Combination(NamedTuple):

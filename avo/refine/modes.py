@@ -20,6 +20,7 @@ from jaxtyping import Float
 from avo.refine.estimate import CONTRADICT, Estimate
 from avo.refine.linear import LinearSpace
 from avo.space import Space
+from avo.tables import written
 
 UNLIKELY = 0.005  # p of the observations at the estimate, below which the simulator does not reproduce them
 APART = 5.0  # standard errors per direction, from which two solutions are two
@@ -27,8 +28,14 @@ NUMBERS = ("no", "one", "two", "three")
 
 
 class Mode(NamedTuple):
-    """A solution: theta (d,), its standard errors (d,), and p of the observations at it, None where it is not known."""
+    """A solution: theta (d,), its standard errors (d,), and p of the observations at it, None where it is not known.
 
+    Example:
+        >>> print(Mode(("a", "b"), np.array([1.5, -2.0]), np.array([0.012, np.inf]), 0.4))
+        a = 1.500 +- 0.012, b open, p = 0.4
+    """
+
+    names: tuple[str, ...]
     theta: Float[np.ndarray, " d"]
     stderr: Float[np.ndarray, " d"]
     p_value: float | None = None
@@ -37,23 +44,20 @@ class Mode(NamedTuple):
     def of(found: Estimate, space: Space) -> "Mode":
         """Say in physical units what an estimate knows."""
         theta = space.nearest_whole(np.asarray(space.constrain(jnp.asarray(found.loc, float)), float))
-        return Mode(theta, np.asarray(found.stderr(space), float), found.p_value)
+        return Mode(space.names, theta, np.asarray(found.stderr(space), float), found.p_value)
 
-    def line(self, names: tuple[str, ...]) -> str:
-        """Write theta, errors and p in a line.
-
-        Example:
-            >>> Mode(np.array([1.5, -2.0]), np.array([0.012, np.inf]), 0.4).line(("a", "b"))
-            'a = 1.5 +- 0.012, b = -2 +- inf, p = 0.4'
-        """
-        values = zip(names, self.theta, self.stderr, strict=True)
-        words = [f"{name} = {value:.5g} +- {error:.2g}" for name, value, error in values]
+    def __str__(self) -> str:
+        values = zip(self.names, self.theta, self.stderr, strict=True)
+        words = [
+            f"{name} = {' +- '.join(written(value, error))}" if np.isfinite(error) else f"{name} open"
+            for name, value, error in values
+        ]
         return ", ".join([*words, *([] if self.p_value is None else [f"p = {self.p_value:.2g}"])])
 
-    def to_json(self, names: tuple[str, ...]) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Describe it by the names of the parameters; an infinite error is null."""
         errors = [error if np.isfinite(error) else None for error in self.stderr.tolist()]
-        theta, stderr = (dict(zip(names, values, strict=True)) for values in (self.theta.tolist(), errors))
+        theta, stderr = (dict(zip(self.names, values, strict=True)) for values in (self.theta.tolist(), errors))
         return {"theta": theta, "stderr": stderr, "p_value": self.p_value}
 
     @staticmethod
@@ -61,12 +65,12 @@ class Mode(NamedTuple):
         """Read what `to_json` gave.
 
         Example:
-            >>> mode = Mode(np.array([1.5, -2.0]), np.array([0.012, np.inf]))
-            >>> Mode.from_json(mode.to_json(("a", "b")))
-            Mode(theta=array([ 1.5, -2. ]), stderr=array([0.012,   inf]), p_value=None)
+            >>> Mode.from_json(Mode(("a", "b"), np.array([1.5, -2.0]), np.array([0.012, np.inf])).to_json())
+            Mode(names=('a', 'b'), theta=array([ 1.5, -2. ]), stderr=array([0.012,   inf]), p_value=None)
         """
         errors = [np.inf if error is None else error for error in words["stderr"].values()]
-        return Mode(np.array(list(words["theta"].values())), np.array(errors), words["p_value"])
+        names, theta = zip(*words["theta"].items(), strict=True)
+        return Mode(names, np.array(theta), np.array(errors), words["p_value"])
 
 
 def fits(found: Estimate | None) -> bool:
@@ -93,18 +97,18 @@ def apart(one: Estimate, other: Estimate, space: Space) -> bool:
     return bool(way @ np.linalg.solve(one.covariance + other.covariance, way) > APART**2 * len(way))
 
 
-def several(modes: Sequence[Mode], names: tuple[str, ...]) -> str:
+def several(modes: Sequence[Mode]) -> str:
     """Name solutions that fit equally well in one phrase.
 
     Example:
-        >>> several([Mode(np.array([a]), np.array([0.01])) for a in (1.4912, -1.5004)], ("theta",))
+        >>> several([Mode(("theta",), np.array([a]), np.array([0.01])) for a in (1.4912, -1.5004)])
         'two solutions fit equally well: theta = 1.49 and theta = -1.5'
-        >>> several([Mode(np.array(ab), np.ones(2)) for ab in ([1.5, -1.0], [-1.0, 1.5])], ("a", "b"))
+        >>> several([Mode(("a", "b"), np.array(ab), np.ones(2)) for ab in ([1.5, -1.0], [-1.0, 1.5])])
         'two solutions fit equally well: (a, b) = (1.5, -1) and (a, b) = (-1, 1.5)'
     """
 
     def tuple_of(words: Sequence[str]) -> str:
         return words[0] if len(words) == 1 else f"({', '.join(words)})"
 
-    places = [f"{tuple_of(names)} = {tuple_of([f'{value:.3g}' for value in mode.theta])}" for mode in modes]
+    places = [f"{tuple_of(mode.names)} = {tuple_of([f'{value:.3g}' for value in mode.theta])}" for mode in modes]
     return f"{NUMBERS[len(places)]} solutions fit equally well: {', '.join(places[:-1])} and {places[-1]}"

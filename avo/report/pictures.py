@@ -148,7 +148,10 @@ def _predictive(result: Result) -> Picture:
     return drawn(
         "predictive", "Observed beside simulated", words,
         "Observations in grey beside simulations at the estimate in orange.",
-        lambda figure: predictive(obs, sim, axes, kind=kind if kind != "vector" else None, figure=figure), heights,
+        lambda figure: predictive(
+            obs, sim, axes, result.quantity.name or "x", result.quantity.unit, figure=figure,
+            kind=kind if kind != "vector" else None,
+        ), heights,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from avo.containers import Axis
+from avo.containers import Axis, Quantity
 from avo.observations import planes
 from avo.plots.style import with_unit
 from avo.refine.kept import Kept, View, evenly, view_of
@@ -167,13 +167,13 @@ def chart(result: Result, view: View, kept: Kept) -> dict[str, Any]:
         return {"kind": "image", "shape": list(view.shape), "pixels": [rows, columns]}
     t = thin[0].values if thin else np.array(view.places[0])
     name = with_unit(thin[0].name, thin[0].unit) if thin else "index"
-    return {"kind": "series", "t": _short(t), "name": name, "channels": channels_of(view, thin)}
+    return {"kind": "series", "t": _short(t), "name": name, "channels": channels_of(view, thin, result.quantity)}
 
 
-def channels_of(view: View, thin: tuple[Axis, ...]) -> list[str]:
-    """Name the channels of a series; of one without a second axis there is one without a name."""
+def channels_of(view: View, thin: tuple[Axis, ...], quantity: Quantity) -> list[str]:
+    """Name the channels of a series; one without a second axis has the name of what x measures, if any."""
     if len(view.shape) == 1:
-        return [""]
+        return [with_unit(*quantity)] if quantity.name else [""]
     own = list(thin[1].entries) if len(thin) > 1 else []
     return own or [f"channel {i}" for i in view.places[1]]
 

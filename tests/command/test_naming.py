@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import avo
 from avo.command import app
-from avo.command.naming import named, quantity_of
+from avo.command.naming import measured, named
 
 FILE = """
 import avo
@@ -49,7 +49,7 @@ def test_what_suits_no_axis_is_refused(words: list[str], expected: str) -> None:
 
 def test_a_quantity_is_no_axis() -> None:
     with pytest.raises(ValueError, match=r"--quantity must look like 'concentration\[mg/l\]'; got 'time=0:1'"):
-        quantity_of("time=0:1")
+        measured("time=0:1")
 
 
 def test_axes_of_one_name_are_refused() -> None:
@@ -72,4 +72,5 @@ def test_a_run_keeps_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (axis,) = avo.load(tmp_path / "run").axes
     assert axis.entries == ("dose 1 mg", "dose 2.5 mg", "dose 7 mg")
     assert json.loads((tmp_path / "run" / "command.json").read_text())["options"]["axis"] == ["dose[mg]=1,2.5,7"]
+    assert avo.load(tmp_path / "run").quantity == ("concentration", "mg/l")
     assert "concentration, dose 2.5 (mg/l)" in drawn

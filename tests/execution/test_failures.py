@@ -56,6 +56,7 @@ def test_few_failures_none_and_all_lie_nowhere() -> None:
 def test_summary_names_kinds_examples_and_the_place() -> None:
     place = Where((("sigma", ">", 2.1),), 0.83, 0.61, 0.01)
     failures = Failures({"non-finite": 3, "timeout": 40, "exception": 0}, place, {"timeout": (17, "it hung")})
+    assert str(failures) == failures.summary()
     assert failures.summary().splitlines() == [
         "40 timeout, first call 17: it hung",
         "3 non-finite",

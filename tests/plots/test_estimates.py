@@ -31,7 +31,7 @@ def result():
 
 
 def test_a_forest_draws_the_intervals(result):
-    other = Mode(result.theta * 1.1, result.stderr * 2, 0.3)
+    other = Mode(result.names, result.theta * 1.1, result.stderr * 2, 0.3)
     both = replace(result, elsewhere=(other,))
     truth = np.array([2.0, 0.3, 3.0])
     figure = plots.forest(both, truth)
@@ -270,7 +270,7 @@ def test_a_population_and_its_encoded_rows():
 
 def test_solutions_stand_beside_one_another(result):
     """Bars hold 90 % of the normal error, of what is not identified the range, dotted."""
-    second = Mode(np.array([-1.2, 9.1, 1.1]), np.array([0.1, np.inf, 0.2]), 0.3)
+    second = Mode(result.names, np.array([-1.2, 9.1, 1.1]), np.array([0.1, np.inf, 0.2]), 0.3)
     figure = plots.modes(replace(result, elsewhere=(second,)))
     assert [axes.get_xlabel() for axes in figure.axes] == ["mu (mV)", "rate", "tau (ms)"]
     for i, axes in enumerate(figure.axes):
@@ -321,7 +321,7 @@ def test_pictures_are_drawn_into_figures_and_axes_of_the_users_own(result):
         left, right = halves
         assert draw(result, figure=right) is whole
         assert right.axes and not left.axes
-    several = replace(result, elsewhere=(Mode(result.theta * 1.1, result.stderr, None),))
+    several = replace(result, elsewhere=(Mode(result.names, result.theta * 1.1, result.stderr, None),))
     for draw, what in ((plots.sensitivity, result), (plots.modes, several)):
         parts: Any = Figure(figsize=(12, 9), layout="constrained").subfigures(1, 2)
         assert draw(what, figure=parts[1]) is parts[1].figure and parts[1].axes
