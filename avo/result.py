@@ -191,7 +191,8 @@ class Result:
         """Simulations near the estimate, up to 20,000 of the fit's own, and what the observations look like beside.
 
         Each x is there as at most 120 numbers of it (`avo.refine.kept.view_of`); of the observations up to 1,000 rows,
-        seen the same way, and the moments of all. None without refining.
+        seen the same way, and the moments of all; beside both their known conditions, and the observations' weights.
+        None without refining.
         """
         return None if self.estimate is None else self.estimate.kept
 

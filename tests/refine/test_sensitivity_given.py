@@ -9,8 +9,11 @@ import reports
 
 import avo
 from avo.gaps import find_gaps
+from avo.refine.equation import Noise
+from avo.refine.equation import information as informed
 from avo.refine.linear import LinearSpace
 from avo.refine.parts import features_of
+from avo.refine.subsets import Regressed
 from avo.weights import effective_of
 
 ROWS, M = 12_000, 500
@@ -91,9 +94,14 @@ def held(found: Any, c: np.ndarray, share: Any) -> None:
     np.testing.assert_allclose(found.alone[np.isfinite(alone)], alone[np.isfinite(alone)], rtol=0.2)
 
 
-def test_conditions_are_known_whatever_part_is_left_out() -> None:
+@pytest.fixture(scope="module")
+def found() -> Any:
+    """With conditions."""
+    return made(C).sensitivity()
+
+
+def test_conditions_are_known_whatever_part_is_left_out(found: Any) -> None:
     result = made(C)
-    found = result.sensitivity()
     assert found.parts == tuple(f"x[{j}]" for j in range(5))
     held(found, C, 1.0)
     assert result.estimate is not None
@@ -105,9 +113,9 @@ def test_conditions_are_known_whatever_part_is_left_out() -> None:
     assert np.nanmax(np.abs(found.z)) < 4
 
 
-def test_a_shift_is_the_change_without_its_column_given_conditions() -> None:
+def test_a_shift_is_the_change_without_its_column_given_conditions(found: Any) -> None:
     shift = np.array([0, 0, 0, 0.6, 0])
-    result, found = made(C, shift=shift), made(C).sensitivity()
+    result = made(C, shift=shift)
     assert result.estimate is not None
     moved, pull = result.sensitivity(), np.mean(A[3] + C[:, None] * B[3], axis=0) * shift[3] / SD[3] ** 2
     own = result.estimate.slope(result.space) * np.linalg.solve(information(np.ones(5), C, np.ones((M, 5))), pull)
@@ -189,7 +197,33 @@ def test_errors_are_the_sandwich_where_weights_go_with_x(plain: avo.Result) -> N
     np.testing.assert_allclose(found.without[:2, 0], np.sqrt(np.diagonal(sandwich))[::-1] / every, rtol=0.07)
     equal = np.sqrt(1 / (1 - share))
     assert np.all(np.abs(np.log(found.without[:2, 0] / equal)) > 0.04)  # which equal rows would give
-    assert result.weighted is not None and np.abs(found.z[:, 0]).max() < 4
+    assert result.weighted is not None and result.estimate is not None and np.abs(found.z[:, 0]).max() < 4
+    slope = np.abs(result.estimate.slope(result.space))[0]
+    np.testing.assert_allclose(found.stderr[0], slope * every, rtol=0.07)
+    for column, other in ((0, 1), (1, 0)):  # by the other alone, less by both; 12,000 simulations add 4 %
+        way = np.where(np.arange(2) == other, 1 - share, -share)
+        np.testing.assert_allclose(found.change_stderr[column, 0], slope * np.sqrt(way @ sandwich @ way), rtol=0.12)
+    # Where more rows were observed than are kept, errors are those of all
+    many = 2 * len(z), 2 * result.weighted[1]
+    estimate = replace(result.estimate, freedom=many[1] - 1)
+    more = replace(result, weighted=many, estimate=estimate).sensitivity()
+    np.testing.assert_allclose(more.stderr, found.stderr / np.sqrt(2), rtol=1e-9)
+
+
+def test_a_sandwich_that_is_the_covariance_of_simulations_changes_nothing() -> None:
+    rng = RNG(0)
+    V, A = np.array([[2.0, 0.7], [0.7, 1.0]]), np.array([[1.3, 0.2], [-0.4, 0.9]])
+    t = rng.normal(size=(40, 2))
+    t = (t - t.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(t.T)).T) @ np.linalg.cholesky(40 * V).T
+    equation: Any = Regressed(None, np.eye(2), V[None], 40.0, np.full(40, 1 / 40))  # pyright: ignore[reportArgumentType]
+    noise = Noise(rng.normal(size=(50, 2)), 0.015 * rng.normal(size=(50, 2)))
+    found = informed(A, V, noise, 1e3)
+    known = found.vectors[:, found.identified]
+    expected = known / found.values[found.identified] @ known.T
+    plain = found.inverse @ V @ found.inverse.T
+    assert found.identified.any() and np.abs(plain / expected - 1).max() > 0.03
+    own = equation._by_weights(found, V, t)
+    np.testing.assert_allclose(np.diagonal(known.T @ own @ known), np.diagonal(known.T @ expected @ known), rtol=1e-9)
 
 
 def test_weighted_clusters_widen_changes(plain: avo.Result) -> None:
@@ -240,6 +274,7 @@ def members(c: np.ndarray | None = None, there: int = 800, m: int = 300, shift: 
 def test_parts_of_a_row_leave_the_conditional_covariance(c: Any) -> None:
     result = members(c)
     found, each, every = result.sensitivity(), np.eye(5), left(np.ones(5))
+    assert found.spread is not None
     # A standard deviation over 12,000 rows, of which 6000 count, is known to 1 %
     np.testing.assert_allclose(found.without, [left(keep) / every for keep in 1 - each], rtol=0.02)
     np.testing.assert_allclose(found.alone, [left(keep) / every for keep in each], rtol=0.03)
@@ -247,6 +282,10 @@ def test_parts_of_a_row_leave_the_conditional_covariance(c: Any) -> None:
     np.testing.assert_allclose(found.blur, 1, atol=0.02)  # t is sufficient
     assert result.estimate is not None
     np.testing.assert_allclose(found.stderr, np.abs(result.estimate.slope(result.space)) * every, rtol=0.03)
+    text, frame = str(found), found.to_frame()
+    assert f"no part at all leaves the spread of the population: mu x {found.spread[0]:.3g}" in text
+    assert "Changes are those of the population's median." in text and "would not identify" not in text
+    assert frame.loc[("tau", "x[3]"), "without"] == found.without[3, 2]
 
 
 def located(keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -276,6 +315,19 @@ def test_a_population_changes_as_generalised_least_squares_does(c: Any) -> None:
         assert np.all((ratio > 0.85) & (ratio < 1.25))
 
 
+def test_simulations_add_their_own_error_to_a_populations_change() -> None:
+    """With K that leads from means of columns to the change: K (A S A^T + D) K^T / m + K D K^T / n, D of the noise."""
+    m, every = 4000, np.ones(5, bool)
+    result = members(there=ROWS, m=m)
+    found, D = result.sensitivity(), np.diag(SD**2)
+    assert result.estimate is not None
+    slope = np.abs(result.estimate.slope(result.space))
+    for j in (2, 3, 4):
+        K = (located(np.arange(5) != j)[1] - located(every)[1])[1:]
+        expected = np.sqrt(np.diagonal(K @ ((A @ SPREAD @ A.T + D) / m + D / ROWS) @ K.T))
+        np.testing.assert_allclose(found.change_stderr[j, 1:], slope[1:] * expected, rtol=0.15)
+
+
 def test_a_mean_that_no_other_part_tells_is_not_compared() -> None:
     result = members()
     assert result.kept is not None and result.estimate is not None
@@ -301,15 +353,16 @@ def test_a_population_without_spread_leaves_nothing() -> None:
     assert np.isnan(found.change[:, 1]).all() and np.isfinite(found.change[:, 0]).any()
 
 
-# --- files and words -------------------------------------------------------------------------------------------------
+# --- files -----------------------------------------------------------------------------------------------------------
 
 
-def test_saved_and_loaded_again(tmp_path: Any, plain: avo.Result) -> None:
+def test_files_hold_what_was_given(tmp_path: Any, plain: avo.Result) -> None:
     assert plain.kept is not None
-    results = made(C, LOST), members(C), weighted(plain, np.asarray(plain.kept.observed), RNG(1).uniform(1, 3, M))
+    results = made(C, LOST), weighted(plain, np.asarray(plain.kept.observed), RNG(1).uniform(1, 3, M))
     for i, result in enumerate(results):
-        again = avo.load(result.save(tmp_path / str(i))).sensitivity()
-        for one, other in zip(result.sensitivity(), again, strict=True):
+        kept, again = result.kept, avo.load(result.save(tmp_path / str(i)))
+        assert kept is not None and again.kept is not None and again.weighted == result.weighted
+        for one, other in zip(kept, again.kept, strict=True):
             np.testing.assert_array_equal(one, other)
 
 
@@ -326,13 +379,3 @@ def test_files_of_versions_that_kept_less_say_what_is_missing(plain: avo.Result)
         replace(plain, weighted=(M, 120.0)).sensitivity()
     # A mask is no condition that the simulator gets: it is seen in what is kept
     assert np.isfinite(bare(made(np.ones(M), LOST, inputs=False)).sensitivity().stderr).all()
-
-
-def test_a_population_is_told_of_one_row() -> None:
-    found = members().sensitivity()
-    text = str(found)
-    assert found.spread is not None
-    assert f"no part at all leaves the spread of the population: mu x {found.spread[0]:.3g}" in text
-    assert "Changes are those of the population's median." in text and "would not identify" not in text
-    frame = found.to_frame()
-    assert frame.loc[("tau", "x[3]"), "without"] == found.without[3, 2]
