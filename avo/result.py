@@ -197,7 +197,8 @@ class Result:
         """Simulations near the estimate, up to 20,000 of the fit's own, and what the observations look like beside.
 
         Each x is there as at most 120 numbers of it (`avo.refine.kept.view_of`); of the observations up to 1,000 rows,
-        seen the same way, and the moments of all. None without refining.
+        seen the same way, and the moments of all; beside both their known conditions, and the observations' weights.
+        None without refining.
         """
         return None if self.estimate is None else self.estimate.kept
 
@@ -215,11 +216,13 @@ class Result:
         A part is a column of x, by its name where it has one; of a series a window of an eighth of it, by channels; of
         an image one of 4 x 4 patches. Of each, the error of each parameter when it is left out, in units of that by all
         parts, by how much the estimate changes then, with the change's own error, and the error by it alone. It is all
-        by the data alone, from the rows in `kept`: those of the observations are 1,000 at most.
+        by the data alone, from the rows in `kept`: those of the observations are 1,000 at most. Known conditions, and
+        which values are missing, are given whatever part is left out. Of a population it is told of one row: what the
+        parts of its x leave of its own theta, and by how much the population's median changes without a part.
 
         Raises:
-            ValueError: if the fit is of a population, was not refined or is one of stored pairs, or had conditions,
-                weights or missing values.
+            ValueError: if the fit was not refined, is one of stored pairs, kept too few simulations, or had `inputs=`
+                or `weights=` in a version of avo that did not keep them.
 
         Example:
             >>> import avo, jax

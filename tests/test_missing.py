@@ -251,6 +251,13 @@ def test_a_fit_reaches_the_maximum_likelihood(fitted: avo.Result) -> None:
     )
 
 
+def test_sensitivity_knows_which_values_are_missing(fitted: avo.Result) -> None:
+    found = fitted.sensitivity()
+    assert np.isinf(found.without[[0, 1], [0, 1]]).all()
+    # From the 1800 rows around the answer slopes are known to some 15 %; tests/refine has exact ones
+    assert np.all(np.abs(np.log(found.stderr / likeliest(X)[1])) < 0.45)
+
+
 def test_single_rows_are_encoded_by_what_was_seen(fitted: avo.Result, tmp_path: Path) -> None:
     theta = fitted.encode(X)
     both = np.isfinite(X).all(1)

@@ -210,6 +210,14 @@ def test_a_fit_has_the_weighted_estimate_and_the_sandwich(weighted: avo.Result) 
     np.testing.assert_allclose(found.freedom, effective - 1, rtol=1e-12)
 
 
+def test_parts_decide_by_the_weighted_error(weighted: avo.Result) -> None:
+    found, p = weighted.sensitivity(), W / W.sum()
+    own = X - [0.0, 2.0]
+    each = np.sqrt(p**2 @ (own - p @ own) ** 2)
+    np.testing.assert_allclose(found.without[:, 0], each[::-1] / exact(X, W)[1], rtol=0.12)
+    np.testing.assert_allclose(found.stderr, exact(X, W)[1], rtol=0.2)
+
+
 def test_the_scale_of_weights_does_not_matter() -> None:
     np.testing.assert_array_equal(np.asarray(shares_of(256 * W)), np.asarray(shares_of(W)))
 

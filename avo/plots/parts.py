@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from avo.plots.style import FITTED, OBSERVED, SIMULATED, Canvas, canvas, cut, finished, legend_above, room
-from avo.refine.sensitivity import BLURRED, STANDS_OUT, Sensitivity
+from avo.refine.sensitivity import BLURRED, Sensitivity
+from avo.refine.subsets import STANDS_OUT
 from avo.result import Result
 
 FARTHEST = 30.0  # times the error by all parts, beyond which it matters no more how far
@@ -21,6 +22,9 @@ def sensitivity(result: Result, parts: int = 20, *, figure: Canvas | None = None
     others. An arrow at the right end is 30 times the error by all parts, or more: the data would hardly identify the
     parameter. Where the estimate without a part differs by more than three standard errors of the difference, these are
     written beside it. Above stand how many parts are left out, and where what the fit kept tells less than all of x.
+
+    Of a population it is the standard deviation that the parts of one row leave of its own parameters; a dotted line
+    stands at that of the population, which no part at all would leave.
 
     Args:
         result: the fit.
@@ -44,7 +48,9 @@ def sensitivity(result: Result, parts: int = 20, *, figure: Canvas | None = None
         axes.tick_params(labelbottom=i + columns >= len(found.names))
     panels[0].set_yticks(range(len(some)), [cut(found.parts[p], 34) for p in some], fontsize="small")
     panels[0].set_ylim(len(some) - 0.5, -0.5)
-    figure.supxlabel("error / error by all parts of x", fontsize="medium")
+    one = found.spread is not None
+    words = "what parts of a row leave of its parameter / what all leave" if one else "error / error by all parts of x"
+    figure.supxlabel(words, fontsize="medium")
     if notes := _notes(found, len(some)):
         figure.suptitle("\n".join(notes), fontsize="small", x=0.01, ha="left")
     legend_above(figure, panels[0])
@@ -72,6 +78,8 @@ def _panel(axes: Axes, found: Sensitivity, some: np.ndarray, i: int) -> None:
     axes.set_xscale("log")
     axes.set_xlim(0.85, FARTHEST * 1.25)
     axes.axvline(1, color=OBSERVED, lw=0.8)
+    if found.spread is not None and found.spread[i] < FARTHEST:
+        axes.axvline(found.spread[i], color=OBSERVED, lw=0.8, ls=":")
     axes.hlines(places, 0.85, FARTHEST * 1.25, color=OBSERVED, lw=0.4, alpha=0.25)
     for values, color, face, words in (
         (found.alone[some, i], OBSERVED, "w", "by it alone"),

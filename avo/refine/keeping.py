@@ -37,7 +37,9 @@ def keep(
     """
     observed, statistic = equation.observed, equation.statistic
     view = view_of(observed.x.shape[1:])
+    known = _known(observed.inputs, observed)
     width = math.prod(view.shape) + there.u.shape[1] + equation.t_obs.shape[1]
+    width += 0 if known is None else known.shape[1]
     rows = min(ROWS, NUMBERS // width)
     near = _succeeded(there, int(THERE * rows))
     beside = [_succeeded(part, (rows - len(near.u)) // len(around)) for part in around]
@@ -60,7 +62,16 @@ def keep(
         moments=_small(_moments(own, observed)),
         scores=_small(_mean_and_error(equation.t_obs, observed)),
         rows=len(observed.x),
+        inputs=_known(inputs, observed),
+        observed_inputs=None if known is None else known[at],
+        shares=None if observed.shares is None else _small(observed.shares[at] / observed.shares[at].sum()),
     )
+
+
+def _known(c: np.ndarray | None, observed: Observed) -> Float[np.ndarray, "n c"] | None:
+    """Show those conditions of rows that the simulator gets, as x is shown; None where it gets none."""
+    own = c if c is None or observed.gaps is None else observed.gaps.known(c)
+    return None if own is None else _small(view_of(own.shape[1:])(own))
 
 
 def _succeeded(drawn: Drawn, rows: int) -> Drawn:

@@ -168,6 +168,11 @@ class Kept(NamedTuple):
             by clusters, where the fit had some.
         scores: mean of the observations' learned scores, and its standard error.
         rows: number of the observations.
+        inputs: known conditions of the simulations, seen the same way; None where the simulator gets none.
+        observed_inputs: those of the rows in `observed`.
+        shares: weights of the rows in `observed`, which sum to one; None: equal ones.
+
+    Files of versions that kept neither conditions nor weights have None for them.
     """
 
     u: Float[np.ndarray, "n d"]
@@ -180,6 +185,9 @@ class Kept(NamedTuple):
     moments: Float[np.ndarray, "4 k"]
     scores: Float[np.ndarray, "2 p"]
     rows: int
+    inputs: Float[np.ndarray, "n c"] | None = None
+    observed_inputs: Float[np.ndarray, "r c"] | None = None
+    shares: Float[np.ndarray, " r"] | None = None
 
     def to_arrays(self) -> dict[str, Any]:
         """Name all arrays, for a file."""

@@ -314,6 +314,16 @@ def test_parts_are_drawn_by_their_errors():
         plots.sensitivity(replace(result, estimate=None))
 
 
+def test_parts_of_a_population_are_drawn_up_to_its_spread():
+    result = reports.reported("vector", "population")
+    found, figure = result.sensitivity(), plots.sensitivity(result)
+    assert "what parts of a row leave" in figure.get_supxlabel() and found.spread is not None
+    for i, axes in enumerate(figure.axes):
+        one, spread, *_ = lines(axes)
+        np.testing.assert_allclose(one[:, 0], 1)
+        np.testing.assert_allclose(spread[:, 0], found.spread[i])
+
+
 def test_pictures_are_drawn_into_figures_and_axes_of_the_users_own(result):
     for draw in (plots.forest, plots.identifiability, plots.history, plots.failures, plots.misfit):
         whole = Figure(figsize=(12, 9), layout="constrained")

@@ -111,10 +111,42 @@ def test_a_fit_of_a_population_keeps_its_members_and_files_hold_them(tmp_path):
     sd = np.sqrt(moments.sd[0] ** 2 + moments.mean[1] ** 2 + moments.sd[1] ** 2)
     assert abs(there.mean() - moments.mean[0]) < 5 * sd / np.sqrt(there.size)
     assert there.std() == pytest.approx(sd, rel=5 / np.sqrt(2 * there.size) + 0.1)
+    # Three draws alike: what two leave of a member, and what one does
+    parts = result.sensitivity()
+    assert np.all((parts.without > 0.99) & (parts.without < parts.alone) & (parts.alone < parts.spread + 0.02))
+    assert np.all(np.abs(np.nan_to_num(parts.z)) < 4.5)
     back = avo.load(result.save(tmp_path / "run"))
     assert back.phases == result.phases and back.budget == result.budget == 12_000
     for name, value in kept._asdict().items():
         np.testing.assert_array_equal(getattr(back.kept, name), value)
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+def test_conditions_and_weights_are_kept_beside_their_rows(lacking):
+    x, c = RNG.normal([1.3, -2.0, 30.0], size=(60, 3)), RNG.normal(4.0, 2.0, (60, 2, 1))
+    shares = RNG.uniform(1, 3, 60)
+    shares /= shares.sum()
+    lost = np.zeros(x.shape, bool)
+    lost[5:23, 1] = lacking
+    gaps = find_gaps(np.where(lost, np.nan, x), c)
+    own = c if gaps is None else gaps.conditions(lost, c)  # with the mask, as critic and scores see it
+    observed = Observed(x, own, None, shares, gaps)
+    equation = Equation(None, observed, lambda x, c=None: x[:2] * 1.0)  # pyright: ignore[reportArgumentType]
+    rows = np.arange(400) % 60
+    drawn = Drawn(np.zeros((400, 2)), x[rows] + 0.5, own[rows], np.ones(400, bool))
+    kept: Any = keeping.keep(equation, drawn, [drawn], lambda w: w)
+    np.testing.assert_allclose(kept.inputs, np.tile(c[rows].reshape(400, 2), (2, 1)), rtol=1e-6)
+    np.testing.assert_allclose(kept.observed_inputs, c.reshape(60, 2), rtol=1e-6)
+    np.testing.assert_allclose(kept.shares, shares, rtol=1e-6)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keeping, "OBSERVED_NUMBERS", 33)
+        patch.setattr(keeping, "NUMBERS", 900)
+        few: Any = keeping.keep(equation, drawn, [drawn], lambda w: w)
+    at = [0, 6, 12, 18, 24, 30, 35, 41, 47, 53, 59]
+    np.testing.assert_allclose(few.observed_inputs, c[at].reshape(11, 2), rtol=1e-6)
+    np.testing.assert_allclose(few.shares, shares[at] / shares[at].sum(), rtol=1e-6)
+    assert few.x.size + few.u.size + few.t.size + few.inputs.size <= 900
+    assert chosen(x).inputs is None and chosen(x).shares is None
 
 
 # --- missing values --------------------------------------------------------------------------------------------------
