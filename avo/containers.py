@@ -303,6 +303,8 @@ def arranged(name: str, value: Any, axes: tuple[Axis, ...]) -> Any:
     own, found = _columns(axes), _columns(axes_of(value))
     if not own or not found or own == found:
         return value
+    if not axes[0].labels and axes_of(value)[0].labels and len(own) == len(found):
+        return value  # coordinates are no names of columns: those that the file has, or the user renamed
     if missing := [column for column in own if column not in found]:
         raise ValueError(
             f"{name} must have the columns of the fit, {', '.join(own[:9])}; got {', '.join(found[:9])}, without "

@@ -106,7 +106,9 @@ class Result:
     mean: Callable[[Array], Array] | None = None
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={value:.5g}" for name, value in zip(self.names, self.theta, strict=True))
+        errors = np.zeros(len(self.names)) if self.stderr is None else self.stderr
+        rows = zip(self.names, self.theta, errors, strict=True)
+        values = ", ".join(f"{name}={'open' if np.isinf(error) else f'{value:.5g}'}" for name, value, error in rows)
         return f"Result({values}; {self.status} after {self.calls:,} calls)"
 
     @property
@@ -179,9 +181,11 @@ class Result:
     def at_bound(self) -> tuple[str, ...]:
         """Names of the parameters whose estimate is within 5 % of an end of its range, in the parameter's own scale.
 
-        What the data do not identify lies anywhere, and is not among them.
+        What the data do not identify lies anywhere, and is not among them, unless the observations are those of no
+        theta inside, or of a population: beyond the end there may be one.
         """
-        told = np.full(len(self.names), True) if self.stderr is None else np.isfinite(self.stderr)
+        beyond = self.status == "misfit" or self.settings.get("target") == "population"
+        told = np.full(len(self.names), True) if self.stderr is None or beyond else np.isfinite(self.stderr)
         near = np.array(self.space.bounded) & (np.abs(np.asarray(self.proposal.loc)) > AT_BOUND)
         return tuple(name for name, there in zip(self.names, near & told, strict=True) if there)
 

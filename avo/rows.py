@@ -113,7 +113,9 @@ def observe_new(
         raise ValueError(f"{name} must have rows like those that were fitted, shaped {shape}; got {given.shape[1:]}.")
     if (None if c is None else c.shape[1:]) != gaps.c_shape:
         came = "none" if c is None else f"rows shaped {c.shape[1:]}"
-        raise ValueError(f"inputs must be as the fit had them, rows shaped {gaps.c_shape}; got {came}.")
+        shape = "one number" if gaps.c_shape == () else f"shape {gaps.c_shape}"
+        wanted = "none" if gaps.c_shape is None else f"the known conditions of each row, {shape}"
+        raise ValueError(f"inputs= must be {wanted}, as in the fit; got {came}.")
     _refuse_rows(given, name)
     together = gaps.conditions(np.isnan(given), c, name)
     return gaps.filled(np.where(np.isnan(given), 0.0, given), together), together, c

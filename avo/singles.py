@@ -37,7 +37,8 @@ def encoded(
         )
     unit = estimate.encoder.features.c_shift
     if (inputs is None) != (unit is None):
-        raise ValueError("encode needs inputs= exactly if the fit had them.")
+        words = "the fit had inputs=: hand over those of x" if inputs is None else "the fit had none; leave inputs= out"
+        raise ValueError(f"inputs= must be as in the fit; {words}.")
     c = None if inputs is None else validate_observations(inputs, "inputs", 1)
     if c is not None and unit is not None and c.shape != (len(x), *unit.shape):
         raise ValueError(f"inputs must have one row for each of x, shape {(len(x), *unit.shape)}; got {c.shape}.")

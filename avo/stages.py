@@ -82,7 +82,7 @@ def _run(
         region = search(
             draws, task.observed.sample, budget=task.plan.search, seed=task.seed, custom=task.custom, start=task.begin
         )
-    searched = draws.calls
+    searched = draws.calls if task.plan.search else 0  # without it, there are the probes alone
     state = begun(state, task.begin if region is None else region.q.loc)
     before = Progress.from_arrays(state, None if folder is None else folder.restore())
     done, result = run_steps(

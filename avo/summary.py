@@ -90,7 +90,8 @@ def _kinds(result: Result) -> list[str]:
             found.append(f"{words}: {rounded(beyond, error)} is {rounded(inside, error)}")
         if isinstance(parameter, Count) and result.estimate.between is not None and np.isfinite(error):
             t = result.estimate.continuous(result.space)[i]
-            words = f"{name} is the whole number next to what the data say"
+            both = " and what is known say together" if result.by_data is not None else " say"
+            words = f"{name} is the whole number next to what the data{both}"
             found.append(f"{words}, {' +- '.join(written(float(t), float(error)))}")
     return found
 
@@ -190,6 +191,7 @@ def _unidentified(result: Result) -> list[str]:
         return [str(direction) for direction in result.identifiability() if not direction.identified]
     together = result.combinations()
     left = [result.names[i] for i in np.flatnonzero(result.estimate.unidentified(result.space))]
+    left = [name for name in left if name not in result.at_bound]  # of which more is said
     named = {name for combination in together for name in combination.names}
     idle = {result.names[i] for i in np.flatnonzero(result.estimate.without_effect)}
     words = {name: "has no visible effect on x" if name in idle else "is not identified by these data" for name in left}

@@ -202,7 +202,7 @@ def test_encode_is_the_expectation_under_the_reference(done: avo.Result) -> None
 def test_encode_refuses_another_shape(done: avo.Result, x: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"x must have one observation per row, shape \(n, 3\); got"):
         done.encode(x)
-    with pytest.raises(ValueError, match=r"encode needs inputs= exactly if the fit had them"):
+    with pytest.raises(ValueError, match=r"inputs= must be as in the fit; "):
         done.encode(X3, inputs=X3)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from avo.command.sources import Reading
     from avo.result import Result
 
+AVO = Path(avo.__file__).parent
 UNSEEN = "--data must name a file of observations: the run was fitted to such a file."
 OPTIONS = ("simulator", "option", "columns", "key", "log_windows")  # of `avo fit`, which a check needs again
 
@@ -206,7 +207,11 @@ def replay(
         typer.echo(f"now: x = {found(fn)}")
     except CallFailed as error:
         cause = error.__cause__ or error
-        typer.echo("now: " + "".join(traceback.format_exception(cause)).rstrip())
+        theirs = [
+            one for one in traceback.extract_tb(cause.__traceback__) if not Path(one.filename).is_relative_to(AVO)
+        ]
+        told = [*traceback.format_list(theirs), *traceback.format_exception_only(cause)]
+        typer.echo("now: " + ("Traceback, without avo's own lines:\n" if theirs else "") + "".join(told).rstrip())
         if debug:
             import pdb
 

@@ -141,11 +141,13 @@ class Cells(Numbers):
         return [0]
 
     def _counts(self) -> bool:
-        """Say whether the first column holds whole numbers that are all different, rising."""
+        """Say whether the first column holds whole numbers that are all different: rising, or without a gap."""
         cells = [row[0].strip() for _, row in self.lines]
-        return all(cell.isdigit() for cell in cells) and all(
-            int(b) > int(a) for a, b in zip(cells[:-1], cells[1:], strict=True)
-        )
+        if not all(cell.isdigit() for cell in cells):
+            return False
+        numbers = [int(cell) for cell in cells]
+        apart = [b - a for a, b in zip(numbers[:-1], numbers[1:], strict=True)]
+        return all(step > 0 for step in apart) or sorted(numbers) == list(range(min(numbers), max(numbers) + 1))
 
     def places(self, columns: Columns, argument: str) -> list[Any]:
         return positions(columns, self.names, len(self.lines[0][1]), argument, self.path)
@@ -158,6 +160,13 @@ class Cells(Numbers):
                 stacklevel=4,
             )
         kept = [i for i in range(len(self.lines[0][1])) if i not in (*others, *left)]
+        if self.names and (bare := [i for i in kept if self.names[i] == ""]) and len(bare) < len(kept):
+            which = ", ".join(map(str, bare))
+            warnings.warn(
+                f"{self.path}: column {which}, counted from 0, has no name and is taken for part of the observations; "
+                "if it only names rows, say --index (index=), or choose the others by columns.",
+                stacklevel=4,
+            )
         return self.numbers(kept), self.named(kept)
 
     def numbers(self, places: list[Any]) -> np.ndarray:
@@ -228,13 +237,20 @@ def _separator(text: list[str], name: str) -> str:
     # Not the first line: a title may have digits, and any sign
     data = [line for line in lines if re.search(r"\d", line)]
     line = re.sub(r'"[^"]*"', "0", data[-1]) if data else ""
-    for sign in ";\t":
-        if sign in line and any(map(_like_number, line.split(sign))):
-            return sign
+    if ";" in line and any(map(_like_number, line.split(";"))):
+        return ";"
+    if "\t" in line and any(map(_like_number, line.split("\t"))) and not _blanks_beside_tabs(data):
+        return "\t"
     commas, blanks = sum(_number(cell) is not None for cell in line.split(",")), sum(map(_like_number, line.split()))
     if name.endswith((".csv", ".csv.gz")):
         return " " if "," not in line and blanks == len(line.split()) > 1 else ","
     return "," if commas > blanks else " "
+
+
+def _blanks_beside_tabs(data: list[str]) -> bool:
+    """Say whether blanks part numbers, too: in a line without a tab, or between two tabs."""
+    parts = [part.split() for line in data for part in line.split("\t")]
+    return any(len(part) > 1 and all(map(_like_number, part)) for part in parts)
 
 
 def _rows(text: list[str], sign: str) -> Any:

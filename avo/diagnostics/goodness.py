@@ -138,6 +138,8 @@ class Check:
         more = [f"({len(ordered) - len(shown)} more features)"] if len(shown) < len(ordered) else []
         failed = f", of which {self.failed:,} failed and were left out" if self.failed else ""
         words = f"The simulator at the fit {verdict} the {self.rows:,} new observations: p = {self.p_value:.3g}"
+        if self.p_value <= 1 / (1 + self.replicates):
+            words += f", the smallest that {self.replicates} replicates allow"
         if self.fitted:
             words = f"No test of the simulator, {FITTED}: p = {self.p_value:.3g}"
         return "\n".join(

@@ -46,9 +46,18 @@ class Where(NamedTuple):
 
     def __str__(self) -> str:
         words = " and ".join(f"{name} {sign} {value:.3g}" for name, sign, value in self.bounds)
-        return (
-            f"{self.share:.0%} where {words}; {self.there:.0%} of the calls there fail, {self.elsewhere:.0%} elsewhere"
-        ).replace("%", " %")
+        share, there, elsewhere = map(_percent, (self.share, self.there, self.elsewhere))
+        return f"{share} where {words}; {there} of the calls there fail, {elsewhere} elsewhere"
+
+
+def _percent(share: float) -> str:
+    """Write a share in whole per cent, a smaller one in two digits.
+
+    Example:
+        >>> _percent(0.494), _percent(0.00213), _percent(0.0)
+        ('49 %', '0.21 %', '0 %')
+    """
+    return f"{100 * share:.2g} %" if 0 < share < 0.01 else f"{share:.0%}".replace("%", " %")
 
 
 def where(names: Sequence[str], theta: Float[np.ndarray, "n d"], failed: Bool[np.ndarray, " n"]) -> Where | None:

@@ -81,7 +81,7 @@ def optimised(
     moving = _told(squares, places, line.dim if prior else 0)
     if not moving.any():
         return encoded
-    start = np.clip(line.of(np.asarray(space.unconstrain(_inside(space, encoded)), float)), low, high)
+    start = np.clip(line.of(np.asarray(space.unconstrain(inside(space, encoded)), float)), low, high)
     beside = np.tile(np.clip(line.of(np.asarray(estimate.loc, float)), low, high), (len(x), 1))
     w, square = all_ends(squares, target, np.stack([start, beside], axis=1), moving)
     best = w[np.arange(len(x)), np.argmin(square, axis=1)]
@@ -89,7 +89,7 @@ def optimised(
     return np.where(moving, found, encoded)
 
 
-def _inside(space: Space, theta: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+def inside(space: Space, theta: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     """Move theta off its bounds, where u is no number."""
     low, high = np.array([parameter.support for parameter in space]).T
     width = np.where(np.isfinite(high - low), high - low, 1.0)

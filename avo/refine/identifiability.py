@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 
 from avo.adversarial.proposals import START_SD
 from avo.space import Space
-from avo.tables import aligned
+from avo.tables import aligned, written
 
 COLUMNS = 9  # of parameters, at most, in a table of directions; more are told in words
 NAMED = 0.05  # weight from which a direction's words name a parameter
@@ -63,7 +63,7 @@ class Identifiability(tuple[Direction, ...]):
         rows = [[*way.names, "identified to"] for way in self[:1]]
         for way in self:
             known = f"{way.sd:.2g}" if way.identified else "nothing" if way.sd >= START_SD else f"hardly, {way.sd:.2g}"
-            rows.append([*(f"{weight:+.2f}" for weight in way.weights), known])
+            rows.append([*(f"{round(weight, 2) + 0.0:+.2f}" for weight in way.weights), known])
         return "\n".join([*aligned(rows), "in quarters of a parameter's range, and in u where it has no bounds"])
 
 
@@ -84,7 +84,7 @@ class Combination(NamedTuple):
 
     def __str__(self) -> str:
         names = f"{', '.join(self.names[:-1])} and {self.names[-1]}"
-        return f"{names} are identified only together: {self.words} = {self.value:.4g} +- {self.stderr:.2g}"
+        return f"{names} are identified only together: {self.words} = {' +- '.join(written(self.value, self.stderr))}"
 
 
 def combined(
@@ -111,7 +111,7 @@ def combined(
         >>> free = np.array([[1.0], [-1.0]]) / np.sqrt(2)
         >>> at, unit, loose = np.array([2.0, 3.0]), np.ones(2), np.array([True, True])
         >>> print(*combined(Space(a=Real(), b=Real()), at, unit, covariance, free, loose))
-        b and a are identified only together: b + a = 5 +- 0.14
+        b and a are identified only together: b + a = 5.00 +- 0.14
     """
     if not free.shape[1]:
         return ()

@@ -75,7 +75,8 @@ class Sensitivity(NamedTuple):
         spread: of a population the standard deviation of theta over it, which no part at all would leave, in units of
             `stderr`; else None.
 
-    No part makes an error smaller by its absence: what is below 1 is chance, and shows how much of it there is.
+    No part makes an error smaller by its absence: what is below 1 is chance, and shows how much of it there is. Nor
+    does its absence make one larger than any other part alone leaves, by which `without` is bounded.
     """
 
     names: tuple[str, ...]
@@ -101,6 +102,8 @@ class Sensitivity(NamedTuple):
     def __str__(self) -> str:
         rows = [["parameter", "part", "error without", "change without", "+-", "unit", "error by it alone"]]
         for i, (name, unit) in enumerate(zip(self.names, self.units, strict=True)):
+            if np.isinf(self.stderr[i]):
+                continue
             order = self.order(i)
             for k, p in enumerate(order[:SHOWN]):
                 change = "", ""
@@ -111,7 +114,7 @@ class Sensitivity(NamedTuple):
                 rows.append([name if k == 0 else "", self.parts[p], ratios[0], *change, unit, ratios[1]])
             if len(order) > SHOWN:
                 rows.append(["", f"{len(order) - SHOWN} parts more", "", "", "", "", ""])
-        return "\n".join([*aligned(rows), *self._notes()])
+        return "\n".join([*(aligned(rows) if rows[1:] else []), *self._notes()])
 
     def _notes(self) -> list[str]:
         """Say what the numbers are, and where they are not to be trusted."""
@@ -124,7 +127,12 @@ class Sensitivity(NamedTuple):
                 f"part at all leaves the spread of the population: {wide or 'it has none'}. Changes are those of the "
                 "population's median.",
             ]
-        if unseen := [name for name, error in zip(self.names, self.stderr, strict=True) if np.isinf(error)]:
+        if open_ := [self.names[i] for i in np.flatnonzero(np.isinf(self.stderr) & ~np.isinf(self.blur))]:
+            notes.append(
+                f"The data do not identify {', '.join(open_)} by themselves, whichever parts are there; fix what "
+                "result.combinations() names, and fit again, to see what tells the rest."
+            )
+        if unseen := [self.names[i] for i in np.flatnonzero(np.isinf(self.stderr) & np.isinf(self.blur))]:
             notes.append(
                 f"The simulations that the fit kept do not tell {', '.join(unseen)} even by all parts; more calls may."
             )
@@ -231,7 +239,7 @@ def _of_point(result: "Result", kept: Kept, parts: tuple[str, ...], seen: Seen, 
             parts=parts,
             stderr=every.stderr,
             blur=every.stderr * _wider(result, kept) * result.estimate.simulation_noise / np.asarray(given),
-            without=_ratios(without, every),
+            without=bounded(_ratios(without, every), _ratios(alone, every)),
             change=change,
             change_stderr=change_stderr,
             alone=_ratios(alone, every),
@@ -298,6 +306,19 @@ def _ratios(found: list[Solved], every: Solved) -> Float[np.ndarray, "p d"]:
     """Divide errors by those by all parts; NaN where these are infinite."""
     errors = np.array([each.stderr for each in found])
     return np.where(np.isfinite(every.stderr), errors / every.stderr, np.nan)
+
+
+def bounded(without: Float[np.ndarray, "p d"], alone: Float[np.ndarray, "p d"]) -> Float[np.ndarray, "p d"]:
+    """Bound errors without a part by those of each other part alone, which the parts that are left include.
+
+    Example:
+        >>> bounded(np.array([[1.5], [np.inf], [1.1]]), np.array([[1.2], [3.0], [4.0]])).ravel().tolist()
+        [1.5, 1.2, 1.1]
+    """
+    if len(alone) < 2:
+        return without
+    least = [np.min(np.delete(alone, p, axis=0), axis=0) for p in range(len(alone))]
+    return np.where(without > least, least, without)
 
 
 def _observed(result: "Result", kept: Kept) -> float:

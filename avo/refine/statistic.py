@@ -151,7 +151,7 @@ def ridge(
 def _ridge_by_evidence(n: int, square: np.ndarray, cross: np.ndarray, total: float, member: np.ndarray) -> np.ndarray:
     """Iterate penalties and coefficients for one output, from f^T W f, f^T W y and y^T W y.
 
-    With f^T W f + diag(p) = L L^T, the inverse of L gives w and the diagonal at a third of the cost of the whole inverse.
+    With f^T W f + diag(p) = L L^T, the inverse of L gives w and the diagonal, at a third of the whole inverse's cost.
     """
     penalty = np.full(len(member), 1e-3 * n)
     for _ in range(SWEEPS):

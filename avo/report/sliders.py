@@ -21,6 +21,7 @@ from jaxtyping import Float
 from avo.containers import Axis, Quantity
 from avo.observations import planes
 from avo.plots.style import with_unit
+from avo.refine.encoding import inside
 from avo.refine.kept import Kept, View, evenly, view_of
 from avo.refine.linear import LinearSpace
 from avo.report.emulator import fit_emulator, monomials
@@ -128,7 +129,7 @@ class Sliders:
         order = np.argsort(spread @ along)
         chosen = order[evenly(len(order), ROWS + 2)[1:-1]] if len(order) > ROWS + 2 else order
         numbers = evenly(kept.rows, len(kept.observed))
-        u = np.asarray(self.result.space.unconstrain(theta[chosen]), float)  # pyright: ignore[reportArgumentType]
+        u = np.asarray(self.result.space.unconstrain(inside(self.result.space, theta[chosen])), float)  # pyright: ignore[reportArgumentType]
         z = np.clip((self.line.of(u) - self.centre) / self.half, -1, 1)
         return [
             {"row": int(numbers[i]), "x": _short(kept.observed[i]), "z": _short(at)}

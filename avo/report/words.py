@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from avo import __version__
 from avo.plots.misfits import standing_out
@@ -14,13 +15,14 @@ from avo.result import Result
 from avo.space import Known
 from avo.tables import rounded, written
 
+SIXTH = float(stats.norm.ppf(0.84))  # standard deviations from the median to the table's 84 %
 NAMED = 4  # parameters in a sentence, at most
 VERSIONS = ("jax", "numpy", "scipy", "equinox", "optax")
 VERDICTS = {
     "converged": "The simulator reproduces the observations at {}.",
     "undetermined": "The observations do not decide everything; what they say: {}.",
     "misfit": "The simulator does not reproduce the observations. What was learned of x agrees with them at {}, but "
-    "{} do not. The errors would hold if the simulator were right: look at avo.check and {}, and mend the simulator.",
+    "{} do not. The errors would hold if the simulator were right: look at avo.check and {}, and mend the simulator{}.",
     "budget": "This is no final answer, more simulator calls may help; so far {}.",
     "stopped": "The fit was stopped before its end; so far {}.",
     "failed": "The fit failed, and its numbers are of no use: {}.",
@@ -54,7 +56,9 @@ def answer(result: Result) -> str:
     """Say the answer in a sentence, the first parameters with their errors."""
     verdict = VERDICTS[result.status]
     if result.status == "misfit":
-        return verdict.format(_estimates(result), _differing(result), _where(result))
+        own = ', or fit target="population" if each observation has parameters of its own'
+        own = "" if result.population is not None else own
+        return verdict.format(_estimates(result), _differing(result), _where(result), own)
     if result.status == "converged" and (result.estimate is None or result.estimate.p_value is None):
         verdict = UNSURE
     return verdict.format(_estimates(result))
@@ -97,7 +101,7 @@ def _estimate(result: Result, i: int) -> str:
     if not np.isfinite(result.stderr[i]):
         return f"{name} is not identified"
     if result.settings.get("target") == "population":
-        reach = np.asarray(result.proposal.sd())[i] * np.eye(len(result.names))[i]
+        reach = SIXTH * np.asarray(result.proposal.sd())[i] * np.eye(len(result.names))[i]
         loc = np.asarray(result.proposal.loc)
         low, high = (float(np.asarray(result.space.constrain(loc + side * reach))[i]) for side in (-1, 1))
         low, high, value = (rounded(number, max(high - low, result.stderr[i]) / 5) for number in (low, high, value))

@@ -2,6 +2,7 @@
 
 import gzip
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -291,7 +292,28 @@ def test_an_index_without_a_name_is_left_out(tmp_path, kind):
 )
 def test_other_columns_stay(tmp_path, text):
     rows = [[float(cell) for cell in line.split(",")] for line in text.split()[1:]]
-    np.testing.assert_array_equal(data.read(written(tmp_path / "x.csv", text)), rows)
+    bare = "" in text.split()[0].split(",")
+    with pytest.warns(UserWarning, match="has no name and is taken for part") if bare else nullcontext():
+        np.testing.assert_array_equal(data.read(written(tmp_path / "x.csv", text)), rows)
+
+
+def test_an_index_of_another_order_is_no_observation(tmp_path):
+    path = written(tmp_path / "x.csv", ",a,b\n2,1.5,2\n0,3,4\n1,5,6.5\n")
+    with pytest.warns(UserWarning, match="left out"):
+        np.testing.assert_array_equal(data.read(path), [[1.5, 2], [3, 4], [5, 6.5]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.5 2\n3 4.25\n-1\t7\n",
+        "  1.5   2\n3 \t 4.25  \n -1 7\n",
+        "1.5 2\n 3 4.25\n  -1 \t 7\n",
+        "# 2024\n1.5\t2\n3\t4.25\n-1\t7\n",
+    ],
+)
+def test_blanks_and_tabs_are_both_white_space(tmp_path, text):
+    np.testing.assert_array_equal(data.read(written(tmp_path / "x.dat", text)), [[1.5, 2], [3, 4.25], [-1, 7]])
 
 
 def test_what_pandas_writes_is_read_back(tmp_path):

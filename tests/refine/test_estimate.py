@@ -156,7 +156,7 @@ def test_directions_are_told_the_worst_first_and_their_largest_weight_is_positiv
     assert [d.identified for d in told] == [False, True, True]
     np.testing.assert_allclose([d.sd for d in told], [np.inf, 0.2, 0.05])
     np.testing.assert_allclose([d.weights for d in told], [[0.6, 0.8, 0], [0, 0, 1], [0.8, -0.6, 0]])
-    assert str(told).splitlines() == [
+    assert [str(d) for d in told] == [
         "direction (+0.60 a, +0.80 b) is not identified by these data",
         "direction (+1.00 c) is identified to 0.2",
         "direction (+0.80 a, -0.60 b) is identified to 0.05",

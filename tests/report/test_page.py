@@ -207,7 +207,7 @@ def test_the_headline_of_a_misfit_names_what_differs_most():
     assert "nearest" not in told
     assert "What was learned of x agrees with them at mu = 2.34" in told
     assert "but other features of simulations there (in standard errors, most of all x[3], mean by " in told
-    assert 'look at avo.check and "Misfit by feature", and mend the simulator' in told
+    assert 'look at avo.check and "Misfit by feature", and mend the simulator, or fit target=' in told
     without = words.answer(replace(result, estimate=None))
     assert "other features of simulations there do not" in without
 
