@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import avo
+from avo.command import presets
 from avo.command.line import app
+from avo.command.sources import Reading
 from avo.simulators.ecg import WIDE
 
 pytestmark = pytest.mark.usefixtures("single_precision")
@@ -66,6 +68,36 @@ def test_beats_of_several_leads_are_cut_at_the_peaks_of_the_first(tmp_path: Path
     times = avo.data.beat_times(250, 0.3, 0.5)
     assert times[np.median(x, axis=0)[:, 0].argmax()] == pytest.approx(0, abs=1e-9)
     assert times[np.median(x, axis=0)[:, 1].argmin()] == pytest.approx(0.02, abs=1e-9)
+
+
+def test_beats_in_a_gap_are_left_out_and_counted(tmp_path: Path) -> None:
+    wfdb = pytest.importorskip("wfdb")
+    t = np.arange(0, 20, 1 / 250)
+    leads = np.stack([np.exp(-(((t % 1 - 0.5) / 0.01) ** 2)), 0.5 * np.exp(-(((t % 1 - 0.5) / 0.02) ** 2))], 1)
+    leads[1600:1610, 1] = np.nan  # 6.4 s
+    wfdb.wrsamp("gap", 250, ["mV", "mV"], ["I", "V1"], leads, fmt=["16", "16"], adc_gain=[2000] * 2, baseline=[0, 0],
+                write_dir=str(tmp_path))  # fmt: skip
+    wfdb.wrann("gap", "atr", np.arange(125, 4900, 250), symbol=["N"] * 20, write_dir=str(tmp_path))
+    with pytest.warns(UserWarning, match="^1 of 19 beats of I, V1 hold NaN, or one value throughout, and are left out"):
+        beats = presets._beats(tmp_path / "gap.hea", Reading("I,V1"), None)
+    assert beats.x.shape == (18, 213, 2) and beats.leads == ("I", "V1")
+    assert presets._beats(tmp_path / "gap.hea", Reading("I"), None).x.shape == (19, 213)
+    with pytest.raises(ValueError, match="lead must be a number from 0 to 1 or a name among I, V1"):
+        presets._beats(tmp_path / "gap.hea", Reading("aVL"), None)
+
+
+def test_recorded_beats_end_with_errors_and_a_misfit(shared_data: Path, tmp_path: Path) -> None:
+    """Beats of record 100: near the curve of least squares of the mean beat, which leaves 6 uV of it."""
+    pytest.importorskip("wfdb")
+    x = avo.data.read_beats(shared_data / "ecg" / "100", before=0.3, after=0.55, fs=90.0, baseline=(-0.09, -0.05))[:120]
+    np.save(tmp_path / "x.npy", x)
+    preset = presets.preset_of("full", "ecg", tmp_path / "x.npy", Reading(), option=["rate=90"])
+    simulate, space = preset.task.source.simulate, preset.task.source.space
+    result = avo.fit(simulate, x, space, budget=preset.calls, proposal=preset.proposal, progress=False)
+    assert result.status == "misfit" and result.calls <= preset.calls == 100_000
+    assert result.stderr is not None and np.isfinite(result.stderr).sum() >= 15
+    assert result.mean is not None
+    assert np.std(np.asarray(result.mean(result.theta)) - x.mean(0)) < 0.012
 
 
 @pytest.mark.parametrize(
