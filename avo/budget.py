@@ -8,8 +8,8 @@ a fit without budget                   1,300,000 JAX, 100,000 host    code outsi
                                        for 1,000 observations         widen its errors by less than 2 %
     where it has none yet              as many again, and again, to   the next search begins where the run ended, and
                                        1,300,000 in all               has more places (avo/further.py)
-  of a point that starts beside its    `enough_beside`              a search would only leave it: of 22 waves'
-  answer, by least squares                                           parameters it ended ten times as far away
+  of a point that starts beside its    `enough_beside`              a search may leave it: of 35 heartbeats it ended
+  answer, by least squares                                           54 uV away, without it 4
 steps of the adversarial fit           what refining leaves           it finds the region; it needs steps, not calls
   of those at least                    20 steps                       fewer tell nothing
   one step                             `step_numbers`                 progress needs steps more than large batches

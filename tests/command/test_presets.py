@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from typer.testing import CliRunner, Result
 import avo
 from avo.command import presets
 from avo.command.line import app
-from avo.command.sources import Reading
+from avo.command.sources import Reading, Source, Task
 from avo.simulators.ecg import WIDE
 
 pytestmark = pytest.mark.usefixtures("single_precision")
@@ -86,18 +87,25 @@ def test_beats_in_a_gap_are_left_out_and_counted(tmp_path: Path) -> None:
         presets._beats(tmp_path / "gap.hea", Reading("aVL"), None)
 
 
-def test_recorded_beats_end_with_errors_and_a_misfit(shared_data: Path, tmp_path: Path) -> None:
-    """Beats of record 100: near the curve of least squares of the mean beat, which leaves 6 uV of it."""
-    pytest.importorskip("wfdb")
-    x = avo.data.read_beats(shared_data / "ecg" / "100", before=0.3, after=0.55, fs=90.0, baseline=(-0.09, -0.05))[:120]
-    np.save(tmp_path / "x.npy", x)
-    preset = presets.preset_of("full", "ecg", tmp_path / "x.npy", Reading(), option=["rate=90"])
-    simulate, space = preset.task.source.simulate, preset.task.source.space
-    result = avo.fit(simulate, x, space, budget=preset.calls, proposal=preset.proposal, progress=False)
-    assert result.status == "misfit" and result.calls <= preset.calls == 100_000
-    assert result.stderr is not None and np.isfinite(result.stderr).sum() >= 15
-    assert result.mean is not None
-    assert np.std(np.asarray(result.mean(result.theta)) - x.mean(0)) < 0.012
+def test_the_fit_begins_at_the_least_squares_of_its_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a search, beside what least squares found, with 100,000 calls, or as many as asked for."""
+    problem = avo.simulators.ecg(("r_amp", "t_amp"), rate=RATE, window=WINDOW)
+    start, asked = np.array([1.25, 0.125]), []
+    task = Task(Source("ecg", problem.simulate, problem.space, problem), np.zeros((12, *problem.x_shape)), None)
+    begin = presets.Preset(task, start, cast(Any, None), "least squares")
+    np.testing.assert_allclose(problem.space.constrain(begin.proposal.loc), start, rtol=1e-5)
+    np.testing.assert_allclose(begin.proposal.factor(), presets.BESIDE * np.eye(2), atol=1e-7)
+
+    def fit(*_: Any, **known: Any) -> None:
+        asked.append(known)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(presets, "preset_of", lambda *_, **__: begin)
+    monkeypatch.setattr(avo, "fit", fit)
+    for i, words in enumerate(([], ["--budget", "5000"])):
+        run("fit", "ecg", "--preset", "full", "--data", "x.npy", "--out", str(tmp_path / str(i)), *words)
+    assert [known["budget"] for known in asked] == [100_000, 5000]
+    np.testing.assert_array_equal(asked[0]["proposal"].loc, begin.proposal.loc)
 
 
 @pytest.mark.parametrize(
