@@ -21,7 +21,7 @@ from avo.budget import for_search
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.custom import CustomStatistic
-from avo.refine.equation import Equation, information
+from avo.refine.equation import NEVER, Equation, information
 from avo.refine.estimate import UNDETERMINED, Estimate
 from avo.refine.known import step_of
 from avo.refine.linear import LinearDraws, LinearSpace, held
@@ -75,7 +75,9 @@ def bettered(
 def settled(result: Result) -> bool:
     """Say whether a fit of a point without budget is done: it is solved and checked, or a misfit after all."""
     if result.status == "misfit":
-        return result.calls >= MISFIT
+        # Where no theta brings t to the observations, the answer may yet be elsewhere
+        p = None if result.estimate is None else result.estimate.p_value
+        return result.calls >= MISFIT and (p is None or p > NEVER)
     if result.status not in ("converged", "undetermined") or result.estimate is None:
         return result.status == "stopped"
     return result.estimate.simulation_noise < NOISE or len(result.modes) > 1

@@ -214,10 +214,11 @@ def fit(
             typer.echo(begin.words)
         task = task._replace(measured=measured)
         simulate = task.source.simulate if stored is None else sources.stored_of(stored)
+        asked = begin.calls if begin is not None and calls is None and not resume else calls
         result = avo.fit(
             simulate, task.x_obs, task.source.space, inputs=task.inputs, groups=task.groups,
-            weights=task.weights, missing=missing, target=target, budget=calls, seed=seed, refine=refine,
-            start=None if begin is None else begin.start,
+            weights=task.weights, missing=missing, target=target, budget=asked, seed=seed, refine=refine,
+            proposal=None if begin is None else begin.proposal,
             executor=workers, max_failures=max_failures, out=out, resume=resume, progress=not quiet,
         )  # fmt: skip
         outcome.write_command(out, options, task, result)

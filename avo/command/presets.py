@@ -4,13 +4,14 @@
                     theta. Beats come from a WFDB record, at its labels of normal beats or its R peaks, or from an array
                     (n, points) or (n, points, leads) in mV, whose sampling rate --option rate= says.
 
-Least squares on medians of beats, of the whole and of parts in time, (`avo.latents.Mechanistic`) give the start, and
-the ranges: from the least to the largest of them and a tenth of the usual range more to either side. Parameters of
-single beats, 500 at most, found likewise, are written beside the fit.
+Least squares on medians of beats, of the whole and of parts in time, (`avo.latents.Mechanistic`) give the start, beside
+which the fit begins without a search, and the ranges: from the least to the largest of them and a tenth of the usual
+range more to either side. Parameters of single beats, 500 at most, found likewise, are written beside the fit.
 """
 
 import csv
 import io
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +21,7 @@ import numpy as np
 
 import avo
 from avo import data
+from avo.budget import enough_beside
 from avo.checks import one_of
 from avo.command.sources import Reading, Source, Task, read
 from avo.command.words import literal, named_pairs, ranged, with_known
@@ -40,6 +42,7 @@ WIDER = 0.1  # of the usual range
 NOISE, QUIET = 10.0, 40.0  # dB below what least squares leave, and the least noise: beats differ by more than noise
 LIBRARY = 8000  # simulations from which least squares start
 MOST = 500  # beats whose parameters are written, at most
+BESIDE = 0.05  # standard deviation of q in u where the fit begins
 
 
 class Beats(NamedTuple):
@@ -57,6 +60,17 @@ class Preset(NamedTuple):
     start: np.ndarray
     encoder: avo.latents.Mechanistic
     words: str
+
+    @property
+    def proposal(self) -> avo.Gaussian:
+        """Where the steps begin, which least squares found."""
+        space = self.task.source.space
+        return avo.Gaussian.start(space.dim, space.unconstrain(self.start), BESIDE)
+
+    @property
+    def calls(self) -> int:
+        """Calls of a fit without budget."""
+        return enough_beside(len(self.task.observed))
 
 
 def preset_of(
@@ -137,7 +151,16 @@ def _record(file: Path, reading: Reading) -> Beats:
     names = [header.sig_name[c] if isinstance(c, int) and c < header.n_sig else str(c) for c in columns]
     rate = header.fs / np.ceil(header.fs / FASTEST)
     symbols = ("N",) if file.with_suffix(".atr").is_file() else None
-    x = data.read_beats(file, columns, symbols, -FIRST, END, fs=rate, baseline=BASELINE)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* beats hold ")  # said below
+        x = data.read_beats(file, columns, symbols, -FIRST, END, fs=rate, baseline=BASELINE)
+    recorded = np.isfinite(x).all((1, 2)) & (np.ptp(x, axis=1) > 0).all(1)
+    if not recorded.any():
+        raise ValueError(f"{file} must hold beats of {', '.join(names)}; all hold NaN, or one value throughout.")
+    if not recorded.all():
+        words = "hold NaN, or one value throughout, and are left out"
+        warnings.warn(f"{np.sum(~recorded)} of {len(x)} beats of {', '.join(names)} {words}.", stacklevel=2)
+    x = x[recorded]
     return Beats(x[..., 0], rate, None) if len(names) == 1 else Beats(x, rate, tuple(names))
 
 

@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from avo.adversarial.proposals import START_SD
 from avo.budget import PointRows
 from avo.clock import stage
 from avo.execution.blocks import Drawn, Draws
@@ -31,7 +30,7 @@ from avo.observations import Observed
 from avo.refine.agreement import p_value
 from avo.refine.counts import Wholes, wholes
 from avo.refine.custom import CustomStatistic
-from avo.refine.equation import SELDOM, Damping, Equation, Information, Noise, Residual, information
+from avo.refine.equation import NEVER, SELDOM, Damping, Equation, Information, Noise, Residual, information
 from avo.refine.estimate import UNDETERMINED, Alone, Estimate
 from avo.refine.keeping import keep
 from avo.refine.known import Step, length_in, step_of
@@ -139,10 +138,11 @@ def _widths(found: Information, q: Normal) -> Float[np.ndarray, " d"]:
 def _adapt(found: Information, q: Normal, m: float, lost: bool) -> Float[np.ndarray, "d d"]:
     """Choose the next q: half as wide as what one observation leaves, at most four times as wide as the last.
 
-    Where nothing is identified it is `SOFT`; but where t says that the answer is elsewhere, q opens.
+    Where nothing is identified it is `SOFT`; but where t says that the answer is elsewhere, q opens, as far as any may:
+    a wrong simulator always says so, and from q as wide as the space no t of many parameters is learned.
     """
     # One observation leaves sqrt(m) times the standard deviation that all of them leave
-    wanted = np.where(found.identified, np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST), START_SD if lost else SOFT)
+    wanted = np.where(found.identified, np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST), WIDEST if lost else SOFT)
     last = _widths(found, q)
     return found.vectors * np.clip(wanted, last / 8, last * 4)
 
@@ -195,8 +195,9 @@ def _settle(
         loc <- loc + A^+ r,    Cov = A^+ (V_obs + V_sim) A^+T
 
     or, with what is known of parameters, those of avo/refine/known.py. Where the first of the two was short, r is the
-    mean of both residuals, each weighted by its simulations. A step that is still long, or a residual that no step
-    explains, means that the equation is not solved.
+    mean of both residuals, each weighted by its simulations. A step that is still long means that the equation is not
+    solved. A residual that no step explains is a misfit: there are more equations than what is identified, and the
+    answer is that of weighted least squares, with p at most `NEVER`.
     """
     draws, observed = equation.draws, equation.observed
     near = _last_approach(equation, space, q, zetas, last)
@@ -219,7 +220,7 @@ def _settle(
         move, followed = _to_whole(space, near.loc, between, taken)
     moved = taken.length(there, move, near.here.V_sim)
     loc = near.loc + _cut(move, q.factor)
-    if moved > STILL or there.unexplained(data, slope.A):
+    if moved > STILL:
         moved = np.inf
     failing = float(np.mean(~equation.there.ok)) if equation.there is not None else 0.0
     place, residual = (near.loc, there) if elsewhere is None else (elsewhere, equation.centre(elsewhere, aside))
@@ -227,6 +228,8 @@ def _settle(
     learned = isinstance(equation.statistic, LearnedStatistic) and np.isfinite(moved)
     inverse, rng = followed @ free @ near.found.inverse, np.random.default_rng(len(zetas[1]))
     p = p_value(equation, inverse, rng) if learned else None
+    if there.unexplained(data, slope.A):
+        p = NEVER if p is None else min(p, NEVER)
     return Estimate(
         **told(space, loc, taken.covariance, found),
         alone=None if taken.known is None else Alone(**told(space, alone, covariance, data)),

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import avo
+from avo.command import presets
 from avo.command.line import app
+from avo.command.sources import Reading, Source, Task
 from avo.simulators.ecg import WIDE
 
 pytestmark = pytest.mark.usefixtures("single_precision")
@@ -66,6 +69,43 @@ def test_beats_of_several_leads_are_cut_at_the_peaks_of_the_first(tmp_path: Path
     times = avo.data.beat_times(250, 0.3, 0.5)
     assert times[np.median(x, axis=0)[:, 0].argmax()] == pytest.approx(0, abs=1e-9)
     assert times[np.median(x, axis=0)[:, 1].argmin()] == pytest.approx(0.02, abs=1e-9)
+
+
+def test_beats_in_a_gap_are_left_out_and_counted(tmp_path: Path) -> None:
+    wfdb = pytest.importorskip("wfdb")
+    t = np.arange(0, 20, 1 / 250)
+    leads = np.stack([np.exp(-(((t % 1 - 0.5) / 0.01) ** 2)), 0.5 * np.exp(-(((t % 1 - 0.5) / 0.02) ** 2))], 1)
+    leads[1600:1610, 1] = np.nan  # 6.4 s
+    wfdb.wrsamp("gap", 250, ["mV", "mV"], ["I", "V1"], leads, fmt=["16", "16"], adc_gain=[2000] * 2, baseline=[0, 0],
+                write_dir=str(tmp_path))  # fmt: skip
+    wfdb.wrann("gap", "atr", np.arange(125, 4900, 250), symbol=["N"] * 20, write_dir=str(tmp_path))
+    with pytest.warns(UserWarning, match="^1 of 19 beats of I, V1 hold NaN, or one value throughout, and are left out"):
+        beats = presets._beats(tmp_path / "gap.hea", Reading("I,V1"), None)
+    assert beats.x.shape == (18, 213, 2) and beats.leads == ("I", "V1")
+    assert presets._beats(tmp_path / "gap.hea", Reading("I"), None).x.shape == (19, 213)
+    with pytest.raises(ValueError, match="lead must be a number from 0 to 1 or a name among I, V1"):
+        presets._beats(tmp_path / "gap.hea", Reading("aVL"), None)
+
+
+def test_the_fit_begins_at_the_least_squares_of_its_beats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a search, beside what least squares found, with 100,000 calls, or as many as asked for."""
+    problem = avo.simulators.ecg(("r_amp", "t_amp"), rate=RATE, window=WINDOW)
+    start, asked = np.array([1.25, 0.125]), []
+    task = Task(Source("ecg", problem.simulate, problem.space, problem), np.zeros((12, *problem.x_shape)), None)
+    begin = presets.Preset(task, start, cast(Any, None), "least squares")
+    np.testing.assert_allclose(problem.space.constrain(begin.proposal.loc), start, rtol=1e-5)
+    np.testing.assert_allclose(begin.proposal.factor(), presets.BESIDE * np.eye(2), atol=1e-7)
+
+    def fit(*_: Any, **known: Any) -> None:
+        asked.append(known)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(presets, "preset_of", lambda *_, **__: begin)
+    monkeypatch.setattr(avo, "fit", fit)
+    for i, words in enumerate(([], ["--budget", "5000"])):
+        run("fit", "ecg", "--preset", "full", "--data", "x.npy", "--out", str(tmp_path / str(i)), *words)
+    assert [known["budget"] for known in asked] == [100_000, 5000]
+    np.testing.assert_array_equal(asked[0]["proposal"].loc, begin.proposal.loc)
 
 
 @pytest.mark.parametrize(

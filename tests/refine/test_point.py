@@ -20,6 +20,7 @@ from avo.refine import equation, point
 from avo.refine.equation import Equation, Noise, Residual, information
 from avo.refine.estimate import Estimate
 from avo.refine.linear import LinearDraws, LinearSpace
+from avo.refine.modes import fits
 from avo.refine.scores import Normal
 from avo.refine.statistic import apply
 
@@ -101,14 +102,30 @@ def test_last_steps_are_exact_for_a_known_statistic() -> None:
     )
 
 
-def test_an_equation_that_is_not_solved_gives_no_estimate() -> None:
-    """Too far for five steps of three widths; and three values that no two parameters have."""
+def test_an_equation_that_is_not_solved_gives_no_estimate_and_one_that_no_theta_solves_a_misfit() -> None:
+    """Too far for five steps of three widths; and three values that no two parameters have: least squares of them."""
     x, start = observed(), np.asarray(LINE.unconstrain(TRUTH)) + [0.015, -0.05]
-    assert settled(gauss, x, LINE, np.eye(3), start).moved < point.STILL
+    right = settled(gauss, x, LINE, np.eye(3), start)
+    assert right.moved < point.STILL and right.p_value is None  # of a known statistic nothing else is asked
     assert settled(gauss, x, LINE, np.eye(3), start + 40.0).moved == np.inf
-    aside = np.linalg.svd(H.T)[2][2]
-    np.testing.assert_allclose(aside @ H, 0.0, atol=1e-12)
-    assert settled(gauss, x + 0.5 * aside, LINE, np.eye(3), start).moved == np.inf
+    S = np.cov(x.T)
+    aside = S @ np.linalg.svd(H.T)[2][2]  # what weighted least squares see nothing of
+    np.testing.assert_allclose(aside @ np.linalg.inv(S) @ H, 0.0, atol=1e-12)
+    wrong = settled(gauss, x + aside, LINE, np.eye(3), start)
+    assert wrong.moved < point.STILL and wrong.p_value == equation.NEVER and not fits(wrong)
+    np.testing.assert_allclose(wrong.loc, right.loc, atol=0.3 * right.sd.min())
+    np.testing.assert_allclose(wrong.stderr(LINE), right.stderr(LINE), rtol=0.02)
+
+
+def test_a_misfit_opens_no_proposal_beyond_the_widest() -> None:
+    """What a wrong simulator cannot reproduce is nowhere; q of 1.5 in w, of 4, would be at the bounds mostly."""
+    found = information(np.array([[5.0, 0.0]]), np.array([[0.01]]), Noise(np.full((1, 1), 1e-3), np.ones((1, 2))))
+    assert found.identified.tolist() == [False, True]
+    q = Normal(np.zeros(2), 0.2 * np.eye(2))
+    for lost, width in ((True, point.WIDEST), (False, point.SOFT)):
+        factor = point._adapt(found, q, 100.0, lost)
+        np.testing.assert_allclose(np.linalg.norm(factor[1]), width, rtol=1e-12)
+        np.testing.assert_allclose(np.linalg.norm(factor[0]), point.NARROW * 10 * 0.02, rtol=0.01)
 
 
 @pytest.mark.parametrize("near", [True, False])
