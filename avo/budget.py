@@ -435,6 +435,18 @@ def for_search(budget: int, size: int, parameters: int) -> int:
     return search if enough and SearchRows.of(search, size, parameters).rounds[0].starts >= LEAST_STARTS else 0
 
 
+def searched_from(size: int, parameters: int) -> int:
+    """Compute the calls of a point's fit from which it has a search.
+
+    Example:
+        >>> searched_from(16, 2), for_search(38_400, 16, 2), for_search(38_000, 16, 2)
+        (38400, 15360, 0)
+    """
+    round_ = LEAST_STARTS * 4 * DESCENT_STEPS[0] * _least_pairs(size, parameters)
+    calls = max(round_ / SEARCH_SHARES["round"], SearchRows.least(size, parameters))
+    return math.ceil(round(calls / SEARCH_SHARE, 6))
+
+
 def plan(budget: int, refine: int, step: int, host: bool, search: int = 0) -> Plan:
     """Plan a fit: whole chunks of steps, and how many of the last ones are kept for refining.
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from avo.adversarial.loop import Progress, block_size, run_steps
 from avo.adversarial.trainer import Trainer
-from avo.budget import ENDS_SHARE, PROBES, REUSE, for_mode, further, least_refining
+from avo.budget import ENDS_SHARE, PROBES, REUSE, for_mode, further, least_refining, searched_from
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.calls import Calls
 from avo.execution.failures import Failures, where
@@ -96,6 +96,10 @@ def _run(
     if result.status == "converged" and result.estimate is None:
         words = "the budget is too small for errors" if task.refine else "no error was asked for (refine=False)"
         result = replace(result, status="budget", message=f"{result.message.rstrip('.')}; {words}.")
+    least = searched_from(block_size(task.settings), task.space.dim)
+    if result.status == "misfit" and task.settings.target == "point" and result.calls + draws.calls < least:
+        words = f"The space was not searched, which takes a budget of {least:,} calls: the answer may be elsewhere."
+        result = replace(result, message=f"{result.message} {words}")
     if result.estimate is None and task.space.known:
         result = replace(result, message=f"{result.message} What is known by prior= has had no part in the estimate.")
     failures = _failures(task, draws, region, result)

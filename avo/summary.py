@@ -194,6 +194,7 @@ def _unidentified(result: Result) -> list[str]:
     left = [name for name in left if name not in result.at_bound]  # of which more is said
     named = {name for combination in together for name in combination.names}
     idle = {result.names[i] for i in np.flatnonzero(result.estimate.without_effect)}
+    idle = idle if result.status != "misfit" else set()  # elsewhere they may have an effect
     words = {name: "has no visible effect on x" if name in idle else "is not identified by these data" for name in left}
     return [*map(str, together), *_remedy(together), *(f"{name} {words[name]}" for name in left if name not in named)]
 

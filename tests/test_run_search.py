@@ -133,8 +133,10 @@ def test_a_wrong_simulator_is_a_misfit() -> None:
     x = X3.copy()
     x[:, 2] = x[:, 1].mean() + 2.0 * (x[:, 1] - x[:, 1].mean())
     result = searched(shift, x=x)
-    assert result.status == "misfit"
+    assert result.status == "misfit" and "searched" not in result.message
     assert "simulations at the estimate do not reproduce the observations, p = 0.0025" in result.summary()
+    few = searched(shift, x=x, budget=12_000)
+    assert few.status == "misfit" and few.message.endswith("a budget of 38,400 calls: the answer may be elsewhere.")
 
 
 def test_without_errors_a_fit_ends_for_want_of_budget() -> None:

@@ -128,6 +128,14 @@ def test_a_misfit_opens_no_proposal_beyond_the_widest() -> None:
         np.testing.assert_allclose(np.linalg.norm(factor[0]), point.NARROW * 10 * 0.02, rtol=0.01)
 
 
+def test_what_a_noisy_slope_has_lost_keeps_its_width() -> None:
+    """The first direction is told to .02, as far as pairs of so much noise can say; the other one is not at all."""
+    found = information(np.array([[5.0, 0.0]]), np.array([[0.01]]), Noise(np.full((1, 1), 4.0), np.ones((1, 2))))
+    found = found._replace(values=np.array([-9.0, 2500.0]), vectors=np.eye(2)[::-1], identified=np.zeros(2, bool))
+    factor = point._adapt(found, Normal(np.zeros(2), np.diag([0.07, 0.11])), 100.0, lost=False)
+    np.testing.assert_allclose(np.linalg.norm(factor, axis=1), [0.07, point.SOFT], rtol=1e-12)
+
+
 @pytest.mark.parametrize("near", [True, False])
 def test_the_last_step_is_held_against_the_noise_of_both_ends(monkeypatch: pytest.MonkeyPatch, near: bool) -> None:
     """Residuals and covariances by hand; the step from `here` to the last loc makes up for the noise of `here` too.
