@@ -319,8 +319,10 @@ class Result:
         return summary.text(self, truth)
 
     def _repr_html_(self) -> str:
-        """Show the table of `summary` in a notebook."""
-        return summary.html(self)
+        """Show the table of `summary` in a notebook, and the intervals in a small picture."""
+        from avo.report.notebook import shown  # Matplotlib, and what is built upon results
+
+        return shown(self)
 
     def to_dict(self, level: float = 0.9) -> dict[str, Any]:
         """Describe the result by plain values, which JSON can hold; None is what is infinite or not known.

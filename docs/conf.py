@@ -60,6 +60,7 @@ NEEDS: dict[str, tuple[Callable[[], Any], str]] = {
     "```r\n": (lambda: shutil.which("Rscript"), "there is no R here"),
     "```c\n": (lambda: shutil.which("cc"), "there is no C compiler here"),
     "import sdeint": (lambda: importlib.util.find_spec("sdeint"), "sdeint is not installed"),
+    "from gest_api": (lambda: importlib.util.find_spec("gest_api"), "gest-api is not installed"),
     '"AVO_DATA"': (lambda: Path(os.environ["AVO_DATA"]).is_dir(), "the recordings are not here"),
 }
 

@@ -1,5 +1,6 @@
 """What a result hands to other programs: the same numbers, plain, in frames, in trees, in tables."""
 
+import base64
 import importlib
 import json
 import math
@@ -299,7 +300,14 @@ def test_html_shows_the_table_and_the_warnings() -> None:
     assert cells[:6] == ["parameter", "estimate", "stderr", "5 %", "95 %", "unit"]
     assert cells[12:18] == ["rate", "0.060", "0.019", "", "&lt; 0.102", ""]
     assert "<p>warning: tau has no visible effect on x</p>" in text and "<p>undetermined: mu still moved" in text
-    assert "<p>budget: " in made()._repr_html_()
+    assert "<p>budget: " in made()._repr_html_() and "<img" not in made()._repr_html_()
+
+
+def test_html_shows_the_intervals_in_a_small_picture() -> None:
+    (image,) = re.findall(r'<img alt="90 % intervals of mu, rate, tau" src="data:image/png;base64,(.*?)">',
+                          refined("point")._repr_html_())  # fmt: skip
+    content = base64.b64decode(image)
+    assert content.startswith(b"\x89PNG") and len(content) < 30_000
 
 
 def test_a_population_prints_its_moments() -> None:

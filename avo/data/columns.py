@@ -154,4 +154,6 @@ def find_column(column: str | int, names: Sequence[str] | None, width: int, argu
     own = [name for name in names or () if name]
     some = ", ".join(own[:SHOWN]) + (f" and {len(own) - SHOWN} more" if len(own) > SHOWN else "")
     named, hint = (f" or a name among {some}", did_you_mean(column, own)) if own else ("", "")
+    if (count := own.count(column)) > 1:  # pyright: ignore[reportArgumentType] - a number is no name
+        hint = f" {count} columns have that name; choose one by its number."
     raise ValueError(f"{argument} must be a number from 0 to {width - 1}{named} (in {path}); got {column!r}.{hint}")

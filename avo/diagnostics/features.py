@@ -126,7 +126,9 @@ def _summary_names(look: Look, axes: Sequence[Axis] = ()) -> list[tuple[str, str
     if look.kind == "image":
         blocks = np.ndindex(*np.minimum(BLOCKS, look.x_shape[:2]))
         return [(f"{prefix[c]}block ({i}, {j})", "value", c) for i, j in blocks for c in look.chosen]
-    names = [*_series_names(look.x_shape[0]), *((f"value at point {i}", "value") for i in look.places)]
+    along = axes[0].entries if len(axes) == len(look.x_shape) else ()
+    at = [along[i] if along else f"point {i}" for i in look.places]
+    names = [*_series_names(look.x_shape[0]), *((f"value at {place}", "value") for place in at)]
     return [(prefix[c] + name, unit, c) for c in look.chosen for name, unit in names]
 
 
@@ -148,6 +150,8 @@ def names(look: Look, axes: Sequence[Axis] = (), inputs: Sequence[Axis] = ()) ->
         'kurtosis, mean over columns', 'correlation of column 0 and column 1']
         >>> names(look_of((2,)), (Axis("column", "", np.arange(2), ("angle", "rate")),))[:2]
         ['angle, mean', 'rate, mean']
+        >>> names(look_of((40,)), (Axis("day", "d", np.arange(1, 41)),))[15]
+        'value at day 5 d, mean'
     """
     own = [name for name, _, _ in _summary_names(look, axes)]
     conditions = inputs[0].entries if len(inputs) == 1 else ()
