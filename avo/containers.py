@@ -18,6 +18,8 @@ class HasArray(Protocol):
     def __array__(self) -> np.ndarray: ...
 
 
+LABELLED = 1000  # names of rows are kept of so few; of more, a result keeps some rows alone
+
 Held: TypeAlias = ArrayLike | HasArray
 
 
@@ -66,11 +68,12 @@ class Quantity(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Observations x, with shape (m, *x_shape), one `Axis` for each axis of a row, and what they measure."""
+    """Observations x, with shape (m, *x_shape), one `Axis` for each axis of a row, what they measure, names of rows."""
 
     x: np.ndarray
     axes: tuple[Axis, ...]
     quantity: Quantity = Quantity()
+    labels: tuple[str, ...] = ()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.x, dtype, copy=copy)
@@ -259,6 +262,20 @@ def quantity_of(value: Any) -> Quantity:
     if of_package(value, "xarray", "DataArray"):
         return Quantity(str(value.name or ""), str(value.attrs.get("units", "")))
     return Quantity()
+
+
+def labels_of(value: Any) -> tuple[str, ...]:
+    """Take the names of rows from observations that have an index, at most `LABELLED`; () where it only counts.
+
+    Example:
+        >>> labels_of(Labelled(np.zeros((2, 3)), (), labels=("Delft", "Leiden"))), labels_of(np.zeros((2, 3)))
+        (('Delft', 'Leiden'), ())
+    """
+    if isinstance(value, Labelled):
+        return value.labels if len(value.labels) <= LABELLED else ()
+    if not is_frame(value) or len(value) > LABELLED or list(value.index) == list(range(len(value))):
+        return ()
+    return tuple(map(_name, value.index))
 
 
 def _axis_of_columns(columns: Sequence[Any], name: Any = None) -> tuple[Axis, ...]:

@@ -47,7 +47,7 @@ def fit_stored(
     begin: Float[np.ndarray, " d"] | None,
     custom: CustomStatistic | None,
     statistic: Statistic | Only | None,
-    names: tuple[tuple[Axis, ...], tuple[Axis, ...], Quantity],
+    names: tuple[tuple[Axis, ...], tuple[Axis, ...], Quantity, tuple[str, ...]],
     out: str | Path | None,
     resume: bool,
 ) -> Result:
@@ -61,7 +61,7 @@ def fit_stored(
         begin: where to look first, in u; None: all over the rows.
         custom: the user's own statistic in units of the observations.
         statistic: as the user gave it.
-        names: of the entries of x, of those of known conditions, and of what x measures.
+        names: of the entries of x, of those of known conditions, of what x measures, and of its rows.
         out: folder of the result; None: nothing is written.
         resume: give back the result in `out` if it is that of this fit.
 
@@ -90,7 +90,7 @@ def fit_stored(
         place = where(space.names, stored.free(space), ~drawn.ok) if failed else None
         result = replace(
             result, failures=Failures({"non-finite": failed}, place), data=observed.digest, axes=names[0],
-            input_axes=names[1], quantity=names[2],
+            input_axes=names[1], quantity=names[2], labels=names[3],
         )  # fmt: skip
         if folder is not None:
             saved(result, folder)

@@ -72,6 +72,7 @@ class Result:
         axes: names of x's entries, an `Axis` for each axis of one observation, where x_obs brought some.
         input_axes: the same of its known conditions.
         quantity: what x measures, a name and a unit, where x_obs said so.
+        labels: names of the observations, of at most 1000, where x_obs had an index.
         gaps: which values of x may be missing, where some were (avo/gaps.py); else None.
         weighted: number of observations with a weight above zero, and of equal ones that say as much, (sum w)^2 /
             sum w^2; None without weights.
@@ -99,6 +100,7 @@ class Result:
     axes: tuple[Axis, ...] = ()
     input_axes: tuple[Axis, ...] = ()
     quantity: Quantity = Quantity()
+    labels: tuple[str, ...] = ()
     gaps: Gaps | None = None
     weighted: tuple[int, float] | None = None
     phases: Mapping[str, int] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from avo.adversarial.proposals import Gaussian
 from avo.adversarial.settings import Settings, Target
 from avo.adversarial.trainer import make_trainer
 from avo.checks import between, flag
-from avo.containers import Held, axes_of, quantity_of
+from avo.containers import Held, axes_of, labels_of, quantity_of
 from avo.disk import opened
 from avo.execution.calls import Calls
 from avo.execution.failures import CallFailed
@@ -163,7 +163,7 @@ def fit(
     progress, max_failures = flag("progress", progress), between("max_failures", max_failures, 0, 1)
     if flag("resume", resume) and out is None:
         raise ValueError("resume=True needs out=, the folder of the run to continue.")
-    names = axes_of(x_obs), axes_of(inputs), quantity_of(x_obs)
+    names = axes_of(x_obs), axes_of(inputs), quantity_of(x_obs), labels_of(x_obs)
     seed, name, host = checks.seed("seed", seed), name_of(simulate), isinstance(simulate, HostSimulator)
     begin = None if start is None else start_in(space, start)
     if begin is not None and proposal is not None:

@@ -47,6 +47,7 @@ def to_files(result: "Result") -> tuple[dict[str, Any], dict[str, Any]]:
         "axes": [axis.to_json() for axis in result.axes],
         "input_axes": [axis.to_json() for axis in result.input_axes],
         "quantity": list(result.quantity),
+        "labels": list(result.labels),
         "phases": dict(result.phases),
         "budget": result.budget,
     }
@@ -94,6 +95,7 @@ def parts(
         gaps=Gaps.from_arrays("gaps", arrays),
         weighted=None if words.get("weighted") is None else tuple(words["weighted"]),
         quantity=Quantity(*words.get("quantity", ())),
+        labels=tuple(words.get("labels", ())),
         phases=words.get("phases", {}),
         budget=words.get("budget"),
         **{k: words[k] for k in ("calls", "status", "message", "seed", "data")},

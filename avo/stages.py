@@ -138,6 +138,7 @@ def _described(task: Task, result: Result) -> Result:
         axes=task.axes,
         input_axes=task.input_axes,
         quantity=task.quantity,
+        labels=task.labels,
         gaps=gaps,
         weighted=None if shares is None else (len(x), task.observed.effective),
         budget=task.budget,

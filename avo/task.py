@@ -39,6 +39,7 @@ class Task(NamedTuple):
     axes: tuple[Axis, ...] = ()
     input_axes: tuple[Axis, ...] = ()
     quantity: Quantity = Quantity()
+    labels: tuple[str, ...] = ()
     whole: int = 0  # calls of a finished run that goes on, with those that it has made
     budget: int | None = None
     begin: Float[np.ndarray, " d"] | None = None  # the user's own start, in u

@@ -10,7 +10,7 @@ import pytest
 from fits import SPACE, X_OBS, equal, fit, simulate
 
 import avo
-from avo.containers import Axis, Labelled, arranged, axes_of, plain, quantity_of, same_rows, words_of
+from avo.containers import Axis, Labelled, arranged, axes_of, labels_of, plain, quantity_of, same_rows, words_of
 from avo.observations import number_clusters, validate_observations
 
 pytestmark = pytest.mark.usefixtures("single_precision")
@@ -163,6 +163,18 @@ def test_names_come_along_and_counting_is_no_name() -> None:
     again = Axis.from_json(axis.to_json())
     assert again.labels == axis.labels and again.values.tolist() == [0, 1]
     assert Axis("lead", "", np.array(["I", "II"])).entries == ("lead I", "lead II")
+    towns = pandas.Index(["Delft", "Leiden", "Gouda", "Breda"])
+    assert labels_of(pandas.DataFrame(X, index=towns)) == tuple(towns) and labels_of(pandas.DataFrame(X)) == ()
+    assert labels_of(pandas.DataFrame(X, index=[7, 3, 9, 1])) == ("7", "3", "9", "1")
+
+
+def test_coordinates_are_no_names_of_columns() -> None:
+    """A fit may have days 1 to 2 where the columns of the same table are called otherwise: they go by place."""
+    days = (Axis("day", "d", np.array([1, 2])),)
+    frame = pandas.DataFrame(X, columns=["day 1", "day 2"])
+    assert arranged("x", frame, days) is frame
+    with pytest.raises(ValueError, match="x must have the columns of the fit, 1, 2; got 2.5, 1, without 2"):
+        arranged("x", pandas.DataFrame(X, columns=[2.5, 1.0]), days)
 
 
 def test_columns_are_taken_by_name() -> None:

@@ -97,7 +97,8 @@ class Task(NamedTuple):
     @property
     def x_obs(self) -> Labelled:
         """The observations with their names."""
-        return Labelled(self.observed, self.axes, self.quantity)
+        index = None if self.table is None else self.table.index
+        return Labelled(self.observed, self.axes, self.quantity, () if index is None else tuple(map(str, index)))
 
     @property
     def inputs(self) -> Labelled | None:

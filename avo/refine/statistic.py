@@ -156,7 +156,8 @@ def _ridge_by_evidence(n: int, square: np.ndarray, cross: np.ndarray, total: flo
     penalty = np.full(len(member), 1e-3 * n)
     for _ in range(SWEEPS):
         p = penalty @ member
-        lower, _ = lapack.dtrtri(np.linalg.cholesky(square + np.diag(p)), lower=1)
+        factor = np.linalg.cholesky(square + np.diag(p))
+        lower, _ = lapack.dtrtri(factor, lower=1)  # pyright: ignore[reportAttributeAccessIssue] - made when imported
         w = lower.T @ (lower @ cross)
         g = 1 - p * np.sum(lower**2, axis=0)
         s = max(float(total - 2 * w @ cross + w @ square @ w), 1e-12 * total) / max(n - g.sum(), 1.0)

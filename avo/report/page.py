@@ -135,7 +135,7 @@ def _workbench(sliders: Sliders, values: dict[str, Any]) -> str:
     told += " Mean and band are over all known conditions of the observations." if sliders.conditions else ""
     image = values["chart"]["kind"] == "image"
     chosen = "one row of the observations" if values["rows"] else "one observation"
-    options = "".join(f'<option value="{i}">row {row["row"]}</option>' for i, row in enumerate(values["rows"]))
+    options = "".join(f'<option value="{i}">{escaped(row["row"])}</option>' for i, row in enumerate(values["rows"]))
     choice = f'<p><label for="row">Observation: </label><select id="row">{options}</select></p>' if options else ""
     back = "Back to what the row says" if options else "Back to the estimate"
     row = '<li><i class="row"></i>the chosen row</li>' if options and not image else ""

@@ -132,9 +132,12 @@ class Sliders:
         u = np.asarray(self.result.space.unconstrain(inside(self.result.space, theta[chosen])), float)  # pyright: ignore[reportArgumentType]
         z = np.clip((self.line.of(u) - self.centre) / self.half, -1, 1)
         return [
-            {"row": int(numbers[i]), "x": _short(kept.observed[i]), "z": _short(at)}
+            {"row": self._label(int(numbers[i])), "x": _short(kept.observed[i]), "z": _short(at)}
             for i, at in zip(chosen, z, strict=True)
         ]
+
+    def _label(self, i: int) -> str:
+        return self.result.labels[i] if self.result.labels else f"row {i}"
 
     def _right(self) -> dict[str, float]:
         """Say between which misfits 90 % of right models lie, in the middle, and at the estimate."""

@@ -192,6 +192,17 @@ def test_sliders_name_what_they_draw():
         assert ("5 to 95 %" in told) == (form == "series")
 
 
+def test_rows_of_a_population_have_the_names_that_the_user_gave_them(tmp_path):
+    """One encoded beyond its range, as a regression may give it, stands at the end of its slider."""
+    result = reports.reported("vector", "population")
+    encoded = np.array(result.kept.encoded)
+    encoded[:, 0] = np.where(np.arange(len(encoded)) % 2, encoded[:, 0], result.space["mu"].support[0] - 0.1)
+    result = replace(result, estimate=replace(result.estimate, kept=result.kept._replace(encoded=encoded)))
+    assert re.findall(r'<option value="0">row \d+<', write(result, tmp_path / "a.html").read_text())
+    named = replace(result, labels=tuple(f"<D{i:03d}>" for i in range(result.kept.rows)))
+    assert re.findall(r'<option value="0">&lt;D\d+&gt;<', write(named, tmp_path / "b.html").read_text())
+
+
 def test_a_population_whose_fit_was_not_tested_says_so():
     told = words.answer(reports.reported("vector", "population"))
     assert "was not tested; avo.check does it" in told and "otherwise" not in told
