@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from avo.adversarial.proposals import START_SD
 from avo.budget import PointRows
 from avo.clock import stage
 from avo.execution.blocks import Drawn, Draws
@@ -138,16 +139,15 @@ def _widths(found: Information, q: Normal) -> Float[np.ndarray, " d"]:
 def _adapt(found: Information, q: Normal, m: float, lost: bool) -> Float[np.ndarray, "d d"]:
     """Choose the next q: half as wide as what one observation leaves, at most four times as wide as the last.
 
-    Where nothing is identified it is `SOFT`; but where t says that the answer is elsewhere, q opens, as far as any may:
-    a wrong simulator always says so, and from q as wide as the space no t of many parameters is learned. A direction
-    about which there is information, if no more than chance allows, keeps its width: from q that opens along one that a
-    noisy slope has lost, nothing is learned of those that move t less.
+    Where nothing is identified it is `SOFT`; but where t says that the answer is elsewhere, q opens, along two
+    directions as wide as the usual start, along more of them less: a wrong simulator always says so, and from q as wide
+    as the space no t of many parameters is learned.
     """
-    last = _widths(found, q)
     # One observation leaves sqrt(m) times the standard deviation that all of them leave
     told = np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST)
-    kept = np.where(found.values > 0, np.minimum(last, SOFT), SOFT)
-    wanted = np.where(found.identified, told, WIDEST if lost else kept)
+    opened = np.clip(2 * START_SD / max(np.sum(~found.identified), 1), WIDEST, START_SD)
+    wanted = np.where(found.identified, told, opened if lost else SOFT)
+    last = _widths(found, q)
     return found.vectors * np.clip(wanted, last / 8, last * 4)
 
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from avo.result import Result
 
 SHOWN = 8  # parts that are printed of each parameter
+AGAINST = 2.0  # by which errors without a part may be above those by another part alone, by chance
 BLURRED = 1.5  # errors in units of the fit's, from which the print says that what is kept of x tells less
 Sets = list[np.ndarray]  # of parts: which are in each
 
@@ -75,8 +76,7 @@ class Sensitivity(NamedTuple):
         spread: of a population the standard deviation of theta over it, which no part at all would leave, in units of
             `stderr`; else None.
 
-    No part makes an error smaller by its absence: what is below 1 is chance, and shows how much of it there is. Nor
-    does its absence make one larger than any other part alone leaves, by which `without` is bounded.
+    No part makes an error smaller by its absence: what is below 1 is chance, and shows how much of it there is.
     """
 
     names: tuple[str, ...]
@@ -140,6 +140,11 @@ class Sensitivity(NamedTuple):
             notes.append(
                 f"* beyond {STANDS_OUT:g} standard errors: this part and the others disagree on the parameter."
             )
+        if len(self.parts) > 1 and np.any(self.without > AGAINST * self._least_alone()):
+            notes.append(
+                "Without some part errors are larger than by another part alone, which cannot be: the simulations that "
+                "the fit kept are too few for this table. Give the fit a larger budget."
+            )
         if np.nanmax(np.nan_to_num(self.blur, posinf=np.nan), initial=0) > BLURRED:
             worst = int(np.nanargmax(np.nan_to_num(self.blur, posinf=0)))
             notes.append(
@@ -147,6 +152,10 @@ class Sensitivity(NamedTuple):
                 f"{self.blur[worst]:.2g} times the fit's own."
             )
         return notes
+
+    def _least_alone(self) -> Float[np.ndarray, "p d"]:
+        """Find the least error by a single part other than each."""
+        return np.stack([np.delete(self.alone, p, axis=0).min(axis=0) for p in range(len(self.parts))])
 
     def to_frame(self) -> Any:
         """Make a DataFrame: a row for each parameter and part, with without, change, change_stderr and alone.
@@ -239,7 +248,7 @@ def _of_point(result: "Result", kept: Kept, parts: tuple[str, ...], seen: Seen, 
             parts=parts,
             stderr=every.stderr,
             blur=every.stderr * _wider(result, kept) * result.estimate.simulation_noise / np.asarray(given),
-            without=bounded(_ratios(without, every), _ratios(alone, every)),
+            without=_ratios(without, every),
             change=change,
             change_stderr=change_stderr,
             alone=_ratios(alone, every),
@@ -306,19 +315,6 @@ def _ratios(found: list[Solved], every: Solved) -> Float[np.ndarray, "p d"]:
     """Divide errors by those by all parts; NaN where these are infinite."""
     errors = np.array([each.stderr for each in found])
     return np.where(np.isfinite(every.stderr), errors / every.stderr, np.nan)
-
-
-def bounded(without: Float[np.ndarray, "p d"], alone: Float[np.ndarray, "p d"]) -> Float[np.ndarray, "p d"]:
-    """Bound errors without a part by those of each other part alone, which the parts that are left include.
-
-    Example:
-        >>> bounded(np.array([[1.5], [np.inf], [1.1]]), np.array([[1.2], [3.0], [4.0]])).ravel().tolist()
-        [1.5, 1.2, 1.1]
-    """
-    if len(alone) < 2:
-        return without
-    least = [np.min(np.delete(alone, p, axis=0), axis=0) for p in range(len(alone))]
-    return np.where(without > least, least, without)
 
 
 def _observed(result: "Result", kept: Kept) -> float:

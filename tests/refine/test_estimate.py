@@ -162,7 +162,7 @@ def test_directions_are_told_the_worst_first_and_their_largest_weight_is_positiv
         "direction (+0.80 a, -0.60 b) is identified to 0.05",
     ]
     one = made(loc=[0.3], covariance=np.eye(1) * 0.0004).identifiability(avo.Space(rate=avo.Real()))
-    assert str(one) == "rate is identified to 0.02"
+    assert str(one[0]) == "rate is identified to 0.02"
 
 
 # --- plausible truths ------------------------------------------------------------------------------------------------

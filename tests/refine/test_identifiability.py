@@ -27,7 +27,7 @@ def test_a_ratio_of_logarithmic_parameters() -> None:
     found = combined(space, theta, slope, covariance, free, loose)
     assert len(found) == 1 and found[0].names == ("cl", "f") and found[0].words == "cl / f"
     np.testing.assert_allclose([found[0].value, found[0].stderr], [7.0, 0.07], rtol=1e-9)
-    assert str(found[0]) == "cl and f are identified only together: cl / f = 7 +- 0.07"
+    assert str(found[0]) == "cl and f are identified only together: cl / f = 7.000 +- 0.070"
 
 
 def test_a_sum_of_others_and_one_that_nothing_shows() -> None:

@@ -17,7 +17,7 @@ import avo
 from avo.execution.blocks import Draws
 from avo.observations import Observed
 from avo.refine import equation, point
-from avo.refine.equation import Equation, Noise, Residual, information
+from avo.refine.equation import Equation, Information, Noise, Residual, information
 from avo.refine.estimate import Estimate
 from avo.refine.linear import LinearDraws, LinearSpace
 from avo.refine.modes import fits
@@ -117,23 +117,14 @@ def test_an_equation_that_is_not_solved_gives_no_estimate_and_one_that_no_theta_
     np.testing.assert_allclose(wrong.stderr(LINE), right.stderr(LINE), rtol=0.02)
 
 
-def test_a_misfit_opens_no_proposal_beyond_the_widest() -> None:
-    """What a wrong simulator cannot reproduce is nowhere; q of 1.5 in w, of 4, would be at the bounds mostly."""
-    found = information(np.array([[5.0, 0.0]]), np.array([[0.01]]), Noise(np.full((1, 1), 1e-3), np.ones((1, 2))))
-    assert found.identified.tolist() == [False, True]
-    q = Normal(np.zeros(2), 0.2 * np.eye(2))
-    for lost, width in ((True, point.WIDEST), (False, point.SOFT)):
-        factor = point._adapt(found, q, 100.0, lost)
-        np.testing.assert_allclose(np.linalg.norm(factor[1]), width, rtol=1e-12)
-        np.testing.assert_allclose(np.linalg.norm(factor[0]), point.NARROW * 10 * 0.02, rtol=0.01)
-
-
-def test_what_a_noisy_slope_has_lost_keeps_its_width() -> None:
-    """The first direction is told to .02, as far as pairs of so much noise can say; the other one is not at all."""
-    found = information(np.array([[5.0, 0.0]]), np.array([[0.01]]), Noise(np.full((1, 1), 4.0), np.ones((1, 2))))
-    found = found._replace(values=np.array([-9.0, 2500.0]), vectors=np.eye(2)[::-1], identified=np.zeros(2, bool))
-    factor = point._adapt(found, Normal(np.zeros(2), np.diag([0.07, 0.11])), 100.0, lost=False)
-    np.testing.assert_allclose(np.linalg.norm(factor, axis=1), [0.07, point.SOFT], rtol=1e-12)
+def test_a_misfit_opens_q_less_the_more_directions_are_open() -> None:
+    """What a wrong simulator cannot reproduce is nowhere; q of 1.5 in w, of 4, along twenty is mostly at the bounds."""
+    for d, opened in ((2, 1.5), (5, 0.75), (21, point.WIDEST)):
+        told = np.arange(d) == d - 1
+        found = Information(np.where(told, 2500.0, -1.0), np.eye(d), told, np.zeros((d, 1)), np.zeros(d))
+        for lost, width in ((True, opened), (False, point.SOFT)):
+            widths = np.linalg.norm(point._adapt(found, Normal(np.zeros(d), 0.4 * np.eye(d)), 100.0, lost), axis=0)
+            np.testing.assert_allclose(widths, np.where(told, point.NARROW * 10 * 0.02, width), rtol=1e-12)
 
 
 @pytest.mark.parametrize("near", [True, False])
