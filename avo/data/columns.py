@@ -141,7 +141,15 @@ def _read_numpy(path: Path, key: str | None, words: bool = False, argument: str 
 
 def positions(columns: Columns, names: Sequence[str] | None, width: int, argument: str, path: Path) -> list[int]:
     chosen = [columns] if isinstance(columns, (str, int)) else list(columns)
-    return [find_column(column, names, width, argument, path) for column in chosen]
+    if not chosen:
+        raise ValueError(f"{argument} must name at least one column of {path}; got none. Leave it out, or name some.")
+    places = [find_column(column, names, width, argument, path) for column in chosen]
+    for i, place in enumerate(places):
+        if place in places[:i]:
+            first = chosen[places.index(place)]
+            again = "" if first == chosen[i] else f", as {chosen[i]!r} too"
+            raise ValueError(f"{argument} must name each column once; got {first!r} twice{again}. Leave one out.")
+    return places
 
 
 def find_column(column: str | int, names: Sequence[str] | None, width: int, argument: str, path: Path) -> int:

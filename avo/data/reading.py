@@ -66,6 +66,12 @@ def read(
     may have one column or two. It is refused unless a heading names two columns, or `columns` or `decimal` is given, or
     the second numbers cannot be decimals: these are equally long, or do not end in 0.
 
+    Thousands may be parted: 1,234.5, or 1.234,5, or 1 234, or 1'234, as all numbers of the columns that are read say
+    together. Where they leave it open what a comma is (1,234), or whether a row is one number or several cells (1 234
+    in a file of white space), the file is refused, and `decimal` or `columns` decides. Exponents may be Fortran's,
+    1.5D+03. Without another heading a comment above the numbers, # time angle, names the columns where it has one word
+    for each.
+
     Args:
         path: the file.
         columns: column(s) to keep, by name or by number from 0, in this order; other columns of a table may then hold

@@ -13,10 +13,18 @@ from typing import Any
 import numpy as np
 
 from avo.data.columns import Columns, Numbers, positions
+from avo.data.numerals import Signs, any_value, joined, like_number, number, signs_of
 
 LACKING = ("", "na", "n/a", "null", "none", ".")  # cells that hold no number, where values may be missing
-DECIMAL_COMMA = r"[+-]?\d*,\d+([eE][+-]?\d+)?"
 EVEN = 5  # columns from which a row that rises in even steps may be a heading
+BLANKS = r"[1-9]\d{0,2}(?: \d{3}){1,4}"  # whole numbers whose thousands are parted
+# Rows of such numbers, by what parts cells: one of them, or of blanks several with decimals
+PARTED = {
+    ",": re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3}){1,4}(?:\.\d*)?"),
+    " ": re.compile(rf"[+-]?{BLANKS}(?:[.,]\d+)?|[+-]?{BLANKS}[.,]\d+(?: [+-]?{BLANKS}[.,]\d+)+"),
+}
+SMALL = re.compile(r"[+-]?\d{1,3}(?:[.,]\d*)?")  # a number that has no thousands
+WORD = re.compile(r"[^\s\d]\S*(\s*[\[(][^\])]*[\])])?")  # a name in a comment, maybe with a unit
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "white space", "\n": "lines"}
 
 
@@ -32,7 +40,7 @@ class Cells(Numbers):
             raise ValueError(f"{path} cannot be read as a table ({error}). Save it as plain text, UTF-8.") from error
         if decimal == "," and sign == "," and not any("," in cell for _, row in lines for cell in row):
             sign, lines = "\n", [(line, [",".join(row)]) for line, row in lines]
-        first = next((i for i, (_, row) in enumerate(lines) if any(_like_number(cell) for cell in row)), None)
+        first = next((i for i, (_, row) in enumerate(lines) if any(like_number(cell) for cell in row)), None)
         if first is not None and _numbers_columns(lines[first][1]) and lines[first][1][0] == "" and lines[first + 1 :]:
             first += 1  # a heading 0, 1, 2, ... behind that of an index, which is empty
         if first is None:
@@ -46,13 +54,16 @@ class Cells(Numbers):
             raise ValueError(
                 f"{path} must hold numbers in cells separated by {parted}; its first line is {line[:60]!r}."
             )
-        headings, self.lines = lines[:first], lines[first:]
+        headings, self.lines = lines[:first] or _commented(text, lines[first], sign), lines[first:]
+        if not chosen:
+            self._refuse_parted_thousands(sign, headings)
         if missing:
             width = max(len(row) for _, row in self.lines)
             self.lines = [(line, row + [""] * (width - len(row))) for line, row in self.lines]
         if decimal is None and not chosen:
             self._refuse_decimal_commas(sign, headings)
-        self.comma = decimal == "," or (decimal is None and sign != "," and self._has_decimal_commas())
+        # Who says the decimal sign says what the other one is
+        self.signs = None if decimal is None else Signs(decimal, ",."[decimal == ","])
         self._take_headings(headings)
         self.left = self._unnamed_index(sign, headings)
 
@@ -62,8 +73,8 @@ class Cells(Numbers):
             return
         after = []
         for _, row in self.lines:
-            pair = re.fullmatch(r"\s*[+-]?\d+,(\d+)\s*", ",".join(row))
-            if pair is None:
+            pair = re.fullmatch(rf"\s*[+-]?(?:\d+|{BLANKS}),(\d+)\s*", ",".join(row))
+            if pair is None or len(row) != 2:
                 return
             after.append(pair[1])
         if len(set(map(len, after))) == 1 or not any(len(digits) > 1 and digits.endswith("0") for digits in after):
@@ -74,17 +85,28 @@ class Cells(Numbers):
                 "write decimal points."
             )
 
-    def _has_decimal_commas(self) -> bool:
-        """Say whether cells have decimal commas; refuse where the table has decimal points, too."""
-        cells = [(line, cell.strip()) for line, row in self.lines for cell in row]
-        commas = [(line, cell) for line, cell in cells if re.fullmatch(DECIMAL_COMMA, cell)]
-        points = [(line, cell) for line, cell in cells if "." in cell and _number(cell) is not None]
-        if commas and points:
-            raise ValueError(
-                f"{self.path} must have one decimal sign; line {commas[0][0]} has {commas[0][1]!r}, line "
-                f"{points[0][0]} has {points[0][1]!r}. Write decimal points in both."
-            )
-        return bool(commas)
+    def _refuse_parted_thousands(self, sign: str, headings: list[tuple[int, list[str]]]) -> None:
+        """Refuse rows such as 1,234.5, or 1 234, which are one number whose thousands are parted, or several cells."""
+        widths = {len(row) for _, row in self.lines}
+        if sign not in PARTED or widths == {1} or any(len(row) in widths - {1} for _, row in headings):
+            return
+        parted = []
+        for line, row in self.lines:
+            text = sign.join(map(str.strip, row))
+            if PARTED[sign].fullmatch(text) and not any(sign in cell for cell in row):
+                parted.append((line, text, len(row)))
+            elif not SMALL.fullmatch(text):
+                return
+        firsts = [row[0].strip().lstrip("+-") for _, row in self.lines]
+        if not parted or (len(widths) == 1 and (_steps_evenly(firsts) or all(len(cell) == 3 for cell in firsts))):
+            return  # columns, of which the first one numbers the rows, or all have three digits
+        line, text, width = parted[0]
+        by = SEPARATORS[sign] + (", or with decimal commas" if sign == "," and width == 2 and "." not in text else "")
+        raise ValueError(
+            f"{self.path} may hold numbers whose thousands are parted by {by}, or {width} columns: "
+            f"line {line} is {text!r}. Write thousands together; or say columns={list(range(width))} (--columns "
+            f"{','.join(map(str, range(width)))}) if these are columns."
+        )
 
     def _take_headings(self, headings: list[tuple[int, list[str]]]) -> None:
         """Take the names of columns, and judge a first row 0, 1, 2, ... of which nothing says what it is."""
@@ -100,7 +122,7 @@ class Cells(Numbers):
             self._warn_of_times()
             return
         told, line = ",".join(first[:9]), self.lines[0][0]
-        decimals = any(self._value(cell) is not None and not cell.strip().lstrip("+-").isdigit()
+        decimals = any(self._any_value(cell) is not None and not cell.strip().lstrip("+-").isdigit()
                        for _, row in self.lines[1:] for cell in row)  # fmt: skip
         if width > 2 and decimals:
             self.lines = self.lines[1:]
@@ -122,7 +144,8 @@ class Cells(Numbers):
 
     def _even(self, row: list[str]) -> bool:
         """Say whether a row rises in steps that are even but for the rounding of its cells."""
-        values = np.array([self._value(cell) if self._value(cell) is not None else np.nan for cell in row], float)
+        found = [self._any_value(cell) for cell in row]
+        values = np.array([np.nan if value is None else value for value in found])
         steps = np.diff(values)
         return len(row) >= EVEN and bool(np.all(steps > 0)) and float(np.ptp(steps)) <= 0.05 * float(steps.mean())
 
@@ -136,7 +159,7 @@ class Cells(Numbers):
                 self.names = None
         if self.names is None or width < 2 or self.names[0] not in ("", "Unnamed: 0") or not all(self.names[1:]):
             return []
-        if not (self._counts() or all(self._value(row[0]) is None for _, row in self.lines)):
+        if not (self._counts() or all(self._any_value(row[0]) is None for _, row in self.lines)):
             return []
         return [0]
 
@@ -171,10 +194,12 @@ class Cells(Numbers):
 
     def numbers(self, places: list[Any]) -> np.ndarray:
         x = np.empty((len(self.lines), len(places)))
+        signs = self._signs(places)
         for i, (line, row) in enumerate(self.lines):
             self._check_width(i)
             for j, position in enumerate(places):
-                value = self._value(row[position])
+                lacks = self.missing and row[position].strip().lower() in LACKING
+                value = float("nan") if lacks else signs.value(row[position])
                 if value is None:
                     column = repr(self.names[position]) if self.names else position
                     known = row[position].strip().lower() in LACKING
@@ -191,7 +216,14 @@ class Cells(Numbers):
 
     def _names_rows(self, position: int) -> bool:
         """Say whether no cell of a column is a number, as of dates and names."""
-        return all(position >= len(row) or self._value(row[position]) is None for _, row in self.lines)
+        return all(position >= len(row) or self._any_value(row[position]) is None for _, row in self.lines)
+
+    def _signs(self, places: list[Any]) -> Signs:
+        """See what commas and points mean in some columns."""
+        if self.signs is not None:
+            return self.signs
+        columns = [[(line, row[place]) for line, row in self.lines if place < len(row)] for place in places]
+        return signs_of(columns, self.path, LACKING)
 
     def words(self, place: Any) -> np.ndarray:
         for i in range(len(self.lines)):
@@ -206,12 +238,9 @@ class Cells(Numbers):
                 f"{len(row)}. Mend it, or say --missing (missing=True): shorter rows lack their ends."
             )
 
-    def _value(self, cell: str) -> float | None:
-        if self.missing and cell.strip().lower() in LACKING:
-            return float("nan")
-        if not self.comma:
-            return _number(cell)
-        return _number(cell.replace(",", ".")) if "." not in cell else None
+    def _any_value(self, cell: str) -> float | None:
+        """Read a cell as a number by whatever signs it has, to see what kind of row or column it is in."""
+        return float("nan") if self.missing and cell.strip().lower() in LACKING else any_value(cell)
 
 
 def _text_of(path: Path) -> list[str]:
@@ -219,7 +248,7 @@ def _text_of(path: Path) -> list[str]:
     opened = gzip.open if path.name.lower().endswith(".gz") else open
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            text: Any = file.read()
+            text: Any = joined(str(file.read()))
     except (UnicodeDecodeError, EOFError, OSError) as error:
         if path.suffix.lower() == ".dat":
             raise ValueError(
@@ -237,11 +266,11 @@ def _separator(text: list[str], name: str) -> str:
     # Not the first line: a title may have digits, and any sign
     data = [line for line in lines if re.search(r"\d", line)]
     line = re.sub(r'"[^"]*"', "0", data[-1]) if data else ""
-    if ";" in line and any(map(_like_number, line.split(";"))):
+    if ";" in line and any(map(like_number, line.split(";"))):
         return ";"
-    if "\t" in line and any(map(_like_number, line.split("\t"))) and not _blanks_beside_tabs(data):
+    if "\t" in line and any(map(like_number, line.split("\t"))) and not _blanks_beside_tabs(data):
         return "\t"
-    commas, blanks = sum(_number(cell) is not None for cell in line.split(",")), sum(map(_like_number, line.split()))
+    commas, blanks = sum(number(cell) is not None for cell in line.split(",")), sum(map(like_number, line.split()))
     if name.endswith((".csv", ".csv.gz")):
         return " " if "," not in line and blanks == len(line.split()) > 1 else ","
     return "," if commas > blanks else " "
@@ -249,14 +278,19 @@ def _separator(text: list[str], name: str) -> str:
 
 def _blanks_beside_tabs(data: list[str]) -> bool:
     """Say whether blanks part numbers, too: in a line without a tab, or between two tabs."""
-    parts = [part.split() for line in data for part in line.split("\t")]
-    return any(len(part) > 1 and all(map(_like_number, part)) for part in parts)
+    parts = [(part.split(), "\t" in line) for line in data for part in line.split("\t")]
+    return any(
+        len(part) > 1 and all(map(like_number, part)) and not (beside and like_number(" ".join(part)))
+        for part, beside in parts
+    )  # fmt: skip
 
 
 def _rows(text: list[str], sign: str) -> Any:
     """Part lines into cells, with the number of the line each row ends at; empty lines and comments are skipped."""
     if sign == " ":
         text = [" ".join(line.split()) + "\n" for line in text]
+    else:
+        text = [re.sub(rf'{re.escape(sign)} +(?=")', lambda _: sign, line) if '"' in line else line for line in text]
     reader = csv.reader(text, delimiter=sign)
     for row in reader:
         said = reader.line_num == 1 and re.fullmatch(r"sep=.?", sign.join(row).rstrip(sign))
@@ -268,15 +302,24 @@ def _skipped(row: list[str]) -> bool:
     return row == [] or row[0].lstrip().startswith("#") or (len(row) == 1 and not row[0].strip())
 
 
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
+def _commented(text: list[str], first: tuple[int, list[str]], sign: str) -> list[tuple[int, list[str]]]:
+    """Take the names of columns from a comment above the first row: the only one with as many words, none a number."""
+    found = []
+    for line, words in enumerate(text[: first[0] - 1], 1):
+        if not words.lstrip().startswith("#"):
+            continue
+        bare = words.strip().lstrip("#").strip()
+        ways = (bare.split(sign), re.split(r"[\s,;]+", bare))
+        found += [(line, [c.strip().strip('"') for c in cells]) for cells in ways if len(cells) == len(first[1])][:1]
+    if len(found) != 1 or not all(WORD.fullmatch(cell) and not like_number(cell) for cell in found[0][1]):
+        return []
+    return found if len(set(found[0][1])) == len(found[0][1]) else []
 
 
-def _like_number(cell: str) -> bool:
-    return _number(cell) is not None or bool(re.fullmatch(DECIMAL_COMMA, cell.strip()))
+def _steps_evenly(cells: list[str]) -> bool:
+    """Say whether whole numbers rise or fall in even steps, two of them by one."""
+    steps = {int(b) - int(a) for a, b in zip(cells[:-1], cells[1:], strict=True) if a.isdigit() and b.isdigit()}
+    return len(steps) == 1 and (steps == {1} or (len(cells) > 2 and steps != {0}))
 
 
 def _numbers_columns(row: list[str]) -> bool:

@@ -237,15 +237,132 @@ def test_two_columns_of_whole_numbers_are_two(tmp_path, text):
 def test_two_decimal_signs_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"must have one decimal sign; line 1 has '1,5', line 2 has '2.5'\. Write"):
         data.read(written(tmp_path / "x.csv", "1,5;3\n2.5;4\n"))
-    with pytest.raises(ValueError, match=r"row 0 \(line 1\), column 0 holds '1.234,5'"):
-        data.read(written(tmp_path / "x.csv", "1.234,5;3\n2,5;4\n"))
-    with pytest.raises(ValueError, match=r"row 0 \(line 1\), column 0 holds '1,234'"):
-        data.read(written(tmp_path / "x.csv", '"1,234",3\n7,4\n'))
+    with pytest.raises(ValueError, match=r"must have one decimal sign; line 2 has '2,5', line 1 has '1,234.5'\. Write"):
+        data.read(written(tmp_path / "x.csv", "1,234.5;3\n2,5;4\n"))
+    with pytest.raises(ValueError, match=r"must have one decimal sign; line 1 has '1.234,5', line 2 has '1.25'\. W"):
+        data.read(written(tmp_path / "x.csv", "1.234,5;3\n1.25;4\n"))
     np.testing.assert_array_equal(
         data.read(written(tmp_path / "x.csv", '"1,5",3\n7,4\n'), decimal=","), [[1.5, 3], [7, 4]]
     )
     with pytest.raises(ValueError, match=r"decimal must be one of \., ,; got ';'"):
         data.read(tmp_path / "x.csv", decimal=";")
+
+
+# --- thousands, quotes, exponents, comments --------------------------------------------------------------------------
+
+LARGE = [[1234.5, -12345678.0], [2.25, 1500.0]]
+PARTED = {
+    "english.csv": "a;b\n1,234.5;-12,345,678\n2.25;1,500\n",
+    "continental.csv": "a;b\n1.234,5;-12.345.678\n2,25;1.500\n",
+    "blanks.csv": "a;b\n1 234,5;-12 345 678\n2,25;1 500\n",
+    "blanks.tsv": "1 234.5\t-12 345 678\n2.25\t1 500\n",
+    "narrow.txt": "1\u202f234,5 -12\u00a0345\u00a0678\n2,25 1\u202f500\n",
+    "swiss.txt": "1'234.5 -12’345’678\n2.25 1'500\n",
+    "quoted.csv": 'a,b\n"1,234.5","-12,345,678"\n2.25,"1,500"\n',
+    "wide.txt": "1,234.5 -12,345,678\n2.25 1,500\n",
+    "fortran.dat": " 1.2345D+03 -1.2345678D7\n 0.225d+01  15D2\n",
+    "fortran commas.txt": "1,2345D+03;-12345678\n2,25;1,5E3\n",
+}
+
+
+@pytest.mark.parametrize("name", PARTED)
+def test_thousands_and_exponents_are_read_as_the_table_says(tmp_path, name):
+    np.testing.assert_array_equal(data.read(written(tmp_path / name, PARTED[name])), LARGE)
+
+
+QUOTED = [f'"1,5"{sign}"2,25"\n"3,75"{sign}"4,5"' for sign in (";", ",", ", ", "\t")]
+
+
+@pytest.mark.parametrize("text", QUOTED)
+@pytest.mark.parametrize("name", ["x.csv", "x.txt"])
+def test_quoted_decimal_commas(tmp_path, name, text):
+    for head, names in (("", ()), (text.partition("\n")[0].translate(str.maketrans("1234", "abcd")) + "\n", None)):
+        table = data.read_table(written(tmp_path / name, head + text + "\n"))
+        assert table.x.tolist() == [[1.5, 2.25], [3.75, 4.5]] and (names is None or table.names == names)
+
+
+def test_a_single_comma_before_three_digits_is_asked_about(tmp_path):
+    for text in ("1,234;2\n5,678;3\n", '"1,234",2\n"5,678",3\n'):
+        path = written(tmp_path / "x.csv", text)
+        with pytest.raises(
+            ValueError, match=r"decimal signs or part thousands: line 1 has '1,234'\. Say which the decimal sign is"
+        ):
+            data.read(path)
+        assert data.read(path, decimal=",").tolist() == [[1.234, 2], [5.678, 3]]
+        assert data.read(path, decimal=".").tolist() == [[1234, 2], [5678, 3]]
+        assert data.read(path, columns=1).tolist() == [2, 3]  # of which nothing is asked
+    path = written(tmp_path / "y.csv", "1,234;0,5\n5,678;3\n")  # a decimal comma beside it
+    assert data.read(path).tolist() == [[1.234, 0.5], [5.678, 3]]
+    with pytest.raises(ValueError, match=r"one decimal sign; line 1 has '1,234', line 1 has '2.5'"):
+        data.read(written(tmp_path / "z.csv", "1,234;2.5\n"))
+    words = written(tmp_path / "w.csv", "host;n\n192.168.100.200;2.5\n10.0.0.1;3.5\n")  # no thousands
+    assert data.read_table(words, index="host").x.tolist() == [[2.5], [3.5]]
+    with pytest.raises(ValueError, match=r"column 0 holds '1.5'"):
+        data.read(written(tmp_path / "v.csv", "1.5;2,5\n"), decimal=",")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("1,234.5\n12,345.75\n", r"by commas, or 2 columns: line 1 is '1,234.5'\. .*columns=\[0, 1\]"),
+        ("987.5\n1,234.5\n", r"by commas, or 2 columns: line 2 is '1,234.5'\. Write thousands together"),
+        ("1,234,567\n7,345,678\n", r"by commas, or 3 columns: line 1 is '1,234,567'\. .*--columns 0,1,2"),
+        ("2,345\n1,120\n9,700\n", r"by commas, or with decimal commas, or 2 columns: line 1 is '2,345'"),
+        ("count\n1 234\n5 678\n20 001\n", r"by white space, or 2 columns: line 2 is '1 234'"),
+        ("1 234,5\n15 234,25\n", r"by white space, or 2 columns: line 1 is '1 234,5'"),
+        ("1 234,5 2 345,25\n8 204,5 7 345,25\n", r"or 4 columns: line 1 is '1 234,5 2 345,25'"),
+    ],
+)  # fmt: skip
+def test_rows_that_may_be_one_number_are_asked_about(tmp_path, text, told):
+    path = written(tmp_path / "x.txt", text)
+    with pytest.raises(ValueError, match=rf"may hold numbers whose thousands are parted .*{told}"):
+        data.read(path)
+    with pytest.raises(ValueError, match=r"thousands are parted"):
+        data.read_table(path, missing=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1 234\n2 345\n3 120\n", "10 120\n20 345\n30 207\n", "123 234\n345 456\n", "0 234\n7 345\n", "1 234\n5 67\n",
+     "a b\n7 234\n5 678\n", "# a b\n7 234\n5 678\n"],
+)  # fmt: skip
+def test_columns_of_three_digits_stay_columns(tmp_path, text):
+    rows = [[float(cell) for cell in line.split()] for line in text.splitlines() if "a" not in line]
+    np.testing.assert_array_equal(data.read(written(tmp_path / "x.txt", text)), rows)
+    assert data.read(written(tmp_path / "x.txt", "7 234\n5 678\n"), columns=[0, 1]).tolist() == [[7, 234], [5, 678]]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("# left right\n1.5 2\n3 4\n", ("left", "right")),
+        ("#left,right\n1.5,2\n3,4\n", ("left", "right")),
+        ("# by hand\n# t [s], x(mm)\n1.5,2\n3,4\n", ()),  # which of them nothing says
+        ("# from the lab in Delft\n# t [s], x (mm)\n1.5,2\n3,4\n", ("t [s]", "x (mm)")),
+        ("# left right\n# more\n1.5;2\n3;4\n", ("left", "right")),
+        ("# 7 8\n1.5 2\n3 4\n", ()),
+        ("# left left\n1.5 2\n3 4\n", ()),
+        ("# left right\na b\n1.5 2\n3 4\n", ("a", "b")),
+        ("1.5 2\n# left right\n3 4\n", ()),
+    ],
+)
+def test_a_comment_may_name_the_columns(tmp_path, text, names):
+    table = data.read_table(written(tmp_path / "x.txt", text))
+    assert table.x.tolist() == [[1.5, 2], [3, 4]] and table.names == names
+
+
+def test_columns_are_named_once_and_some_are(tmp_path):
+    path = written(tmp_path / "x.csv", "a,b\n1,2\n3,4.5\n")
+    np.save(tmp_path / "x.npy", X)
+    twice = {("a", "b", "a"): "got 'a' twice", ("a", 0): "got 'a' twice, as 0 too", (1, 1): "got 1 twice"}
+    for columns, told in twice.items():
+        with pytest.raises(ValueError, match=rf"columns must name each column once; {told}\. Leave one out"):
+            data.read(path, columns=columns)
+    with pytest.raises(ValueError, match=r"inputs must name each column once; got 0 twice"):
+        data.read_table(tmp_path / "x.npy", inputs=[0, 0])
+    for file in ("x.csv", "x.npy"):
+        with pytest.raises(ValueError, match=rf"columns must name at least one column of .*{file}; got none"):
+            data.read(tmp_path / file, columns=[])
 
 
 def test_no_text_and_no_record(tmp_path):
