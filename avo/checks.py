@@ -4,15 +4,18 @@ Each check stands here once, with one wording: it names the argument, what was e
 library call them once, and what lies within trusts its inputs.
 """
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+Made = TypeVar("Made")
 
 
 class ArgumentError(ValueError):
@@ -59,6 +62,50 @@ def takes(fn: Callable[..., Any], count: int) -> bool:
     except TypeError:
         return False
     return True
+
+
+def named_arguments(**advice: str) -> Callable[[type[Made]], type[Made]]:
+    """Have what the constructor of a class does not take, or lacks, end in a sentence, and no TypeError of Python's.
+
+    Args:
+        **advice: what else to do about arguments that it does not take, by their names.
+
+    Example:
+        >>> from avo.parameters import Fixed, Interval
+        >>> Interval(0, hihg=3)
+        Traceback (most recent call last):
+            ...
+        ValueError: Interval takes low, high, unit, prior; got hihg=3. Did you mean 'high'?
+        >>> Fixed()
+        Traceback (most recent call last):
+            ...
+        ValueError: Fixed takes value, unit; value is missing.
+    """
+
+    def decorate(kind: type[Made]) -> type[Made]:
+        made, parameters = kind.__init__, list(inspect.signature(kind).parameters.values())
+        names = [parameter.name for parameter in parameters]
+        words = f"{kind.__name__} takes {', '.join(names)}"
+
+        @functools.wraps(made)
+        def checked(self: Any, *args: Any, **given: Any) -> None:
+            for name, value in given.items():
+                if name not in names:
+                    more = f" {advice[name]}" if name in advice else did_you_mean(name, names)
+                    raise ValueError(f"{words}; got {name}={value!r}.{more}")
+            if len(args) > len(names):
+                raise ValueError(f"{words}; got {len(args)} values, {', '.join(map(repr, args))}.")
+            if twice := [name for name in names[: len(args)] if name in given]:
+                raise ValueError(f"{words}, each once; got {twice[0]} by place and by name.")
+            later = parameters[len(args) :]
+            if lacking := [one.name for one in later if one.default is one.empty and one.name not in given]:
+                raise ValueError(f"{words}; {' and '.join(lacking)} {'are' if lacking[1:] else 'is'} missing.")
+            made(self, *args, **given)
+
+        kind.__init__ = checked
+        return kind
+
+    return decorate
 
 
 # --- numbers ---------------------------------------------------------------------------------------------------------

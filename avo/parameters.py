@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from avo.checks import finite, flag, pair, positive, text
+from avo.checks import finite, flag, named_arguments, pair, positive, text
 
 FAR, WIDE = 4.5, 1.5  # |u| within which a fit starts, three standard deviations, and one: beyond, nothing is known
 TURN = 4.0  # of an angle in u, as wide as a range on the scale of avo/refine/linear.py
@@ -60,6 +60,7 @@ class Parameter(Protocol):
     def unconstrain(self, theta: Array) -> Array: ...
 
 
+@named_arguments()
 @dataclass(frozen=True)
 class Known:
     """What another measurement says of a parameter: its value, and the standard error of that.
@@ -179,6 +180,7 @@ def unwound(values: Any, centre: Any, period: Any) -> np.ndarray:
     return values - np.where(np.isfinite(period), period, 0.0) * np.round((values - centre) / period)
 
 
+@named_arguments()
 @dataclass(frozen=True)
 class Interval:
     """Parameter between two bounds, uniform scale: theta = low + (high - low) sigmoid(u).
@@ -221,6 +223,7 @@ class Interval:
         return jnp.log((theta - self.low) / (self.high - theta))
 
 
+@named_arguments()
 @dataclass(frozen=True)
 class LogInterval:
     """Positive parameter between two bounds, logarithmic scale: log theta is an `Interval`.
@@ -267,6 +270,7 @@ class LogInterval:
         return jnp.log(jnp.log(theta / self.low) / jnp.log(self.high / theta))
 
 
+@named_arguments()
 @dataclass(frozen=True)
 class Positive:
     """Positive parameter without upper bound: theta = scale exp(u).
@@ -306,6 +310,7 @@ class Positive:
         return jnp.log(theta / self.scale)
 
 
+@named_arguments()
 @dataclass(frozen=True)
 class Real:
     """Unbounded parameter: theta = loc + scale u.
@@ -347,6 +352,7 @@ class Real:
         return (theta - self.loc) / self.scale
 
 
+@named_arguments()
 @dataclass(frozen=True)
 class Angle:
     """Angle or phase, of which theta and theta + period are the same: theta = period u / 4 mod period, from 0 on.
@@ -394,6 +400,7 @@ class Angle:
         return u - TURN * (u >= TURN / 2)
 
 
+@named_arguments()
 @dataclass(frozen=True)
 class Count:
     """Whole number between two bounds, both of them possible: servers, stages, individuals.
@@ -446,6 +453,7 @@ class Count:
         return jnp.log(place) - jnp.log1p(-place)
 
 
+@named_arguments(prior="What is fixed has no prior; for the data to move it, give avo.Interval(low, high, prior=...).")
 @dataclass(frozen=True)
 class Fixed:
     """Parameter that is known: the simulator gets it, and no fit moves it.
@@ -455,7 +463,7 @@ class Fixed:
         unit: physical unit, for tables and plots.
 
     Raises:
-        ValueError: if `value` is not a finite number.
+        ValueError: if `value` is not a finite number, or a prior is given.
 
     Example:
         >>> Fixed(0.7, unit="mg").value

@@ -12,7 +12,7 @@ the fixed ones where theta goes to the simulator.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Never
 
 import jax
 import jax.core
@@ -43,7 +43,7 @@ class Space:
             at, a number or `Fixed`, in the order of the columns of theta that the simulator gets.
 
     Raises:
-        ValueError: if no parameter is free, or one is not of a known kind.
+        ValueError: if no parameter is free, one is not of a known kind, or one has no name.
 
     Example:
         >>> space = Space(mu=Interval(-3, 3), sigma=LogInterval(0.05, 3.0, unit="V"))
@@ -57,7 +57,12 @@ class Space:
         (('rate',), ('dose', 'rate'), [0.7, 4.0])
     """
 
-    def __init__(self, /, **parameters: "Parameter | Fixed | float") -> None:
+    def __init__(self, /, *nameless: Never, **parameters: "Parameter | Fixed | float") -> None:
+        if nameless:
+            raise ValueError(
+                "Space takes each parameter by its name, Space(mu=avo.Interval(-3, 3)), and those of a dictionary by "
+                f"Space(**parameters); got {nameless[0]!r}."
+            )
         if not parameters:
             raise ValueError("Space needs at least one parameter, e.g. Space(mu=avo.Interval(-3, 3)).")
         for word in (*parameters, *(str(getattr(p, "unit", "")) for p in parameters.values())):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avo.parameters import contains, unwound
-from avo.space import Angle, Count, Interval, Known, LogInterval, Positive, Real, Space
+from avo.space import Angle, Count, Fixed, Interval, Known, LogInterval, Positive, Real, Space
 
 KINDS: dict[str, Any] = {
     "interval": Interval(-3.0, 5.0),
@@ -124,6 +124,19 @@ def test_kinds_say_whether_they_have_two_bounds_and_a_logarithmic_scale() -> Non
         (lambda: Count(1, 2**24), r"^Count: high must be a whole number below 2\^24; got 1\.67772e\+07\.$"),
         (lambda: Count(1, math.nan), r"^Count: high must be a finite number; got nan\.$"),  # type: ignore[arg-type]
         (lambda: Count(1, 9, prior=(9.5, 1.0)), r"^Count: prior must have a value inside \(1, 9\)"),
+        (
+            lambda: Fixed(0.7, prior=(0.7, 0.1)),  # type: ignore[call-arg]
+            r"^Fixed takes value, unit; got prior=\(0\.7, 0\.1\)\. What is fixed has no prior; for the data to move",
+        ),
+        (lambda: Fixed(), r"^Fixed takes value, unit; value is missing\.$"),  # type: ignore[call-arg]
+        (lambda: Known(5.0), r"^Known takes value, sd, log; sd is missing\.$"),  # type: ignore[call-arg]
+        (lambda: Interval(), r"^Interval takes low, high, unit, prior; low and high are missing\.$"),  # type: ignore[call-arg]
+        (lambda: LogInterval(1, hihg=3), r"^LogInterval takes .*; got hihg=3\. Did you mean 'high'\?$"),  # type: ignore[call-arg]
+        (lambda: Positive(scale=1, low=0), r"^Positive takes scale, unit, prior; got low=0\.$"),  # type: ignore[call-arg]
+        (lambda: Real(1, 2, "", None, 7), r"^Real takes loc, scale, unit, prior; got 5 values, 1, 2, '', None, 7\.$"),  # type: ignore[call-arg]
+        (lambda: Count(1, 9, high=9), r"^Count takes .*, each once; got high by place and by name\.$"),  # type: ignore[call-arg]
+        (lambda: Angle(periode=360), r"^Angle takes .*; got periode=360\. Did you mean 'period'\?$"),  # type: ignore[call-arg]
+        (lambda: Space({"mu": 1.0}), r"^Space takes each parameter by its name, .*; got \{'mu': 1\.0\}\.$"),  # type: ignore[arg-type]
         (
             lambda: Space(mu=(0, 1)),  # type: ignore[arg-type]
             r"parameter 'mu' must be one of Interval, LogInterval, Positive, Real, Angle, Count; got \(0, 1\)",

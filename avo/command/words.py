@@ -120,8 +120,6 @@ def _parameter(name: str, word: str, inside: str) -> Any:
         given[key] = value if key == "unit" else literal(value)
     try:
         return kind(**given)
-    except TypeError as error:  # what has no default is missing
-        raise ValueError(f"--space: {name}={word}(...) must have {', '.join(known)}; got {inside!r}.") from error
     except ValueError as error:
         raise ValueError(f"--space: {name}: {error}") from error
 

@@ -174,7 +174,7 @@ def test_spaces_in_words() -> None:
         ("2k=interval(0,3)", "must look like"),
         ("k=uniform(0,3)", r"--space: k must be one of interval, loginterval, .*; got 'uniform'"),
         ("k=intervall(0,3)", "Did you mean 'interval'"),
-        ("k=interval(0)", r"--space: k=interval\(...\) must have low, high, unit, prior; got '0'"),
+        ("k=interval(0)", "--space: k: Interval takes low, high, unit, prior; high is missing"),
         ("k=interval(0,3,V,(1,2),7)", r"k=interval\(...\) takes low, high, unit, prior, each once; got '7' beyond"),
         ("k=interval(0,3,V,7)", "k: Interval: prior must be two finite numbers"),
         ("k=interval(0,top=3)", "takes low, high, unit, prior, each once; got '3' beyond"),
