@@ -76,6 +76,7 @@ class Result:
         gaps: which values of x may be missing, where some were (avo/gaps.py); else None.
         weighted: number of observations with a weight above zero, and of equal ones that say as much, (sum w)^2 /
             sum w^2; None without weights.
+        lacking: number of values of x_obs that are missing, and of all; None where none is, or it is not known.
         phases: calls of "search", "steps", "refine" and, of a fit that went on, "further", in this order; empty where
             they are not known.
         budget: calls that the fit was given; None: as many as its parts have use for.
@@ -103,6 +104,7 @@ class Result:
     labels: tuple[str, ...] = ()
     gaps: Gaps | None = None
     weighted: tuple[int, float] | None = None
+    lacking: tuple[int, int] | None = None
     phases: Mapping[str, int] = field(default_factory=dict)
     budget: int | None = None
     mean: Callable[[Array], Array] | None = None

@@ -140,6 +140,7 @@ def _described(task: Task, result: Result) -> Result:
         quantity=task.quantity,
         labels=task.labels,
         gaps=gaps,
+        lacking=None if gaps is None else (int(np.isnan(task.observed.bare).sum()), x.size),
         weighted=None if shares is None else (len(x), task.observed.effective),
         budget=task.budget,
     )

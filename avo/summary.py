@@ -14,6 +14,8 @@ from avo.refine.modes import UNLIKELY
 from avo.space import Angle, Count, Parameter
 from avo.tables import aligned, html_table, rounded, written
 
+FEW = 1e-3  # of all values, below which those that are missing are counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -105,8 +107,17 @@ def _of_rows(result: Result) -> list[str]:
             f"importance weights: {rows:,} rows say as much as {effective:,.1f} equal ones, (sum w)^2 / sum w^2"
         )
     if result.gaps is not None:
-        said.append("values are taken to be missing for reasons that do not depend on what they would have been")
+        said.append(f"{_how_many(result)} for reasons that do not depend on what they would have been")
     return said
+
+
+def _how_many(result: Result) -> str:
+    """Say how many values are missing, where that is known."""
+    if result.lacking is None:
+        return "values are taken to be missing"
+    count, whole = result.lacking
+    some = f"{100 * count / whole:.2g} % of the" if count >= FEW * whole else f"{count:,} of {whole:,}"
+    return f"{some} values of x_obs are missing, by assumption"
 
 
 def _agreement(result: Result) -> list[str]:

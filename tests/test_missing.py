@@ -246,9 +246,13 @@ def test_a_fit_reaches_the_maximum_likelihood(fitted: avo.Result) -> None:
     assert np.all(np.abs(fitted.theta - mle) < (4 * noise + 0.2) * error)
     assert np.all(np.abs(fitted.stderr / error - 1.07) < 0.15)
     assert fitted.estimate.p_value is not None and fitted.estimate.p_value > 0.005
-    assert "values are taken to be missing for reasons that do not depend on what they would have been" in (
-        fitted.summary()
-    )
+    share = 100 * np.isnan(X).mean()
+    assert fitted.lacking == (np.isnan(X).sum(), X.size)
+    words = "values of x_obs are missing, by assumption for reasons that do not depend on what they would have been"
+    assert f"\n{share:.2g} % of the {words}\n" in fitted.summary()
+    few = replace(fitted, lacking=(3, 4000)).summary()
+    assert "\n3 of 4,000 values of x_obs are missing, by assumption for reasons" in few
+    assert "\nvalues are taken to be missing for reasons" in replace(fitted, lacking=None).summary()  # of older files
 
 
 def test_sensitivity_knows_which_values_are_missing(fitted: avo.Result) -> None:

@@ -284,7 +284,9 @@ def test_weights_and_missing_values_reach_the_fit(quick_fit, avo_command, user_f
     printed = quick_fit("mine.py:simulate", *words).output
     effective = w.sum() ** 2 / np.sum(w**2)
     assert f"importance weights: {np.sum(w > 0)} rows say as much as {effective:.1f} equal ones" in printed
-    assert "values are taken to be missing for reasons" in printed
+    kept = lost[w > 0]  # a row of weight zero is none
+    share = f"{100 * kept.mean():.2g} % of the values of x_obs are missing, by assumption for reasons"
+    assert share in printed and share in avo.load(tmp_path / "run").summary()
     result = avo.load(tmp_path / "run")
     own = avo.fit(
         sources.source_of("mine.py:simulate", None, None, None, None).simulate, np.where(lost, np.nan, x), result.space,
