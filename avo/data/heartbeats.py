@@ -7,15 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
-from scipy.signal import butter, sosfiltfilt
 
 from avo.checks import nonnegative, positive, whole
 from avo.containers import plain
-from avo.data.columns import existing, find_column
+from avo.data.columns import existing, find_column, positions
+from avo.data.complexes import BEATS, band_passed, check_labels, likeness
 from avo.data.reading import need_wfdb, read_record
 
 MILLIVOLTS = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3}
-COMPLEX = 0.1  # s to either side of an R peak, in which complexes are held beside one another
 ALIKE, UNEVEN = 0.5, 0.45  # likeness below which, and spread of RR above which, peaks are hardly heartbeats
 NAMED = 5  # beats named in a warning
 
@@ -90,7 +89,9 @@ def read_beats(
     """Cut the heartbeats out of a WFDB record: the labelled ones of its `.atr` file, or all that `r_peaks` finds.
 
     The labels of `.atr` files stand on or near the R peak, as their annotators put them; beats are not realigned.
-    Labels that count time by another clock than the record, as their file then says, are taken to the nearest sample.
+    Labels that count time by another clock than the record, as their file then says, are taken to the nearest sample;
+    where most labels of beats stand beside no steep peak of the lead, and would by a clock of another rate, they are
+    refused.
     Of beats with NaN, and of flat ones, a warning says which they are.
 
     Args:
@@ -111,8 +112,8 @@ def read_beats(
 
     Raises:
         FileNotFoundError: if the record or its labels are missing.
-        ValueError: if the lead, the labels or its unit are not found, labels lie beyond the record, or `baseline` lies
-            outside the beat.
+        ValueError: if the lead, the labels or its unit are not found, labels lie beyond the record or beside its
+            beats, or `baseline` lies outside the beat.
         ImportError: if wfdb is not installed.
 
     Example:
@@ -128,11 +129,11 @@ def read_beats(
     header = path.with_suffix(".hea") if path.suffix in (".dat", ".hea", ".atr") else path.with_name(path.name + ".hea")
     record = read_record(existing(header))
     several = not isinstance(lead, int | str)
-    signals = [_in_millivolts(record, each, header) for each in (lead if several else [lead])]
-    if not signals:
-        raise ValueError("lead must name at least one lead; got none.")
+    leads = lead if several else [lead]
+    positions(leads, record.sig_name, record.n_sig, "lead", header)
+    signals = [_in_millivolts(record, each, header) for each in leads]
     first = signals[0]
-    peaks = _found(first, record.fs) if symbols is None else _labelled(header, symbols, record.fs, len(first))
+    peaks = _found(first, record.fs) if symbols is None else _labelled(header, symbols, record.fs, first)
     times = beat_times(record.fs if fs is None else fs, before, after)
     start, end = (-np.inf, np.inf) if baseline is None else baseline
     stretch = (times >= start) & (times < end)
@@ -154,7 +155,9 @@ def _in_millivolts(record: Any, lead: int | str, header: Path) -> np.ndarray:
     return MILLIVOLTS[unit.lower()] * record.p_signal[:, position]
 
 
-def _labelled(header: Path, symbols: Sequence[str], fs: float, samples: int) -> Int[np.ndarray, "beats"]:
+def _labelled(
+    header: Path, symbols: Sequence[str], fs: float, signal: Float[np.ndarray, "samples"]
+) -> Int[np.ndarray, "beats"]:
     """Read at which samples of a record the labels of some kinds stand."""
     file = header.with_suffix(".atr")
     if not file.is_file():
@@ -167,14 +170,16 @@ def _labelled(header: Path, symbols: Sequence[str], fs: float, samples: int) -> 
     if not taken.any():
         found = ", ".join(sorted(set(labels.symbol)))
         raise ValueError(f"symbols must be labels of {file}, which has {found}; got {list(symbols)}.")
-    peaks = np.asarray(labels.sample[taken], np.int64)
+    peaks = given = np.asarray(labels.sample[taken], np.int64)
     if labels.fs is not None and labels.fs != fs:
         peaks = np.round(peaks * (fs / labels.fs)).astype(np.int64)
-    if peaks.max() >= samples:
+    if peaks.max() >= len(signal):
         raise ValueError(
-            f"{file} has a label at {peaks.max() / fs:.1f} s, and its record ends at {samples / fs:.1f} s: labels "
+            f"{file} has a label at {peaks.max() / fs:.1f} s, and its record ends at {len(signal) / fs:.1f} s: labels "
             "of another record, or of another clock than the file says. symbols=None looks for R peaks in the record."
         )
+    if BEATS.issuperset(symbols):
+        check_labels(signal, fs, given, labels.fs, file)
     return peaks
 
 
@@ -230,7 +235,7 @@ def r_peaks(signal: ArrayLike, fs: float) -> Int[np.ndarray, "beats"]:
     need_wfdb()
     from wfdb.processing import xqrs_detect
 
-    band = sosfiltfilt(butter(2, [5.0, 20.0], "bandpass", fs=fs, output="sos"), signal)
+    band = band_passed(signal, fs)
     size = np.percentile(np.abs(band), 99) / 2
     found = np.asarray(xqrs_detect(sig=signal / size, fs=fs, verbose=False) if size > 0 else [], int)
     if len(found) == 0:
@@ -290,20 +295,11 @@ def regularity(signal: ArrayLike, r_peaks: ArrayLike, fs: float) -> Regularity:
         correlates by 1.00 with the others
     """
     signal = _lead(signal, fs)
-    peaks, reach = np.sort(_peaks(r_peaks, signal)), max(1, round(COMPLEX * fs))
+    peaks = np.sort(_peaks(r_peaks, signal))
     intervals = np.diff(peaks) / fs
     rate = 60 / float(np.median(intervals)) if len(intervals) else np.nan
     low, high = np.quantile(intervals, [0.25, 0.75]) if len(intervals) > 1 else (np.nan, np.nan)
-    inside = peaks[(peaks >= reach) & (peaks < len(signal) - reach)]
-    parts = signal[inside[:, None] + np.arange(-reach, reach + 1)].astype(float)
-    parts = parts[np.isfinite(parts).all(1)]
-    parts = parts - parts.mean(1, keepdims=True)
-    parts = parts / np.maximum(np.linalg.norm(parts, axis=1, keepdims=True), 1e-300)
-    others = parts.sum(0) - parts
-    alike = np.sum(parts * others, axis=1) / np.maximum(np.linalg.norm(others, axis=1), 1e-300)
-    return Regularity(
-        len(peaks), rate, float(high - low) * rate / 60, float(np.median(alike)) if len(parts) > 1 else np.nan
-    )
+    return Regularity(len(peaks), rate, float(high - low) * rate / 60, likeness(signal, peaks, fs))
 
 
 def padded_beats(
