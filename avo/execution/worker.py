@@ -59,12 +59,13 @@ def main() -> None:
     """Serve the parent that started this process, with the path of the shared file as the only argument."""
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the user's function prints must not get between the answers
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _nothing)  # Ctrl-C is the parent's, which then asks for the end
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
     with open(sys.argv[1], "r+b") as file, mmap.mmap(file.fileno(), NOW.size) as now:
         if os.name == "posix":  # nothing is left behind, however both of them end
             os.unlink(sys.argv[1])
         try:
+            signal.signal(signal.SIGTERM, _end)
             _serve(source, sink, now)
         except (EOFError, BrokenPipeError):  # the parent is gone
             os._exit(0)
@@ -77,7 +78,12 @@ class _Ended(BaseException):
 
 
 def _end(*_: Any) -> None:
+    signal.signal(signal.SIGTERM, _nothing)  # asked again, it goes on ending
     raise _Ended
+
+
+def _nothing(*_: Any) -> None:
+    """Take no notice of a signal; with SIG_IGN, programs that a call starts would take none either."""
 
 
 def _serve(source: IO[bytes], sink: IO[bytes], now: mmap.mmap) -> None:

@@ -1,6 +1,7 @@
 """avo.execution.calls: the same numbers wherever calls are made, failures by kind, and what was made is kept."""
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -258,6 +259,39 @@ def test_a_worker_that_dies_once_costs_nothing(tmp_path: Path) -> None:
     np.testing.assert_array_equal(some(KEYS, THETA), calls(row)(KEYS, THETA))
     some.close()
     assert some.failures == {}
+
+
+def test_ctrl_c_is_no_business_of_workers(capfd: pytest.CaptureFixture[str]) -> None:
+    """Wherever it reaches them the call goes on, and nothing is printed."""
+
+    def interrupted(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        os.kill(os.getpid(), signal.SIGINT)
+        return row(rng, theta)
+
+    some = calls(interrupted, executor=2)
+    np.testing.assert_array_equal(some(KEYS, THETA), calls(row)(KEYS, THETA))
+    some.close()
+    assert some.failures == {} and capfd.readouterr().err == ""
+
+
+def test_a_worker_that_is_asked_twice_ends_what_it_began(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def asked(rng: np.random.Generator, theta: np.ndarray) -> np.ndarray:
+        if theta[0] > 1.9:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+                (tmp_path / "ended").touch()
+        return row(rng, theta)
+
+    some = calls(asked, executor=2)
+    x = some(KEYS, THETA)
+    some.close()
+    late = THETA[:, 0] > 1.9
+    np.testing.assert_array_equal(np.isnan(x).all(1), late)
+    assert some.failures == {"dead worker": late.sum()} and capfd.readouterr().err == ""
+    assert (tmp_path / "ended").exists()
 
 
 class Broken:
