@@ -306,6 +306,33 @@ def _axis_of_dimension(array: Any, dim: str) -> Axis:
     return Axis(dim, unit, np.arange(size), tuple(map(str, values.tolist())) if words else ())
 
 
+def refuse_namesakes(name: str, value: Any) -> None:
+    """Refuse observations of which two entries along an axis have the same name, or coordinate: no table tells them.
+
+    Raises:
+        ValueError: names them.
+
+    Example:
+        >>> refuse_namesakes("x_obs", Labelled(np.zeros((4, 3)), named_columns(("a", "b", "a"))))
+        Traceback (most recent call last):
+            ...
+        ValueError: x_obs must have a name of its own for each column; columns 0 and 2 both are 'a'. Rename one, or hand
+        over bare numbers.
+    """
+    for axis in axes_of(value):
+        entries = axis.labels or np.asarray(axis.values).tolist()
+        first: dict[Any, int] = {}
+        for i, entry in enumerate(entries):
+            if (j := first.setdefault(entry, i)) != i:
+                word = repr(entry) if isinstance(entry, str) else f"{entry:g}"
+                along = "column" if isinstance(value, Labelled) or is_frame(value) else f"entry along {axis.name}"
+                many = "columns" if along == "column" else "entries"
+                raise ValueError(
+                    f"{name} must have a name of its own for each {along}; {many} {j} and {i} both are {word}. Rename "
+                    "one, or hand over bare numbers."
+                )
+
+
 def arranged(name: str, value: Any, axes: tuple[Axis, ...]) -> Any:
     """Take the columns that a fit had, in its order, from a table whose columns have names.
 
@@ -327,6 +354,8 @@ def arranged(name: str, value: Any, axes: tuple[Axis, ...]) -> Any:
             f"{name} must have the columns of the fit, {', '.join(own[:9])}; got {', '.join(found[:9])}, without "
             f"{', '.join(missing[:9])}. Rename them, or hand over bare numbers in the fit's order."
         )
+    if twice := [column for column in own if found.count(column) > 1]:
+        raise ValueError(f"{name} must have each column of the fit once; it has {twice[0]} twice. Rename one.")
     order = [found.index(column) for column in own]
     if isinstance(value, Labelled):
         return replace(value, x=value.x[:, order], axes=axes)

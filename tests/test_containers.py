@@ -168,6 +168,28 @@ def test_names_come_along_and_counting_is_no_name() -> None:
     assert labels_of(pandas.DataFrame(X, index=[7, 3, 9, 1])) == ("7", "3", "9", "1")
 
 
+def test_two_columns_of_one_name_are_refused() -> None:
+    frame = pandas.DataFrame(X, columns=["rate", "rate"])
+    with pytest.raises(ValueError, match=r"^x_obs must have a name of its own for each column; columns 0 and 1 both "):
+        avo.fit(simulate, frame, SPACE)
+    with pytest.raises(ValueError, match=r"^inputs must have a name of its own for each column; .* Rename one, or"):
+        avo.fit(simulate, X_OBS, SPACE, inputs=pandas.DataFrame(np.zeros((500, 3)), columns=["dose", "age", "dose"]))
+    for columns, both in (
+        ([0.5, 0.5], "0.5"), (pandas.MultiIndex.from_tuples([("v", 1), ("v", "1")]), "'v 1'"), ([1, "1"], "'1'"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"columns 0 and 1 both are {both}"):
+            validate_observations(pandas.DataFrame(X, columns=columns))
+    validate_observations(pandas.DataFrame(X, columns=[0.12345678, 0.12345679]))
+    own = axes_of(HELD["frame"])
+    twice = pandas.DataFrame(np.zeros((2, 3)), columns=["rate", "angle", "rate"])
+    with pytest.raises(ValueError, match="x must have each column of the fit once; it has rate twice"):
+        arranged("x", twice, own)
+    xarray = pytest.importorskip("xarray")
+    leads = xarray.DataArray(X, dims=("beat", "lead"), coords={"lead": ["I", "I"]})
+    with pytest.raises(ValueError, match="for each entry along lead; entries 0 and 1 both are 'I'"):
+        validate_observations(leads)
+
+
 def test_coordinates_are_no_names_of_columns() -> None:
     """A fit may have days 1 to 2 where the columns of the same table are called otherwise: they go by place."""
     days = (Axis("day", "d", np.array([1, 2])),)

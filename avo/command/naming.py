@@ -66,19 +66,39 @@ def _axis(word: str, size: int) -> Axis:
         first, step, *more = map(_number, values.split(":"))
         if first is None or not step or more:
             raise ValueError(f"--axis {name} must say first and step, like {FORM}; got {values!r}.")
-        return Axis(name, unit, first + step * np.arange(size))
+        with np.errstate(over="ignore"):  # said below
+            coordinates = first + step * np.arange(size)
+        return Axis(name, unit, _rising(name, coordinates, values))
     entries = [entry.strip() for entry in values.split(",")]
     if len(entries) != size or not all(entries):
         raise ValueError(f"--axis {name} must have {size} entries with commas between, or START:STEP; got {values!r}.")
     numbers = [_number(entry) for entry in entries]
+    if wrong := [entry for entry in entries if _number(entry) is None and _number(entry, finite=False) is not None]:
+        raise ValueError(f"--axis {name} must have finite coordinates, or names; got {wrong[0]!r} in {values!r}.")
+    if twice := [entry for entry in entries if entries.count(entry) > 1 and None in numbers]:
+        raise ValueError(f"--axis {name} must name each entry otherwise; got {twice[0]!r} twice in {values!r}.")
     if None in numbers:
         return Axis(name, unit, np.arange(size), tuple(" ".join(filter(None, (entry, unit))) for entry in entries))
-    return Axis(name, unit, np.array(numbers, float))
+    return Axis(name, unit, _rising(name, np.array(numbers, float), values))
 
 
-def _number(text: str) -> float | None:
+def _rising(name: str, coordinates: np.ndarray, values: str) -> np.ndarray:
+    """Check that coordinates are finite and rise, so that each entry has a place of its own in a picture."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.diff(coordinates)
+    if not (np.isfinite(coordinates).all() and np.all(apart > 0)):
+        at = int(np.argmin(np.isfinite(apart) & (apart > 0)))
+        pair = " is followed by ".join(f"{value:g}" for value in coordinates[at : at + 2].tolist())
+        raise ValueError(
+            f"--axis {name} must have finite coordinates that rise; in {values!r} {pair}. Mend them, order the columns "
+            "so by --columns, or give names that are no numbers."
+        )
+    return coordinates
+
+
+def _number(text: str, finite: bool = True) -> float | None:
     try:
         value = float(text)
     except ValueError:
         return None
-    return value if np.isfinite(value) else None
+    return value if np.isfinite(value) or not finite else None

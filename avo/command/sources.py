@@ -9,6 +9,7 @@ import math
 import re
 import warnings
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -70,7 +71,11 @@ class Task(NamedTuple):
         """Take a file's observations, in the simulator's shape, with the names that the command gives their axes."""
         table = _as_taken(table, source)
         x = suited(table, source, str(file))
-        return Task(source, x, None, table, named(axis, x.shape[1:]))
+        task = Task(source, x, None, table, named(axis, x.shape[1:]))
+        labels = task.axes[0].labels if len(task.axes) == 1 else ()
+        _refuse_namesakes(labels, file, ", or name them by --axis column=NAME,NAME")
+        _refuse_namesakes(table.input_names, file)
+        return task
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -197,6 +202,15 @@ def source_of(
     if observed is not None and observed.ndim == 2:
         problem = _resized(problem, option, observed.shape[1], log_windows is not None, inputs)
     return Source(simulator, problem.simulate, problem.space, problem)
+
+
+def _refuse_namesakes(names: Sequence[str], file: Path, more: str = "") -> None:
+    """Refuse columns of one name, which no picture and no table would tell apart."""
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(
+            f"{file} must have a heading of its own for each column that is taken; {names.count(twice[0])} are called "
+            f"{twice[0]!r}. Rename them in the file{more}, or choose other columns."
+        )
 
 
 def _near(simulator: str) -> str:

@@ -40,6 +40,14 @@ def test_coordinates_names_and_units() -> None:
         (["time=0:1:2"], "must say first and step"),
         (["time=1,2"], "must have 3 entries"),
         (["time=1,,2"], "must have 3 entries"),
+        (["time=1,1,1"], "time must have finite coordinates that rise; in '1,1,1' 1 is followed by 1. Mend them"),
+        (["time=1,3,2.5"], "that rise; in '1,3,2.5' 3 is followed by 2.5"),
+        (["time=0:-1"], "that rise; in '0:-1' 0 is followed by -1"),
+        (["time=1e9:1e-9"], "that rise; in '1e9:1e-9' 1e\\+09 is followed by 1e\\+09"),
+        (["time=0:1e308"], "that rise; in '0:1e308' 1e\\+308 is followed by inf"),
+        (["time=1,nan,3"], "time must have finite coordinates, or names; got 'nan' in '1,nan,3'"),
+        (["time=1,2,1e999"], "must have finite coordinates, or names; got '1e999'"),
+        (["lead=I,II,I"], "lead must name each entry otherwise; got 'I' twice"),
     ],
 )
 def test_what_suits_no_axis_is_refused(words: list[str], expected: str) -> None:

@@ -40,6 +40,7 @@ def test_the_ranges_hold_what_least_squares_find_and_each_beat_is_written(beats:
                 "--fix", "offset_lead2=0", "--out", str(tmp_path / "run"), "--quiet")  # fmt: skip
     assert found.exit_code in (0, 3), found.output
     assert "least squares: 30 parameters explain 99." in found.output
+    assert "12 observations for 30 parameters: avo fits many" in found.output and "So few cannot tell" in found.output
     space = avo.load(tmp_path / "run").space
     assert space.dim == 14 + 2 * 8 + 1 - 1  # with the noise, without what is fixed
     for name, value in TRUTH.items():

@@ -153,6 +153,20 @@ def test_simulators_of_the_library_take_conditions(here: Any) -> None:
     assert avo.load(here / "run").axes[0].name == "time"
 
 
+def test_columns_of_one_name_are_refused(here: Any) -> None:
+    """No picture and no table would tell them apart; by number they may be read, and get names by --axis."""
+    (here / "twice.csv").write_text("t,V,t,V\n" + "\n".join(f"{i}.5,{i},{2 * i},{3 * i}" for i in range(40)))
+    words = ("fit", "mine.py:plain", "--space", "k=interval(-3,8)", "--data", "twice.csv")
+    said = run(*words, "--columns", "1,3", status=2).stderr
+    assert "twice.csv must have a heading of its own for each column that is taken; 2 are called 'V'. Rename" in said
+    assert ", or name them by --axis column=NAME,NAME, or choose other columns." in said
+    said = run(*words, "--columns", "1,3", "--axis", "column=a,b", "--inputs", "0,2", status=2).stderr
+    assert "2 are called 't'. Rename them in the file, or choose other columns." in said
+    named = run(*words, "--columns", "1,3", "--axis", "column=V1,V2", "--budget", "2560", "--no-refine", status=3)
+    assert "40 observations" in named.stdout
+    assert "columns must name each column once; got 1 twice" in run(*words, "--columns", "1,1", status=2).stderr
+
+
 # --- spaces in words -------------------------------------------------------------------------------------------------
 
 

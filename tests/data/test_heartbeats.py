@@ -176,6 +176,10 @@ def test_read_beats_refuses(ramp_record):
         data.read_beats(ramp_record, symbols=("A",))
     with pytest.raises(ValueError, match=r"lead must be a number from 0 to 1 or a name among flat, uv .*got 'II'"):
         data.read_beats(ramp_record, lead="II")
+    with pytest.raises(ValueError, match=r"lead must name each column once; got 'uv' twice, as 1 too"):
+        data.read_beats(ramp_record, lead=["uv", 1])
+    with pytest.raises(ValueError, match=r"lead must name at least one column of .*ramp.hea; got none"):
+        data.read_beats(ramp_record, lead=[])
     with pytest.raises(ValueError, match=r"baseline must hold a point of the beat"):
         data.read_beats(ramp_record, baseline=(0.6, 0.7))
     with pytest.raises(FileNotFoundError, match=r"ramps.hea. Similar names beside it: ramp.hea"):
