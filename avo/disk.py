@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from avo.execution.failures import FARTHEST
+
 SAMPLE = 20_000  # rows in memory; fewer observations are read whole
 BLOCK = 2**18  # values of a block, 2 MB in double precision
 PACKAGES = ("h5py", "zarr")
@@ -69,7 +71,7 @@ class Pages:
         seed: of the sample.
 
     Raises:
-        ValueError: if it does not hold finite real numbers.
+        ValueError: if it does not hold finite real numbers, or some are too far from zero.
 
     Example:
         >>> pages = Pages("x_obs", np.arange(50_000.0)[:, None])
@@ -88,6 +90,9 @@ class Pages:
             if not (finite := np.isfinite(block.reshape(len(block), -1)).all(1)).all():
                 row = first + int((~finite).argmax())
                 raise ValueError(f"{name} must hold finite numbers; row {row} does not. Remove or fill such rows.")
+            if (far := np.abs(block.reshape(len(block), -1)).max(1) > FARTHEST).any():
+                row = first + int(far.argmax())
+                raise ValueError(f"{name} must lie within {FARTHEST:g} of zero; row {row} does not. Change the unit.")
             found.update(block.tobytes())
             own = self.rows[np.searchsorted(self.rows, first) : np.searchsorted(self.rows, first + len(block))]
             taken.append(block[own - first])

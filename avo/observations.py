@@ -20,8 +20,9 @@ from jaxtyping import Array, Float
 from scipy import special
 
 from avo.checks import one_of, shaped
-from avo.containers import Held, axes_of, padded, plain, words_of
+from avo.containers import Held, axes_of, padded, plain, refuse_namesakes, words_of
 from avo.disk import SAMPLE, Pages
+from avo.execution.failures import FARTHEST
 from avo.folder import digest
 from avo.space import Space
 from avo.types import Data, Frame
@@ -152,7 +153,8 @@ def validate_observations(
         The observations as float64, same shape; NaN where values are missing.
 
     Raises:
-        ValueError: if they are not finite numbers of one shape, some are masked, or they are fewer than `least`.
+        ValueError: if they are not finite numbers of one shape, some are masked, they are fewer than `least`, or two
+            of their columns have the same name.
 
     Example:
         >>> validate_observations([[1, 2], [3, 4], [5, 6]]).dtype
@@ -164,6 +166,7 @@ def validate_observations(
         or fill such rows.
     """
     held = plain(name, x_obs, missing, advice)
+    refuse_namesakes(name, x_obs)
     try:
         x = np.asarray(held)
     except ValueError as error:
@@ -189,16 +192,50 @@ def validate_observations(
         )
     finite = np.isfinite(x) | (missing & np.isnan(x))
     if not finite.all():
-        row, *rest = at = tuple(np.argwhere(~finite)[0].tolist())
-        names = axes_of(x_obs)[0].labels if len(rest) == 1 and axes_of(x_obs) else ()
-        place = names[rest[0]] if names else rest[0] if len(rest) == 1 else tuple(rest)
-        column = f", column {place}" if rest else ""
-        rows = int(np.sum(~finite.reshape(len(x), -1).all(axis=1)))
-        raise ValueError(
-            f"{name} must hold finite numbers; {name}[{', '.join(map(str, at))}] is {x[at]} (row {row}{column}; "
-            f"{rows} of {len(x)} rows affected). Remove or fill such rows{advice if np.isnan(x[at]) else ''}."
-        )
+        at, told = _first_of(name, x, ~finite, x_obs)
+        more = advice if np.isnan(x[at]) else ""
+        raise ValueError(f"{name} must hold finite numbers; {told}. Remove or fill such rows{more}.")
     return x.astype(np.float64)
+
+
+def _first_of(name: str, x: np.ndarray, wrong: np.ndarray, held: Held) -> tuple[tuple[int, ...], str]:
+    """Find the first wrong number of x, and say where it stands, by the name of its column, and in how many rows."""
+    row, *rest = at = tuple(np.argwhere(wrong)[0].tolist())
+    names = axes_of(held)[0].labels if len(rest) == 1 and axes_of(held) else ()
+    place = names[rest[0]] if names else rest[0] if len(rest) == 1 else tuple(rest)
+    column = f", column {place}" if rest else ""
+    rows = int(np.sum(wrong.reshape(len(x), -1).any(axis=1)))
+    told = f"{name}[{', '.join(map(str, at))}] is {x[at]} (row {row}{column}; {rows} of {len(x)} rows affected)"
+    return at, told
+
+
+def refuse_far(name: str, x: Float[np.ndarray, "m *x_shape"], held: Held, most: float = FARTHEST) -> None:
+    """Refuse numbers beyond what a fit computes with; NaN, where values may be missing, is none.
+
+    Args:
+        name: what messages call them.
+        x: the numbers.
+        held: what they came in, of which columns may have names.
+        most: the largest; of x, beyond it a simulation counts as failed.
+
+    Raises:
+        ValueError: says where the first one stands.
+
+    Example:
+        >>> refuse_far("x_obs", np.array([[1.5, 2.0], [1e200, 3.0]]), None)
+        Traceback (most recent call last):
+            ...
+        ValueError: x_obs must lie within 1e+30 of zero, farther than which avo does not compute; x_obs[1, 0] is 1e+200
+        (row 1, column 0; 1 of 2 rows affected). Is it a word for a missing value? Leave such rows out, or change the
+        unit.
+    """
+    far = np.abs(x) > most
+    if far.any():
+        raise ValueError(
+            f"{name} must lie within {most:.3g} of zero, farther than which avo does not compute; "
+            f"{_first_of(name, x, far, held)[1]}. Is it a word for a missing value? Leave such rows out, or change the "
+            "unit."
+        )
 
 
 def validate_data(
@@ -214,7 +251,8 @@ def validate_data(
         advice: what else to do where they are, for the message.
 
     Raises:
-        ValueError: if they are no finite numbers, differ in number, or lie too far from zero to be resolved.
+        ValueError: if they are no finite numbers, differ in number, or lie too far from zero to be computed with or
+            resolved.
     """
     x = validate_observations(x_obs, missing=missing, advice="" if missing else advice)
     c = None if inputs is None else validate_observations(inputs, "inputs")
@@ -222,6 +260,9 @@ def validate_data(
         raise ValueError(f"inputs must have one row per observation: x_obs has {len(x)}, inputs {len(c)}.")
     if not isinstance(space, Space):
         raise ValueError(f"space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got {space!r}.")
+    refuse_far("x_obs", x, x_obs)
+    if c is not None and inputs is not None:
+        refuse_far("inputs", c, inputs, float(jnp.finfo(jnp.result_type(float)).max))
     _check_precision(x, space)
     return x, c
 
@@ -232,6 +273,12 @@ def _check_precision(x: np.ndarray, space: Space) -> None:
     eps = float(jnp.finfo(dtype).eps)
     for name, p in zip(space.names, space, strict=True):
         low, high = p.support
+        far = [v for v in vars(p).values() if isinstance(v, (int, float)) and abs(v) > float(jnp.finfo(dtype).max)]
+        if far:
+            raise ValueError(
+                f"space: {name} has {far[0]:g}, farther from zero than {dtype} numbers go; change the unit, or set "
+                "jax.config.update('jax_enable_x64', True)."
+            )
         if np.isfinite(high - low) and eps * max(abs(low), abs(high)) > 1e-3 * (high - low):
             raise ValueError(
                 f"space: {name} in ({low}, {high}) is too narrow so far from zero for {dtype} numbers; let it count "

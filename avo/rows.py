@@ -13,6 +13,7 @@ from avo.disk import Pages, is_large
 from avo.gaps import Gaps, find_gaps, refuse_empty
 from avo.observations import (
     Observed,
+    refuse_far,
     refuse_on_disk,
     sampled_from,
     validate_clusters,
@@ -101,6 +102,7 @@ def observe_new(
     """
     given = validate_observations(x, name, least, missing=gaps is not None, advice="" if gaps is not None else NO_GAPS)
     c = None if inputs is None else validate_observations(inputs, "inputs", 1)
+    refuse_far(name, given, x)
     if c is not None and len(c) != len(given):
         raise ValueError(f"inputs must have one row per observation: {name} has {len(given)}, inputs {len(c)}.")
     if gaps is None:
@@ -132,9 +134,15 @@ def _warn_of_few(observed: Observed, d: int) -> None:
     if (m := observed.effective) >= 5 * d:
         return
     weighted = "" if observed.shares is None else f", which weigh as {m:.3g} equal ones,"
+    words = ""
+    if m <= d:  # whose scores have m directions at most, one of them lost to their mean
+        words = (
+            " So few cannot tell the errors of all: the fit may take long, and end undetermined. Give more, or fix "
+            "what is known, by a number in the space (--fix NAME=VALUE)."
+        )
     warnings.warn(
         f"{len(observed.x)} observations{weighted} for {d} parameter{'s'[: d > 1]}: avo fits many observations of one "
-        "theta, at least 5 per parameter. For the posterior of a single observation use a posterior tool such as "
-        "sbi or BayesFlow.",
+        f"theta, at least 5 per parameter.{words} For the posterior of a single observation use a posterior tool such "
+        "as sbi or BayesFlow.",
         stacklevel=4,
     )

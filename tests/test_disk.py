@@ -103,6 +103,7 @@ def test_arrays_of_other_packages(package: str, tmp_path: Path) -> None:
     [
         (lambda x: x.astype(complex), r"x_obs must hold real numbers; got dtype complex128"),
         (lambda x: np.where(np.arange(M)[:, None] == 25_003, np.nan, x), r"row 25003 does not"),
+        (lambda x: np.where(np.arange(M)[:, None] == 25_004, 1e31, x), r"within 1e\+30 of zero; row 25004 does not"),
     ],
 )
 def test_what_are_no_finite_numbers_is_refused(change: Any, words: str) -> None:

@@ -16,6 +16,7 @@ from avo.observations import (
     kind_of,
     location_scale,
     make_frame,
+    refuse_far,
     show,
     show_rows,
     validate_observations,
@@ -251,3 +252,42 @@ def test_values_that_are_not_finite(at, value, shape, message):
 def test_observations_that_are_not_an_array_of_numbers(x, message):
     with pytest.raises(ValueError, match=message):
         validate_observations(x, "x_new")
+
+
+@pytest.mark.parametrize("value", [1.1e30, -1e200])
+def test_values_too_far_to_compute_with_are_refused(value: float) -> None:
+    """Beyond 1e30 simulations count as failed, and squares leave double precision from 1e154 on."""
+    x, space = np.random.default_rng(0).normal(size=(40, 2)), avo.Space(mu=avo.Interval(-3.0, 3.0))
+    x[7, 1] = value
+    words = rf"x_obs\[7, 1\] is {value:g}".replace("+", r"\+") + r" \(row 7, column 1; 1 of 40 rows affected\)\. Is"
+    with pytest.raises(ValueError, match=r"^x_obs must lie within 1e\+30 of zero, farther .*" + words):
+        avo.fit(lambda key, theta: jnp.zeros((len(theta), 2)), x, space)
+    refuse_far("x", np.where(np.abs(x) > 1e29, np.nan, x), None)
+    refuse_far("x", np.array([1e30]), None)
+
+
+@pytest.mark.usefixtures("single_precision")
+def test_conditions_and_ranges_beyond_single_precision_are_refused() -> None:
+    x, space = np.zeros((40, 2)), avo.Space(mu=avo.Interval(-3.0, 3.0))
+    c = np.where(np.arange(40) == 3, 1e200, 1.0)
+    with pytest.raises(ValueError, match=r"inputs must lie within 3.4e\+38 of zero, .*\[3\] is 1e\+200 \(row 3; 1"):
+        avo.fit(lambda key, theta, c: x, x, space, inputs=c)
+    for parameter in (avo.Interval(0, 1e60), avo.Positive(1e60), avo.Real(0.0, 1e60)):
+        with pytest.raises(ValueError, match=r"space: a has 1e\+60, farther from zero than float32 numbers go; change"):
+            avo.fit(lambda key, theta: x, x, avo.Space(a=parameter))
+
+
+@pytest.mark.usefixtures("single_precision")
+@pytest.mark.parametrize("value", [1e30, 1e22])
+def test_a_fit_of_far_values_ends_without_a_raw_warning(value: float) -> None:
+    """Warnings are errors here."""
+
+    def simulate(key: jax.Array, theta: jax.Array) -> jax.Array:
+        return theta * jax.random.normal(key, (len(theta), 2))
+
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    x[7, 1] = value
+    result = avo.fit(simulate, x, avo.Space(sd=avo.Interval(0.1, 3.0)), budget=6000, progress=False)
+    assert np.isfinite(result.theta).all()
+    x[:, 1] *= value / 10
+    assert avo.fit(simulate, x[:7], avo.Space(sd=avo.Interval(0.1, 3.0)), budget=4000, progress=False).calls <= 4000

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import avo
 from avo.command import app
 from avo.folder import FORMAT, stamped, write_json
+from avo.rows import Given, observe
 
 pytestmark = pytest.mark.usefixtures("single_precision")
 
@@ -317,6 +318,8 @@ def test_budget_too_small(refused, tmp_path):
 def test_fewer_than_five_observations_per_parameter(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match=r"4 observations for 1 parameter:.*posterior tool such as sbi or BayesFlow"):
         fit(x_obs=X[:4])
+    with pytest.warns(UserWarning, match=r"^2 observations for 3 parameters:.*So few cannot tell the errors of all"):
+        observe(Given(X[:2]), avo.Space(a=avo.Real(), b=avo.Real(), c=avo.Real()))
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["fit", "poisson", "--n", "4", "--budget", "2560", "--no-refine"])
     assert done.exit_code == 3  # without errors it is no answer

@@ -83,7 +83,10 @@ def _succeeded(drawn: Drawn, rows: int) -> Drawn:
 
 
 def _small(a: Any) -> np.ndarray:
-    return np.asarray(a, np.float32)
+    """Make it single precision, but for numbers beyond that, such as squares of 1e20."""
+    a = np.asarray(a)
+    far = np.abs(np.nan_to_num(a, posinf=0.0, neginf=0.0)).max(initial=0.0) > np.finfo(np.float32).max
+    return np.asarray(a, np.float64 if far else np.float32)
 
 
 def _mean_and_error(values: Float[np.ndarray, "m k"], observed: Observed) -> Float[np.ndarray, "2 k"]:

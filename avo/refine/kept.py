@@ -150,7 +150,7 @@ def _plain(places: Any) -> tuple[tuple[int, ...], ...]:
 
 
 class Kept(NamedTuple):
-    """Rows near the answer, and what the observations look like beside them, all in float32.
+    """Rows near the answer, and what the observations look like beside them, in float32 where that holds them.
 
     Where observations may lack values, what is missing is NaN in `x` and `observed`, and takes no part in `quantiles`
     and `moments`. A simulation lacks what some row of the observations lacks.
