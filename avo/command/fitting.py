@@ -105,7 +105,7 @@ def fit(
         typer.Option(
             "--axis",
             metavar="NAME[UNIT]=...",
-            help="An axis of x: time[s]=0:0.004 (first, step), dose[mg]=1,2,5 or lead=I,II; one for each.",
+            help="An axis of x: time[s]=0:0.004 (first, step), dose[mg]=1,2,5 (rising) or lead=I,II; one for each.",
         ),
     ] = None,
     quantity: Annotated[

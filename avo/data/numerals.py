@@ -45,6 +45,8 @@ class Signs(NamedTuple):
 
     def value(self, cell: str) -> float | None:
         """Read a number; None where it is none."""
+        if self.decimal == "." and (value := number(cell)) is not None:
+            return value  # nearly always
         cell = cell.strip()
         for sign in (" ", self.thousands):
             if sign and sign in cell and GROUPED[sign].fullmatch(cell):
