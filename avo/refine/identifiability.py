@@ -12,10 +12,11 @@ the same words for all data. Which of theta and log theta, one place cannot tell
 simple, as those of a sum, a product or a ratio are, and else that of the parameters' kinds.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import ArrayLike, Bool, Float
 
 from avo.adversarial.proposals import START_SD
 from avo.space import Space
@@ -24,6 +25,8 @@ from avo.tables import aligned, written
 COLUMNS = 9  # of parameters, at most, in a table of directions; more are told in words
 NAMED = 0.05  # weight from which a direction's words name a parameter
 GREAT = 0.5  # of the greatest part in what is not identified, from which others are told beside a parameter
+PURE = "1"  # unit of a pure number
+COMPOSED = " /*^·⋅×"  # signs of a unit that is put together of several
 SIMPLE = 0.03  # how far from a multiple of a half a weight may lie, by the noise of slopes, to be meant for it
 
 
@@ -75,16 +78,19 @@ class Combination(NamedTuple):
         words: the combination, in theta.
         value: at the estimate.
         stderr: its standard error.
+        unit: of both, that of the product where each parameter has one, of a sum where all have the same; else "".
     """
 
     names: tuple[str, ...]
     words: str
     value: float
     stderr: float
+    unit: str = ""
 
     def __str__(self) -> str:
         names = f"{', '.join(self.names[:-1])} and {self.names[-1]}"
-        return f"{names} are identified only together: {self.words} = {' +- '.join(written(self.value, self.stderr))}"
+        value = f"{' +- '.join(written(self.value, self.stderr))} {self.unit}".rstrip()
+        return f"{names} are identified only together: {self.words} = {value}"
 
 
 def combined(
@@ -178,14 +184,44 @@ def _told(
 ) -> Combination:
     """Tell a combination: of logarithms as a product of powers, of others as a sum."""
     names = tuple(space.names[i] for i in rows)
+    units = [space.units[i] for i in rows]
     if logs.all():
         value = float(np.exp(weights @ np.log(theta[rows])))
         words = "".join(map(_factor, names[1:], weights[1:]))
-        return Combination(names, names[0] + words, value, value * sd)
+        return Combination(names, names[0] + words, value, value * sd, unit_of_product(units, weights))
     value = float(weights @ np.where(logs, np.log(np.where(logs, theta[rows], 1.0)), theta[rows]))
     terms = [f"log({name})" if log else name for name, log in zip(names, logs, strict=True)]
     words = "".join(map(_term, terms[1:], weights[1:]))
-    return Combination(names, terms[0] + words, value, sd)
+    same = "" if logs.any() or len(set(units)) > 1 or units[0] == PURE else units[0]
+    return Combination(names, terms[0] + words, value, sd, same)
+
+
+def unit_of_product(units: Sequence[str], powers: Float[ArrayLike, " k"]) -> str:
+    """Write the unit of a product of powers; "" where one of its parts has none, or where nothing is left of them.
+
+    Equal units are taken together, and nothing else is simplified. "1" is the unit of a pure number.
+
+    Example:
+        >>> unit_of_product(["l/h", "l"], [1, -1]), unit_of_product(["l/h", "1"], [1, -1])
+        ('l/h / l', 'l/h')
+        >>> [unit_of_product(*pair) for pair in ((["l", "l"], [1, 1]), (["l", "l"], [1, -1]), (["l", ""], [1, 1]))]
+        ['l^2', '', '']
+        >>> unit_of_product(["mg", "l/h", "h"], [1, -2, 0.5]), unit_of_product(["s", "s"], [1, -3])
+        ('mg / (l/h)^2 * h^0.5', '1 / s^2')
+    """
+    if not all(units):
+        return ""
+    total: dict[str, float] = {}
+    for unit, power in zip(units, np.asarray(powers, float).tolist(), strict=True):
+        total[unit] = total.get(unit, 0.0) + power
+    left = [(unit, power) for unit, power in total.items() if unit != PURE and abs(power) > 1e-9]
+    if [power for _, power in left] == [1.0]:
+        return left[0][0]
+    told = ""
+    for i, (unit, power) in enumerate(left):
+        plain = (i == 0 and power == 1.0) or not set(unit) & set(COMPOSED)
+        told += _factor(unit if plain else f"({unit})", power)
+    return f"1{told}" if told.startswith(" / ") else told.removeprefix(" * ")
 
 
 def _factor(name: str, power: float) -> str:

@@ -1,9 +1,10 @@
 """avo.refine.identifiability: combinations of parameters that the data identify, with values and errors by hand."""
 
 import numpy as np
+import pytest
 
 import avo
-from avo.refine.identifiability import combined
+from avo.refine.identifiability import combined, unit_of_product
 
 RNG = np.random.default_rng
 
@@ -28,6 +29,34 @@ def test_a_ratio_of_logarithmic_parameters() -> None:
     assert len(found) == 1 and found[0].names == ("cl", "f") and found[0].words == "cl / f"
     np.testing.assert_allclose([found[0].value, found[0].stderr], [7.0, 0.07], rtol=1e-9)
     assert str(found[0]) == "cl and f are identified only together: cl / f = 7.000 +- 0.070"
+
+
+@pytest.mark.parametrize(
+    ("cl", "f", "unit"),
+    [("l/h", "1", "l/h"), ("l/h", "mg", "l/h / mg"), ("l", "l/h", "l / (l/h)"), ("l/h", "l/h", ""), ("l/h", "", "")],
+)
+def test_a_ratio_has_the_unit_of_its_parts(cl: str, f: str, unit: str) -> None:
+    """Where both have one; "1" is that of a pure number."""
+    space = avo.Space(cl=avo.Positive(1.0, unit=cl), f=avo.Positive(1.0, unit=f))
+    theta = np.array([4.2, 0.6])
+    covariance, free = known(np.array([[1.0, -1.0]]), 0.01)
+    (found,) = combined(space, theta, theta, covariance, free, np.ones(2, bool))
+    assert (found.words, found.unit) == ("f / cl", unit_of_product([f, cl], [1, -1]))
+    assert str(found).endswith(f"f / cl = 0.1429 +- 0.0014 {found.unit}".rstrip())
+    assert unit_of_product([cl, f], [1, -1]) == unit
+
+
+def test_a_sum_has_the_unit_that_all_have() -> None:
+    theta = np.array([1.3, 4.4])
+    for units, unit in ((("mV", "mV"), "mV"), (("mV", "ms"), ""), (("mV", ""), ""), (("1", "1"), "")):
+        space = avo.Space(a=avo.Real(unit=units[0]), b=avo.Real(unit=units[1]))
+        covariance, free = known(np.ones((1, 2)), 0.1)
+        (found,) = combined(space, theta, np.ones(2), covariance, free, np.ones(2, bool))
+        assert found.words in ("a + b", "b + a") and found.unit == unit
+    space = avo.Space(rate=avo.Positive(2.0, unit="s"), shift=avo.Real(unit="s"))
+    covariance, free = known(np.array([[-0.5, 1.0]]), 0.04)
+    (found,) = combined(space, theta, np.array([theta[0], 1.0]), covariance, free, np.ones(2, bool))
+    assert "log" in found.words and found.unit == ""
 
 
 def test_a_sum_of_others_and_one_that_nothing_shows() -> None:
