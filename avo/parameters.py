@@ -169,6 +169,21 @@ def contains(parameter: "Parameter", theta: Any) -> Any:
     return (low <= theta) & (theta <= high) if isinstance(parameter, Count) else (low < theta) & (theta < high)
 
 
+def limit(parameter: "Parameter", low: float, high: float) -> str:
+    """Say which end of an interval is a limit, "lower" or "upper", since the other is the parameter's bound; else "".
+
+    The ends of a count are whole numbers, both inside, and the whole range is no limit.
+
+    Example:
+        >>> [limit(Interval(0, 5), *ends) for ends in ((0, 0.3), (4.1, 5), (2, 3), (0, 5))], limit(Count(0, 5), 0, 2)
+        (['upper', 'lower', '', ''], '')
+    """
+    at_low, at_high = low == parameter.support[0], high == parameter.support[1]
+    if at_low == at_high or not parameter.bounded or isinstance(parameter, Count):
+        return ""
+    return "upper" if at_low else "lower"
+
+
 def unwound(values: Any, centre: Any, period: Any) -> np.ndarray:
     """Move values by whole periods to where they are nearest to a centre; by none where the period is infinite.
 

@@ -335,16 +335,24 @@ class Result:
             level: of the intervals.
 
         Returns:
-            names, units, theta, fixed (name -> value, unit), stderr, level, intervals (d, 2), status, answered,
-            message, calls, failures, p_value, modes, combinations, population, seed.
+            names, units, theta, fixed (name -> value, unit), stderr, level, intervals (d, 2), support (d, 2), at_bound,
+            not_identified (whose theta says only where the fit ended), status, answered, message, calls, failures,
+            p_value, modes, combinations, population, seed. Where something else was known: prior (name -> value,
+            stderr, of the logarithm with log) and by_data (theta, stderr by the data alone; else None). Of counts
+            before_rounding: name -> value, stderr, and by_data_value, by_data_stderr.
         """
         return exports.plain_values(self, level)
 
     def to_frame(self, level: float = 0.9) -> Any:
-        """Make a DataFrame of the estimates: estimate, stderr, low, high, fixed, unit, a row for each parameter.
+        """Make a DataFrame of the estimates: estimate, stderr, low, high, limit, fixed, unit, a row for each parameter.
 
-        Parameters that are fixed have the error 0. Of a population the estimate is its median; mean, sd and their
-        errors stand beside it.
+        Parameters that are fixed have the error 0; what the data do not identify has an infinite one. `limit` says
+        which of low and high is a limit, "lower" or "upper", where the other is the bound of the range. Of a population
+        the estimate is its median; mean, sd and their errors stand beside it.
+
+        Where something was known beforehand, there are by_data and by_data_stderr, the estimate by the data alone, and
+        prior, prior_stderr and prior_log, what was known, or with prior_log the error of its logarithm. A count has
+        before_rounding, and by_data_before_rounding, between whole numbers. `attrs` has status, message and level.
 
         Args:
             level: of the interval from low to high.
@@ -387,7 +395,8 @@ class Result:
     def latex(self, level: float = 0.9) -> str:
         r"""Write the estimates as a LaTeX table, for the package booktabs, rounded to two digits of their errors.
 
-        Parameters that are fixed are marked so; below stands what the data identify of several only together.
+        Parameters that are fixed are marked so; where something was known, it stands beside what the data alone say;
+        below stands what the data identify of several only together. The first line, a comment, is status and message.
 
         Args:
             level: of the intervals.

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from avo.checks import shaped
+from avo.parameters import limit
 from avo.refine.estimate import CONTRADICT, DISAGREE, spread
 from avo.refine.modes import UNLIKELY
 from avo.space import Angle, Count, Parameter
@@ -91,11 +92,20 @@ def _kinds(result: Result) -> list[str]:
             words = f"{name} is the same after {parameter.period:.5g} {parameter.unit}".rstrip()
             found.append(f"{words}: {rounded(beyond, error)} is {rounded(inside, error)}")
         if isinstance(parameter, Count) and result.estimate.between is not None and np.isfinite(error):
-            t = result.estimate.continuous(result.space)[i]
-            both = " and what is known say together" if result.by_data is not None else " say"
-            words = f"{name} is the whole number next to what the data{both}"
-            found.append(f"{words}, {' +- '.join(written(float(t), float(error)))}")
+            found.append(f"{name} is the whole number next to what the data{_between(result, i)}")
     return found
+
+
+def _between(result: Result, i: int) -> str:
+    """Write what is known of a count between whole numbers, and of that the part of the data alone."""
+    assert result.estimate is not None
+    both, alone = (told.counted(result.space) for told in (result.estimate, result.estimate.by_data))
+    value = " +- ".join(written(*both[result.names[i]]))
+    if result.by_data is None:
+        return f" say, {value}"
+    own = alone.get(result.names[i])
+    told = "do not identify it" if own is None else f"say {' +- '.join(written(*own))}"
+    return f" and what is known say together, {value}; the data alone {told}"
 
 
 def _of_rows(result: Result) -> list[str]:
@@ -220,12 +230,11 @@ def _limits(result: Result) -> tuple[list[str], list[str]]:
     """Write the ends of the central 90 % intervals; where one is the bound, the other is a limit."""
     cells = []
     for (low, high), error, parameter in zip(result.interval(0.9), _errors(result), result.space, strict=True):
-        at_low, at_high = low == parameter.support[0], high == parameter.support[1]
-        ends = rounded(low, error), rounded(high, error)
+        ends, which = (rounded(low, error), rounded(high, error)), limit(parameter, low, high)
         if isinstance(parameter, Count):
             cells.append((f"{low:.0f}", f"{high:.0f}"))  # a limit's sign would leave its end out
-        elif at_low != at_high and parameter.bounded:
-            cells.append(("", f"< {ends[1]}") if at_low else (f"> {ends[0]}", ""))
+        elif which:
+            cells.append(("", f"< {ends[1]}") if which == "upper" else (f"> {ends[0]}", ""))
         else:
             cells.append(ends)
     low, high = zip(*cells, strict=True)

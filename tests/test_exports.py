@@ -10,12 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from results import SPACE, THETA, made, refined
 
 import avo
 from avo.containers import Axis
+from avo.refine.estimate import Alone
+from avo.refine.linear import LinearSpace
 from avo.refine.modes import Mode
 from avo.result import Result
 from avo.tables import rounded
@@ -69,13 +72,17 @@ def test_plain_values_tell_modes_combinations_and_what_is_not_known() -> None:
     other = Mode(("mu", "rate", "tau"), np.array([1.0, 2.5, 0.3]), np.array([0.1, np.inf, 0.2]), 0.5)
     told = replace(loose(), elsewhere=(other,)).to_dict()
     assert told["stderr"][2] is None and told["intervals"][2] == [0.0, None] and told["p_value"] == 0.25
+    assert told["not_identified"] == ["tau"] and told["at_bound"] == ["rate"]
+    assert told["support"] == [[-3.0, 5.0], [0.05, 30.0], [0.0, None]]
+    assert (told["by_data"], told["prior"], told["before_rounding"]) == (None, {}, {})
     assert told["modes"][1] == {
         "theta": {"mu": 1.0, "rate": 2.5, "tau": 0.3}, "stderr": {"mu": 0.1, "rate": None, "tau": 0.2}, "p_value": 0.5
     }  # fmt: skip
     result = open_together()
     (found,) = result.to_dict()["combinations"]
     (own,) = result.combinations()
-    assert found == {"names": list(own.names), "words": own.words, "value": own.value, "stderr": own.stderr}
+    expected = {"names": list(own.names), "words": own.words, "value": own.value, "stderr": own.stderr, "unit": ""}
+    assert found == expected
     moments = refined("population").to_dict()["population"]
     own = refined("population").population
     assert own is not None and moments["sd"] == own.theta.sd.tolist() and moments["sd_upper"][0] is None
@@ -96,7 +103,9 @@ def test_frame_has_a_row_for_each_parameter() -> None:
     result = refined()
     frame = result.to_frame(level=0.8)
     assert list(frame.index) == list(SPACE.names) and frame.index.name == "parameter"
-    assert list(frame.columns) == ["estimate", "stderr", "low", "high", "fixed", "unit"]
+    assert list(frame.columns) == ["estimate", "stderr", "low", "high", "limit", "fixed", "unit"]
+    assert frame.attrs == {"status": "converged", "message": result.message, "level": 0.8}
+    assert frame["limit"].tolist() == ["", "", ""] and loose().to_frame()["limit"].tolist() == ["lower", "upper", ""]
     np.testing.assert_allclose(frame.loc["mu", "estimate"], THETA[0], rtol=1e-6)
     np.testing.assert_array_equal(frame["stderr"], result.stderr)
     np.testing.assert_array_equal(frame[["low", "high"]], result.interval(0.8))
@@ -227,18 +236,19 @@ def test_arviz_reads_the_tree() -> None:
 
 
 def test_latex_rounds_by_the_error_and_writes_limits() -> None:
-    lines = refined().latex().splitlines()
+    first, *lines = refined().latex().splitlines()
+    assert first == f"% converged: {refined().message}"
     assert lines[0] == r"\begin{tabular}{lrrl}" and lines[-1] == r"\end{tabular}"
     assert lines[2] == r"parameter & estimate & 90\,\% interval & unit \\"
     low, high = refined().interval(0.9)[0]
     assert lines[4] == rf"mu & $2.346 \pm 0.063$ & $[{low:.3f}, {high:.3f}]$ & mV \\"
     assert [lines[i] for i in (1, 3, -2)] == [r"\toprule", r"\midrule", r"\bottomrule"]
-    lines = loose().latex(0.3).splitlines()
+    lines = loose().latex(0.3).splitlines()[1:]
     assert r"30\,\% interval" in lines[2] and lines[6] == r"tau & not identified &  & ms \\"
     assert re.search(r"^rate & \$0\.060 \\pm 0\.019\$ & \$\[0\.05\d, 0\.06\d\]\$ & \\\\$", lines[5])
-    assert re.search(r"^rate & .* & \$< 0\.102\$ & \\\\$", loose().latex().splitlines()[5])
-    assert re.search(r"^mu & .* & \$> 3\.50\$ & mV \\\\$", loose().latex().splitlines()[4])
-    assert all(line.count("&") == 2 for line in made().latex().splitlines()[4:7])
+    assert re.search(r"^rate & .* & \$< 0\.102\$ & \\\\$", loose().latex().splitlines()[6])
+    assert re.search(r"^mu & .* & \$> 3\.50\$ & mV \\\\$", loose().latex().splitlines()[5])
+    assert all(line.count("&") == 2 for line in made().latex().splitlines()[5:8])
     assert r"$< 1.7$ & ms \\" in refined("population").latex()
 
 
@@ -255,7 +265,7 @@ def test_what_is_fixed_stands_in_every_table(target: str) -> None:
     told = result.to_dict()
     assert told["fixed"] == {"share_0": {"value": 0.125, "unit": "mg"}, "n": {"value": 3.0, "unit": ""}}
     assert told["names"] == ["mu", "rate", "tau"] and told["theta"] == free.theta.tolist()
-    lines, own = result.latex().splitlines(), free.latex().splitlines()
+    lines, own = (each.latex().splitlines()[1:] for each in (result, free))
     assert [line for line in lines if "(fixed)" not in line] == own
     gaps = " &" * (own[2].count("&") - 2)
     assert lines[5].split() == rf"share\_0 & $0.125$ (fixed) {gaps} & mg \\".split()
@@ -271,6 +281,127 @@ def test_what_is_fixed_stands_in_every_table(target: str) -> None:
         assert frame.loc["n", ["mean", "mean_stderr", "sd", "sd_stderr", "sd_upper"]].tolist() == [3, 0, 0, 0, 0]
 
 
+# --- what is known beforehand ----------------------------------------------------------------------------------------
+
+
+def with_known() -> Result:
+    """mu and tau were measured elsewhere; the data alone say 2.5 +- .13 of mu, and nothing of tau. n is fixed."""
+    result, own = refined(), dict(zip(SPACE.names, SPACE, strict=True))
+    space = avo.Space(
+        mu=replace(own["mu"], prior=(2.0, 0.5)), n=avo.Fixed(3.0, unit="mg"), rate=own["rate"],
+        tau=replace(own["tau"], prior=avo.Known(4.0, 0.1, log=True)),
+    )  # fmt: skip
+    alone = Alone(
+        loc=np.asarray(space.unconstrain([2.5, 0.4, 3.0]), float), covariance=np.diag([4e-3, 6e-3, 2.25]),
+        values=np.array([250.0, 160.0, 0.1]), vectors=np.eye(3), identified=np.array([True, True, False]),
+    )  # fmt: skip
+    return replace(result, space=space, estimate=replace(result.estimate, alone=alone))
+
+
+RATE = 0.4 * math.log(600) / 4 * 6e-3**0.5  # its error by the data alone; a quarter of the range of log rate is one
+
+
+def test_plain_values_tell_what_was_known_and_what_the_data_say_alone() -> None:
+    told = with_known().to_dict()
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert told["prior"] == {
+        "mu": {"value": 2.0, "stderr": 0.5, "log": False}, "tau": {"value": 4.0, "stderr": 0.1, "log": True}
+    }  # fmt: skip
+    np.testing.assert_allclose(told["by_data"]["theta"], [2.5, 0.4, 3.0], rtol=1e-6)
+    np.testing.assert_allclose(told["by_data"]["stderr"][:2], [2 * 4e-3**0.5, RATE], rtol=1e-6)
+    assert told["by_data"]["stderr"][2] is None and told["before_rounding"] == {}
+
+
+def test_a_frame_has_columns_of_what_was_known() -> None:
+    pytest.importorskip("pandas", reason="to_frame makes a DataFrame")
+    frame = with_known().to_frame()
+    assert list(frame.columns) == [
+        "estimate", "stderr", "low", "high", "by_data", "by_data_stderr", "prior", "prior_stderr", "prior_log", "limit",
+        "fixed", "unit",
+    ]  # fmt: skip
+    nan = np.nan
+    columns = {"by_data": [2.5, nan, 0.4, 3.0], "by_data_stderr": [2 * 4e-3**0.5, nan, RATE, np.inf],
+               "prior": [2.0, nan, nan, 4.0], "prior_stderr": [0.5, nan, nan, 0.1]}  # fmt: skip
+    for name, expected in columns.items():
+        np.testing.assert_allclose(frame[name], expected, rtol=1e-6)
+    assert frame["prior_log"].tolist() == [False, False, False, True]
+    without = replace(with_known(), estimate=None).to_frame()  # a fit that found no solution: known it is all the same
+    assert without["by_data"].isna().all() and without.loc["mu", "prior"] == 2.0
+
+
+def test_a_tree_has_attributes_of_what_was_known_and_a_group_of_what_is_fixed() -> None:
+    pytest.importorskip("xarray", reason="to_datatree makes a DataTree")
+    tree = with_known().to_datatree()
+    mu, rate, tau = (tree["posterior"][name].attrs for name in SPACE.names)
+    assert list(mu) == ["units", "by_data", "by_data_stderr", "prior", "prior_stderr", "prior_log"]
+    np.testing.assert_allclose(list(mu.values())[1:], [2.5, 2 * 4e-3**0.5, 2.0, 0.5, 0], rtol=1e-6)
+    assert list(rate) == ["by_data", "by_data_stderr"]
+    assert tau["by_data_stderr"] == np.inf and (tau["prior"], tau["prior_stderr"], tau["prior_log"]) == (4.0, 0.1, 1)
+    assert float(tree["constant_data"]["n"]) == 3.0 and tree["constant_data"]["n"].attrs == {"units": "mg"}
+    own = loose().to_datatree()
+    assert "constant_data" not in own.children and own["posterior"].attrs["p_value"] == 0.25
+    other = Mode(SPACE.names, np.array([1.0, 2.5, 0.3]), np.array([0.1, 0.2, 0.2]), 0.5)
+    assert replace(refined(), elsewhere=(other,)).to_datatree()["posterior"].attrs["solutions"] == 2
+
+
+def test_latex_sets_what_was_known_beside_what_the_data_say_alone() -> None:
+    lines = with_known().latex().splitlines()[1:]
+    assert lines[0] == r"\begin{tabular}{lrrrrl}"
+    assert lines[2] == r"parameter & estimate & 90\,\% interval & the data alone & known & unit \\"
+    assert lines[4].endswith(r" & $2.50 \pm 0.13$ & $2 \pm 0.5$ & mV \\")
+    assert lines[5].split() == r"n & $3$ (fixed) & & & & mg \\".split()
+    assert lines[6].split("&")[-2].strip() == ""
+    assert lines[7].endswith(r" & nothing & $4 \stackrel{\times}{\div} 1.11$ & ms \\")
+
+
+def counted() -> Result:
+    """n was 3.1 +- .077 before it was made whole, 2.8 +- .13 by the data alone: 8 of n are 4 of w."""
+    result, own = refined(), dict(zip(SPACE.names, SPACE, strict=True))
+    space = avo.Space(mu=own["mu"], n=avo.Count(0, 8, prior=(3.2, 0.5)), tau=own["tau"])
+    assert result.estimate is not None
+    loc = np.asarray(space.unconstrain([THETA[0], 3.0, THETA[2]]), float)
+    line = LinearSpace(space)
+    between = line.of(loc)
+    between[1] = 3.1 / 2
+    alone = Alone(
+        loc=np.asarray(space.unconstrain([THETA[0], 2.8, THETA[2]]), float), covariance=np.diag([4e-3, 4e-3, 4e-3]),
+        values=np.full(3, 250.0), vectors=np.eye(3), identified=np.ones(3, bool),
+    )  # fmt: skip
+    estimate = replace(result.estimate, loc=loc, between=between, alone=alone)
+    proposal = avo.Gaussian(jnp.asarray(loc), result.proposal.log_scale, None)
+    return replace(result, space=space, estimate=estimate, proposal=proposal)
+
+
+def test_a_count_stands_as_a_whole_number_beside_what_it_was_made_of() -> None:
+    result = counted()
+    error, alone = 2 * 1.5e-3**0.5, 2 * 4e-3**0.5
+    told = result.to_dict()
+    assert told["theta"][1] == told["by_data"]["theta"][1] == 3.0
+    expected = {"value": 3.1, "stderr": error, "by_data_value": 2.8, "by_data_stderr": alone}
+    assert told["before_rounding"]["n"] == pytest.approx(expected, rel=1e-5)
+    words = "n is the whole number next to what the data and what is known say together, 3.100 +- 0.077; "
+    assert words + "the data alone say 2.80 +- 0.13" in result.summary()
+    row = next(line.split() for line in result.summary().splitlines() if line.startswith("n "))
+    assert row[1:] == ["3", "0.077", "3", "3", "3", "+-", "0.13", "3.2", "+-", "0.5"]
+    assert result.latex().splitlines()[6].startswith(r"n & $3 \pm 0.077$ & $[3, 3]$ & $3 \pm 0.13$ & $3.2 \pm 0.5$")
+    open_ = result.estimate.alone._replace(identified=np.array([True, False, True]), values=np.array([250, 0.1, 250]))
+    estimate = replace(result.estimate, alone=open_._replace(covariance=np.diag([4e-3, 2.25, 4e-3])))
+    assert "; the data alone do not identify it" in replace(result, estimate=estimate).summary()
+    without = replace(result, estimate=replace(result.estimate, alone=None)).summary()
+    assert "n is the whole number next to what the data say, 3.100 +- 0.077\n" in without
+
+
+def test_a_count_in_frame_and_tree() -> None:
+    pytest.importorskip("pandas", reason="to_frame makes a DataFrame")
+    frame = counted().to_frame()
+    np.testing.assert_allclose(frame["before_rounding"], [np.nan, 3.1, np.nan], rtol=1e-6)
+    np.testing.assert_allclose(frame["by_data_before_rounding"], [np.nan, 2.8, np.nan], rtol=1e-6)
+    assert frame.loc["n", ["estimate", "by_data"]].tolist() == [3.0, 3.0] and frame.loc["n", "limit"] == ""
+    pytest.importorskip("xarray", reason="to_datatree makes a DataTree")
+    n = counted().to_datatree()["posterior"]["n"]
+    assert np.all(n == np.round(n)) and n.attrs["before_rounding"] == pytest.approx(3.1, rel=1e-6)
+
+
 def test_latex_tells_what_is_identified_only_together() -> None:
     result = open_together()
     (own,) = result.combinations()
@@ -279,12 +410,17 @@ def test_latex_tells_what_is_identified_only_together() -> None:
     escaped = own.words.replace("^", r"\textasciicircum{}").replace("_", r"\_")
     assert lines[-4] == r"\midrule" and lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
     assert lines[-3].split() == rf"{escaped} & ${value} \pm {error}$ & & \\".split()
+    product = replace(result, space=avo.Space(**{name: avo.Positive(1.0, unit="l") for name in SPACE.names}))  # pyright: ignore
+    (own,) = product.combinations()
+    assert (own.words, own.unit) == ("rate * mu", "l^2")
+    assert product.latex().splitlines()[-3].endswith(r"$ &  & l\textasciicircum{}2 \\")
+    assert product.to_dict()["combinations"][0]["unit"] == "l^2"
 
 
 def test_latex_escapes_names_and_writes_powers_of_ten() -> None:
     space = avo.Space(**{"k_1": avo.Positive(3e-9, unit="1/(M s)^2"), "b": avo.Real(0, 4e8), "c": avo.Positive()})  # pyright: ignore
     result = refined()
-    told = replace(result, space=space).latex().splitlines()
+    told = replace(result, space=space).latex().splitlines()[1:]
     assert (
         told[4].startswith(r"k\_1 & $(6.04 \pm 0.19) \times 10^{-9}$ & $[5.")
         and "1/(M s)\\textasciicircum{}2" in told[4]

@@ -297,6 +297,11 @@ class Estimate:
         line = LinearSpace(space)
         return np.asarray(line.constrain(line.of(self.loc) if self.between is None else self.between), float)
 
+    def counted(self, space: Space) -> dict[str, tuple[float, float]]:
+        """Name the counts that the data identify, each with what it was before it was made whole, and its error."""
+        rows = zip(space.names, space.counts, self.continuous(space), self.stderr(space), strict=True)
+        return {name: (float(t), float(error)) for name, count, t, error in rows if count and np.isfinite(error)}
+
     def replicate(self, space: Space, key: PRNGKeyArray, n: int, exact: bool = False) -> Float[Array, "n d"]:
         """Draw a plausible truth, and from it theta of n observations; `exact`: from the estimate itself."""
         d, free = len(self.loc), self.free
