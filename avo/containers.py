@@ -3,6 +3,7 @@
 None of these packages is imported here: where an object of theirs came, its package is there already.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ class HasArray(Protocol):
     def __array__(self) -> np.ndarray: ...
 
 
+LONG = 4  # digits of a coordinate that are written as they are
 LABELLED = 1000  # names of rows are kept of so few; of more, a result keeps some rows alone
 
 Held: TypeAlias = ArrayLike | HasArray
@@ -42,7 +44,7 @@ class Axis(NamedTuple):
         values = np.asarray(self.values)
         if self.labels or np.array_equal(values, np.arange(len(values))):
             return self.labels
-        return tuple(" ".join(filter(None, (self.name, _word(value), self.unit))) for value in values.tolist())
+        return tuple(" ".join(filter(None, (self.name, word, self.unit))) for word in coordinates(values))
 
     def to_json(self) -> dict[str, Any]:
         """Describe it by plain values, for `Axis.from_json`."""
@@ -57,6 +59,38 @@ class Axis(NamedTuple):
             Axis(name='column', unit='', values=array([0, 1]), labels=('angle', 'rate'))
         """
         return Axis(words["name"], words["unit"], np.array(words["values"]), tuple(words["labels"]))
+
+
+def coordinates(values: np.ndarray) -> tuple[str, ...]:
+    """Write coordinates, long ones to two digits of the way to the nearest other one, by which they are told apart.
+
+    Example:
+        >>> coordinates(np.arange(-2, 2) / 12), coordinates(np.array([1 / 7, 10 / 7, 100 / 7]))
+        (('-0.167', '-0.083', '0', '0.083'), ('0.1', '1.4', '14'))
+        >>> coordinates(np.array([0.125, 0.25])), coordinates(np.array([1999.5, 2000.25]))
+        (('0.125', '0.25'), ('1999.5', '2000.25'))
+    """
+    values = np.asarray(values)
+    words = tuple(map(_word, values.tolist()))
+    if values.dtype.kind != "f" or max(map(_digits, words), default=0) <= LONG:
+        return words
+    each, which = np.unique(values, return_inverse=True)
+    gaps = np.concatenate([[np.inf], np.diff(each), [np.inf]])
+    apart = np.minimum(gaps[:-1], gaps[1:])[which]
+    return tuple(map(_to_digits, values.tolist(), apart.tolist()))
+
+
+def _digits(word: str) -> int:
+    """Count the digits of a number that are more than its place."""
+    return sum(c.isdigit() for c in word.partition("e")[0].lstrip("-0."))
+
+
+def _to_digits(value: float, apart: float) -> str:
+    if not (math.isfinite(value) and math.isfinite(apart)) or value == 0:
+        return _word(value)
+    last = math.floor(math.log10(float(f"{apart:.3g}"))) - 1
+    digits = math.floor(math.log10(abs(value))) - last + 1
+    return f"{value:.{digits}g}" if digits > 0 else "0"
 
 
 class Quantity(NamedTuple):

@@ -407,6 +407,17 @@ def location_scale(x: np.ndarray, shares: Float[np.ndarray, " m"] | None = None)
     return np.broadcast_to(shift, x.shape[1:]), np.broadcast_to(scale, x.shape[1:])
 
 
+def patch(rows: tuple[int, int], columns: tuple[int, int]) -> str:
+    """Name a patch of an image by the first and the last of its rows and columns of pixels.
+
+    Example:
+        >>> patch((0, 2), (25, 27)), patch((3, 3), (4, 5))
+        ('rows 0-2, columns 25-27', 'row 3, columns 4-5')
+    """
+    words = (("row", *rows), ("column", *columns))
+    return ", ".join(f"{word} {a}" if a == b else f"{word}s {a}-{b}" for word, a, b in words)
+
+
 def planes(x: np.ndarray) -> np.ndarray:
     """Show images, with shape (n, *x_shape), as (n, rows, columns, channels); of a volume the mean over its first axis.
 

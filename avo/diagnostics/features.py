@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from avo.containers import Axis
-from avo.observations import Kind, kind_of
+from avo.observations import Kind, kind_of, patch
 from avo.refine.features import BLOCKS, block_means
 
 CHANNELS = 4  # of a series or image that are looked at, evenly chosen where there are more
@@ -124,8 +124,10 @@ def _summary_names(look: Look, axes: Sequence[Axis] = ()) -> list[tuple[str, str
     own = own if len(look.x_shape) == spatial + 1 else ()
     prefix = {c: f"{own[c] if own else f'channel {c}'}: " if channels > 1 else "" for c in look.chosen}
     if look.kind == "image":
-        blocks = np.ndindex(*np.minimum(BLOCKS, look.x_shape[:2]))
-        return [(f"{prefix[c]}block ({i}, {j})", "value", c) for i, j in blocks for c in look.chosen]
+        sides = [np.array_split(np.arange(size), min(BLOCKS, size)) for size in look.x_shape[:2]]
+        rows, columns = ([(int(part[0]), int(part[-1])) for part in side] for side in sides)
+        blocks = [patch(row, column) for row in rows for column in columns]
+        return [(prefix[c] + block, "value", c) for block in blocks for c in look.chosen]
     along = axes[0].entries if len(axes) == len(look.x_shape) else ()
     at = [along[i] if along else f"point {i}" for i in look.places]
     names = [*_series_names(look.x_shape[0]), *((f"value at {place}", "value") for place in at)]

@@ -1,7 +1,7 @@
 """Observations that are images, channels last, or volumes, of which the mean over the first axis is shown."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +17,14 @@ VALUES, DIFFERENCE = "magma_r", "RdBu_r"
 ERRORS = 4.0  # standard errors at which the colours of a difference end
 
 
+class Pixels(NamedTuple):
+    """A side of an image in pixels, of which the image may show means over blocks; rows go down."""
+
+    name: str
+    values: np.ndarray
+    unit: str = ""
+
+
 def _style(x: np.ndarray, axes: Sequence[AxisLike]) -> tuple[list[str], dict[str, Any]]:
     """Name the two sides of an image, and say how it is drawn: with coordinates where both sides have some.
 
@@ -30,7 +38,10 @@ def _style(x: np.ndarray, axes: Sequence[AxisLike]) -> tuple[list[str], dict[str
     if rows.unit != columns.unit:  # no length along one is a length along the other: pixels are square
         wide, high = ends[1] - ends[0], ends[3] - ends[2]
         style["aspect"] = abs(wide / len(columns.values)) / abs(high / len(rows.values))
-    return [with_unit(axis.name, axis.unit) for axis in (rows, columns)], style | {"extent": ends, "origin": "lower"}
+    if isinstance(rows, Pixels):
+        ends = (*ends[:2], *ends[:1:-1])
+    style |= {"extent": ends, "origin": "upper" if isinstance(rows, Pixels) else "lower"}
+    return [with_unit(axis.name, axis.unit) for axis in (rows, columns)], style
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:

@@ -175,7 +175,7 @@ def failures(result: Result, *, figure: Canvas | None = None) -> Figure:
     figure = canvas((7, sum(heights) + 0.7), figure)
     kinds, *ranges = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     bars = kinds.barh([kind for kind, _ in counts], [count for _, count in counts], color=SIMULATED, height=0.6)
-    kinds.bar_label(bars, [f" {count:,}" for _, count in counts], fontsize="small")
+    kinds.bar_label(bars, [f"{count:,}" for _, count in counts], fontsize="small", padding=3)
     kinds.margins(x=0.12)
     kinds.set_xlabel("failed calls")
     total = sum(count for _, count in counts)

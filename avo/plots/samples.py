@@ -9,11 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from avo.containers import Held, axes_of, plain
+from avo.containers import Held, axes_of, coordinates, plain
 from avo.observations import Kind, kind_of
 from avo.plots.images import compared_images, drawn_images
 from avo.plots.style import (
-    ENTRY,
     FITTED,
     OBSERVED,
     PANELS,
@@ -21,6 +20,7 @@ from avo.plots.style import (
     AxisLike,
     Canvas,
     canvas,
+    columns_of,
     finished,
     grid,
     legend_above,
@@ -77,7 +77,7 @@ def predictive(
     if obs.ndim == 1:
         return _vector(obs[:, None], sim[:, None], [with_unit(quantity, unit)], figure, ax)
     if obs.ndim == 2 and obs.shape[1] <= PANELS and kind != "series":
-        return _vector(obs, sim, _entry_labels(obs.shape[1], axes, quantity, unit), figure, ax)
+        return _vector(obs, sim, entry_labels(obs.shape[1], axes, quantity, unit), figure, ax)
     _refuse(ax)
     if obs.ndim > 2 and (kind == "image" or obs.ndim > 3):
         return compared_images(obs, sim, axes, with_unit(quantity, unit), figure)
@@ -148,7 +148,7 @@ def draws(
         _refuse(ax)
         return drawn_images(x, axes, with_unit(quantity, unit), figure)
     if x.ndim == 2 and kind != "series" and x.shape[1] <= PANELS:
-        labels = _entry_labels(x.shape[1], axes, quantity, unit)
+        labels = entry_labels(x.shape[1], axes, quantity, unit)
         return _scatter(x, labels, figure, ax) if x.shape[1] == 2 else _vector(None, x, labels, figure, ax)
     return _lines(x, axes, quantity, unit, joined=kind == "series" or x.ndim == 3, figure=figure, ax=ax)
 
@@ -173,14 +173,15 @@ def _edges(obs: np.ndarray, sim: np.ndarray) -> np.ndarray:
     return np.linspace(low, high, 1 + int(np.clip(math.sqrt(min(len(obs), len(sim))), 8, 40)))
 
 
-def _entry_labels(count: int, axes: Sequence[AxisLike], quantity: str, unit: str) -> list[str]:
+def entry_labels(count: int, axes: Sequence[AxisLike], quantity: str, unit: str) -> list[str]:
     """Name the entries of the last axis of x by its labels, behind what they all measure, or else by coordinates."""
     if axes and (labels := getattr(axes[-1], "labels", ())):
         own = any("(" in label for label in labels)  # with units of their own they say what they are
         same = f"{quantity}, " if unit or (quantity != "x" and not own) else ""
         return [with_unit(f"{same}{label}", unit) for label in labels]
-    name, values = (axes[-1].name, axes[-1].values) if axes else ("column", np.arange(count))
-    return [with_unit(f"{quantity}, {_at(name, value)}", unit) for value in values]
+    name, own, values = (axes[-1].name, axes[-1].unit, axes[-1].values) if axes else ("column", "", np.arange(count))
+    words = coordinates(np.asarray(values))
+    return [with_unit(" ".join(filter(None, (f"{quantity}, {name}", word, own))), unit) for word in words]
 
 
 def _tick(axes: Axes, places: np.ndarray, axis: AxisLike | None) -> None:
@@ -202,11 +203,7 @@ def _channel(axes: Sequence[AxisLike], i: int) -> str:
     if len(axes) < 2:
         return f"channel {i}"
     labels = getattr(axes[1], "labels", ())
-    return labels[i] if labels else _at(axes[1].name, axes[1].values[i])
-
-
-def _at(name: str, value: object) -> str:
-    return f"{name} {value:g}" if isinstance(value, (int, float, np.number)) else f"{name} {value}"
+    return labels[i] if labels else f"{axes[1].name} {coordinates(np.asarray(axes[1].values))[i]}"
 
 
 def _vector(
@@ -266,8 +263,7 @@ def _series(
     panels[0, 0].set_title("all observations and simulations", fontsize="medium")
     panels[0, 1].set_title(f"{min(ROWS, len(obs))} of each", fontsize="medium")
     handles, names = panels[0, 0].get_legend_handles_labels()
-    columns = min(4, room(figure, ENTRY))
-    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False)
+    figure.legend(handles, names, loc="outside lower center", ncols=columns_of(figure, names), frameon=False)
     return finished(figure)
 
 

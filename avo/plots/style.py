@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -14,7 +15,8 @@ from matplotlib.ticker import FixedFormatter, FuncFormatter, LogLocator, NullFor
 OBSERVED, SIMULATED, FITTED = "#3b3b3b", "#d95f02", "#1f6fb4"
 PANELS = 8  # a vector of at most this length, or a series of at most this many channels, gets a panel per entry
 NARROWEST = 2.6  # inches of a panel in the user's own figure
-ENTRY = 1.75  # inches of an entry of a legend
+LETTER, MARK = 0.6, 5.0  # of the size of letters: the width of one, and of what stands before a legend's entry
+MOST = 4  # columns of a legend
 POINTS = 1000  # drawn per line; more only makes the file larger
 
 Canvas: TypeAlias = Figure | SubFigure
@@ -69,8 +71,24 @@ def legend_above(figure: Canvas, axes: Axes) -> None:
     """Write the legend of some axes above all panels, as many entries in a row as there is room for."""
     handles, names = axes.get_legend_handles_labels()
     if handles:
-        columns = min(len(names), room(figure, ENTRY))
-        figure.legend(handles, names, loc="outside upper right", ncols=columns, frameon=False)
+        figure.legend(handles, names, loc="outside upper right", ncols=columns_of(figure, names), frameon=False)
+
+
+def columns_of(figure: Canvas, names: Sequence[str]) -> int:
+    """Say in how many columns the entries of a legend find room, one below the other in each.
+
+    Example:
+        >>> names = ["observed", "simulated", "95 %, if the simulator is right"]
+        >>> [columns_of(Figure(figsize=(inches, 2)), names) for inches in (8, 5, 3)]
+        [3, 2, 1]
+    """
+    size = float(matplotlib.rcParams["font.size"]) / 72
+    for columns in range(min(len(names), MOST), 1, -1):
+        parts = [part.tolist() for part in np.array_split(np.array(names, object), columns)]
+        wide = sum(LETTER * max(map(len, part)) + MARK for part in parts) * size
+        if wide * figure.dpi <= figure.bbox.width:
+            return columns
+    return 1
 
 
 def grid(
@@ -125,11 +143,13 @@ def decades(axes: Axes, which: Literal["x", "y"]) -> None:
 
 
 def finished(figure: Canvas) -> Figure:
-    """Take all names as they are, a dollar sign too, cut long ones, and give the figure that holds the picture."""
+    """Take all names as they are, a dollar sign too, fold or cut long ones, and give the figure that holds them."""
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     for axes in figure.axes:
-        axes.set(xlabel=cut(axes.get_xlabel()), ylabel=cut(axes.get_ylabel()))
+        axes.set(xlabel=cut(axes.get_xlabel()), ylabel=folded(cut(axes.get_ylabel()), _letters(axes)))
+        for text in (axes.title, axes.xaxis.label):
+            text.set_wrap(True)  # at the edges of the figure
         for axis in (axes.xaxis, axes.yaxis):
             formatter = axis.get_major_formatter()
             if isinstance(formatter, FixedFormatter):
@@ -138,6 +158,27 @@ def finished(figure: Canvas) -> Figure:
                     tick.label1.set_parse_math(False)
     whole: Any = figure.figure
     return whole
+
+
+def _letters(axes: Axes) -> int:
+    """Say how many letters find room along the height of a panel."""
+    spec, whole = axes.get_subplotspec(), axes.figure
+    share = 1.0 if spec is None else len(spec.rowspan) / spec.get_gridspec().nrows
+    return int(share * whole.bbox.height / whole.figure.dpi * 72 / (LETTER * float(matplotlib.rcParams["font.size"])))
+
+
+def folded(words: str, letters: int) -> str:
+    """Break words in two lines where they are longer than so many letters.
+
+    Example:
+        >>> folded("clearance of creatinine (l/h)", 20), folded("rate (1/h)", 20)
+        ('clearance of\\ncreatinine (l/h)', 'rate (1/h)')
+    """
+    if len(words) <= letters or " " not in words:
+        return words
+    spaces = [i for i, sign in enumerate(words) if sign == " "]
+    at = min(spaces, key=lambda i: abs(2 * i - len(words)))
+    return f"{words[:at]}\n{words[at + 1 :]}"
 
 
 def cut(words: str, most: int = 44) -> str:

@@ -16,13 +16,14 @@ avo/refine/keeping.py.
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from avo.containers import Axis
-from avo.observations import kind_of, planes
+from avo.observations import kind_of, patch, planes
 
 NUMBERS_OF_X = 120  # of one x, at most
 SIDE = 10  # blocks along either side of an image, at most
@@ -38,12 +39,14 @@ class View(NamedTuple):
         shape: of the view; (k,) of a vector, (points,) or (points, channels) of a series, (rows, columns) of an image.
         places: of each axis of the view, the places along x's own axis; of an image the first place of each block.
         whole: whether nothing of x is left out.
+        pixels: numbers of rows and columns of an image; () of others.
     """
 
     kind: str
     shape: tuple[int, ...]
     places: tuple[tuple[int, ...], ...]
     whole: bool
+    pixels: tuple[int, ...] = ()
 
     def __call__(self, x: Float[np.ndarray, "n *x_shape"]) -> Float[np.ndarray, "n k"]:
         """Show rows of x, with shape (n, *x_shape), as (n, k).
@@ -87,19 +90,32 @@ class View(NamedTuple):
             for axis, at in ends
         )
 
+    @property
+    def blocks(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """The first and the last row of pixels of each block of an image, and the same of columns."""
+        rows, columns = (
+            [(a, b - 1) for a, b in pairwise((*firsts, size))]
+            for firsts, size in zip(self.places, self.pixels, strict=True)
+        )
+        return rows, columns
+
     def names(self, axes: Sequence[Axis]) -> list[str]:
         """Name the numbers that are kept, by the axes of x, else by their places.
 
         Example:
             >>> view_of((3,)).names(()), view_of((1000, 12)).names(())[3:5]
             (['x[0]', 'x[1]', 'x[2]'], ['channel 11: point 0', 'channel 0: point 34'])
+            >>> view_of((28, 28)).names(())[-2:]
+            ['rows 25-27, columns 22-24', 'rows 25-27, columns 25-27']
         """
         thin = self.axes(axes)
         if self.kind == "vector":
             own = thin[0].entries if len(thin) == 1 else ()
             return list(own) or (["x"] if self.shape == (1,) else [f"x[{i}]" for i in self.places[0]])
         if self.kind == "image":
-            return [f"block ({i}, {j})" for i in range(self.shape[0]) for j in range(self.shape[1])]
+            if len(thin) == 2 and all(axis.entries for axis in thin):
+                return [f"{row}, {column}" for row in thin[0].entries for column in thin[1].entries]
+            return [patch(row, column) for row in self.blocks[0] for column in self.blocks[1]]
         at = list(thin[0].entries) if thin else []
         at = at or [f"point {i}" for i in self.places[0]]
         return [f"{channel}: {point}" for point in at for channel in self.channels(axes)] if self.places[1:] else at
@@ -124,7 +140,7 @@ def view_of(x_shape: tuple[int, ...]) -> View:
     if kind == "image":
         sizes = planes(np.zeros((1, *x_shape))).shape[1:3]
         blocks = tuple(tuple(np.arange(min(size, SIDE)) * size // min(size, SIDE)) for size in sizes)
-        return View(kind, tuple(map(len, blocks)), _plain(blocks), False)
+        return View(kind, tuple(map(len, blocks)), _plain(blocks), False, sizes)
     if kind == "series":
         channels = evenly(math.prod(x_shape[1:]), CHANNELS)
         points = evenly(x_shape[0], NUMBERS_OF_X // len(channels))

@@ -20,6 +20,7 @@ from jaxtyping import Float
 
 from avo.containers import Axis, Quantity
 from avo.observations import planes
+from avo.plots.samples import entry_labels
 from avo.plots.style import with_unit
 from avo.refine.encoding import inside
 from avo.refine.kept import Kept, View, evenly, view_of
@@ -165,7 +166,7 @@ def chart(result: Result, view: View, kept: Kept) -> dict[str, Any]:
     thin = view.axes(result.axes)
     if view.kind == "vector":
         histograms = [_histogram(column) for column in kept.observed.T]  # of few rows, some column may have no value
-        return {"kind": "strips", "names": view.names(result.axes), "histograms": histograms}
+        return {"kind": "strips", "names": strips_of(view, result), "histograms": histograms}
     if view.kind == "image":
         rows, columns = planes(np.zeros((1, *result.x_shape))).shape[1:3]
         return {"kind": "image", "shape": list(view.shape), "pixels": [rows, columns]}
@@ -174,12 +175,22 @@ def chart(result: Result, view: View, kept: Kept) -> dict[str, Any]:
     return {"kind": "series", "t": _short(t), "name": name, "channels": channels_of(view, thin, result.quantity)}
 
 
+def strips_of(view: View, result: Result) -> list[str]:
+    """Name the numbers of a vector, with what they measure where that is known."""
+    if not result.quantity.name:
+        return view.names(result.axes)
+    if result.x_shape == ():
+        return [with_unit(*result.quantity)]
+    return entry_labels(view.shape[0], view.axes(result.axes), *result.quantity)
+
+
 def channels_of(view: View, thin: tuple[Axis, ...], quantity: Quantity) -> list[str]:
-    """Name the channels of a series; one without a second axis has the name of what x measures, if any."""
+    """Name the channels of a series, with what x measures where that is known."""
     if len(view.shape) == 1:
         return [with_unit(*quantity)] if quantity.name else [""]
     own = list(thin[1].entries) if len(thin) > 1 else []
-    return own or [f"channel {i}" for i in view.places[1]]
+    own = own or [f"channel {i}" for i in view.places[1]]
+    return [with_unit(f"{quantity.name}, {name}", quantity.unit) for name in own] if quantity.name else own
 
 
 def _histogram(column: Float[np.ndarray, " r"]) -> dict[str, Any]:

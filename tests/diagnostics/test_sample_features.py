@@ -104,13 +104,12 @@ def test_features_of_images_are_exact(channels: tuple[int, ...]) -> None:
 
     def features(y: np.ndarray) -> dict[str, float]:
         blocks: dict[str, np.ndarray] = {}
-        for i, band in enumerate(np.array_split(y, 6, axis=1)):
-            for j, block in enumerate(np.array_split(band, 6, axis=2)):
-                means = block.mean((1, 2))
-                if channels:
-                    blocks |= {f"channel {c}: block ({i}, {j})": means[:, c] for c in range(2)}
-                else:
-                    blocks[f"block ({i}, {j})"] = means
+        for rows in ("0-2", "3-4", "5-6", "7-8", "9-10", "11-12"):
+            for columns in ("0-5", "6-11", "12-16", "17-21", "22-26", "27-31"):
+                (a, b), (left, right) = (map(int, ends.split("-")) for ends in (rows, columns))
+                means = y[:, a : b + 1, left : right + 1].mean((1, 2))
+                name = f"rows {rows}, columns {columns}"
+                blocks |= {f"channel {c}: {name}": means[:, c] for c in range(2)} if channels else {name: means}
         of = np.stack(list(blocks.values()), axis=1)
         r = np.corrcoef(of.T)[np.triu_indices(of.shape[1], 1)]
         summaries = ("mean", np.mean), ("sd", np.std)
@@ -135,5 +134,5 @@ def test_how_shapes_are_looked_at() -> None:
     assert look_of((15,)).kind == "vector" and look_of((16,)).kind == "series"
     assert look_of((16, 3)).kind == "series" and look_of((15, 3)).kind == "image"
     assert look_of((20, 20, 3)).kind == "image" and len(look_of((100, 9)).chosen) == 4
-    assert names(look_of((20, 20, 3)))[1] == "channel 1: block (0, 0), mean"
+    assert names(look_of((20, 20, 3)))[1] == "channel 1: rows 0-3, columns 0-3, mean"
     assert len(look_of((20, 20, 7)).chosen) == 4

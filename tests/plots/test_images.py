@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from avo import plots
+from avo.plots.images import Pixels
 from avo.simulators import Axis
 
 RNG = np.random.default_rng(6)
@@ -72,3 +73,15 @@ def test_pixels_are_square_and_lengths_of_one_unit_equal():
     assert {float(axes.get_aspect()) for axes in panels(plots.draws(x, sides("mm")))} == {1.0}
     # A pixel is 2 mm high and .5 s wide: drawn square, a millimetre is a quarter as long as a second
     assert [float(axes.get_aspect()) for axes in panels(plots.draws(x, sides("s")))] == pytest.approx([0.25] * 4)
+
+
+def test_blocks_of_pixels_lie_where_their_pixels_do():
+    """Of 28 x 34 pixels 10 x 12 block means are drawn: rows go down, as where no axes are known."""
+    x, y = RNG.normal(size=(9, 10, 12)), RNG.normal(size=(8, 10, 12))
+    sides = Pixels("row", np.arange(28)), Pixels("column", np.arange(34))
+    first = panels(plots.predictive(x, y, sides, kind="image"))[0]
+    assert first.images[0].get_extent() == [-0.5, 33.5, 27.5, -0.5] and first.images[0].origin == "upper"
+    assert first.get_ylim() == (27.5, -0.5)
+    plain = panels(plots.predictive(x, y, kind="image"))[0]
+    assert plain.images[0].get_extent() == [-0.5, 11.5, 9.5, -0.5] and plain.images[0].origin == "upper"
+    np.testing.assert_array_equal(shown(first), shown(plain))
