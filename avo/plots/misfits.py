@@ -1,5 +1,7 @@
 """What a result keeps of simulations and observations, beside one another: by feature, and what was encoded of rows."""
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -22,6 +24,7 @@ from avo.result import Result
 
 FARTHEST = 20.0  # |z| that is drawn
 BAND = 1.96  # of a normal z, 95 %
+LARGEST, DRAWS = 0.995, 10_000  # level below which the largest |z| stays, found from so many draws
 BARS = 30
 MEMBERS = 4000  # drawn from a fitted population
 
@@ -38,10 +41,13 @@ def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None, 
 
         z = (observed - simulated) / sqrt(standard errors squared)
 
-    where 95 % of z lie in the orange band if the simulator is right. The standard errors are those of as many rows as
-    the observations have (independent ones, where the fit had clusters) and of the simulations that the result keeps,
-    by the larger of the two samples' spreads: where x is rarely far from zero, a sample that happened to see less of
-    that knows its error too well, and |z| > 3 came in up to 26 % of right models, rather than in .5 % at most.
+    where 95 % of z lie in the orange band if the simulator is right, and in 199 of 200 fits all of them, drawn or not,
+    between the dotted lines. Features of x are correlated, and one cause moves many of them: the lines allow for how
+    many there are, and for how they correlate over simulations at the estimate. The standard errors are those of as
+    many rows as the observations have (independent ones, where the fit had clusters) and of the simulations that the
+    result keeps, by the larger of the two samples' spreads: where x is rarely far from zero, a sample that happened to
+    see less of that knows its error too well, and |z| > 3 came in up to 26 % of right models, rather than in .5 % at
+    most.
     An arrow is a feature that differs by 20 standard errors or more.
 
     Args:
@@ -53,20 +59,24 @@ def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None, 
     Raises:
         ValueError: if the fit keeps no simulations, or both `figure` and `ax` are given.
     """
-    names, z = standing_out(result)
+    found = standing_out(result)
+    z = found.z
     order = np.argsort(-np.abs(z))[:features][::-1]
     own = figure if ax is not None else canvas((7, 1.4 + 0.26 * len(order)), figure)
     figure, (axes,) = grid(1, 0.0, own, ax)
     axes.axvspan(-BAND, BAND, color=SIMULATED, alpha=0.2, lw=0, label="95 %, if the simulator is right")
     axes.axvline(0, color=SIMULATED, lw=1)
+    for side in (-1, 1):
+        label = f"199 of 200 times all {len(z)}" if side > 0 else None
+        axes.axvline(side * found.limit, color=SIMULATED, lw=1.5, ls=":", label=label)
     drawn = np.clip(z[order], -FARTHEST, FARTHEST)
     far, places = np.abs(z[order]) > FARTHEST, np.arange(len(order))
     axes.plot(drawn[~far], places[~far], "o", color=OBSERVED, ms=5)
     for side, marker in ((-1, "<"), (1, ">")):
         beyond = far & (drawn * side > 0)
         axes.plot(drawn[beyond], places[beyond], marker, color=OBSERVED, ms=6)
-    axes.set_yticks(range(len(order)), [names[i] for i in order], fontsize="small")
-    axes.set_xlim(*(np.array([-1, 1]) * max(3.5, 1.08 * np.abs(drawn).max(initial=0))))
+    axes.set_yticks(range(len(order)), [found.names[i] for i in order], fontsize="small")
+    axes.set_xlim(*(np.array([-1, 1]) * max(3.5, 1.08 * found.limit, 1.08 * np.abs(drawn).max(initial=0))))
     axes.set_xlabel("(observed - simulated) / standard error")
     if far.any():
         axes.set_title(f"arrows: {FARTHEST:g} standard errors or more", fontsize="small", loc="left")
@@ -77,8 +87,24 @@ def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None, 
     return finished(figure)
 
 
-def standing_out(result: Result) -> tuple[list[str], Float[np.ndarray, " 2k"]]:
-    """Name means and standard deviations of the numbers of x, and compute z of each; constants are left out."""
+class Standing(NamedTuple):
+    """Means and standard deviations of the numbers of x, observed beside simulated.
+
+    Args:
+        names: theirs.
+        z: (observed - simulated) / standard error of each.
+        limit: that all |z| stay below in 99.5 % of fits with a right simulator.
+        independent: number of independent features that would say as much as these, which are correlated.
+    """
+
+    names: list[str]
+    z: Float[np.ndarray, " k"]
+    limit: float
+    independent: float
+
+
+def standing_out(result: Result) -> Standing:
+    """Compare means and standard deviations of the numbers of x with simulations; constants are left out."""
     kept = kept_of(result, "misfit")
     x = np.asarray(kept.x[: kept.there], float)  # NaN where a value is missing
     seen = np.sum(~np.isnan(x), axis=0) > 1
@@ -94,7 +120,34 @@ def standing_out(result: Result) -> tuple[list[str], Float[np.ndarray, " 2k"]]:
     error = np.sqrt(spread * (1 / np.tile(independent, 2) + 1 / np.sum(~np.isnan(own), axis=0)))
     names = [f"{name}, {what}" for what in ("mean", "sd") for name in view_of(result.x_shape).names(result.axes)]
     some = np.tile(seen, 2) & (error > 1e-9 * (np.abs(observed) + 1e-30))
-    return list(np.array(names)[some]), (observed - np.nanmean(own, 0))[some] / error[some]
+    z = (observed - np.nanmean(own, 0))[some] / error[some]
+    return Standing(list(np.array(names)[some]), z, *_together(own[:, some]))
+
+
+def _together(own: Float[np.ndarray, "n k"]) -> tuple[float, float]:
+    """Say of correlated features what the largest of all |z| stays below, and how many independent ones they are like.
+
+        P(max |z| < limit) = .995,  z ~ N(0, R),        independent = k^2 / sum_ij R_ij^2
+
+    R the correlations over simulations, of n of which chance adds (1 - R_ij^2)^2 / n to R_ij^2.
+
+    Example:
+        >>> own = np.random.default_rng(0).normal(size=(4000, 10))
+        >>> [round(a, 1) for a in (*_together(own), *_together(own[:, [0] * 10]))]  # Phi^-1((1 + .995^(1 / 10)) / 2)
+        [3.5, 10.0, 2.8, 1.0]
+    """
+    n, k = own.shape
+    if not k:
+        return float("inf"), 0.0
+    deviation = np.nan_to_num(own - np.nanmean(own, 0))  # what is missing is as far off as the mean
+    size = deviation.std(0)
+    R = deviation.T @ deviation / n / np.outer(*[np.where(size > 0, size, 1.0)] * 2)
+    np.fill_diagonal(R, 1.0)
+    values, vectors = np.linalg.eigh(R)
+    normal = np.random.default_rng(0).normal(size=(DRAWS, k))
+    z = normal @ (vectors * np.sqrt(np.maximum(values, 0))).T
+    square = np.sum(R**2 - (1 - R**2) ** 2 / n)
+    return float(np.quantile(np.abs(z).max(1), LARGEST)), float(k**2 / max(square, k))
 
 
 def population(result: Result, *, figure: Canvas | None = None) -> Figure:

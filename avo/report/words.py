@@ -11,6 +11,7 @@ from scipy import stats
 
 from avo import __version__
 from avo.plots.misfits import standing_out
+from avo.refine.identifiability import PURE
 from avo.result import Result
 from avo.space import Known
 from avo.tables import rounded, written
@@ -22,14 +23,14 @@ VERDICTS = {
     "converged": "The simulator reproduces the observations at {}.",
     "undetermined": "The observations do not decide everything; what they say: {}.",
     "misfit": "The simulator does not reproduce the observations. What was learned of x agrees with them at {}, but "
-    "{} do not. The errors would hold if the simulator were right: look at avo.check and {}, and mend the simulator{}.",
+    "{} do not. The errors are those of the theta that agrees so, not of a true one, which a wrong simulator lacks: "
+    "look at avo.check and {}, and mend the simulator{}.",
     "budget": "This is no final answer, more simulator calls may help; so far {}.",
     "stopped": "The fit was stopped before its end; so far {}.",
     "failed": "The fit failed, and its numbers are of no use: {}.",
 }
 UNSURE = "The fit ended at {}. Whether simulations there reproduce the observations was not tested; avo.check does it."
 SEVERAL = 3  # features of a misfit in a sentence, at most
-APART = 3.0  # standard errors from which a feature is named
 
 
 def plain(text: str) -> str:
@@ -66,8 +67,10 @@ def answer(result: Result) -> str:
 
 def _differing(result: Result) -> str:
     """Name the features in which simulations at the estimate differ most from the observations."""
-    names, z = ([], np.zeros(0)) if result.kept is None else standing_out(result)
-    worst = [i for i in np.argsort(-np.abs(z))[:SEVERAL] if abs(z[i]) > APART]
+    if result.kept is None:
+        return "other features of simulations there"
+    names, z, limit, _ = standing_out(result)
+    worst = [i for i in np.argsort(-np.abs(z))[:SEVERAL] if abs(z[i]) > limit]
     if not worst:
         return "other features of simulations there"
     told = ", ".join(f"{names[i]} by {abs(z[i]):.{0 if abs(z[i]) > 10 else 1}f}" for i in worst)
@@ -82,7 +85,7 @@ def _estimates(result: Result) -> str:
     """Say what is known: combinations of parameters first, which stand for those they hold, then each of the others."""
     together = result.combinations() if result.estimate is not None and result.population is None else ()
     held = {name for combination in together for name in combination.names}
-    said = [f"{c.words} = {' ± '.join(written(c.value, c.stderr))}" for c in together]
+    said = [f"{c.words} = {' ± '.join(written(c.value, c.stderr))}{_after(c.unit)}" for c in together]
     said += [_estimate(result, i) for i, name in enumerate(result.names) if name not in held]
     if held:
         said[len(together) - 1] += f" (of {' and '.join(n for n in result.names if n in held)} only that is identified)"
@@ -94,8 +97,7 @@ def _estimates(result: Result) -> str:
 
 def _estimate(result: Result, i: int) -> str:
     """Say one parameter: its estimate and error; of a population, its median and where two thirds of it lie."""
-    name, unit, value = result.names[i], result.space.units[i], result.theta[i]
-    after = f" {unit}" if unit else ""
+    name, after, value = result.names[i], _after(result.space.units[i]), result.theta[i]
     if result.stderr is None:
         return f"{name} = {value:.4g}{after}, without an error"
     if not np.isfinite(result.stderr[i]):
@@ -107,6 +109,11 @@ def _estimate(result: Result, i: int) -> str:
         low, high, value = (rounded(number, max(high - low, result.stderr[i]) / 5) for number in (low, high, value))
         return f"{name} with the median {value}{after} and two thirds of the population from {low} to {high}"
     return f"{name} = {' ± '.join(written(value, result.stderr[i]))}{after}"
+
+
+def _after(unit: str) -> str:
+    """Write a unit behind a number; that of a pure number, 1, is not written."""
+    return "" if unit in ("", PURE) else f" {unit}"
 
 
 def done(result: Result) -> list[tuple[str, str]]:
@@ -122,7 +129,7 @@ def done(result: Result) -> list[tuple[str, str]]:
         ("their hash (SHA-256)", result.data or "not known"),
         ("target", "a population: each observation has its own parameters" if population else "one theta for all"),
         ("simulator calls", f"{result.calls:,}" + (f": {phases}" if phases else "")),
-        ("failed calls", f"{failed:,}" + (f": {result.failures.summary()}" if failed else "")),
+        ("failed calls", f"{failed:,}" + (f": {'; '.join(result.failures.summary().splitlines())}" if failed else "")),
         ("seed", "not known" if result.seed is None else str(result.seed)),
         ("versions", ", ".join([f"avo {__version__}", f"Python {platform.python_version()}", *_versions()])),
     ]

@@ -186,7 +186,7 @@ def test_failures_by_kind_and_where(result):
 
 def test_misfit_is_the_difference_in_standard_errors(result):
     kept = result.kept
-    names, z = standing_out(result)
+    names, z, limit, _ = standing_out(result)
     x, n = kept.x[: kept.there, 3].astype(float), kept.there
     size = np.sqrt(1 / (kept.rows - 1) + 1 / n)
     # The spread is the larger one of both samples
@@ -197,11 +197,24 @@ def test_misfit_is_the_difference_in_standard_errors(result):
     sd = max(squares.std(), kept.moments[3, 3] * np.sqrt(kept.moments[2, 3]) / kept.moments[1, 3])
     expected = (kept.moments[2, 3] - squares.mean()) / (sd * size)
     assert z[names.index("x[3], sd")] == pytest.approx(expected, rel=1e-5)
-    drawn = lines(plots.misfit(result, 4).axes[0])[1]
+    _, left, right, drawn, *_ = lines(plots.misfit(result, 4).axes[0])
+    assert [left[0, 0], right[0, 0]] == [-limit, limit]
     np.testing.assert_allclose(np.sort(np.abs(drawn[:, 0])), np.sort(np.abs(z))[-4:], rtol=1e-6)
     assert np.mean(np.abs(z) < 4) == 1  # both come from one law
     with pytest.raises(ValueError, match="misfit needs a fit with refine=True"):
         plots.misfit(replace(result, estimate=None))
+
+
+def test_the_limit_of_misfits_allows_for_how_many_there_are_and_for_how_they_correlate(result):
+    """Of k independent normal z all stay below Phi^-1((1 + .995^(1 / k)) / 2) in 99.5 %; quantile of 10,000 draws."""
+    kept = result.kept
+    there = kept.x[: kept.there].astype(float)
+    alike = np.repeat(there[:, :1], there.shape[1], axis=1)
+    for x, count in ((there, 2 * there.shape[1]), (alike, 2)):
+        own = replace(result, estimate=replace(result.estimate, kept=kept._replace(x=x.astype(np.float32))))
+        found = standing_out(own)
+        assert len(found.z) == 2 * there.shape[1] and found.independent == pytest.approx(count, rel=0.1)
+        assert found.limit == pytest.approx(stats.norm.ppf((1 + 0.995 ** (1 / count)) / 2), abs=0.15)
 
 
 def right_model(law: Any, seed: int) -> avo.Result:
@@ -250,7 +263,7 @@ def test_misfit_leaves_out_what_is_missing(result):
     gone[: kept.there : 2, 1] = np.nan
     own = replace(result, estimate=replace(result.estimate, kept=kept._replace(x=gone)))
     some = replace(result, estimate=replace(result.estimate, kept=kept._replace(x=kept.x[1::2], there=kept.there // 2)))
-    names, z = standing_out(own)
+    names, z, *_ = standing_out(own)
     at = names.index("x[1], mean"), names.index("x[1], sd")
     np.testing.assert_allclose(z[list(at)], standing_out(some)[1][list(at)], rtol=1e-6)
     at = names.index("x[3], mean")

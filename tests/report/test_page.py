@@ -15,11 +15,15 @@ import reports
 
 import avo
 from avo.command.runs import _command
-from avo.containers import Axis
+from avo.containers import Axis, Quantity
 from avo.execution.failures import Failures
+from avo.plots.misfits import standing_out
+from avo.refine.kept import view_of
 from avo.report import page as pages
 from avo.report import words
 from avo.report.page import text_of, write
+from avo.report.pictures import all_pictures
+from avo.report.sliders import chart
 from avo.summary import warnings
 from avo.tables import written
 
@@ -192,6 +196,68 @@ def test_sliders_name_what_they_draw():
         assert ("5 to 95 %" in told) == (form == "series")
 
 
+def charted(form: str, **changes: Any) -> dict[str, Any]:
+    result = reports.reported(form, **changes)
+    assert result.kept is not None
+    return chart(result, view_of(result.x_shape), result.kept)
+
+
+def test_sliders_name_what_the_numbers_measure():
+    dose = Axis("dose", "mg", np.array([1, 2, 3, 4, 5]) / 6)
+    time = Axis("time", "s", (np.arange(40) - 60) / 360)
+    leads = Axis("lead", "", np.arange(2), ("MLII", "V5"))
+    level = Quantity("level", "mg/l")
+    assert charted("vector")["names"] == [f"x[{i}]" for i in range(5)]
+    told = [f"level, dose {a} mg (mg/l)" for a in ("0.17", "0.33", "0.5", "0.67", "0.83")]
+    assert charted("vector", axes=(dose,), quantity=level)["names"] == told
+    assert charted("vector", quantity=level)["names"][3] == "level, column 3 (mg/l)"
+    assert charted("scalar", quantity=level)["names"] == ["level (mg/l)"] and charted("scalar")["names"] == ["x"]
+    assert charted("series", axes=(time, leads), quantity=level)["channels"] == [
+        "level, MLII (mg/l)",
+        "level, V5 (mg/l)",
+    ]
+    assert charted("series", axes=(time, leads))["channels"] == ["MLII", "V5"]
+    # Features of the same x: times have as many digits as tell them apart
+    assert standing_out(reports.reported("series", axes=(time, leads))).names[:2] == [
+        "MLII: time -0.1667 s, mean", "V5: time -0.1667 s, mean"
+    ]  # fmt: skip
+
+
+def test_a_picture_of_blocks_has_axes_in_pixels():
+    """Of 12 x 17 pixels in 10 x 10 blocks: columns beyond the tenth have a tick."""
+    picture = all_pictures(reports.reported("image"))[0]
+    assert picture.title == "Observed beside simulated"
+    for drawn in (picture.wide, picture.narrow):
+        assert re.findall(r">1[05]</text>", drawn) and ">row</text>" in drawn and ">column</text>" in drawn
+
+
+def test_failed_calls_are_told_apart():
+    told = dict(words.done(reports.reported("vector")))["failed calls"]
+    assert told.startswith("17: 15 timeout; 2 non-finite; 90 % where rate > 6")
+
+
+def test_the_misfit_picture_says_how_many_features_there_are_and_how_they_correlate():
+    """Of 160 features, as 2.7 of 40 points and two channels that all have one thing added: one cause."""
+    result = reports.reported("series")
+    kept, rng = result.kept, np.random.default_rng(0)
+    assert kept is not None and result.estimate is not None
+    right = next(p for p in all_pictures(result) if p.title == "Misfit by feature")
+    assert "independent" not in right.words and "here none of all 160 lie beyond" in right.words
+    x = kept.x + 2 * rng.normal(size=(len(kept.x), 1))
+    moments = kept.moments.copy()
+    moments[0] += 0.9  # by 6 and more standard errors
+    own = kept._replace(x=np.asarray(x, np.float32), moments=moments)
+    told = next(
+        p for p in all_pictures(replace(result, estimate=replace(result.estimate, kept=own)))
+        if p.title == "Misfit by feature"
+    ).words  # fmt: skip
+    found = re.search(r"all 160 say about as much as ([\d.]+) independent ones: one cause moves many", told)
+    assert found is not None and 2 < float(found[1]) < 4
+    assert re.search(
+        r"between the dotted lines, at 3\.\d standard errors, in 199 of 200 fits; here \d+ of all 160", told
+    )
+
+
 def test_rows_of_a_population_have_the_names_that_the_user_gave_them(tmp_path):
     """One encoded beyond its range, as a regression may give it, stands at the end of its slider."""
     result = reports.reported("vector", "population")
@@ -218,6 +284,7 @@ def test_the_headline_of_a_misfit_names_what_differs_most():
     assert "nearest" not in told
     assert "What was learned of x agrees with them at mu = 2.34" in told
     assert "but other features of simulations there (in standard errors, most of all x[3], mean by " in told
+    assert "those of the theta that agrees so, not of a true one, which a wrong simulator lacks: look at" in told
     assert 'look at avo.check and "Misfit by feature", and mend the simulator, or fit target=' in told
     without = words.answer(replace(result, estimate=None))
     assert "other features of simulations there do not" in without
