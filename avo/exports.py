@@ -313,7 +313,7 @@ def _number(value: float, error: float) -> str:
     return rf"$({value_text} \pm {error_text}) \times 10^{{{power}}}$"
 
 
-def _range(ends: Sequence[float], error: float, parameter: Parameter) -> str:
+def _range(ends: Sequence[float] | np.ndarray, error: float, parameter: Parameter) -> str:
     """Write an interval; a limit where one end is the bound, and nothing where both are; all of a count's numbers."""
     low, high = (float(end) for end in ends)
     if (low, high) == parameter.support:

@@ -19,9 +19,10 @@ def sensitivity(result: Result, parts: int = 20, *, figure: Canvas | None = None
     """Draw by how much the error of each parameter grows without a part of x, and by that part alone, a panel each.
 
     The further right the blue point, the more the part decides; the further left the open one, the less it needs the
-    others. An arrow at the right end is 30 times the error by all parts, or more: the data would hardly identify the
-    parameter. Where the estimate without a part differs by more than three standard errors of the difference, these are
-    written beside it. Above stand how many parts are left out, and where what the fit kept tells less than all of x.
+    others. An arrow is an error that is larger than where it stands, and the simulations that the fit kept do not tell
+    by how much; at the right end it is 30 times the error by all parts, or more. Where the estimate without a part
+    differs by more than three standard errors of the difference, these are written beside it. Above stand how many
+    parts are left out, and where what the fit kept tells less than all of x.
 
     Of a population it is the standard deviation that the parts of one row leave of its own parameters; a dotted line
     stands at that of the population, which no part at all would leave.
@@ -81,15 +82,16 @@ def _panel(axes: Axes, found: Sensitivity, some: np.ndarray, i: int) -> None:
     if found.spread is not None and found.spread[i] < FARTHEST:
         axes.axvline(found.spread[i], color=OBSERVED, lw=0.8, ls=":")
     axes.hlines(places, 0.85, FARTHEST * 1.25, color=OBSERVED, lw=0.4, alpha=0.25)
-    for values, color, face, words in (
-        (found.alone[some, i], OBSERVED, "w", "by it alone"),
-        (found.without[some, i], FITTED, FITTED, "without the part"),
+    without, alone = found.least
+    for values, least, color, face, words in (
+        (found.alone[some, i], alone[some, i], OBSERVED, "w", "by it alone"),
+        (found.without[some, i], without[some, i], FITTED, FITTED, "without the part"),
     ):
         inside = values < FARTHEST
         style: Any = {"color": color, "mfc": face, "ls": "none"}
         axes.plot(values[inside], places[inside], "o", ms=5.5, label=words, **style)
-        beyond = places[~inside & ~np.isnan(values)]
-        axes.plot(np.full(len(beyond), FARTHEST), beyond, ">", ms=5.5, **style)
+        beyond = ~inside & ~np.isnan(values)
+        axes.plot(np.minimum(least[beyond], FARTHEST), places[beyond], ">", ms=5.5, **style)
     for k, z in enumerate(np.nan_to_num(found.z[some, i])):
         if abs(z) > STANDS_OUT:
             axes.annotate(

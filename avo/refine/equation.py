@@ -24,6 +24,7 @@ from avo.refine.statistic import apply
 from avo.weights import covariance_of_weighted_mean
 
 CHANCE = 1e-3  # level of the test that a direction moves t at all
+SINGLE, ROOT = 1e-3, 3.2724  # level of the test of one direction after another; Tracy and Widom's upper point there
 SELDOM = 0.1  # share of calls that succeed at a place, below which no step ends there
 STEEP = 0.25  # of the largest share of calls that succeed, below which the least one says that u decides it
 LEAN, NEWTON = 0.1, 20  # penalty of the slope of the log odds that a call succeeds; Newton steps of that fit
@@ -187,7 +188,7 @@ def information(
     V: Float[np.ndarray, "k k"],
     noise: Any,
     widest: float = UNIDENTIFIED,
-    level: float | None = None,
+    singly: bool = False,
 ) -> Information:
     """Find what is identified, and the truncated inverse A^+ = K (K^T G K)^-1 K^T A^T V^-1, K what is identified.
 
@@ -196,7 +197,8 @@ def information(
         V: covariance of tbar.
         noise: that of the slope.
         widest: standard deviation from which a direction counts as not identified.
-        level: of the test against chance of each direction by itself; None: of all together, at `CHANCE`.
+        singly: whether directions are tested one after another, the clearest first, each at `SINGLE`, rather than each
+            against what chance shows in all together, at `CHANCE`.
 
     Example:
         >>> noise = Noise(residuals=np.full((1, 1), 1e-3), weights=np.ones((1, 2)))
@@ -209,14 +211,50 @@ def information(
     values, vectors = np.linalg.eigh(G - bias)
     raw = np.einsum("dv,de,ev->v", vectors, G, vectors)
     chance = np.einsum("dv,de,ev->v", vectors, bias, vectors)
-    k = np.linalg.matrix_rank(V, tol=1e-10 * np.abs(V).max(), hermitian=True)
+    k = int(np.linalg.matrix_rank(V, tol=1e-10 * np.abs(V).max(), hermitian=True))
     # Where nothing moves t, raw / chance is about chi-square(k) / k in each direction; as these are chosen by what they
-    # show, it is held against the sum over all of them
-    limit = stats.chi2.isf(CHANCE, k * len(G)) if level is None else stats.chi2.isf(level, k)
+    # show, it is held against the sum over all of them, or against the largest of those that are left
+    limit = _largest_in_turn(raw / np.maximum(chance, 1e-300), k) if singly else stats.chi2.isf(CHANCE, k * len(G))
     identified = (raw > chance * limit / k) & (values > 1 / widest**2)
     kept = vectors[:, identified]
     inverse = kept @ np.linalg.solve(kept.T @ G @ kept, kept.T @ A.T @ W)
     return Information(values, vectors, identified, inverse, np.sqrt(chance / np.maximum(raw, 1e-300)))
+
+
+def _largest_in_turn(ratio: Float[np.ndarray, " d"], k: int) -> Float[np.ndarray, " d"]:
+    """Give each direction its limit: that of the largest of all, then of the largest of what is left, up to the first
+    that does not pass.
+
+    Example:
+        >>> _largest_in_turn(np.array([1.0, 90.0, 3.0]), 3).round(1).tolist()
+        [15.4, 21.2, 15.4]
+    """
+    limits, passed = np.empty(len(ratio)), True
+    for left, i in enumerate(np.argsort(-ratio)):
+        if passed:
+            limit = largest_root(max(k - left, 1), len(ratio) - left)
+        limits[i], passed = limit, passed and ratio[i] * k > limit
+    return limits
+
+
+def largest_root(k: int, d: int) -> float:
+    """Approximate what the largest eigenvalue of Z^T Z, Z (k, d) standard normal, exceeds with probability `SINGLE`.
+
+    By the law of Tracy and Widom, with the constants of Ma, "Accuracy of the Tracy-Widom limits for the extreme
+    eigenvalues in white Wishart matrices", Bernoulli 18 (2012), 322; of a vector it is a chi-square.
+
+    Example:
+        >>> shares, rng = [], np.random.default_rng(0)
+        >>> for kd in ((3, 1), (3, 3), (9, 5)):
+        ...     largest = np.linalg.norm(rng.normal(size=(40_000, *kd)), 2, (1, 2)) ** 2
+        ...     shares.append(bool(0.0005 < np.mean(largest > largest_root(*kd)) < 0.003))
+        >>> shares
+        [True, True, True]
+    """
+    if min(k, d) == 1:
+        return float(stats.chi2.isf(SINGLE, max(k, d)))
+    a, b = np.sqrt(k - 0.5), np.sqrt(d - 0.5)
+    return float((a + b) ** 2 + ROOT * (a + b) * (1 / a + 1 / b) ** (1 / 3))
 
 
 # --- the residual ----------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from avo.refine.kept import Kept
 from avo.refine.local import EACH, coefficients
 from avo.refine.parts import Seen
 from avo.refine.scores import Normal, monomials
-from avo.refine.subsets import LENT, SINGLE, Solved
+from avo.refine.subsets import LENT, Solved
 from avo.weights import effective_of, mean_of
 
 THIN = 1e-3  # least standard deviation of a population, in u, in the weights of rows
@@ -114,18 +114,20 @@ def _solved(
     """Solve for the step of loc, with that of S, by a set of parts; t counts from its mean over the observations."""
     d = len(factor)
     if not t.any():  # nothing is seen of x
-        return Solved(np.full(d, np.inf), np.zeros(d), np.zeros((len(t_obs), d)), np.zeros((len(t), d)))
+        never = np.full(d, np.inf)
+        return Solved(never, never, np.zeros(d), np.zeros((len(t_obs), d)), np.zeros((len(t), d)))
     around = t - shares @ t
     weights = shares[:, None] * s @ np.linalg.inv((shares[:, None] * s).T @ s)
     A = around.T @ weights
     rest = t - s @ A.T  # whose mean is that of t, since the mean of s is known to be zero
     noise = Noise(rest - shares @ rest, weights)
-    found = information(A, (shares[:, None] * around).T @ around, noise, np.inf, SINGLE)
+    found = information(A, (shares[:, None] * around).T @ around, noise, np.inf, singly=True)
     to_loc = found.inverse.T[:, :d] @ factor.T
     free = factor / np.linalg.norm(factor, axis=1)[:, None] @ found.vectors[:d, ~found.identified]
-    own = t_obs @ to_loc
+    own, stderr = t_obs @ to_loc, np.where(np.sum(free**2, axis=1) > LENT, np.inf, 0.0)
     return Solved(
-        stderr=np.where(np.sum(free**2, axis=1) > LENT, np.inf, 0.0),
+        stderr=stderr,
+        least=stderr,
         step=-(shares @ rest) @ to_loc,
         terms_obs=own / len(own) if shares_obs is None else shares_obs[:, None] * own,
         terms_sim=-shares[:, None] * noise.residuals @ to_loc,

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import special
 
-from avo.observations import ALL_PRODUCTS, bend, location_scale
+from avo.observations import ALL_PRODUCTS, bend, location_scale, patch
 from avo.refine.equation import conditions
 from avo.refine.features import CLIP, FAR
 from avo.refine.kept import Kept, View, view_of
@@ -28,14 +28,13 @@ def parts_of(result: "Result") -> tuple[tuple[str, ...], Int[np.ndarray, " k"]]:
     if view.kind == "vector" or (len(axes) == 1 and axes[0].labels):
         return tuple(view.names(result.axes)), np.arange(int(np.prod(view.shape)))
     if view.kind == "image":
-        # The last pixel of a block is the one before the next block's first
-        own = [np.arange(len(along)) * min(SIDE, len(along)) // len(along) for along in view.places]
-        first = [
-            [along[int(np.argmax(part == k))] for k in range(part.max() + 1)]
-            for along, part in zip(view.places, own, strict=True)
+        own = [np.arange(len(along)) * min(SIDE, len(along)) // len(along) for along in view.blocks]
+        ends = [
+            [(along[np.flatnonzero(part == k)[0]][0], along[np.flatnonzero(part == k)[-1]][1]) for k in np.unique(part)]
+            for along, part in zip(view.blocks, own, strict=True)
         ]
-        names = [f"from row {row}, column {column}" for row in first[0] for column in first[1]]
-        return tuple(names), (own[0][:, None] * len(first[1]) + own[1]).ravel()
+        names = [patch(rows, columns) for rows in ends[0] for columns in ends[1]]
+        return tuple(names), (own[0][:, None] * len(ends[1]) + own[1]).ravel()
     points, channels = view.shape[0], view.shape[1] if len(view.shape) > 1 else 1
     windows = min(WINDOWS if channels <= 2 else FEWER, points)
     own = np.arange(points) * windows // points

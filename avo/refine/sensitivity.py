@@ -20,6 +20,11 @@ feature but products of two parts sees more than one of them, so that leaving a 
 all sets share C and B. V_S is that of simulations at the estimate. The fewer of the rows lie around the estimate, the
 less is known of slopes: of 2000 rows and three parameters errors to some 15 %, their ratios to some 10 %.
 
+An error without a part, or by it alone, is given where each direction on which the parameter depends is seen to move
+t_S (tested one after another, at 1 in 1000, against the largest that noise shows), or noise can hide no dependence
+on the others. Else it is open, and what it is at least is told: by the directions that are seen, and by the upper
+limits at 95 % of what the others may say (avo/refine/subsets.py).
+
     conditions    c_i of a row, and the mask of what is missing of it, are given in every set: f_S holds x_S and x_S c,
                   each less what a regression on c explains, f - E[f | c], in simulations as in observations, so that
                   C, B and V_S are those given c (avo/refine/parts.py);
@@ -75,6 +80,9 @@ class Sensitivity(NamedTuple):
         alone: error by a part alone, in units of `stderr`.
         spread: of a population the standard deviation of theta over it, which no part at all would leave, in units of
             `stderr`; else None.
+        without_least: `without`, and where that is infinite what it is at least: the data may identify the parameter
+            there, but the simulations that the fit kept do not tell. Infinite where they tell that the data do not.
+        alone_least: the same of `alone`.
 
     No part makes an error smaller by its absence: what is below 1 is chance, and shows how much of it there is.
     """
@@ -89,6 +97,14 @@ class Sensitivity(NamedTuple):
     change_stderr: Float[np.ndarray, "p d"]
     alone: Float[np.ndarray, "p d"]
     spread: Float[np.ndarray, " d"] | None = None
+    without_least: Float[np.ndarray, "p d"] | None = None
+    alone_least: Float[np.ndarray, "p d"] | None = None
+
+    @property
+    def least(self) -> tuple[Float[np.ndarray, "p d"], Float[np.ndarray, "p d"]]:
+        """What errors without a part, and by it alone, are at least, in units of `stderr`: as they are, where known."""
+        without, alone = self.without_least, self.alone_least
+        return self.without if without is None else without, self.alone if alone is None else alone
 
     @property
     def z(self) -> Float[np.ndarray, "p d"]:
@@ -97,7 +113,8 @@ class Sensitivity(NamedTuple):
 
     def order(self, i: int) -> Int[np.ndarray, " p"]:
         """Sort the parts by how much they decide a parameter, the first most."""
-        return np.lexsort((np.nan_to_num(self.alone[:, i], nan=np.inf), -np.nan_to_num(self.without[:, i])))
+        without, alone = self.least
+        return np.lexsort((np.nan_to_num(alone[:, i], nan=np.inf), -np.nan_to_num(without[:, i])))
 
     def __str__(self) -> str:
         rows = [["parameter", "part", "error without", "change without", "+-", "unit", "error by it alone"]]
@@ -110,7 +127,8 @@ class Sensitivity(NamedTuple):
                 if np.isfinite(self.change[p, i]):
                     value, error = written(self.change[p, i], self.change_stderr[p, i])
                     change = value + " *" * bool(abs(self.z[p, i]) > STANDS_OUT), error
-                ratios = [_times(a[p, i]) for a in (self.without, self.alone)]
+                pairs = zip((self.without, self.alone), self.least, strict=True)
+                ratios = [_at_least(a[p, i], least[p, i]) for a, least in pairs]
                 rows.append([name if k == 0 else "", self.parts[p], ratios[0], *change, unit, ratios[1]])
             if len(order) > SHOWN:
                 rows.append(["", f"{len(order) - SHOWN} parts more", "", "", "", "", ""])
@@ -119,6 +137,11 @@ class Sensitivity(NamedTuple):
     def _notes(self) -> list[str]:
         """Say what the numbers are, and where they are not to be trusted."""
         notes = ["Errors are in units of that by all parts; inf where the data would not identify the parameter."]
+        known = [
+            np.isinf(a) & np.isfinite(least) for a, least in zip((self.without, self.alone), self.least, strict=True)
+        ]
+        if np.any(known):
+            notes.append('">" is all that the simulations that the fit kept tell of an error: it is larger.')
         if self.spread is not None:
             pairs = zip(self.names, self.spread, strict=True)
             wide = ", ".join(f"{name} {_times(ratio)}" for name, ratio in pairs if np.isfinite(ratio))
@@ -160,13 +183,21 @@ class Sensitivity(NamedTuple):
     def to_frame(self) -> Any:
         """Make a DataFrame: a row for each parameter and part, with without, change, change_stderr and alone.
 
+        Then without_least and alone_least, what these errors are at least where the simulations do not tell.
+
         Raises:
             ImportError: if pandas is not installed.
         """
         pandas = exports.need_pandas("to_frame")
         index = pandas.MultiIndex.from_product([self.names, self.parts], names=["parameter", "part"])
         tables = {name: getattr(self, name) for name in ("without", "change", "change_stderr", "alone")}
+        tables |= dict(zip(("without_least", "alone_least"), self.least, strict=True))
         return pandas.DataFrame({name: a.T.ravel() for name, a in tables.items()}, index)
+
+
+def _at_least(ratio: float, least: float) -> str:
+    """Write an error; where it is infinite, for want of simulations, what it is at least."""
+    return f"> {_times(least)}" if np.isinf(ratio) and np.isfinite(least) else _times(ratio)
 
 
 def _times(ratio: float) -> str:
@@ -252,6 +283,8 @@ def _of_point(result: "Result", kept: Kept, parts: tuple[str, ...], seen: Seen, 
             change=change,
             change_stderr=change_stderr,
             alone=_ratios(alone, every),
+            without_least=_least(without, every),
+            alone_least=_least(alone, every),
         )
 
 
@@ -315,6 +348,13 @@ def _ratios(found: list[Solved], every: Solved) -> Float[np.ndarray, "p d"]:
     """Divide errors by those by all parts; NaN where these are infinite."""
     errors = np.array([each.stderr for each in found])
     return np.where(np.isfinite(every.stderr), errors / every.stderr, np.nan)
+
+
+def _least(found: list[Solved], every: Solved) -> Float[np.ndarray, "p d"]:
+    """Divide what errors are at least by those by all parts, which no part alone has less than."""
+    least, errors = (np.array([getattr(each, word) for each in found]) for word in ("least", "stderr"))
+    ratios = np.where(np.isfinite(every.stderr), least / every.stderr, np.nan)
+    return np.where(np.isinf(errors), np.maximum(ratios, 1.0), ratios)
 
 
 def _observed(result: "Result", kept: Kept) -> float:

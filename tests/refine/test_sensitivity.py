@@ -132,7 +132,9 @@ def test_what_no_other_part_tells_is_infinite() -> None:
     found = linear(alone, np.array([0.5, 0.7, 0.6, 0.8])).sensitivity()
     assert np.isinf(found.without[0, 0]) and np.isnan(found.change[0, 0]) and np.isfinite(found.without[1:, 0]).all()
     first = str(found).splitlines()[1].split()
-    assert first[:3] == ["mu", "x[0]", "inf"]
+    # The noise of slopes might hide some information, of an error that is at least so
+    assert first[:4] == ["mu", "x[0]", ">", "x"] and float(first[4]) > 10
+    np.testing.assert_allclose(found.least[0][0, 0], float(first[4]), rtol=0.01)
 
 
 def test_windows_of_a_series_by_channel() -> None:
