@@ -417,6 +417,23 @@ def test_latex_tells_what_is_identified_only_together() -> None:
     assert product.to_dict()["combinations"][0]["unit"] == "l^2"
 
 
+def test_a_population_of_which_only_a_product_is_identified_comes_out() -> None:
+    """log mu + log rate of the median is known to sqrt(2e-3), and nothing of their ratio."""
+    result = refined("population")
+    assert result.estimate is not None
+    way = np.array([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, np.sqrt(2)]]) / np.sqrt(2)
+    covariance = np.diag(np.full(9, 1e-3))
+    covariance[:3, :3] = way @ np.diag([1e-3, 2.25, 1e-3]) @ way.T
+    known = {"vectors": way, "values": np.array([1e3, 0.0, 1e3]), "identified": np.array([True, False, True])}
+    space = avo.Space(**{name: avo.Positive(1.0) for name in SPACE.names})  # pyright: ignore
+    own = replace(result, space=space, estimate=replace(result.estimate, covariance=covariance, **known))
+    (found,) = own.to_dict()["combinations"]
+    value = math.exp(0.7 - 1.2)
+    assert found["words"] == "rate * mu"
+    np.testing.assert_allclose([found["value"], found["stderr"]], [value, value * 2e-3**0.5], rtol=1e-5)
+    assert "rate * mu & $0.607" in own.latex()
+
+
 def test_latex_escapes_names_and_writes_powers_of_ten() -> None:
     space = avo.Space(**{"k_1": avo.Positive(3e-9, unit="1/(M s)^2"), "b": avo.Real(0, 4e8), "c": avo.Positive()})  # pyright: ignore
     result = refined()

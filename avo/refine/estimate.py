@@ -287,10 +287,11 @@ class Estimate:
         return Identifiability(found)
 
     def combinations(self, space: Space) -> tuple[Combination, ...]:
-        """Find what the data identify of parameters that they do not identify one by one."""
+        """Find what the data identify of several parameters together; of a population, of its median."""
         _, _, slope = self._scale(space)
-        loose = self.unidentified(space)
-        return combined(space, np.asarray(space.constrain(self.loc), float), slope, self.covariance, self.free, loose)
+        loose, d = self.unidentified(space), len(self.loc)
+        theta = np.asarray(space.constrain(self.loc), float)
+        return combined(space, theta, slope, self.covariance[:d, :d], self.free, loose)
 
     def continuous(self, space: Space) -> Float[np.ndarray, " d"]:
         """Theta before counts were taken to whole numbers: that of `between`, of loc where there are none."""
