@@ -23,6 +23,7 @@ from avo.observations import planes
 from avo.plots.samples import entry_labels
 from avo.plots.style import with_unit
 from avo.refine.encoding import inside
+from avo.refine.identifiability import PURE
 from avo.refine.kept import Kept, View, evenly, view_of
 from avo.refine.linear import LinearSpace
 from avo.report.emulator import fit_emulator, monomials
@@ -117,7 +118,8 @@ class Sliders:
         step = max((theta.max() - theta.min()) / (2 * STEPS), 1e-300)
         words = [rounded(value, 30 * step) for value in theta]
         words[STEPS] = rounded(float(self.result.theta[i]), 3 * step)
-        return {"name": name, "unit": self.result.space[name].unit, "z": _short(z), "theta": words}
+        unit = self.result.space[name].unit
+        return {"name": name, "unit": "" if unit == PURE else unit, "z": _short(z), "theta": words}
 
     def _rows(self) -> list[dict[str, Any]]:
         """Choose rows of a population's observations, from one end of what they encode to the other."""

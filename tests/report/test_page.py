@@ -23,7 +23,7 @@ from avo.report import page as pages
 from avo.report import words
 from avo.report.page import text_of, write
 from avo.report.pictures import all_pictures
-from avo.report.sliders import chart
+from avo.report.sliders import Sliders, chart
 from avo.summary import warnings
 from avo.tables import written
 
@@ -221,6 +221,17 @@ def test_sliders_name_what_the_numbers_measure():
     assert standing_out(reports.reported("series", axes=(time, leads))).names[:2] == [
         "MLII: time -0.1667 s, mean", "V5: time -0.1667 s, mean"
     ]  # fmt: skip
+
+
+def test_the_unit_of_a_pure_number_is_not_written_behind_it():
+    space = avo.Space(
+        mu=avo.Interval(-3, 5, unit="1"), rate=avo.LogInterval(0.05, 30.0, unit="1/h"), tau=avo.Positive(2.5)
+    )
+    result = reports.reported("vector", space=space)
+    assert result.kept is not None
+    units = [parameter["unit"] for parameter in Sliders(result, result.kept).values()["parameters"]]
+    assert units == ["", "1/h", ""]
+    assert re.search(r"mu = 2\.\d+ ± 0\.\d+, rate = 0\.\d+ ± 0\.\d+ 1/h and tau", words.answer(result))
 
 
 def test_a_picture_of_blocks_has_axes_in_pixels():
