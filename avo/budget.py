@@ -31,10 +31,15 @@ a point's search                       two fifths, at most 60,000;    it comes n
                                        starts of its descents
   other ends that fit as well          what the search leaves         half to two more steps of each, half to comparing
                                                                       them with the best one; mostly there is none
+without one, a descent from the        `NEAR_SHARE` of refining,      few steps leave parameters behind that the critic
+  steps' end                           12 steps at most, none with     hardly sees; the features' means bring them near
+                                       fewer calls than for two
 choosing among its end and the steps'  `ENDS_SHARE` of refining       misfits differ by far more than their noise
 another end that fits as well          `MODE_SHARE` of refining,      it is told whether it is a solution; the rest is
                                        of two at most                 the answer's, whose error is to be small
 of a point's refining                  `POINT_SHARES`
+  where they are few, of its rounds    up to four times as many,      from fewer rows, scores and slopes are noise, and
+                                       `ROUND_SHARE`, `ROUND_CALLS`   q opens, or narrows, where it should not
 of a search                            `SEARCH_SHARES`
 of a population's                      `POPULATION_SHARES`
 """
@@ -65,6 +70,7 @@ LEAST_EACH = 40  # and of a point for each parameter, whose slopes take pairs
 # precise from few pairs, since these share their random numbers. Where it is not, so that a direction fails the test
 # against chance, it gets more of them: a mixture of two normals took 40 % of the calls, and left exact errors
 POINT_SHARES = {"round": 0.03, "learn": 0.09, "wide": 0.03, "slope": 0.08, "more": 0.27}
+ROUND_SHARE, ROUND_CALLS = 0.12, 1800  # of a round: that share of few calls, that many at most, or the share above
 # Of a population's: t anew in each of three phases, short rounds that find the place, larger ones that settle it, and
 # simulations at the answer that encoded observations are held against; what is left, half where the
 # rounds are few, goes to the last comparison
@@ -73,6 +79,8 @@ POPULATION_SHARES = {"learn": 0.08, "round": 0.02, "settle": 0.1, "again": 0.02}
 MOST_BUDGET = 10**10  # of which the steps, of 16 calls, still count in 32 bits
 PROBES = 2  # calls of a simulator outside JAX with one theta and one seed, of those that refine, before all others
 SEARCH_SHARE, MOST_SEARCH = 0.4, 60_000
+NEAR_SHARE, NEAR_STEPS, LEAST_NEAR = 0.2, 12, 2  # of a descent without a search: its steps at most, and at least
+NEAR_CHOICE = 0.05  # of its calls, to each of the two ends that are chosen from
 ENDS_SHARE = 0.01
 MODE_SHARE = 0.3
 
@@ -127,12 +135,14 @@ class PointRows(NamedTuple):
 
         Example:
             >>> PointRows.of(7500, 4, 2)
-            PointRows(look=112, few=56, learn=672, wide=224, slope=600, more=2024, size=4)
+            PointRows(look=448, few=224, learn=672, wide=224, slope=600, more=2024, size=4)
             >>> PointRows.of(540, 32, 2).least
             416
         """
         pair = 2 * size
-        part = {name: whole_blocks(share * calls, pair) for name, share in POINT_SHARES.items()}
+        shares = {name: share * calls for name, share in POINT_SHARES.items()}
+        shares["round"] = max(shares["round"], min(ROUND_SHARE * calls, ROUND_CALLS))
+        part = {name: whole_blocks(share, pair) for name, share in shares.items()}
         least = 2 * (parameters + size)
         few, slope = (whole_blocks(max(rows, least), pair) for rows in (part["round"] / 4, part["slope"]))
         look = whole_blocks(part["round"] / 2, size)
@@ -275,6 +285,21 @@ class SearchRows(NamedTuple):
 def _least_pairs(size: int, parameters: int) -> int:
     """Compute the fewest pairs of a descent's slope."""
     return size * -(-max(LEAST_PAIRS, 4 * parameters) // size)
+
+
+def for_descent(calls: int, size: int, parameters: int) -> Round | None:
+    """Divide the calls of a point's refining: the descent before it, where there was no search; None with few calls.
+
+    Example:
+        >>> for_descent(15_000, 16, 3), for_descent(1000, 16, 3)
+        (Round(starts=1, steps=12, pairs=48, choice=144), None)
+    """
+    calls, few = NEAR_SHARE * calls, _least_pairs(size, parameters)
+    steps = min(int((1 - 2 * NEAR_CHOICE) * calls / (4 * few)), NEAR_STEPS)
+    if steps < LEAST_NEAR:
+        return None
+    pairs = max(whole_blocks((1 - 2 * NEAR_CHOICE) * calls / (4 * steps), size), few)
+    return Round(1, steps, pairs, whole_blocks(NEAR_CHOICE * calls, size))
 
 
 def least_refining(calls: int, target: str, size: int, parameters: int) -> int:

@@ -30,7 +30,7 @@ from avo.refine.point import NARROW, STILL, WIDEST, solve_point, told
 from avo.refine.population import solve_population
 from avo.refine.scores import NoAnswer, Normal
 from avo.result import Result
-from avo.search.region import search
+from avo.search.region import nearer, search
 
 SLOPE = 0.2  # of few further calls, to pairs for the slope
 NOISE = 1.02  # factor by which simulations may widen the errors of a fit that has no budget
@@ -65,6 +65,10 @@ def bettered(
         if found is None and (calls := for_search(budget, draws.size, draws.space.dim)):
             region = search(draws, observed.sample, budget=calls, seed=seed, custom=custom, start=start.loc)
             start, pool, budget = region.q, [*pool, *region.drawn], budget - calls
+        elif found is None and solve is solve_point:
+            before = draws.calls
+            start = nearer(draws, observed.sample, start, pool, calls=budget, seed=seed, custom=custom)
+            budget -= draws.calls - before
         return solve(draws, observed, start, budget=budget, seed=seed, pool=pool, custom=custom), ""
     except NoAnswer as error:
         return None, str(error)

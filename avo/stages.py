@@ -30,7 +30,7 @@ from avo.refine.point import solve_point
 from avo.refine.population import solve_population
 from avo.refine.scores import NoAnswer, Normal
 from avo.result import Result, load
-from avo.search.region import Region, search
+from avo.search.region import Region, nearer, search
 from avo.sizes import by_rows
 from avo.task import Task
 from avo.types import State, Statistic
@@ -243,6 +243,11 @@ def _refine(task: Task, draws: Draws, region: Region | None, result: Result, lat
         q = result.proposal
         start = Normal(np.asarray(q.loc, float), np.asarray(q.factor(), float))
         elsewhere, share = [], 0
+        if region is None and task.settings.target == "point":
+            start = nearer(
+                draws, task.observed.sample, start, late, calls=last - draws.calls, seed=task.seed, custom=task.custom
+            )
+            result = moved(result, start.loc)
         if region is not None:
             ends = start, region.q
             start = ends[region.nearest(draws, ends, draws.whole(ENDS_SHARE * task.plan.refine))]

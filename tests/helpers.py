@@ -83,3 +83,15 @@ def same(a: Any, b: Any) -> bool:
     return len(leaves[0]) == len(leaves[1]) and all(
         np.array_equal(as_words(p), as_words(q)) for p, q in zip(*leaves, strict=True)
     )
+
+
+# --- a parameter that shows in a product of columns alone ------------------------------------------------------------
+
+CORRELATED = avo.Space(a=avo.Interval(-50, 50), b=avo.Interval(0, 5000), r=avo.Interval(-0.99, 0.99))
+CORRELATION = (11.3, 2200.0, 0.85)
+
+
+def correlated(key: Any, theta: Any) -> Any:
+    """Two columns of means a and b and standard deviations 2 and 100, of correlation r."""
+    (a, b, r), (y, z) = theta.T, jax.random.normal(key, (2, len(theta)))
+    return jnp.stack([a + 2 * y, b + 100 * (r * y + jnp.sqrt(1 - r**2) * z)], 1)

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avo.adversarial.proposals import START_SD
-from avo.budget import ENDS_STEPS, SearchRows
+from avo.budget import ENDS_STEPS, SearchRows, for_descent
 from avo.clock import stage
 from avo.execution.blocks import Drawn, Draws
 from avo.execution.simulator import useless
@@ -33,8 +33,10 @@ from avo.refine.custom import CustomStatistic
 from avo.refine.scores import Normal
 from avo.search.descent import WORSE, descend, elsewhere, stepped
 from avo.search.misfit import Misfit
-from avo.search.places import Candidate, Places, all_over, apart, distance, inside, normal
+from avo.search.places import LEAST_SD, Candidate, Places, all_over, apart, distance, inside, normal
 from avo.space import Space
+
+LEAST_AROUND = 100  # simulations by which the features of a descent are chosen
 
 
 class Region(NamedTuple):
@@ -134,6 +136,36 @@ def search(
     # What fits equally well is the user's to choose
     found = [q, *others] if start is None else sorted([q, *others], key=lambda q: distance(space, q.loc, start))
     return region._replace(q=found[0], others=found[1:])
+
+
+def nearer(
+    draws: Draws, observed: Observed, q: Normal, around: Sequence[Drawn], *, calls: int, seed: int,
+    custom: CustomStatistic | None = None,
+) -> Normal:  # fmt: skip
+    """Descend from a place that no search was before, by the means of the features, and choose between the two ends.
+
+    The adversarial fit moves what its critic sees first; after few steps a correlation, or a shape, is where it began.
+
+    Args:
+        draws: where simulations come from.
+        observed: the observations.
+        q: the place.
+        around: simulations around it, by which features are chosen.
+        calls: that refine the fit, a share of which the descent gets (`for_descent` in avo/budget.py).
+        seed: of the pairs.
+        custom: the user's own statistic, or None.
+
+    Returns:
+        The nearer end; q itself where calls, or simulations around it, are too few.
+    """
+    rows = for_descent(calls, draws.size, draws.space.dim)
+    drawn = Drawn.joined(around) if around else None
+    if rows is None or drawn is None or drawn.ok.sum() < LEAST_AROUND:
+        return q
+    misfit = Misfit(observed, drawn, np.maximum(drawn.u[drawn.ok].std(0), LEAST_SD), custom)
+    end, *_ = descend(draws, misfit, [q.loc], (rows,), np.random.default_rng(seed))
+    ends = q, end
+    return ends[int(np.argmin(misfit.at(draws, np.stack([one.loc for one in ends]), rows.choice)))]
 
 
 def _equal(

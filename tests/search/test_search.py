@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import CORRELATED, CORRELATION, correlated
 
 import avo
-from avo.budget import Round, SearchRows
+from avo.budget import Round, SearchRows, for_descent
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.custom import custom_statistic
@@ -16,7 +17,7 @@ from avo.refine.scores import Normal
 from avo.search.descent import PRIOR, descend, elsewhere, stepped, together
 from avo.search.misfit import LEAST_VARIANCE, Misfit
 from avo.search.places import Places, all_over, apart, distance
-from avo.search.region import search
+from avo.search.region import nearer, search
 from avo.search.regression import adjusted, estimate
 
 RNG = np.random.default_rng
@@ -295,6 +296,42 @@ def test_an_end_that_fits_worse_is_none() -> None:
     x = np.asarray(uneven(jax.random.key(3), jnp.full((500, 1), 1.5)))
     found = search(Draws(jax.jit(uneven), SQUARE, jax.random.key(1), 16, (3,)), Observed(x), budget=40_000, seed=1)
     assert found.others == [] and abs(float(SQUARE.constrain(found.q.loc)[0]) - 1.5) < 0.03
+
+
+# --- a descent where there was no search ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_descent_moves_what_the_steps_left_behind(seed: int) -> None:
+    x = np.asarray(correlated(jax.random.key(7), jnp.tile(jnp.array(CORRELATION), (400, 1))))
+    draws = Draws(jax.jit(correlated), CORRELATED, jax.random.key(seed), 16, (2,))
+    at = np.asarray(CORRELATED.unconstrain(jnp.array([11.0, 2210.0, -0.2])), float)
+    around = draws(at + 0.3 * RNG(seed).normal(size=(800, 3)))
+    q, before = Normal(at, 0.3 * np.eye(3)), draws.calls
+    found = nearer(draws, Observed(x), q, [around], calls=30_000, seed=seed)
+    a, b, r = np.asarray(CORRELATED.constrain(found.loc))
+    # Its last steps have 112 pairs, and as many rows at the place: one observation's spread over some ten
+    assert abs(r - 0.85) < 0.15 and abs(a - 11.3) < 1 and abs(b - 2200) < 50
+    assert 0.8 * 0.2 * 30_000 < draws.calls - before <= 0.2 * 30_000
+
+
+def test_a_descent_that_leads_nowhere_better_is_not_taken() -> None:
+    """From the answer itself, noise leads away; with too few calls, or simulations around, there is none."""
+    x = np.asarray(correlated(jax.random.key(7), jnp.tile(jnp.array(CORRELATION), (400, 1))))
+    draws = Draws(jax.jit(correlated), CORRELATED, jax.random.key(1), 16, (2,))
+    q = Normal(np.asarray(CORRELATED.unconstrain(jnp.array(CORRELATION)), float), 0.3 * np.eye(3))
+    around, before = [draws(q.at(RNG(0).normal(size=(96, 3))))], draws.calls
+    assert nearer(draws, Observed(x), q, around, calls=1000, seed=0) is q
+    assert nearer(draws, Observed(x), q, around, calls=30_000, seed=0) is q
+    assert nearer(draws, Observed(x), q, [], calls=30_000, seed=0) is q and draws.calls == before
+
+
+@pytest.mark.parametrize(("calls", "size", "d"), [(15_000, 16, 3), (3333, 5, 1), (40_000, 64, 5), (9000, 16, 20)])
+def test_such_a_descent_never_exceeds_its_calls(calls: int, size: int, d: int) -> None:
+    rows = for_descent(calls, size, d)
+    assert rows is not None and rows.starts == 1 and rows.pairs % size == rows.choice % size == 0
+    used = 4 * rows.steps * rows.pairs + 2 * rows.choice
+    assert 2 <= rows.steps <= 12 and rows.pairs >= max(32, 4 * d) and 0.05 * calls < used <= 0.2 * calls + 2 * size
 
 
 # --- the calls -------------------------------------------------------------------------------------------------------
