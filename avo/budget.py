@@ -294,12 +294,12 @@ def for_descent(calls: int, size: int, parameters: int) -> Round | None:
         >>> for_descent(15_000, 16, 3), for_descent(1000, 16, 3)
         (Round(starts=1, steps=12, pairs=48, choice=144), None)
     """
-    calls, few = NEAR_SHARE * calls, _least_pairs(size, parameters)
-    steps = min(int((1 - 2 * NEAR_CHOICE) * calls / (4 * few)), NEAR_STEPS)
+    share, few = NEAR_SHARE * calls, _least_pairs(size, parameters)
+    steps = min(int((1 - 2 * NEAR_CHOICE) * share / (4 * few)), NEAR_STEPS)
     if steps < LEAST_NEAR:
         return None
-    pairs = max(whole_blocks((1 - 2 * NEAR_CHOICE) * calls / (4 * steps), size), few)
-    return Round(1, steps, pairs, whole_blocks(NEAR_CHOICE * calls, size))
+    pairs = max(whole_blocks((1 - 2 * NEAR_CHOICE) * share / (4 * steps), size), few)
+    return Round(1, steps, pairs, whole_blocks(NEAR_CHOICE * share, size))
 
 
 def least_refining(calls: int, target: str, size: int, parameters: int) -> int:

@@ -10,8 +10,7 @@ from scipy import stats
 
 from avo.checks import shaped
 from avo.parameters import limit
-from avo.refine.estimate import CONTRADICT, DISAGREE, spread
-from avo.refine.modes import UNLIKELY
+from avo.refine.estimate import CONTRADICT, DISAGREE, UNLIKELY, spread
 from avo.space import Angle, Count, Parameter
 from avo.tables import aligned, html_table, rounded, written
 
@@ -210,13 +209,15 @@ def _unidentified(result: Result) -> list[str]:
         return []
     if result.population is not None:
         return [str(direction) for direction in result.identifiability() if not direction.identified]
-    together = result.combinations()
+    together = [] if result.estimate.hidden else result.combinations()
     left = [result.names[i] for i in np.flatnonzero(result.estimate.unidentified(result.space))]
     left = [name for name in left if name not in result.at_bound]  # of which more is said
     named = {name for combination in together for name in combination.names}
     idle = {result.names[i] for i in np.flatnonzero(result.estimate.without_effect)}
     idle = idle if result.status != "misfit" else set()  # elsewhere they may have an effect
-    words = {name: "has no visible effect on x" if name in idle else "is not identified by these data" for name in left}
+    words = dict.fromkeys(left, "is not identified by these data") | dict.fromkeys(idle, "has no visible effect on x")
+    if result.estimate.hidden:
+        words = dict.fromkeys(left, "is not identified by so few simulations; x responds to what they leave open")
     return [*map(str, together), *_remedy(together), *(f"{name} {words[name]}" for name in left if name not in named)]
 
 

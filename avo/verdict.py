@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from avo.folder import Folder
-from avo.refine.estimate import DISAGREE, Estimate, floored
-from avo.refine.modes import UNLIKELY, Mode, fits, several, solutions
+from avo.refine.estimate import DISAGREE, UNLIKELY, Estimate, floored
+from avo.refine.modes import Mode, fits, several, solutions
 from avo.refine.point import STILL
 from avo.result import Result, Status
 from avo.space import Space
@@ -39,6 +39,7 @@ def refined(result: Result, found: Estimate | None, others: list[Estimate | None
     factor = q.factor() if covariance is None else floored(covariance, 1e-3)
     modes = [Mode.of(one, result.space) for one in known]
     words = f"{several(modes)}; " if len(modes) > 1 else ""
+    words += "x responds to more than the scores have learned, and a larger budget may help; " if found.hidden else ""
     words += f"the last step was {found.moved:.1f} standard errors long; simulations widen the errors by a factor "
     return replace(
         result,
@@ -57,7 +58,7 @@ def _believed(found: Estimate, space: Space, solutions: int = 1) -> Status:
         return "misfit"
     if solutions > 1:
         return "undetermined"
-    if found.moved > STILL:
+    if found.moved > STILL or found.hidden:
         return "budget"
     open_ = not found.identified.all() or bool(found.unidentified(space).any())
     return "undetermined" if open_ else "converged"

@@ -338,6 +338,9 @@ def test_summary_of_a_refined_result() -> None:
         loose, estimate=replace(loose.estimate, identified=np.array([True, True, False]), values=np.array([9, 9, 0.0]))
     )
     assert "warning: tau has no visible effect on x" in loose.summary()
+    hidden = replace(loose, estimate=replace(loose.estimate, hidden=True)).summary()
+    assert "tau is not identified by so few simulations; x responds to what they leave open" in hidden
+    assert "no visible effect" not in hidden
 
 
 def test_summary_writes_a_limit_where_an_interval_ends_at_a_bound() -> None:

@@ -13,6 +13,10 @@ many small ones.
 Observations that depend on one another say less than as many independent simulations; then there is no p. Of weighted
 ones those are looked at that need no weights (`avo.weights.thinned`): they are a plain sample of what was fitted.
 
+Where t leaves a direction open, the same pairs say whether the features do: their slope along it is held against random
+signs of its terms (`responds`). If they do, x says more than the learned t, and the equation is solved by half: its end
+is no answer yet, and p of the place where it happens to lie would say nothing of the simulator.
+
 Of stored rows around the place, the mean of e there is a local fit (avo/refine/local.py), a sum l_i e_i over rows, and
 p the share of random signs of all terms, whose sum is z, with which T is as large:
 
@@ -20,13 +24,15 @@ p the share of random signs of all terms, whose sum is z, with which T is as lar
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from avo.execution.blocks import Drawn
-from avo.refine.equation import Equation, slope
+from avo.refine.equation import Equation, Information, Noise, slope
+from avo.refine.estimate import UNDETERMINED, UNLIKELY
 from avo.refine.features import CLIP, quantiles
 from avo.weights import thinned
 
@@ -38,26 +44,41 @@ LEAST_VARIANCE = 0.01  # of a direction of the features, which are of variance o
 BLOCK = 50  # choices at a time
 
 
-def p_value(equation: Equation, inverse: Float[np.ndarray, "d k"], rng: np.random.Generator) -> float | None:
-    """Compute p of the observations against simulations at the place of an equation's last step.
+class Agreement(NamedTuple):
+    """What all features say of an estimate.
+
+    Args:
+        p: of the observations against simulations at the estimate; None where it is not known.
+        hidden: whether they respond to a direction of u that t leaves open.
+    """
+
+    p: float | None
+    hidden: bool = False
+
+
+def agreement(
+    equation: Equation, inverse: Float[np.ndarray, "d k"], found: Information, rng: np.random.Generator
+) -> Agreement:
+    """Hold the observations against simulations at the place of an equation's last step, in all features.
 
     Args:
         equation: that was solved, with a learned statistic; its last simulations serve.
         inverse: A^+ where its last pairs were drawn, zero for a parameter that is held at its bound.
+        found: what t identifies.
         rng: randomness of the choices.
 
     Returns:
-        p; None where there are clusters, or too few simulations.
+        p, None where there are clusters, or too few simulations, or where `hidden`.
     """
     if equation.pairs is None or equation.there is None:
-        return None
+        return Agreement(None)
     (du, pairs), there = equation.pairs, equation.there
     if equation.observed.clusters is not None or there.ok[:MOST].sum() < LEAST:
-        return None
+        return Agreement(None)
     shares, gaps = equation.observed.shares, equation.observed.gaps
     looked_at = None if shares is None else thinned(shares, rng)
     if looked_at is not None and len(looked_at) < LEAST_THINNED:
-        return None
+        return Agreement(None)
     ok = np.flatnonzero(there.ok)
     some, rest = ok[: min(MOST, len(ok) * 4 // 5)], ok[len(ok) * 4 // 5 :]
     kept = Drawn(*(None if a is None else a[some] for a in there))  # pyright: ignore[reportArgumentType]
@@ -80,10 +101,58 @@ def p_value(equation: Equation, inverse: Float[np.ndarray, "d k"], rng: np.rando
 
     ok = pairs.ok[: len(du)] & pairs.ok[len(du) :]
     moved, _ = other.values(pairs, np.concatenate([ok, ok]))
-    A, _ = slope(du[ok], shown(moved[: ok.sum()]), shown(moved[ok.sum() :]))
+    A, noise = slope(du[ok], shown(moved[: ok.sum()]), shown(moved[ok.sum() :]))
+    if responds(A, noise, found, shown(g_obs), rng):
+        return Agreement(None, hidden=True)
     carried = (A @ inverse).T
     e, e_obs = shown(g) - t @ carried, shown(g_obs) - t_obs @ carried
-    return share_as_large(e, e_obs, rng)
+    return Agreement(share_as_large(e, e_obs, rng))
+
+
+def responds(
+    A: Float[np.ndarray, "k d"], noise: Noise, found: Information, g_obs: Float[np.ndarray, "m k"],
+    rng: np.random.Generator,
+) -> bool:  # fmt: skip
+    """Tell whether features respond to a direction that t leaves open, so that the observations would identify it.
+
+        a = P W A v,    |a|^2 - what noise adds > 1 / sd^2,    sd = `UNDETERMINED`,    W Cov(mean over g_obs) W^T = I
+
+    P leaves out what the identified directions do, of which an open one, known by simulations, always has a little.
+
+    Args:
+        A: slope of the features' means.
+        noise: its sampling error.
+        found: what t identifies, and the directions v that it leaves open.
+        g_obs: the observations' features.
+        rng: randomness of the signs.
+
+    Example:
+        >>> from avo.refine.equation import information
+        >>> rng = np.random.default_rng(0)
+        >>> du, g_obs = rng.normal(size=(400, 2)), rng.normal(size=(300, 3))
+        >>> def told(odd):  # t is the first feature
+        ...     A, noise = slope(du, odd, -odd)
+        ...     t, error = slope(du, odd[:, :1], -odd[:, :1])
+        ...     return responds(A, noise, information(t, np.eye(1) / 300, error), g_obs, rng)
+        >>> e = rng.normal(size=(400, 3))
+        >>> told(du[:, :1] * [1.0, 0.5, 0.0] + e), told(du[:, :1] * [1.0, 0.5, 0.0] + du[:, 1:] * [0.0, 0.4, 0.0] + e)
+        (False, True)
+    """
+    V = np.cov(g_obs.T).reshape(len(A), -1)
+    unit = np.sqrt(np.maximum(np.diagonal(V), 1e-12))
+    values, vectors = np.linalg.eigh(V / np.outer(unit, unit))
+    W = vectors / np.sqrt((np.maximum(values, 0.0) + LEAST_VARIANCE) / len(g_obs)) / unit[:, None]
+    known = found.vectors[:, found.identified]
+    W = W @ np.linalg.qr(W.T @ A @ known, mode="complete")[0][:, known.shape[1] :]
+    for v in found.vectors[:, ~found.identified].T if W.size else ():
+        way, along = A @ v @ W, (noise.weights @ v)[:, None]
+        errors = noise.residuals @ W * along
+        # The slope is the sum of its terms: what the others leave of du along v is along / sum of along^2
+        terms = errors + along**2 / np.sum(along**2) * way
+        seen = way @ way - np.sum(errors**2) > 1 / UNDETERMINED**2
+        if seen and p_of_terms(terms, terms[:0], way, rng) < UNLIKELY:
+            return True
+    return False
 
 
 def p_of_terms(

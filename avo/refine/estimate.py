@@ -35,6 +35,7 @@ LOOSE = 0.3  # standard deviation that directions which are not identified may l
 ALONE = 0.99  # share of a parameter in what is not identified above which no other has part in it
 DISAGREE = 5.0  # standard errors beyond which encoded observations spread otherwise than encoded simulations
 CONTRADICT = 3.0  # standard errors beyond which data and what is known disagree
+UNLIKELY = 0.005  # p of the observations at the estimate, below which the simulator does not reproduce them
 DEPENDENT = 1e-4  # p below which rows of the observations depend on one another
 SURE = 2.0  # standard errors above zero, from which a variance has an error rather than an upper bound
 
@@ -164,6 +165,7 @@ class Estimate:
             at the fit, and how far their variances differ, in standard errors. The equation does not use it.
         p_value: of a point without clusters, that of the observations against simulations at the estimate
             (avo/refine/agreement.py).
+        hidden: whether x responds to what the learned t leaves open, so that p is not known.
         neighbours: how rows of the observations depend on their neighbours; None where clusters are given.
         failing: share of the simulations at the estimate that failed. The others are compared with the observations:
             what is estimated is theta of x given that a call succeeds.
@@ -187,6 +189,7 @@ class Estimate:
     freedom: float
     encoded: Float[np.ndarray, "3 d"] | None = None
     p_value: float | None = None
+    hidden: bool = False
     neighbours: Neighbours | None = None
     failing: float = 0.0
     alone: Alone | None = None
@@ -412,7 +415,7 @@ class Estimate:
         custom = self.statistic.features.custom
         words: dict[str, Any] = {"custom": None if custom is None else custom.describe()}
         words |= {"simulation_noise": self.simulation_noise, "moved": self.moved, "freedom": self.freedom}
-        words |= {"p_value": self.p_value, "failing": self.failing}
+        words |= {"p_value": self.p_value, "hidden": self.hidden, "failing": self.failing}
         if self.alone is not None:
             arrays |= {f"estimate.alone.{name}": a for name, a in self.alone._asdict().items()}
             words["apart"] = self.apart

@@ -17,12 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from avo.refine.estimate import CONTRADICT, Estimate
+from avo.refine.estimate import CONTRADICT, UNLIKELY, Estimate
 from avo.refine.linear import LinearSpace
 from avo.space import Space
 from avo.tables import written
 
-UNLIKELY = 0.005  # p of the observations at the estimate, below which the simulator does not reproduce them
 APART = 5.0  # standard errors per direction, from which two solutions are two
 NUMBERS = ("no", "one", "two", "three")
 
@@ -77,7 +76,7 @@ def fits(found: Estimate | None) -> bool:
     """Tell whether an estimate is a solution: simulations reproduce the observations, nothing known contradicts it."""
     if found is None or not np.isfinite(found.moved) or found.apart > CONTRADICT:
         return False
-    return found.p_value is None or found.p_value >= UNLIKELY
+    return not found.hidden and (found.p_value is None or found.p_value >= UNLIKELY)
 
 
 def solutions(found: Sequence[Estimate | None], space: Space) -> list[Estimate]:

@@ -28,7 +28,7 @@ from avo.budget import PointRows
 from avo.clock import stage
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
-from avo.refine.agreement import p_value
+from avo.refine.agreement import Agreement, agreement
 from avo.refine.counts import Wholes, wholes
 from avo.refine.custom import CustomStatistic
 from avo.refine.equation import NEVER, SELDOM, Damping, Equation, Information, Noise, Residual, information
@@ -42,10 +42,10 @@ from avo.refine.statistic import LearnedStatistic
 
 ROUNDS = 4  # at most, that look for place and width
 FEW = 1000  # training steps of their t, which need not be the best
-START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in w
+START, WIDEST = 0.2, 1.0  # standard deviation of the first q in the stiffest direction, and of any q in any, in w
 BLOCK = 1000  # rows of an adversarial fit's simulations, one after another, that count as of one proposal
 NARROW = 0.5  # that of the last q, in standard deviations that one observation leaves
-SOFT = 0.3  # that of any q in directions that are not identified, in w
+SOFT = 0.6  # that of any q in directions that are not identified, in w
 OPEN = 4.0  # how much wider than the last q the reference of E[theta | x] is
 TRIES = 5  # steps at most before the last
 LEFT = 4  # times as many calls as further pairs for a slope must be left for these, half of them for the residual
@@ -231,8 +231,8 @@ def _settle(
     alone, covariance, free = by_data(space, place, residual, data)
     learned = isinstance(equation.statistic, LearnedStatistic) and np.isfinite(moved)
     inverse, rng = followed @ free @ near.found.inverse, np.random.default_rng(len(zetas[1]))
-    p = p_value(equation, inverse, rng) if learned else None
-    if there.unexplained(data, slope.A):
+    p, hidden = agreement(equation, inverse, data, rng) if learned else Agreement(None)
+    if there.unexplained(data, slope.A) and not hidden:
         p = NEVER if p is None else min(p, NEVER)
     return Estimate(
         **told(space, loc, taken.covariance, found),
@@ -245,6 +245,7 @@ def _settle(
         moved=moved,
         freedom=observed.freedom,
         p_value=p,
+        hidden=hidden,
         neighbours=between_rows(equation, equation.there, found.inverse),
         failing=failing,
         between=between,

@@ -27,7 +27,7 @@ from scipy.spatial import KDTree
 from avo.clock import stage
 from avo.execution.blocks import Drawn
 from avo.observations import Observed
-from avo.refine.agreement import p_of_terms
+from avo.refine.agreement import Agreement, p_of_terms, responds
 from avo.refine.custom import CustomStatistic
 from avo.refine.equation import Damping, Noise, Residual, conditions, covariance_of_mean, information
 from avo.refine.estimate import UNDETERMINED, Alone, Estimate
@@ -301,6 +301,7 @@ def _told(rows: Rows, near: Near, failing: float) -> Estimate:
     alone, covariance, free = by_data(space, near.q.loc, residual, data)
     statistic = rows.learned(-1, near.q, rows.all)
     wide = Normal(near.q.loc, near.q.factor * np.minimum(OPEN, WIDEST / np.linalg.norm(near.q.factor, axis=0)))
+    seen = _agreement(rows, near, statistic, free @ data.inverse)
     free_of_clusters = rows.observed.clusters is None and len(near.t_obs) > 3
     return Estimate(
         **told(space, near.q.loc + near.cut(near.move), taken.covariance, taken.found),
@@ -312,25 +313,31 @@ def _told(rows: Rows, near: Near, failing: float) -> Estimate:
         simulation_noise=float(np.sqrt(1 + len(near.t_obs) / near.local.rows)),
         moved=moved,
         freedom=rows.observed.freedom,
-        p_value=_p_value(rows, near, statistic, free @ data.inverse) if rows.observed.clusters is None else None,
+        p_value=seen.p,
+        hidden=seen.hidden,
         neighbours=correlations(near.t_obs @ data.inverse.T) if free_of_clusters else None,
         failing=failing,
     )
 
 
-def _p_value(rows: Rows, near: Near, statistic: LearnedStatistic, inverse: Float[np.ndarray, "d k"]) -> float | None:
-    """Hold all features of the observations against those of the rows at the answer; None where rows do not tell."""
+def _agreement(rows: Rows, near: Near, statistic: LearnedStatistic, inverse: Float[np.ndarray, "d k"]) -> Agreement:
+    """Hold all features of the observations against those of the rows at the answer; no p where rows do not tell."""
     observed, drawn, s = rows.observed, rows.all, near.q.units(rows.all.u) / near.radius
-    if observed.inputs is not None:
-        return None
+    if observed.inputs is not None or observed.clusters is not None:
+        return Agreement(None)
     inside = np.flatnonzero(np.linalg.norm(s, axis=1) < 1)
     features = replace(statistic.features, custom=None)
     g, g_obs = apply(features, drawn.x[inside]), apply(features, observed.x)
     middle, size = g.mean(0), np.maximum(g.std(0), 1e-9 * (np.abs(g.mean(0)) + 1e-30))
     g, g_obs = (np.clip((a - middle) / size, -CLIP, CLIP) for a in (g, g_obs))
     local = fit_local(s[inside], g, powers=True)
-    carried = (local.slope @ np.linalg.inv(near.radius * near.q.factor) @ inverse).T
+    units = np.linalg.inv(near.radius * near.q.factor)
+    A, noise = local.slope @ units, Noise(local.residuals, local.slope_weights @ units)
+    rng = np.random.default_rng(len(inside))
+    if responds(A, noise, near.taken.data, g_obs, rng):
+        return Agreement(None, hidden=True)
+    carried = (A @ inverse).T
     e_obs = (g_obs - g_obs.mean(0) - near.t_obs @ carried) / len(g_obs)
     errors = local.residuals - near.local.residuals @ carried
     way = g_obs.mean(0) - local.value - near.residual.r @ carried
-    return p_of_terms(e_obs, local.value_weights[:, None] * errors, way, np.random.default_rng(len(inside)))
+    return Agreement(p_of_terms(e_obs, local.value_weights[:, None] * errors, way, rng))

@@ -1,9 +1,11 @@
-"""avo.refine.agreement: p is uniform where observations are simulations, and small where they are not."""
+"""avo.refine.agreement: p is uniform where observations are simulations; features that say more than t are seen."""
 
 import numpy as np
 from scipy import stats
 
-from avo.refine.agreement import share_as_large
+from avo.refine.agreement import responds, share_as_large
+from avo.refine.equation import information, slope
+from avo.refine.estimate import UNDETERMINED
 
 RNG = np.random.default_rng
 
@@ -41,3 +43,42 @@ def test_a_rare_value_that_no_simulation_has_is_no_misfit() -> None:
     e, e_obs = np.column_stack([e, np.zeros(1000)]), np.column_stack([e_obs, np.zeros(61)])
     e_obs[3, 4] = 1.0
     assert share_as_large(e, e_obs, RNG(2)) > 0.02
+
+
+def pairs(rng: np.random.Generator, A: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs whose features, 8 of them, skew and correlated, respond to three parameters by a slope A."""
+    du = rng.normal(size=(n, 3)) * [0.1, 0.3, 0.6]
+    e = (rng.exponential(size=(n, 8)) - 1) * rng.choice([-1, 1], size=(n, 1)) + rng.normal(size=(n, 1))
+    return du, du @ A.T + 0.3 * e
+
+
+def told(rng: np.random.Generator, A: np.ndarray, n: int = 80) -> bool:
+    """Ask whether features say more than t, the first one, does."""
+    du, odd = pairs(rng, A, n)
+    slopes, noise = slope(du, odd, -odd)
+    own, error = slope(du, odd[:, :1], -odd[:, :1])
+    found = information(own, np.eye(1) / 400, error, UNDETERMINED)
+    return found.identified.sum() == 1 and responds(slopes, noise, found, rng.normal(size=(400, 8)), rng)
+
+
+FIRST = np.outer(np.ones(8), [30.0, 2.0, -1.0]) * np.linspace(1, 2, 8)[:, None]  # all go one way: t says it all
+
+
+def test_features_that_say_no_more_than_t_are_seldom_taken_for_more() -> None:
+    """Two directions are left open, each at level 1 / 400, though what t says leaks into both: 3 of 300 expected."""
+    assert sum(told(RNG(seed), FIRST) for seed in range(300)) <= 9  # more once in a thousand
+
+
+def test_features_that_say_more_than_t_are_seen() -> None:
+    """Two of eight respond to the third parameter alone, each by seven standard errors."""
+    more = FIRST.copy()
+    more[5:7, 2] += 7 * 0.3 * np.sqrt(2) / 0.6 / np.sqrt(80)
+    assert sum(told(RNG(seed), more) for seed in range(20)) >= 18
+
+
+def test_a_response_that_the_observations_would_not_tell_is_none() -> None:
+    """Clear from many pairs, but along it 400 observations leave a standard deviation beyond the range."""
+    little = FIRST.copy()
+    little[5:7, 2] += 1 / UNDETERMINED / np.sqrt(400) / 2
+    assert not any(told(RNG(seed), little, 100_000) for seed in range(3))
+    assert all(told(RNG(seed), FIRST + 10 * (little - FIRST), 100_000) for seed in range(3))
