@@ -267,7 +267,7 @@ def test_single_rows_are_encoded_by_what_was_seen(fitted: avo.Result, tmp_path: 
     both = np.isfinite(X).all(1)
     # Without x_1 a row says of m1 only what it says of m2, with which the reference correlates it
     lost = np.isnan(X[:, 0])
-    assert theta[lost, 0].std() < 0.7 * theta[both, 0].std()
+    assert theta[lost, 0].std() < 0.9 * theta[both, 0].std()
     assert np.corrcoef(theta[lost, 1], X[lost, 1])[0, 1] > 0.95
     fitted.save(tmp_path / "run")
     again = avo.load(tmp_path / "run")

@@ -56,7 +56,7 @@ class Agreement(NamedTuple):
     hidden: bool = False
 
 
-def agreement(
+def checked(
     equation: Equation, inverse: Float[np.ndarray, "d k"], found: Information, rng: np.random.Generator
 ) -> Agreement:
     """Hold the observations against simulations at the place of an equation's last step, in all features.

@@ -28,7 +28,7 @@ from avo.budget import PointRows
 from avo.clock import stage
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
-from avo.refine.agreement import Agreement, agreement
+from avo.refine.agreement import Agreement, checked
 from avo.refine.counts import Wholes, wholes
 from avo.refine.custom import CustomStatistic
 from avo.refine.equation import NEVER, SELDOM, Damping, Equation, Information, Noise, Residual, information
@@ -42,10 +42,11 @@ from avo.refine.statistic import LearnedStatistic
 
 ROUNDS = 4  # at most, that look for place and width
 FEW = 1000  # training steps of their t, which need not be the best
-START, WIDEST = 0.2, 1.0  # standard deviation of the first q in the stiffest direction, and of any q in any, in w
+START, WIDEST = 0.2, 0.5  # standard deviation of the first q in the stiffest direction, and of any q in any, in w
 BLOCK = 1000  # rows of an adversarial fit's simulations, one after another, that count as of one proposal
 NARROW = 0.5  # that of the last q, in standard deviations that one observation leaves
-SOFT = 0.6  # that of any q in directions that are not identified, in w
+WEAK = 1.0  # that of any q in directions that one observation hardly tells, at most, in w
+SOFT = 0.3, 0.6  # that of any q in directions that are not identified, many of them or up to two, in w
 OPEN = 4.0  # how much wider than the last q the reference of E[theta | x] is
 TRIES = 5  # steps at most before the last
 LEFT = 4  # times as many calls as further pairs for a slope must be left for these, half of them for the residual
@@ -139,14 +140,16 @@ def _widths(found: Information, q: Normal) -> Float[np.ndarray, " d"]:
 def _adapt(found: Information, q: Normal, m: float, lost: bool) -> Float[np.ndarray, "d d"]:
     """Choose the next q: half as wide as what one observation leaves, at most four times as wide as the last.
 
-    Where nothing is identified it is `SOFT`; but where t says that the answer is elsewhere, q opens, along two
-    directions as wide as the usual start, along more of them less: a wrong simulator always says so, and from q as wide
-    as the space no t of many parameters is learned.
+    Where nothing is identified it is `SOFT`, for rows that hardly tell a direction teach it only along a wide way; but
+    where t says that the answer is elsewhere, q opens, along two directions as wide as the usual start. Along more of
+    them both are less: a wrong simulator always says so, and from q as wide as the space no t of many parameters is
+    learned.
     """
     # One observation leaves sqrt(m) times the standard deviation that all of them leave
-    told = np.minimum(NARROW * np.sqrt(m) * found.sd, WIDEST)
-    opened = np.clip(2 * START_SD / max(np.sum(~found.identified), 1), WIDEST, START_SD)
-    wanted = np.where(found.identified, told, opened if lost else SOFT)
+    told = np.minimum(NARROW * np.sqrt(m) * found.sd, WEAK)
+    each = 2 / max(np.sum(~found.identified), 1)
+    opened = np.clip(each * START_SD, WIDEST, START_SD) if lost else np.clip(each * SOFT[1], *SOFT)
+    wanted = np.where(found.identified, told, opened)
     last = _widths(found, q)
     return found.vectors * np.clip(wanted, last / 8, last * 4)
 
@@ -231,7 +234,7 @@ def _settle(
     alone, covariance, free = by_data(space, place, residual, data)
     learned = isinstance(equation.statistic, LearnedStatistic) and np.isfinite(moved)
     inverse, rng = followed @ free @ near.found.inverse, np.random.default_rng(len(zetas[1]))
-    p, hidden = agreement(equation, inverse, data, rng) if learned else Agreement(None)
+    p, hidden = checked(equation, inverse, data, rng) if learned else Agreement(None)
     if there.unexplained(data, slope.A) and not hidden:
         p = NEVER if p is None else min(p, NEVER)
     return Estimate(

@@ -81,4 +81,4 @@ def test_a_run_keeps_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert axis.entries == ("dose 1 mg", "dose 2.5 mg", "dose 7 mg")
     assert json.loads((tmp_path / "run" / "command.json").read_text())["options"]["axis"] == ["dose[mg]=1,2.5,7"]
     assert avo.load(tmp_path / "run").quantity == ("concentration", "mg/l")
-    assert "concentration, dose 2.5 (mg/l)" in drawn
+    assert "concentration, dose 2.5 mg (mg/l)" in drawn

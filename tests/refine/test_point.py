@@ -119,10 +119,10 @@ def test_an_equation_that_is_not_solved_gives_no_estimate_and_one_that_no_theta_
 
 def test_a_misfit_opens_q_less_the_more_directions_are_open() -> None:
     """What a wrong simulator cannot reproduce is nowhere; q of 1.5 in w, of 4, along twenty is mostly at the bounds."""
-    for d, opened in ((2, 1.5), (5, 0.75), (21, point.WIDEST)):
+    for d, opened, soft in ((2, 1.5, 0.6), (4, 1.0, 0.4), (5, 0.75, 0.3), (21, 0.5, 0.3)):
         told = np.arange(d) == d - 1
         found = Information(np.where(told, 2500.0, -1.0), np.eye(d), told, np.zeros((d, 1)), np.zeros(d))
-        for lost, width in ((True, opened), (False, point.SOFT)):
+        for lost, width in ((True, opened), (False, soft)):
             widths = np.linalg.norm(point._adapt(found, Normal(np.zeros(d), 0.4 * np.eye(d)), 100.0, lost), axis=0)
             np.testing.assert_allclose(widths, np.where(told, point.NARROW * 10 * 0.02, width), rtol=1e-12)
 
@@ -353,8 +353,9 @@ def test_what_is_not_identified_is_said() -> None:
     # Newton takes no step across; along it is as precise as any estimate of the sum
     assert abs(found.loc.sum() - best) < 4 * error * np.sqrt(found.simulation_noise**2 - 1) + 0.15 * error
     way = 1 / LinearSpace(space).rate(found.loc)  # of u1 + u2
-    sd = np.sqrt(way @ found.covariance @ way)  # a little of what is loose leaks into it
-    assert 0.95 < sd / error < 1.15
+    sd = np.sqrt(way @ found.covariance @ way)
+    # What is loose, 1.5 wide, leaks into it where vectors are off, by .01 at most
+    assert 0.95 * error < sd < np.hypot(error, 1.5 * 0.01)
     assert np.all(np.isinf(found.stderr(space)))
     np.testing.assert_array_equal(found.interval(space, 0.9), [[-np.inf, np.inf], [-3, 5]])
     first, second = found.identifiability(space)
@@ -392,7 +393,7 @@ def test_beyond_a_bound_the_others_follow_and_the_check_sees_it() -> None:
     theta, error = np.asarray(space.constrain(found.loc)), least_squares(x)[1]
     np.testing.assert_allclose(theta[0], 3.9, atol=1e-4)
     assert abs(b + 1.3) > 2 * error[1]  # left alone b would have been 1.3
-    assert abs(theta[1] - b) < 0.5 * error[1]
+    assert abs(theta[1] - b) < (4 * np.sqrt(found.simulation_noise**2 - 1) + 0.15) * error[1]
     assert found.interval(space, 0.9)[0, 1] == 3.9
     assert found.p_value is not None and found.p_value < 0.005
 

@@ -159,7 +159,7 @@ def test_patches_of_an_image() -> None:
     moves = np.zeros((8, 8, 3))
     moves[:4, :4, 0], moves[:, 4:, 1], moves[4:, :, 2] = 1.2, 0.8, 0.9
     found = linear(moves.reshape(-1, 3), np.ones(64), shape=(8, 8)).sensitivity()
-    assert len(found.parts) == 16 and found.parts[6] == "from row 2, column 4"
+    assert len(found.parts) == 16 and found.parts[6] == "rows 2-3, columns 4-5"
     corner = np.add.outer([0, 4], [0, 1]).ravel()
     np.testing.assert_allclose(found.without[corner, 0], np.sqrt(4 / 3), rtol=0.1)
     np.testing.assert_allclose(np.delete(found.without[:, 0], corner), 1, atol=0.06)
