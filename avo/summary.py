@@ -217,7 +217,7 @@ def _unidentified(result: Result) -> list[str]:
     idle = idle if result.status != "misfit" else set()  # elsewhere they may have an effect
     words = dict.fromkeys(left, "is not identified by these data") | dict.fromkeys(idle, "has no visible effect on x")
     if result.estimate.hidden:
-        words = dict.fromkeys(left, "is not identified by so few simulations; x responds to what they leave open")
+        words = dict.fromkeys(left, "is not identified by so few simulations, though x responds to it")
     return [*map(str, together), *_remedy(together), *(f"{name} {words[name]}" for name in left if name not in named)]
 
 

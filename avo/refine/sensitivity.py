@@ -131,7 +131,7 @@ class Sensitivity(NamedTuple):
                 ratios = [_at_least(a[p, i], least[p, i]) for a, least in pairs]
                 rows.append([name if k == 0 else "", self.parts[p], ratios[0], *change, unit, ratios[1]])
             if len(order) > SHOWN:
-                rows.append(["", f"{len(order) - SHOWN} parts more", "", "", "", "", ""])
+                rows.append(["", f"and {len(order) - SHOWN} more", "", "", "", "", ""])
         return "\n".join([*(aligned(rows) if rows[1:] else []), *self._notes()])
 
     def _notes(self) -> list[str]:
