@@ -164,7 +164,8 @@ def test_a_correlation_is_found_by_few_calls() -> None:
         # By some 6000 simulations, of which half are pairs for the slope, and a t that few of them taught
         assert np.all(abs(result.theta - best) < errors)
         assert result.stderr is not None
-        np.testing.assert_allclose(result.stderr, errors, rtol=0.3)
+        # A t that few rows taught says less than the likelihood of r, whose rows say little each
+        assert np.all(result.stderr > 0.8 * errors) and np.all(result.stderr < [*(1.3 * errors[:2]), 2 * errors[2]])
 
 
 def test_without_errors_a_fit_ends_for_want_of_budget() -> None:
