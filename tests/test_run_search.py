@@ -155,7 +155,7 @@ def test_a_correlation_is_found_by_few_calls() -> None:
     def minus_log(r: float) -> float:
         return float(np.mean(y**2 - 2 * r * y * z + z**2) / (1 - r**2) + np.log(1 - r**2))
 
-    r = optimize.minimize_scalar(minus_log, bounds=(0.5, 0.99), method="bounded").x
+    r = float(optimize.fminbound(minus_log, 0.5, 0.99))
     best, errors = [*x.mean(0), r], np.array([2.0, 100.0, (1 - r**2) / np.sqrt(1 + r**2)]) / np.sqrt(400)
     fits = [avo.fit(correlated, x, CORRELATED, budget=20_000, seed=seed, progress=False) for seed in range(4)]
     found = [result for result in fits if result.status == "converged"]
