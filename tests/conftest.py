@@ -126,8 +126,10 @@ def _programs() -> Iterator[None]:
             with suppress(AttributeError):  # another version of JAX
                 getattr(sys.modules.get(module), name).cache_clear()
     if _memory_maps() > MANY_MAPS:
+        gc.unfreeze()
         jax.clear_caches()
     gc.collect()
+    gc.freeze()  # or what is left would be gone through again after every further file, for half a second and more
 
 
 def _memory_maps() -> float:
