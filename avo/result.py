@@ -189,7 +189,8 @@ class Result:
         theta inside, or of a population: beyond the end there may be one.
         """
         beyond = self.status == "misfit" or self.settings.get("target") == "population"
-        told = np.full(len(self.names), True) if self.stderr is None or beyond else np.isfinite(self.stderr)
+        stderr = None if beyond else self.stderr
+        told = np.full(len(self.names), True) if stderr is None else np.isfinite(stderr)
         near = np.array(self.space.bounded) & (np.abs(np.asarray(self.proposal.loc)) > AT_BOUND)
         return tuple(name for name, there in zip(self.names, near & told, strict=True) if there)
 

@@ -159,9 +159,9 @@ def _correlations(result: Result) -> list[str]:
 def warnings(result: Result) -> list[str]:
     """Tell what the data do not identify, what lies at a bound, and where no population fits."""
     found = _unidentified(result)
-    loc = np.asarray(result.proposal.loc)
+    loc, at_bound = np.asarray(result.proposal.loc), result.at_bound
     for name, u, value, parameter in zip(result.names, loc, result.theta, result.space, strict=True):
-        if name in result.at_bound:
+        if name in at_bound:
             low, high = parameter.support
             end, bound = ("upper", high) if u > 0 else ("lower", low)
             words = "where values beyond it make sense, widen the range, or check the units of x_obs"
@@ -210,8 +210,8 @@ def _unidentified(result: Result) -> list[str]:
     if result.population is not None:
         return [str(direction) for direction in result.identifiability() if not direction.identified]
     together = [] if result.estimate.hidden else result.combinations()
-    left = [result.names[i] for i in np.flatnonzero(result.estimate.unidentified(result.space))]
-    left = [name for name in left if name not in result.at_bound]  # of which more is said
+    left, at_bound = np.flatnonzero(result.estimate.unidentified(result.space)), result.at_bound
+    left = [result.names[i] for i in left if result.names[i] not in at_bound]  # of which more is said
     named = {name for combination in together for name in combination.names}
     idle = {result.names[i] for i in np.flatnonzero(result.estimate.without_effect)}
     idle = idle if result.status != "misfit" else set()  # elsewhere they may have an effect

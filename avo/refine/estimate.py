@@ -6,6 +6,7 @@ about is in avo/refine/point.py and population.py.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +39,12 @@ CONTRADICT = 3.0  # standard errors beyond which data and what is known disagree
 UNLIKELY = 0.005  # p of the observations at the estimate, below which the simulator does not reproduce them
 DEPENDENT = 1e-4  # p below which rows of the observations depend on one another
 SURE = 2.0  # standard errors above zero, from which a variance has an error rather than an upper bound
+
+
+@lru_cache(maxsize=64)
+def _slope(space: Space, loc: tuple[float, ...], dtype: Any) -> Float[np.ndarray, " d"]:
+    """Compute d theta / du at a place once: to trace it takes long, and a summary asks for it many times."""
+    return np.diagonal(np.asarray(jax.jacobian(space.constrain)(jnp.asarray(loc, dtype))))
 
 
 class Moments(NamedTuple):
@@ -221,7 +228,7 @@ class Estimate:
 
     def _scale(self, space: Space) -> tuple[Any, Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
         """Give the scale of the error: its map to theta, the place of the estimate, and d theta / d place."""
-        slope = np.diagonal(np.asarray(jax.jacobian(space.constrain)(jnp.asarray(self.loc, float))))
+        slope = _slope(space, tuple(np.asarray(self.loc).tolist()), jnp.result_type(float))
         if self.population_covariance is not None:
             return space.constrain, np.asarray(self.loc), slope
         line = LinearSpace(space)
