@@ -27,6 +27,8 @@ from avo.refine.modes import fits
 from avo.refine.scores import Normal
 from avo.tables import written
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 RNG = np.random.default_rng
 SIZE, BUDGET, M = 64, 16_384, 300
 H = np.array([[1.0, 0.5], [-0.4, 2.0], [0.3, 0.3]])
@@ -61,6 +63,7 @@ def least_squares(x: np.ndarray, S: np.ndarray, *known: tuple[int, float, float]
 # --- the step --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize(
     ("kind", "scale"),
     [
@@ -89,6 +92,7 @@ def test_measurements_are_linearised_on_the_scale_of_the_errors(kind: Any, scale
     assert measured(LinearSpace(avo.Space(a=avo.Real())), np.zeros(1)) is None
 
 
+@pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("priors", [{"a": (4.6, 0.04)}, {"b": (-1.1, 0.06)}, {"a": (3.9, 0.05), "b": (-1.33, 0.02)}])
 def test_a_step_is_that_of_least_squares(priors: dict[str, Any]) -> None:
     """From an odd place, with clusters that double the covariance and simulations that add to it."""
@@ -119,6 +123,7 @@ def test_a_step_is_that_of_least_squares(priors: dict[str, Any]) -> None:
     np.testing.assert_allclose(more.step - step.step, step.found.inverse @ [0.01, -0.03, 0.02], rtol=1e-7)
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_without_anything_known_a_step_is_as_it_was() -> None:
     V, V_sim = ROOT @ ROOT.T / M, ROOT @ ROOT.T / 9000
     found = information(H * SCALE, V, NO_NOISE)
@@ -130,6 +135,7 @@ def test_without_anything_known_a_step_is_as_it_was() -> None:
     assert taken.length(residual, taken.step, V_sim) == residual.length(found, taken.step, V_sim)
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_what_the_data_leave_open_is_known_by_the_measurement() -> None:
     """The data know a + 2 b = 1.1 +- .1 in w, a measurement b = .4 +- .3."""
     A, V = np.array([[1.0, 2.0]]), np.array([[0.01]])
@@ -161,6 +167,7 @@ def settled(x: np.ndarray, space: avo.Space, start: Any) -> Estimate:
     return found
 
 
+@pytest.mark.usefixtures("double_precision")
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("prior", [(4.2, 0.02), (3.95, 0.03)])
 def test_last_steps_are_the_exact_combination(prior: tuple[float, float], seed: int) -> None:
@@ -181,6 +188,7 @@ def test_last_steps_are_the_exact_combination(prior: tuple[float, float], seed: 
     assert fits(found) == (found.apart <= 3.0)
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_a_measurement_far_from_the_data_leaves_these_their_own_estimate() -> None:
     x, space = observed(), line(a=(4.9, 0.02))
     found = settled(x, space, np.asarray(space.unconstrain(TRUTH)))

@@ -24,6 +24,8 @@ from avo.refine.modes import fits
 from avo.refine.scores import Normal
 from avo.refine.statistic import apply
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 RNG = np.random.default_rng
 SIZE, BUDGET, M = 64, 16_384, 300
 
@@ -211,6 +213,7 @@ def test_last_steps_count_clusters() -> None:
     np.testing.assert_allclose(plain.stderr(LINE), np.hypot(error * np.sqrt(99 / 299), simulated), rtol=2e-3)
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_an_estimate_tells_of_rows_that_depend_on_one_another() -> None:
     """The noise of x, and so what rows say of theta, is an autoregression: r_k = .7^k, f^2 = 1.7 / .3."""
     m, start = 2000, LINE.unconstrain(TRUTH)

@@ -21,6 +21,8 @@ from avo.refine.population import Psi
 from avo.refine.scores import Normal
 from avo.refine.statistic import apply
 
+pytestmark = pytest.mark.usefixtures("single_precision")
+
 RNG = np.random.default_rng
 SIZE = 64
 
@@ -128,6 +130,7 @@ def test_a_last_step_that_is_too_long_counts_as_an_error(monkeypatch: pytest.Mon
     assert added.moved == plain.moved > 0
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_the_slope_of_a_population_is_a_sum_over_its_noise() -> None:
     rng, d = RNG(17), 2
     zeta = rng.normal(size=(400, d))
