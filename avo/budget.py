@@ -40,6 +40,8 @@ another end that fits as well          `MODE_SHARE` of refining,      it is told
 of a point's refining                  `POINT_SHARES`
   where they are few, of its rounds    up to four times as many,      from fewer rows, scores and slopes are noise, and
                                        `ROUND_SHARE`, `ROUND_CALLS`   q opens, or narrows, where it should not
+  pairs apart along what t leaves open `APART_SHARE` of the last calls  whether x responds to it decides what is said of
+                                                                      the fit, and few pairs do not show it
 of a search                            `SEARCH_SHARES`
 of a population's                      `POPULATION_SHARES`
 """
@@ -82,6 +84,7 @@ SEARCH_SHARE, MOST_SEARCH = 0.4, 60_000
 NEAR_SHARE, NEAR_STEPS, LEAST_NEAR = 0.2, 12, 2  # of a descent without a search: its steps at most, and at least
 NEAR_CHOICE = 0.05  # of its calls, to each of the two ends that are chosen from
 ENDS_SHARE = 0.01
+APART_SHARE = 1 / 3
 MODE_SHARE = 0.3
 
 # Of a search's: places all over the space, stages of places around the best candidate, the nearest places again, and

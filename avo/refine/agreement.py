@@ -13,9 +13,9 @@ many small ones.
 Observations that depend on one another say less than as many independent simulations; then there is no p. Of weighted
 ones those are looked at that need no weights (`avo.weights.thinned`): they are a plain sample of what was fitted.
 
-Where t leaves a direction open, the same pairs say whether the features do: their slope along it is held against random
-signs of its terms (`responds`). If they do, x says more than the learned t, and the equation is solved by half: its end
-is no answer yet, and p of the place where it happens to lie would say nothing of the simulator.
+Where t leaves a direction open, further pairs, which lie far apart along it, say whether the features do: their slope
+is held against random signs of its terms (`responds`). If they do, x says more than the learned t, and the equation is
+solved by half: its end is no answer yet, and p of the place where it happens to lie would say nothing of the simulator.
 
 Of stored rows around the place, the mean of e there is a local fit (avo/refine/local.py), a sum l_i e_i over rows, and
 p the share of random signs of all terms, whose sum is z, with which T is as large:
@@ -41,6 +41,7 @@ MOST = 10_000  # simulations that are looked at
 LEAST = 100  # of those, and no fewer: without them nothing is known of the tails
 LEAST_THINNED = 20  # observations that are left of weighted ones
 LEAST_VARIANCE = 0.01  # of a direction of the features, which are of variance one: below, it is noise of the covariance
+LEAST_TOLD = 0.1  # of what features say of an identified direction: less is not told from noise
 BLOCK = 50  # choices at a time
 
 
@@ -57,8 +58,9 @@ class Agreement(NamedTuple):
 
 
 def checked(
-    equation: Equation, inverse: Float[np.ndarray, "d k"], found: Information, rng: np.random.Generator
-) -> Agreement:
+    equation: Equation, inverse: Float[np.ndarray, "d k"], found: Information, rng: np.random.Generator,
+    apart: tuple[Float[np.ndarray, "n d"], Drawn] | None = None,
+) -> Agreement:  # fmt: skip
     """Hold the observations against simulations at the place of an equation's last step, in all features.
 
     Args:
@@ -66,6 +68,8 @@ def checked(
         inverse: A^+ where its last pairs were drawn, zero for a parameter that is held at its bound.
         found: what t identifies.
         rng: randomness of the choices.
+        apart: pairs around the place that lie far apart along what t leaves open: how far along each direction, and the
+            rows; None where there are none.
 
     Returns:
         p, None where there are clusters, or too few simulations, or where `hidden`.
@@ -99,58 +103,69 @@ def checked(
     def shown(g: np.ndarray) -> np.ndarray:
         return np.clip((g - middle) / size, -CLIP, CLIP)
 
-    ok = pairs.ok[: len(du)] & pairs.ok[len(du) :]
-    moved, _ = other.values(pairs, np.concatenate([ok, ok]))
-    A, noise = slope(du[ok], shown(moved[: ok.sum()]), shown(moved[ok.sum() :]))
-    if responds(A, noise, found, shown(g_obs), rng):
+    def responses(du: np.ndarray, pairs: Drawn) -> tuple[np.ndarray, Noise]:
+        ok = pairs.ok[: len(du)] & pairs.ok[len(du) :]
+        moved, _ = other.values(pairs, np.concatenate([ok, ok]))
+        return slope(du[ok], shown(moved[: ok.sum()]), shown(moved[ok.sum() :]))
+
+    if apart is not None and responds(*responses(*apart), found.identified, shown(g_obs), rng):
         return Agreement(None, hidden=True)
+    A, _ = responses(du, pairs)
     carried = (A @ inverse).T
     e, e_obs = shown(g) - t @ carried, shown(g_obs) - t_obs @ carried
     return Agreement(share_as_large(e, e_obs, rng))
 
 
 def responds(
-    A: Float[np.ndarray, "k d"], noise: Noise, found: Information, g_obs: Float[np.ndarray, "m k"],
+    A: Float[np.ndarray, "k d"], noise: Noise, identified: np.ndarray, g_obs: Float[np.ndarray, "m k"],
     rng: np.random.Generator,
 ) -> bool:  # fmt: skip
     """Tell whether features respond to a direction that t leaves open, so that the observations would identify it.
 
-        a = P W A v,    |a|^2 - what noise adds > 1 / sd^2,    sd = `UNDETERMINED`,    W Cov(mean over g_obs) W^T = I
+        a = P W A_o,    |a|^2 - what noise adds > 1 / sd^2,    sd = `UNDETERMINED`,    W^T W = Cov(mean over g_obs)^-1
 
-    P leaves out what the identified directions do, of which an open one, known by simulations, always has a little.
+    for each open direction o. P leaves out the span of W A_i, i the identified directions, of which an open one, known
+    by simulations, always has a little, c. Since P W A_i = 0 while A_i has noise, a has that of A_o - A_i c:
+
+        c = G_ii^-1 G_io,    G = A^T W^T W A - what noise adds
 
     Args:
-        A: slope of the features' means.
+        A: slope of the features' means along each direction.
         noise: its sampling error.
-        found: what t identifies, and the directions v that it leaves open.
+        identified: which directions t tells.
         g_obs: the observations' features.
         rng: randomness of the signs.
 
     Example:
-        >>> from avo.refine.equation import information
         >>> rng = np.random.default_rng(0)
-        >>> du, g_obs = rng.normal(size=(400, 2)), rng.normal(size=(300, 3))
-        >>> def told(odd):  # t is the first feature
-        ...     A, noise = slope(du, odd, -odd)
-        ...     t, error = slope(du, odd[:, :1], -odd[:, :1])
-        ...     return responds(A, noise, information(t, np.eye(1) / 300, error), g_obs, rng)
-        >>> e = rng.normal(size=(400, 3))
-        >>> told(du[:, :1] * [1.0, 0.5, 0.0] + e), told(du[:, :1] * [1.0, 0.5, 0.0] + du[:, 1:] * [0.0, 0.4, 0.0] + e)
-        (False, True)
+        >>> du, e, g_obs = rng.normal(size=(400, 2)), rng.normal(size=(400, 3)), rng.normal(size=(300, 3))
+        >>> def told(*A):
+        ...     odd = du @ np.array(A) + e
+        ...     return responds(*slope(du, odd, -odd), np.array([True, False]), g_obs, rng)
+        >>> told([1.0, 0.5, 0.0], [0.2, 0.1, 0.0])  # a little of what is identified
+        False
+        >>> told([1.0, 0.5, 0.0], [0.2, 0.5, 0.0])
+        True
     """
     V = np.cov(g_obs.T).reshape(len(A), -1)
     unit = np.sqrt(np.maximum(np.diagonal(V), 1e-12))
     values, vectors = np.linalg.eigh(V / np.outer(unit, unit))
     W = vectors / np.sqrt((np.maximum(values, 0.0) + LEAST_VARIANCE) / len(g_obs)) / unit[:, None]
-    known = found.vectors[:, found.identified]
-    W = W @ np.linalg.qr(W.T @ A @ known, mode="complete")[0][:, known.shape[1] :]
-    for v in found.vectors[:, ~found.identified].T if W.size else ():
-        way, along = A @ v @ W, (noise.weights @ v)[:, None]
-        errors = noise.residuals @ W * along
-        # The slope is the sum of its terms: what the others leave of du along v is along / sum of along^2
-        terms = errors + along**2 / np.sum(along**2) * way
-        seen = way @ way - np.sum(errors**2) > 1 / UNDETERMINED**2
-        if seen and p_of_terms(terms, terms[:0], way, rng) < UNLIKELY:
+    seen, told = W.T @ A, np.ix_(identified, identified)
+    raw = seen.T @ seen
+    G = raw - noise.bias(W @ W.T)
+    values, axes = np.linalg.eigh(G[told])
+    size = np.diagonal(axes.T @ raw[told] @ axes)
+    c = axes / np.maximum(values, LEAST_TOLD * size) @ axes.T @ G[identified]
+    P = np.linalg.qr(seen[:, identified], mode="complete")[0][:, identified.sum() :]
+    for o in np.flatnonzero(~identified) if P.size else ():
+        way, own = seen[:, o] @ P, noise.weights[:, [o]]
+        along = own - noise.weights[:, identified] @ c[:, [o]]
+        errors = noise.residuals @ W @ P * along
+        # The slope is the sum of its terms: what the others leave of du along o is own / sum of own^2
+        terms = errors + own**2 / np.sum(own**2) * way
+        clear = way @ way - np.sum(errors**2) > 1 / UNDETERMINED**2
+        if clear and p_of_terms(terms, terms[:0], way, rng) < UNLIKELY:
             return True
     return False
 

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avo.adversarial.proposals import START_SD
-from avo.budget import PointRows
+from avo.budget import APART_SHARE, PointRows
 from avo.clock import stage
 from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
@@ -47,6 +47,8 @@ BLOCK = 1000  # rows of an adversarial fit's simulations, one after another, tha
 NARROW = 0.5  # that of the last q, in standard deviations that one observation leaves
 WEAK = 1.0  # that of any q in directions that one observation hardly tells, at most, in w
 SOFT = 0.3, 0.6  # that of any q in directions that are not identified, many of them or up to two, in w
+APART = 0.5  # how far along open directions the pairs lie that show whether x responds to them, in w
+FEWEST = 32  # of those pairs, or twice as many as parameters
 OPEN = 4.0  # how much wider than the last q the reference of E[theta | x] is
 TRIES = 5  # steps at most before the last
 LEFT = 4  # times as many calls as further pairs for a slope must be left for these, half of them for the residual
@@ -211,7 +213,10 @@ def _settle(
     rows = draws.whole(last - draws.calls)
     elsewhere = _led_away(space, near) if space.space.known and rows >= 4 * draws.size else None
     aside = 0 if elsewhere is None else draws.whole(rows / 4)
-    rows -= aside
+    learned = isinstance(equation.statistic, LearnedStatistic)
+    unclear = learned and not near.found.identified.all()
+    apart = _apart(equation, near, APART_SHARE * (rows - aside)) if unclear else None
+    rows = draws.whole(last - draws.calls) - aside
     there, slope, compared = equation.centre(near.loc, rows), near.slope, rows
     kept = keep(equation, equation.there, around, space.u) if around and equation.there is not None else None
     if near.far < STILL:
@@ -232,9 +237,10 @@ def _settle(
     failing = float(np.mean(~equation.there.ok)) if equation.there is not None else 0.0
     place, residual = (near.loc, there) if elsewhere is None else (elsewhere, equation.centre(elsewhere, aside))
     alone, covariance, free = by_data(space, place, residual, data)
-    learned = isinstance(equation.statistic, LearnedStatistic) and np.isfinite(moved)
     inverse, rng = followed @ free @ near.found.inverse, np.random.default_rng(len(zetas[1]))
-    p, hidden = checked(equation, inverse, data, rng) if learned else Agreement(None)
+    p, hidden = Agreement(None)
+    if learned and np.isfinite(moved):
+        p, hidden = checked(equation, inverse, near.found, rng, apart)
     if there.unexplained(data, slope.A) and not hidden:
         p = NEVER if p is None else min(p, NEVER)
     return Estimate(
@@ -254,6 +260,24 @@ def _settle(
         between=between,
         kept=kept,
     )
+
+
+def _apart(equation: Equation, near: Approach, calls: float) -> tuple[Float[np.ndarray, "n d"], Drawn] | None:
+    """Simulate pairs far enough apart along what is left open for what x may say of it to show.
+
+    Along what is identified they are as far apart as one observation tells: the one has a little of the other.
+    """
+    pairs, found = equation.draws.whole(calls, mirrored=True) // 2, near.found
+    least = max(FEWEST, 2 * len(near.loc))
+    if pairs < least or 2 * pairs > calls:
+        return None
+    told = np.minimum(np.sqrt(equation.observed.effective) * found.sd, APART)
+    far = np.where(found.identified, told, APART / np.sqrt(np.sum(~found.identified)))
+    along = far * np.random.default_rng(pairs).choice([-1.0, 1.0], size=(pairs, len(far)))
+    du = along @ found.vectors.T
+    rows = equation.draws(np.concatenate([near.loc + du, near.loc - du]), mirrored=True)
+    along = (rows.u[:pairs] - rows.u[pairs:]) / 2 @ found.vectors  # at a bound, what is left of them inside
+    return (along, rows) if np.sum(rows.ok[:pairs] & rows.ok[pairs:]) >= least else None
 
 
 def _last_approach(

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import stats
 
 from avo.refine.agreement import responds, share_as_large
-from avo.refine.equation import information, slope
+from avo.refine.equation import slope
 from avo.refine.estimate import UNDETERMINED
 
 RNG = np.random.default_rng
@@ -53,12 +53,9 @@ def pairs(rng: np.random.Generator, A: np.ndarray, n: int) -> tuple[np.ndarray, 
 
 
 def told(rng: np.random.Generator, A: np.ndarray, n: int = 80) -> bool:
-    """Ask whether features say more than t, the first one, does."""
+    """Ask whether features respond to more than the first of three directions."""
     du, odd = pairs(rng, A, n)
-    slopes, noise = slope(du, odd, -odd)
-    own, error = slope(du, odd[:, :1], -odd[:, :1])
-    found = information(own, np.eye(1) / 400, error, UNDETERMINED)
-    return found.identified.sum() == 1 and responds(slopes, noise, found, rng.normal(size=(400, 8)), rng)
+    return responds(*slope(du, odd, -odd), np.array([True, False, False]), rng.normal(size=(400, 8)), rng)
 
 
 FIRST = np.outer(np.ones(8), [30.0, 2.0, -1.0]) * np.linspace(1, 2, 8)[:, None]  # all go one way: t says it all
@@ -67,6 +64,28 @@ FIRST = np.outer(np.ones(8), [30.0, 2.0, -1.0]) * np.linspace(1, 2, 8)[:, None] 
 def test_features_that_say_no_more_than_t_are_seldom_taken_for_more() -> None:
     """Two directions are left open, each at level 1 / 400, though what t says leaks into both: 3 of 300 expected."""
     assert sum(told(RNG(seed), FIRST) for seed in range(300)) <= 9  # more once in a thousand
+
+
+def test_what_an_open_direction_has_of_an_identified_one_is_no_response() -> None:
+    """Random numbers that pairs share cancel but for the way along the identified one, and so does what is known of it.
+
+    By (W A_i)^+ W A_o, which noise of A_i makes too small, 12 of these 60 were taken for a response.
+    """
+
+    def seen(seed: int) -> bool:
+        rng = RNG(seed)
+        du = rng.choice([-1.0, 1.0], size=(80, 3)) * [0.1, 0.3, 0.6]
+        each = np.linspace(1, 2, 8) + 6.0 * (rng.exponential(size=(80, 8)) - 1)
+        odd = (du @ [1.0, 0.3, -0.6])[:, None] * each
+        identified = np.array([True, False, False])
+        return responds(*slope(du, odd, -odd), identified, 0.1 * rng.normal(size=(400, 8)), rng)
+
+    assert sum(seen(seed) for seed in range(60)) <= 3  # .3 expected; more once in three thousand
+
+
+def test_where_nothing_is_identified_any_response_is_seen() -> None:
+    du, odd = pairs(RNG(0), FIRST, 80)
+    assert responds(*slope(du, odd, -odd), np.zeros(3, bool), RNG(1).normal(size=(400, 8)), RNG(2))
 
 
 def test_features_that_say_more_than_t_are_seen() -> None:
