@@ -274,7 +274,9 @@ def _cells(result: "Result", i: int, interval: Sequence[float] | np.ndarray | No
         cells.append(_range(interval, error, parameter))
     if alone is not None:
         value, error = float(alone.theta[i]), float(alone.stderr[i])
-        cells.append("nothing" if math.isinf(error) else _value(parameter, value, error))
+        own = alone.whole.get(result.names[i])
+        beside = "" if own is None or math.isinf(error) else f" {_range(own, error, parameter)}"
+        cells.append("nothing" if math.isinf(error) else _value(parameter, value, error) + beside)
         cells.append(_known(result.space.known.get(result.names[i])))
     if population is not None:
         moments = population.theta
@@ -285,9 +287,9 @@ def _cells(result: "Result", i: int, interval: Sequence[float] | np.ndarray | No
 
 
 def _value(parameter: Parameter, value: float, error: float) -> str:
-    """Write an estimate and its error; that of a count as a whole number, with the error of what it was made of."""
-    if isinstance(parameter, Count) and math.isfinite(error):
-        return rf"${value:.0f} \pm {_plain(rounded(error, error))}$"
+    """Write an estimate and its error; that of a count as a whole number, whose interval says how sure it is."""
+    if isinstance(parameter, Count):
+        return f"${value:.0f}$"
     return _number(value, error)
 
 

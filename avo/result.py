@@ -111,8 +111,9 @@ class Result:
 
     def __repr__(self) -> str:
         errors = np.zeros(len(self.names)) if self.stderr is None else self.stderr
-        rows = zip(self.names, self.theta, errors, strict=True)
-        values = ", ".join(f"{name}={'open' if np.isinf(error) else f'{value:.5g}'}" for name, value, error in rows)
+        rows = zip(self.names, self.theta, errors, self.space.counts, strict=True)
+        said = {n: "open" if np.isinf(e) else f"{value:.{'0f' if count else '5g'}}" for n, value, e, count in rows}
+        values = ", ".join(f"{name}={value}" for name, value in said.items())
         return f"Result({values}; {self.status} after {self.calls:,} calls)"
 
     @property

@@ -12,7 +12,7 @@ from avo.checks import shaped
 from avo.parameters import limit
 from avo.refine.estimate import CONTRADICT, DISAGREE, UNLIKELY, spread
 from avo.space import Angle, Count, Parameter
-from avo.tables import aligned, html_table, rounded, written
+from avo.tables import aligned, html_table, rounded, whole_number, written
 
 FEW = 1e-3  # of all values, below which those that are missing are counted
 
@@ -90,9 +90,22 @@ def _kinds(result: Result) -> list[str]:
             beyond, inside = (low, low + parameter.period) if low < 0 else (high, high - parameter.period)
             words = f"{name} is the same after {parameter.period:.5g} {parameter.unit}".rstrip()
             found.append(f"{words}: {rounded(beyond, error)} is {rounded(inside, error)}")
-        if isinstance(parameter, Count) and result.estimate.between is not None and np.isfinite(error):
+        if isinstance(parameter, Count) and np.isfinite(error):
             found.append(f"{name} is the whole number next to what the data{_between(result, i)}")
     return found
+
+
+def estimate_in_words(result: Result, i: int, sign: str = "+-") -> str:
+    """Write one estimate of a point with its error, or a count with the whole numbers of its interval.
+
+    Without an error it has four digits; a count is whole all the same.
+    """
+    value, error = float(result.theta[i]), _errors(result)[i]
+    count = isinstance(result.space[result.names[i]], Count)
+    if not np.isfinite(error):
+        return f"{value:.0f}" if count else f"{value:.4g}"
+    low, high = result.interval(0.9)[i]
+    return whole_number(value, (low, high)) if count else f" {sign} ".join(written(value, error))
 
 
 def _between(result: Result, i: int) -> str:
@@ -270,7 +283,9 @@ def _columns(result: Result) -> dict[str, list[str]]:
         columns = {"estimate": to_errors(result.theta)}
         if result.stderr is not None:
             low, high = _limits(result)
-            stderr = [rounded(error, error) for error in result.stderr]
+            # A count's error is that of what lies between whole numbers, of which a sentence below tells
+            pairs = zip(result.space, result.stderr, strict=True)
+            stderr = ["" if isinstance(p, Count) and np.isfinite(e) else rounded(e, e) for p, e in pairs]
             columns |= {"stderr": stderr, "5 %": low, "95 %": high}
         return columns | _sources(result)
     reach = float(stats.norm.ppf(0.84)) * result.proposal.sd()
@@ -290,8 +305,7 @@ def _sources(result: Result) -> dict[str, list[str]]:
     alone = result.by_data
     if alone is None:
         return {}
-    rows = zip(result.space, alone.theta, alone.stderr, strict=True)
-    data = [f"{_value(*row)} +- {rounded(row[2], row[2])}" if np.isfinite(row[2]) else "nothing" for row in rows]
+    data = [alone.words(i) if np.isfinite(error) else "nothing" for i, error in enumerate(alone.stderr)]
     return {"the data alone": data, "known": [str(result.space.known.get(name, "")) for name in result.names]}
 
 

@@ -69,6 +69,16 @@ def written(value: float, error: float) -> tuple[str, str]:
     return rounded(value, error), rounded(error, error)
 
 
+def whole_number(value: float, ends: tuple[float, float]) -> str:
+    """Write an estimate that is a whole number with the first and last whole number of its 90 % interval.
+
+    Example:
+        >>> whole_number(13.0, (12, 14)), whole_number(3.0, (3, 3))
+        ('13 (90 %: 12 to 14)', '3 (90 %: 3 to 3)')
+    """
+    return f"{value:.0f} (90 %: {ends[0]:.0f} to {ends[1]:.0f})"
+
+
 def html_table(rows: Sequence[Sequence[str]], lines: Sequence[str] = ()) -> str:
     """Write rows of cells, the head first, as a table of HTML, with lines of text below it.
 

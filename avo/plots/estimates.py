@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from avo.adversarial.proposals import START_SD
+from avo.parameters import TURN, unwound
 from avo.plots.style import (
     FITTED,
     OBSERVED,
@@ -26,8 +27,9 @@ from avo.plots.style import (
 )
 from avo.refine.identifiability import NAMED, Combination
 from avo.refine.linear import WIDTH, LinearSpace
+from avo.refine.modes import Mode
 from avo.result import Result
-from avo.space import Parameter, Space
+from avo.space import Angle, Parameter, Space
 
 PAIRS, DIRECTIONS = 6, 8  # ellipses and directions drawn at most
 LEVELS = (0.5, 0.9)  # of the ellipses
@@ -81,6 +83,7 @@ def forest(
         raise ValueError(f"truth must have one value for each of {', '.join(drawn)}; got {np.shape(truth)}.")
     alone = len(named) == 1
     rows = _sources(first) if alone else [_row(name, result, tuple(drawn)) for name, result in named.items()]
+    middle = _one_turn(rows, drawn)
     height = 0.62 + 0.24 * len(rows)
     figure = canvas((7, height * len(drawn) + 0.6), figure)
     panels = figure.subplots(len(drawn), 1, squeeze=False)[:, 0]
@@ -91,7 +94,10 @@ def forest(
         for k, row in enumerate(rows):
             _interval(axes, k, row, i, parameter.support)
         if truth is not None:
-            axes.axvline(float(np.asarray(truth)[i]), color="k", ls="--", lw=1, label="truth")
+            period = parameter.period if isinstance(parameter, Angle) else np.inf
+            axes.axvline(
+                float(unwound(np.asarray(truth)[i], middle[i], period)), color="k", ls="--", lw=1, label="truth"
+            )
         if parameter.logarithmic:
             decades(axes, "x")
         axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -147,14 +153,17 @@ def _sources(result: Result) -> list[Row]:
     rows = [_row("median" if result.settings.get("target") == "population" else "estimate", result)]
     support = np.array([parameter.support for parameter in result.space]).T
 
-    def normal(theta: np.ndarray, error: np.ndarray) -> np.ndarray:
+    def normal(mode: Mode) -> np.ndarray:
+        theta, error = mode.theta, mode.stderr
+        sure = np.isfinite(error)
         ends = np.stack([theta - NORMAL * error, theta + NORMAL * error])
-        return np.clip(np.where(np.isfinite(error), ends, support), *support).T
+        ends = np.where(sure & result.space.angles, ends, np.clip(np.where(sure, ends, support), *support)).T
+        return np.array([mode.whole.get(name, own) for name, own in zip(mode.names, ends, strict=True)])
 
     for k, mode in enumerate(result.elsewhere, 2):
-        rows.append(Row(f"solution {k}", mode.theta, normal(mode.theta, mode.stderr)))
+        rows.append(Row(f"solution {k}", mode.theta.copy(), normal(mode)))
     if result.by_data is not None:
-        rows.append(Row("the data alone", result.by_data.theta, normal(result.by_data.theta, result.by_data.stderr)))
+        rows.append(Row("the data alone", result.by_data.theta.copy(), normal(result.by_data)))
         places, ends = np.full(len(result.names), np.nan), np.full((len(result.names), 2), np.nan)
         for name, known in result.space.known.items():
             i = result.names.index(name)
@@ -163,6 +172,22 @@ def _sources(result: Result) -> list[Row]:
             ends[i] = low, high
         rows.append(Row("known", places, ends))
     return rows
+
+
+def _one_turn(rows: list[Row], drawn: Mapping[str, Parameter]) -> Float[np.ndarray, " d"]:
+    """Move the angles of all rows, in place, by whole periods to beside those of the first that has them."""
+    middle = np.full(len(drawn), np.nan)
+    for i, parameter in enumerate(drawn.values()):
+        told = [row for row in rows if np.isfinite(row.theta[i])]
+        if not told:
+            continue
+        middle[i] = told[0].theta[i]
+        for row in told if isinstance(parameter, Angle) else ():
+            shift = float(unwound(row.theta[i], middle[i], parameter.period)) - row.theta[i]
+            row.theta[i] += shift
+            if tuple(row.ends[i]) != parameter.support:
+                row.ends[i] += shift
+    return middle
 
 
 def _members(result: Result) -> Float[np.ndarray, "2 d"]:
@@ -252,14 +277,19 @@ def _ellipse(axes: Axes, result: Result, i: int, j: int, truth: np.ndarray | Non
         axes.plot(*around.T, color=FITTED, lw=1, label=f"{level:.0%}".replace("%", " %"))
     axes.plot(*result.theta[both], "o", color=OBSERVED, ms=4, label="estimate")
     for mode in result.elsewhere:
-        axes.plot(*mode.theta[both], "x", color=SIMULATED, ms=6, label="another solution")
+        axes.plot(*_beside(result, mode.theta)[both], "x", color=SIMULATED, ms=6, label="another solution")
     if truth is not None:
-        axes.plot(*truth[both], "+", color="k", ms=10, label="truth")
+        axes.plot(*_beside(result, truth)[both], "+", color="k", ms=10, label="truth")
     _side(axes, "x", space, result.names[i])
     _side(axes, "y", space, result.names[j])
     correlation = covariance[0, 1] / np.sqrt(max(covariance[0, 0] * covariance[1, 1], 1e-300))
     title = "open: drawn near the estimate only" if loose.any() else f"correlation {correlation:+.2f}"
     axes.set_title(title if known is None else "open: all on the line fits", fontsize="medium")
+
+
+def _beside(result: Result, theta: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+    """Move angles by whole periods to beside the estimate."""
+    return unwound(theta, result.theta, result.space.periods)
 
 
 def curve(result: Result) -> Float[np.ndarray, "n d"] | None:
@@ -278,11 +308,12 @@ def curve(result: Result) -> Float[np.ndarray, "n d"] | None:
     p = result.names.index(together[0].names[1])
     line, theta = LinearSpace(space), np.asarray(space.constrain(estimate.loc), float)
     middle = line.of(np.asarray(estimate.loc, float))
-    ends = (line.low[p], line.high[p]) if line.bounded[p] else (middle[p] - WIDTH, middle[p] + WIDTH)
+    reach = TURN / 2 if space.angles[p] else WIDTH
+    ends = (line.low[p], line.high[p]) if line.bounded[p] else (middle[p] - reach, middle[p] + reach)
     places = np.tile(middle, (POINTS, 1))
     places[:, p] = np.linspace(*ends, POINTS)
     found = np.tile(theta, (POINTS, 1))
-    found[:, p] = np.asarray(line.constrain(places), float)[:, p]
+    found[:, [p]] = outline(space, result, [p], places[:, [p]] - middle[p])
     speed = estimate.slope(space) * estimate.free[:, 0]
     for combination in together:
         i = result.names.index(combination.names[0])
@@ -324,13 +355,23 @@ def _side(axes: Axes, which: Literal["x", "y"], space: Space, name: str) -> None
 def outline(
     space: Space, result: Result, which: list[int], moved: Float[np.ndarray, "n two"]
 ) -> Float[np.ndarray, "n two"]:
-    """Map steps of some parameters from the estimate, on the scale of its error, to theta."""
-    point = result.estimate is not None and result.estimate.population_covariance is None
+    """Map steps of some parameters from the estimate, on the scale of its error, to theta.
+
+    An angle goes on beyond its period, as its interval does, half a turn to either side at most.
+    """
+    estimate = result.estimate
+    point = estimate is not None and estimate.population_covariance is None
     line: Any = LinearSpace(space)
-    loc = np.asarray(result.proposal.loc, float)
-    places = np.tile(line.of(loc) if point else loc, (len(moved), 1))
+    middle = loc = np.asarray(result.proposal.loc, float)
+    if point:
+        between = None if estimate is None else estimate.between
+        middle = line.of(loc) if between is None else between
+    places = np.tile(middle, (len(moved), 1))
     places[:, which] += moved
-    return np.asarray((line if point else space).constrain(places))[:, which]
+    found = np.asarray((line if point else space).constrain(places))[:, which]
+    angles, turn = space.angles[which], space.periods[which] / TURN
+    around = result.theta[which] + np.clip(moved, -TURN / 2, TURN / 2) * np.where(angles, turn, 0.0)
+    return np.where(angles, around, found)
 
 
 def _unit(space: Space) -> str:

@@ -25,7 +25,7 @@ from avo.plots.style import (
     with_unit,
 )
 from avo.result import Result
-from avo.tables import written
+from avo.summary import estimate_in_words
 
 SHADE = {"search": 0.1, "steps": 0.0, "refine": 0.1, "further": 0.2}  # of the phases
 
@@ -83,9 +83,7 @@ def history(result: Result, truth: ArrayLike | None = None, *, figure: Canvas | 
         if parameter.logarithmic:
             decades(axes, "y")
         axes.set_ylabel(with_unit(name, parameter.unit))
-        error = np.nan if stderr is None else stderr[i]
-        words = " ± ".join(written(theta[i], error)) if np.isfinite(error) else f"{theta[i]:.4g}"
-        axes.set_title(f"estimate {words}", fontsize="medium")
+        axes.set_title(f"estimate {estimate_in_words(result, i, '±')}", fontsize="medium")
     for axes in panels:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlim(0, max(result.calls, calls[-1]) * 1.01)

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from avo.plots.style import FITTED, OBSERVED, Canvas, canvas, decades, finished, with_unit
 from avo.result import Result
-from avo.tables import written
+from avo.space import Angle
 
 ERRORS = 1.645  # standard errors to either side of a 90 % interval
 
@@ -46,7 +46,9 @@ def modes(result: Result, *, figure: Canvas | None = None) -> Figure:
         for k, mode in enumerate(found):
             value, error = float(mode.theta[i]), float(mode.stderr[i])
             color = OBSERVED if k else FITTED
-            ends = np.clip([value - ERRORS * error, value + ERRORS * error], low, high)
+            around = value + ERRORS * error * np.array([-1.0, 1.0])
+            around = around if isinstance(parameter, Angle) and np.isfinite(error) else np.clip(around, low, high)
+            ends = np.asarray(mode.whole.get(name, around), float)
             if np.isfinite(ends).all():
                 axes.plot(
                     ends,
@@ -56,7 +58,7 @@ def modes(result: Result, *, figure: Canvas | None = None) -> Figure:
                     ls="-" if np.isfinite(error) else ":",
                 )
             axes.plot([value], [k], "o", color="w", mec=color, mew=1.5, ms=6, zorder=4)
-            words = " ± ".join(written(value, error)) if np.isfinite(error) else f"{value:.4g}, not identified"
+            words = mode.words(i, "±") if np.isfinite(error) else f"{value:.4g}, not identified"
             place = {"xy": (1.01, k), "xycoords": axes.get_yaxis_transform(), "va": "center", "fontsize": "small"}
             axes.annotate(words, color=color, annotation_clip=False, **place)  # pyright: ignore[reportArgumentType]
         if np.isfinite([low, high]).all():

@@ -138,13 +138,17 @@ def floored(covariance: Float[np.ndarray, "d d"], floor: float) -> Float[np.ndar
 
 
 class Alone(NamedTuple):
-    """An estimate by the data alone, where something else is known of the parameters; entries as in `Estimate`."""
+    """An estimate by the data alone, where something else is known of the parameters; entries as in `Estimate`.
+
+    Its counts are the whole numbers next to what the data alone say, and the others stand beside these.
+    """
 
     loc: Float[np.ndarray, " d"]
     covariance: Float[np.ndarray, "d d"]
     values: Float[np.ndarray, " d"]
     vectors: Float[np.ndarray, "d d"]
     identified: np.ndarray
+    between: Float[np.ndarray, " d"] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -207,9 +211,7 @@ class Estimate:
     @property
     def by_data(self) -> "Estimate":
         """The estimate by the data alone: this one, where nothing else is known."""
-        return (
-            self if self.alone is None else replace(self, **self.alone._asdict(), alone=None, apart=0.0, between=None)
-        )
+        return self if self.alone is None else replace(self, **self.alone._asdict(), alone=None, apart=0.0)
 
     @property
     def sd(self) -> Float[np.ndarray, " d"]:
@@ -424,7 +426,8 @@ class Estimate:
         words |= {"simulation_noise": self.simulation_noise, "moved": self.moved, "freedom": self.freedom}
         words |= {"p_value": self.p_value, "hidden": self.hidden, "failing": self.failing}
         if self.alone is not None:
-            arrays |= {f"estimate.alone.{name}": a for name, a in self.alone._asdict().items()}
+            alone = self.alone._asdict()
+            arrays |= {f"estimate.alone.{name}": a for name, a in alone.items() if a is not None}
             words["apart"] = self.apart
         arrays |= {} if self.kept is None else self.kept.to_arrays()
         arrays |= self.statistic.to_arrays("estimate.statistic")
@@ -441,7 +444,9 @@ class Estimate:
         if (rows := arrays.get("estimate.neighbours")) is not None:
             known["neighbours"] = Neighbours(*rows)
         if "estimate.alone.loc" in arrays:
-            known["alone"] = Alone(*(arrays[f"estimate.alone.{name}"] for name in Alone._fields))
+            known["alone"] = Alone(
+                **{n: arrays[f"estimate.alone.{n}"] for n in Alone._fields if f"estimate.alone.{n}" in arrays}
+            )
         reference = arrays["estimate.reference.loc"], arrays["estimate.reference.factor"]
         learned = {
             name: LearnedStatistic.from_arrays(f"estimate.{name}", arrays, custom) for name in ("statistic", "encoder")

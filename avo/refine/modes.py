@@ -10,7 +10,7 @@ w the scale of the errors (avo/refine/linear.py), of angles the shorter way arou
 not identified are one: there the covariance is that of the usual start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from avo.refine.estimate import CONTRADICT, UNLIKELY, Estimate
 from avo.refine.linear import LinearSpace
 from avo.space import Space
-from avo.tables import written
+from avo.tables import whole_number, written
 
 APART = 5.0  # standard errors per direction, from which two solutions are two
 NUMBERS = ("no", "one", "two", "three")
@@ -29,27 +29,40 @@ NUMBERS = ("no", "one", "two", "three")
 class Mode(NamedTuple):
     """A solution: theta (d,), its standard errors (d,), and p of the observations at it, None where it is not known.
 
+    `whole` has of each count the first and last whole number of its 90 % interval, by name.
+
     Example:
         >>> print(Mode(("a", "b"), np.array([1.5, -2.0]), np.array([0.012, np.inf]), 0.4))
         a = 1.500 +- 0.012, b open, p = 0.4
+        >>> print(Mode(("n",), np.array([13.0]), np.array([0.7]), whole={"n": (12, 14)}))
+        n = 13 (90 %: 12 to 14)
     """
 
     names: tuple[str, ...]
     theta: Float[np.ndarray, " d"]
     stderr: Float[np.ndarray, " d"]
     p_value: float | None = None
+    whole: Mapping[str, tuple[int, int]] = {}
 
     @staticmethod
     def of(found: Estimate, space: Space) -> "Mode":
         """Say in physical units what an estimate knows."""
         theta = space.nearest_whole(np.asarray(space.constrain(jnp.asarray(found.loc, float)), float))
-        return Mode(space.names, theta, np.asarray(found.stderr(space), float), found.p_value)
+        ends = found.interval(space, 0.9)[space.counts].astype(int).tolist() if space.counts.any() else []
+        counts = [name for name, count in zip(space.names, space.counts, strict=True) if count]
+        whole = {name: (low, high) for name, (low, high) in zip(counts, ends, strict=True)}
+        return Mode(space.names, theta, np.asarray(found.stderr(space), float), found.p_value, whole)
+
+    def words(self, i: int, sign: str = "+-") -> str:
+        """Write a value that is identified with its error; a count with the whole numbers of its 90 % interval."""
+        if (ends := self.whole.get(self.names[i])) is not None:
+            return whole_number(self.theta[i], ends)
+        return f" {sign} ".join(written(self.theta[i], self.stderr[i]))
 
     def __str__(self) -> str:
-        values = zip(self.names, self.theta, self.stderr, strict=True)
         words = [
-            f"{name} = {' +- '.join(written(value, error))}" if np.isfinite(error) else f"{name} open"
-            for name, value, error in values
+            f"{name} = {self.words(i)}" if np.isfinite(self.stderr[i]) else f"{name} open"
+            for i, name in enumerate(self.names)
         ]
         return ", ".join([*words, *([] if self.p_value is None else [f"p = {self.p_value:.2g}"])])
 
@@ -57,7 +70,8 @@ class Mode(NamedTuple):
         """Describe it by the names of the parameters; an infinite error is null."""
         errors = [error if np.isfinite(error) else None for error in self.stderr.tolist()]
         theta, stderr = (dict(zip(self.names, values, strict=True)) for values in (self.theta.tolist(), errors))
-        return {"theta": theta, "stderr": stderr, "p_value": self.p_value}
+        whole = {"whole": {name: list(ends) for name, ends in self.whole.items()}} if self.whole else {}
+        return {"theta": theta, "stderr": stderr, "p_value": self.p_value} | whole
 
     @staticmethod
     def from_json(words: dict[str, Any]) -> "Mode":
@@ -65,11 +79,12 @@ class Mode(NamedTuple):
 
         Example:
             >>> Mode.from_json(Mode(("a", "b"), np.array([1.5, -2.0]), np.array([0.012, np.inf])).to_json())
-            Mode(names=('a', 'b'), theta=array([ 1.5, -2. ]), stderr=array([0.012,   inf]), p_value=None)
+            Mode(names=('a', 'b'), theta=array([ 1.5, -2. ]), stderr=array([0.012,   inf]), p_value=None, whole={})
         """
         errors = [np.inf if error is None else error for error in words["stderr"].values()]
         names, theta = zip(*words["theta"].items(), strict=True)
-        return Mode(names, np.array(theta), np.array(errors), words["p_value"])
+        whole = {name: (low, high) for name, (low, high) in words.get("whole", {}).items()}
+        return Mode(names, np.array(theta), np.array(errors), words["p_value"], whole)
 
 
 def fits(found: Estimate | None) -> bool:
@@ -109,5 +124,9 @@ def several(modes: Sequence[Mode]) -> str:
     def tuple_of(words: Sequence[str]) -> str:
         return words[0] if len(words) == 1 else f"({', '.join(words)})"
 
-    places = [f"{tuple_of(mode.names)} = {tuple_of([f'{value:.3g}' for value in mode.theta])}" for mode in modes]
+    def place(mode: Mode) -> str:
+        values = zip(mode.names, mode.theta, strict=True)
+        return tuple_of([f"{value:.0f}" if name in mode.whole else f"{value:.3g}" for name, value in values])
+
+    places = [f"{tuple_of(mode.names)} = {place(mode)}" for mode in modes]
     return f"{NUMBERS[len(places)]} solutions fit equally well: {', '.join(places[:-1])} and {places[-1]}"

@@ -245,7 +245,7 @@ def _settle(
         p = NEVER if p is None else min(p, NEVER)
     return Estimate(
         **told(space, loc, taken.covariance, found),
-        alone=None if taken.known is None else Alone(**told(space, alone, covariance, data)),
+        alone=None if taken.known is None else alone_at(space, alone, covariance, data),
         apart=taken.apart,
         statistic=equation.statistic,
         encoder=encoder,
@@ -343,6 +343,18 @@ def by_data(
     step, covariance = residual.step(data)
     move, free = held(space, w, step, covariance)
     return w + move, covariance, free
+
+
+def alone_at(space: LinearSpace, w: np.ndarray, covariance: np.ndarray, data: Information) -> Alone:
+    """Describe the estimate by the data alone: its counts at the whole numbers next to w, as those of the answer are.
+
+    Both then stand side by side: the others beside a whole number, with their errors there.
+    """
+    found = told(space, w, covariance, data)
+    if not space.counts.any():
+        return Alone(**found)
+    at = wholes(space, w, found["covariance"])
+    return Alone(**(found | {"loc": space.u(at.w)}), between=w)
 
 
 def told(space: LinearSpace, w: np.ndarray, covariance: np.ndarray, found: Information) -> dict[str, Any]:

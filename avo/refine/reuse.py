@@ -30,13 +30,13 @@ from avo.observations import Observed
 from avo.refine.agreement import Agreement, p_of_terms, responds
 from avo.refine.custom import CustomStatistic
 from avo.refine.equation import Damping, Noise, Residual, conditions, covariance_of_mean, information
-from avo.refine.estimate import UNDETERMINED, Alone, Estimate
+from avo.refine.estimate import UNDETERMINED, Estimate
 from avo.refine.features import CLIP, quadratic
 from avo.refine.known import Step, step_of
 from avo.refine.linear import LinearSpace, held
 from avo.refine.local import EACH, Local, coefficients, fit_local, widest
 from avo.refine.neighbours import correlations
-from avo.refine.point import NARROW, OPEN, by_data, told
+from avo.refine.point import NARROW, OPEN, alone_at, by_data, told
 from avo.refine.scores import REACH, NoAnswer, Normal
 from avo.refine.statistic import STEPS, LearnedStatistic, Pairs, apply, learn_statistic
 from avo.search.descent import FASTER, PRIOR
@@ -305,7 +305,7 @@ def _told(rows: Rows, near: Near, failing: float) -> Estimate:
     free_of_clusters = rows.observed.clusters is None and len(near.t_obs) > 3
     return Estimate(
         **told(space, near.q.loc + near.cut(near.move), taken.covariance, taken.found),
-        alone=None if taken.known is None else Alone(**told(space, alone, covariance, data)),
+        alone=None if taken.known is None else alone_at(space, alone, covariance, data),
         apart=taken.apart,
         statistic=statistic,
         encoder=rows.learned(-2, wide, rows.all, STEPS, theta=True),

@@ -36,6 +36,7 @@ limits at 95 % of what the others may say (avo/refine/subsets.py).
 Source: Hausman, Econometrica 46 (1978), 1251, for the difference of an efficient and a less efficient estimate.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -271,7 +272,7 @@ def _of_point(result: "Result", kept: Kept, parts: tuple[str, ...], seen: Seen, 
     every, *others = [equation.solved(result, i, t_obs[i]) for i in range(len(sets))]
     without, alone = others[: len(parts)], others[len(parts) :]
     change, change_stderr = _changes(result, kept, every, without)
-    given = result.by_data.stderr if result.by_data is not None else result.stderr
+    given = replace(result.estimate.by_data, between=None).stderr(result.space)  # as here: counts are not made whole
     with np.errstate(invalid="ignore"):
         return Sensitivity(
             names=result.names,

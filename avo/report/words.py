@@ -14,6 +14,7 @@ from avo.plots.misfits import standing_out
 from avo.refine.identifiability import PURE
 from avo.result import Result
 from avo.space import Known
+from avo.summary import estimate_in_words
 from avo.tables import rounded, written
 
 SIXTH = float(stats.norm.ppf(0.84))  # standard deviations from the median to the table's 84 %
@@ -99,7 +100,7 @@ def _estimate(result: Result, i: int) -> str:
     """Say one parameter: its estimate and error; of a population, its median and where two thirds of it lie."""
     name, after, value = result.names[i], _after(result.space.units[i]), result.theta[i]
     if result.stderr is None:
-        return f"{name} = {value:.4g}{after}, without an error"
+        return f"{name} = {estimate_in_words(result, i)}{after}, without an error"
     if not np.isfinite(result.stderr[i]):
         return f"{name} is not identified"
     if result.settings.get("target") == "population":
@@ -108,7 +109,7 @@ def _estimate(result: Result, i: int) -> str:
         low, high = (float(np.asarray(result.space.constrain(loc + side * reach))[i]) for side in (-1, 1))
         low, high, value = (rounded(number, max(high - low, result.stderr[i]) / 5) for number in (low, high, value))
         return f"{name} with the median {value}{after} and two thirds of the population from {low} to {high}"
-    return f"{name} = {' ± '.join(written(value, result.stderr[i]))}{after}"
+    return f"{name} = {estimate_in_words(result, i, '±')}{after}"
 
 
 def _after(unit: str) -> str:

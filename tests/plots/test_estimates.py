@@ -361,6 +361,62 @@ def test_pictures_are_drawn_into_figures_and_axes_of_the_users_own(result):
         plots.predictive(np.ones((9, 3)), np.ones((9, 3)), ax=axes)
 
 
+SEAM = avo.Space(mu=avo.Real(), peak=avo.Angle(24, unit="h"), lines=avo.Count(2, 12))
+
+
+def at_the_seam() -> avo.Result:
+    """A peak at 23.8 h +- 36 minutes, and 5.3 lines +- .5, of which 5 is the estimate."""
+    result = reports.reported("vector")
+    loc = np.array([0.7, -0.2 / 6, np.log(3 / 7)])
+    estimate = replace(
+        result.estimate, loc=loc, between=np.array([0.7, -0.2 / 6, 3.3 / 2.5]),
+        covariance=np.diag([0.01, 0.01, 0.04]), kept=reports.kept(SEAM, loc, (4,)),
+    )  # fmt: skip
+    proposal = avo.Gaussian(jnp.asarray(loc), result.proposal.log_scale, None)
+    return replace(result, space=SEAM, estimate=estimate, proposal=proposal)
+
+
+def test_pictures_of_angles_are_in_one_piece_at_the_seam() -> None:
+    result = at_the_seam()
+    assert result.theta[1] == pytest.approx(23.8)
+    figure = plots.identifiability(result, np.array([0.6, 0.3, 5.0]))
+    titled = {(axes.get_xlabel(), axes.get_ylabel()): axes for axes in figure.axes[:3]}
+    axes = titled["mu", "peak (h)"]
+    for ellipse, level in zip(lines(axes), (0.9, 0.5), strict=False):  # half as high as its quantile says
+        reach = np.sqrt(stats.chi2.ppf(level, 2)) * 0.6
+        np.testing.assert_allclose([ellipse[:, 1].min(), ellipse[:, 1].max()], [23.8 - reach, 23.8 + reach], rtol=1e-3)
+    np.testing.assert_allclose(lines(axes)[-1], [[0.6, 24.3]])  # the truth, at .3, is beside it
+    axes = titled["mu", "lines"]
+    np.testing.assert_allclose(lines(axes)[0][:, 1].mean(), 5.3, atol=0.02)
+    assert lines(axes)[2][0, 1] == 5
+    other = Mode(SEAM.names, np.array([0.7, 0.4, 7.0]), np.array([0.1, 0.6, 0.5]), whole={"lines": (6, 8)})
+    figure = plots.forest(replace(result, elsewhere=(other,)), truth=np.array([0.6, 0.3, 5.0]))
+    _, estimate, interval, second, truth = lines(figure.axes[1])
+    assert estimate[0, 0] == pytest.approx(23.8) and second[0, 0] == pytest.approx(24.4) and truth[0, 0] == 24.3
+    np.testing.assert_allclose(interval[:, 0], [24.4 - 1.6449 * 0.6, 24.4 + 1.6449 * 0.6], rtol=1e-4)
+    assert lines(figure.axes[2])[2][:, 0].tolist() == [6, 8] and other.theta[1] == 0.4
+    figure = plots.modes(replace(result, elsewhere=(other,)))
+    torn = lines(figure.axes[1])[2][:, 0]
+    np.testing.assert_allclose(torn, [0.4 - 1.645 * 0.6, 0.4 + 1.645 * 0.6], rtol=1e-4)
+    assert [text.get_text() for text in figure.axes[2].texts] == ["5 (90 %: 5 to 6)", "7 (90 %: 6 to 8)"]
+
+
+def test_the_line_of_an_angle_and_another_goes_round_once() -> None:
+    result = at_the_seam()
+    v = np.array([[1.0, 1.0, 0.0], [1.0, -1.0, 0.0], [0.0, 0.0, np.sqrt(2)]]) / np.sqrt(2)
+    known = dict(vectors=v, values=np.array([0.0, 1e3, 1e3]), identified=np.array([False, True, True]))
+    covariance = v @ np.diag([2.25, 1e-3, 1e-3]) @ v.T
+    result = replace(result, estimate=replace(result.estimate, covariance=covariance, **known))
+    axes = plots.identifiability(result).axes[0]
+    line = lines(axes)[0]
+    assert np.nanmax(np.abs(np.diff(line[:, 1]))) < 1 and np.ptp(line[~np.isnan(line[:, 1]), 1]) <= 24 + 1e-9
+
+
+def test_a_count_is_a_whole_number_in_titles() -> None:
+    titles = [axes.get_title() for axes in plots.history(at_the_seam()).axes]
+    assert titles[3] == "estimate 5 (90 %: 5 to 6)" and titles[2] == "estimate 23.80 ± 0.60"
+
+
 def test_names_are_taken_as_they_are(result):
     space = avo.Space(**{"$\\frac{": avo.Real(), "$x_1$": avo.Real(), "c" * 90: avo.Real()})
     figure = plots.forest(replace(result, space=space))

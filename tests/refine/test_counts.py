@@ -1,10 +1,15 @@
 """avo.refine.counts: whole numbers, and what follows them, in closed form."""
 
 import numpy as np
+from test_estimate import made
 
 import avo
 from avo.refine.counts import wholes
+from avo.refine.equation import Noise, information
+from avo.refine.estimate import Estimate
 from avo.refine.linear import LinearSpace
+from avo.refine.modes import Mode, several
+from avo.refine.point import alone_at
 
 LINE = LinearSpace(avo.Space(v=avo.Real(), n=avo.Count(2, 12), w=avo.Positive()))  # w = (n - 2) / 2.5
 GAP = 0.4
@@ -71,3 +76,37 @@ def test_nothing_moves_without_counts() -> None:
     assert (
         found.w.tolist() == at.tolist() and np.array_equal(found.P, np.eye(2)) and found.variance.tolist() == [0.1, 0.2]
     )
+
+
+def test_the_data_alone_have_a_count_made_whole_as_the_answer_has() -> None:
+    """C of v, n, w by an own slope: the others stand beside the whole number, and their errors are those there."""
+    C, at = covariance(0.1), np.array([0.3, 3.3 * GAP, -1.0])
+    A, none = np.linalg.inv(np.linalg.cholesky(C)), np.zeros((3, 3))
+    data = information(A, np.eye(3), Noise(none, none))
+    alone = alone_at(LINE, at, C, data)
+    expected = wholes(LINE, at, C)
+    np.testing.assert_allclose(LINE.of(alone.loc), expected.w, rtol=1e-9)
+    assert alone.between is at
+    found = made(covariance=0.1 * C, loc=alone.loc, alone=alone, between=np.array([0.1, 3 * GAP, 0.2])).by_data
+    np.testing.assert_allclose(found.stderr(LINE.space)[0], np.sqrt(expected.variance[0]), rtol=1e-9)
+    np.testing.assert_allclose(found.stderr(LINE.space)[1], np.sqrt(C[1, 1]) * 2.5, rtol=1e-9)
+    mode = Mode.of(found, LINE.space)
+    assert mode.theta[1] == 5 and mode.whole == {"n": (5, 5)}
+    back = Estimate.from_files(*made(loc=alone.loc, alone=alone, between=at).to_files())
+    assert back.alone is not None
+    for one, other in zip(back.alone, alone, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_count_is_a_whole_number_in_words() -> None:
+    """t = 5.3 +- .5 of 2 .. 12: 90 % of a t distribution hold 5 and 6."""
+    estimate = made(
+        covariance=np.diag([0.01, (0.5 / 2.5) ** 2, 0.04]), loc=np.array([0.3, np.log(3 / 7), -1.0]),
+        between=np.array([0.3, 3.3 * GAP, -1.0]),
+    )  # fmt: skip
+    mode = Mode.of(estimate, LINE.space)
+    assert str(mode) == "v = 0.30 +- 0.10, n = 5 (90 %: 5 to 6), w = 0.368 +- 0.074"
+    again = Mode.from_json(mode.to_json())
+    assert str(again) == str(mode) and again.whole == mode.whole
+    large = mode._replace(theta=np.array([0.3, 12345.0, 0.4]))
+    assert "(v, n, w) = (0.3, 12345, 0.4)" in several([mode, large])

@@ -234,6 +234,14 @@ def test_the_unit_of_a_pure_number_is_not_written_behind_it():
     assert re.search(r"mu = 2\.\d+ ± 0\.\d+, rate = 0\.\d+ ± 0\.\d+ 1/h and tau", words.answer(result))
 
 
+def test_a_count_in_the_headline_is_a_whole_number():
+    space = avo.Space(mu=avo.Interval(-3, 5), lines=avo.Count(2, 12, unit="1"), tau=avo.Positive(2.5))
+    result = reports.reported("vector", space=space)
+    low, high = result.interval(0.9)[1].astype(int)
+    assert f", lines = {result.theta[1]:.0f} (90 %: {low} to {high}) and tau" in words.answer(result)
+    assert ", lines = 4, without an error and" in words.answer(replace(result, estimate=None))
+
+
 def test_a_picture_of_blocks_has_axes_in_pixels():
     """Of 12 x 17 pixels in 10 x 10 blocks: columns beyond the tenth have a tick."""
     picture = all_pictures(reports.reported("image"))[0]
