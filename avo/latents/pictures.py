@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from avo.latents.table import ROUTES, WITH, WITHOUT
 from avo.plots import OBSERVED, with_unit
-from avo.plots.style import Picture
+from avo.plots.style import Picture, decades
 
 if TYPE_CHECKING:
     from avo.latents.comparison import Comparison
@@ -114,8 +114,7 @@ def small_data(found: "Comparison") -> Figure:
         values = np.array([found.values(route, f"r2 from {n}") for n in ladder])
         axes.plot(ladder, np.median(values, axis=1), "o-", color=colour, label=label)
         axes.fill_between(ladder, values.min(1), values.max(1), color=colour, alpha=0.15, lw=0)
-    axes.set_xscale("log")
-    axes.set_xticks(ladder, [f"{n:,}" for n in ladder])
+    decades(axes, "x")
     axes.minorticks_off()
     axes.set_xlabel("signals (labelled, where labels are needed)")
     axes.set_ylabel("R^2 of parameters, mean")

@@ -23,6 +23,7 @@ from avo.plots.style import (
     finished,
     legend_above,
     room,
+    ticked,
     with_unit,
 )
 from avo.refine.identifiability import NAMED, Combination
@@ -94,19 +95,13 @@ def forest(
         for k, row in enumerate(rows):
             _interval(axes, k, row, i, parameter.support)
         if truth is not None:
-            period = parameter.period if isinstance(parameter, Angle) else np.inf
-            axes.axvline(
-                float(unwound(np.asarray(truth)[i], middle[i], period)), color="k", ls="--", lw=1, label="truth"
-            )
-        if parameter.logarithmic:
-            decades(axes, "x")
+            at = unwound(np.asarray(truth)[i], middle[i], _period(parameter))
+            axes.axvline(float(at), color="k", ls="--", lw=1, label="truth")
+        axes.margins(x=0.08)
+        ticked(axes, "x", parameter)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_yticks(range(len(rows)), [row.name for row in rows])
         axes.tick_params("y", length=0)
-        axes.margins(x=0.08)
-        if not parameter.logarithmic:
-            axes.ticklabel_format(axis="x", useOffset=False)
-            axes.locator_params("x", nbins=5)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.set_xlabel(with_unit(name, parameter.unit))
     legend_above(figure, panels[0])
@@ -174,6 +169,10 @@ def _sources(result: Result) -> list[Row]:
     return rows
 
 
+def _period(parameter: Parameter) -> float:
+    return parameter.period if isinstance(parameter, Angle) else np.inf
+
+
 def _one_turn(rows: list[Row], drawn: Mapping[str, Parameter]) -> Float[np.ndarray, " d"]:
     """Move the angles of all rows, in place, by whole periods to beside those of the first that has them."""
     middle = np.full(len(drawn), np.nan)
@@ -182,8 +181,8 @@ def _one_turn(rows: list[Row], drawn: Mapping[str, Parameter]) -> Float[np.ndarr
         if not told:
             continue
         middle[i] = told[0].theta[i]
-        for row in told if isinstance(parameter, Angle) else ():
-            shift = float(unwound(row.theta[i], middle[i], parameter.period)) - row.theta[i]
+        for row in told:
+            shift = float(unwound(row.theta[i], middle[i], _period(parameter))) - row.theta[i]
             row.theta[i] += shift
             if tuple(row.ends[i]) != parameter.support:
                 row.ends[i] += shift
@@ -344,11 +343,7 @@ def _solved(
 
 
 def _side(axes: Axes, which: Literal["x", "y"], space: Space, name: str) -> None:
-    if space[name].logarithmic:
-        decades(axes, which)
-    else:
-        axes.locator_params(which, nbins=4)
-        axes.ticklabel_format(axis=which, useOffset=False)
+    ticked(axes, which, space[name], 4)
     axes.set(**{f"{which}label": with_unit(name, space[name].unit)})
 
 

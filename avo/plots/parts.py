@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
-from avo.plots.style import FITTED, OBSERVED, SIMULATED, Canvas, canvas, cut, finished, legend_above, room
+from avo.plots.style import FITTED, OBSERVED, SIMULATED, Canvas, canvas, cut, decades, finished, legend_above, room
 from avo.refine.sensitivity import BLURRED, Sensitivity
 from avo.refine.subsets import STANDS_OUT
 from avo.result import Result
@@ -54,7 +54,7 @@ def sensitivity(result: Result, parts: int = 20, *, figure: Canvas | None = None
     figure.supxlabel(words, fontsize="medium")
     if notes := _notes(found, len(some)):
         figure.suptitle("\n".join(notes), fontsize="small", x=0.01, ha="left")
-    legend_above(figure, panels[0])
+    legend_above(figure, *panels[: len(found.names)])
     return finished(figure)
 
 
@@ -76,11 +76,10 @@ def _notes(found: Sensitivity, drawn: int) -> list[str]:
 def _panel(axes: Axes, found: Sensitivity, some: np.ndarray, i: int) -> None:
     """Draw both errors of one parameter, part by part."""
     places = np.arange(len(some))
-    axes.set_xscale("log")
     axes.set_xlim(0.85, FARTHEST * 1.25)
     axes.axvline(1, color=OBSERVED, lw=0.8)
     if found.spread is not None and found.spread[i] < FARTHEST:
-        axes.axvline(found.spread[i], color=OBSERVED, lw=0.8, ls=":")
+        axes.axvline(found.spread[i], color=OBSERVED, lw=0.8, ls=":", label="by no part at all")
     axes.hlines(places, 0.85, FARTHEST * 1.25, color=OBSERVED, lw=0.4, alpha=0.25)
     without, alone = found.least
     for values, least, color, face, words in (
@@ -91,17 +90,16 @@ def _panel(axes: Axes, found: Sensitivity, some: np.ndarray, i: int) -> None:
         style: Any = {"color": color, "mfc": face, "ls": "none"}
         axes.plot(values[inside], places[inside], "o", ms=5.5, label=words, **style)
         beyond = ~inside & ~np.isnan(values)
-        axes.plot(np.minimum(least[beyond], FARTHEST), places[beyond], ">", ms=5.5, **style)
+        label = f"{words}: at least this" if beyond.any() else None
+        axes.plot(np.minimum(least[beyond], FARTHEST), places[beyond], ">", ms=5.5, label=label, **style)
     for k, z in enumerate(np.nan_to_num(found.z[some, i])):
         if abs(z) > STANDS_OUT:
             axes.annotate(
                 f"{z:+.1f} s.e.", (1, k), (0.98, k - 0.1), xycoords=axes.get_yaxis_transform(), ha="right", va="bottom",
                 fontsize="x-small", color=SIMULATED,
             )  # fmt: skip
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    decades(axes, "x")
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params("y", length=0)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_title(cut(found.names[i], 24), fontsize="medium")

@@ -22,6 +22,7 @@ from avo.plots.style import (
     grid,
     legend_above,
     lowest,
+    ticked,
     with_unit,
 )
 from avo.result import Result
@@ -80,8 +81,7 @@ def history(result: Result, truth: ArrayLike | None = None, *, figure: Canvas | 
         if ends is not None:
             end = float(calls[-1]), float(centre[-1, i])
             _estimate(axes, max(float(result.calls), end[0]), float(theta[i]), ends[i], end)
-        if parameter.logarithmic:
-            decades(axes, "y")
+        ticked(axes, "y", parameter, None)
         axes.set_ylabel(with_unit(name, parameter.unit))
         axes.set_title(f"estimate {estimate_in_words(result, i, '±')}", fontsize="medium")
     for axes in panels:

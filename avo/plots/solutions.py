@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from avo.plots.style import FITTED, OBSERVED, Canvas, canvas, decades, finished, with_unit
+from avo.plots.style import FITTED, OBSERVED, Canvas, canvas, finished, ticked, with_unit
 from avo.result import Result
 from avo.space import Angle
 
@@ -62,14 +62,11 @@ def modes(result: Result, *, figure: Canvas | None = None) -> Figure:
             place = {"xy": (1.01, k), "xycoords": axes.get_yaxis_transform(), "va": "center", "fontsize": "small"}
             axes.annotate(words, color=color, annotation_clip=False, **place)  # pyright: ignore[reportArgumentType]
         if np.isfinite([low, high]).all():
-            axes.set_xlim(low, high)
+            drawn = axes.dataLim.intervalx  # of an angle an interval may go beyond
+            axes.set_xlim(min(low, drawn[0]), max(high, drawn[1]))
         else:
             axes.margins(x=0.15)
-        if parameter.logarithmic:
-            decades(axes, "x")
-        else:
-            axes.ticklabel_format(axis="x", useOffset=False)
-            axes.locator_params("x", nbins=6)
+        ticked(axes, "x", parameter, 6)
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_yticks(rows, labels)
         axes.tick_params("y", length=0)

@@ -8,15 +8,20 @@ from typing import Any, Literal, Protocol, TypeAlias
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.text import Text
-from matplotlib.ticker import FixedFormatter, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from avo.parameters import Count, Parameter
 
 OBSERVED, SIMULATED, FITTED = "#3b3b3b", "#d95f02", "#1f6fb4"
 PANELS = 8  # a vector of at most this length, or a series of at most this many channels, gets a panel per entry
 NARROWEST = 2.6  # inches of a panel in the user's own figure
 LETTER, MARK = 0.6, 5.0  # of the size of letters: the width of one, and of what stands before a legend's entry
 MOST = 4  # columns of a legend
+LABELS = 8  # of a logarithmic axis at most
+MANY = 1e5  # from which a tick is written as 2e5
 POINTS = 1000  # drawn per line; more only makes the file larger
 
 Canvas: TypeAlias = Figure | SubFigure
@@ -67,10 +72,13 @@ def room(figure: Canvas | None, each: float = NARROWEST) -> int:
     return 99 if figure is None else max(1, int(figure.bbox.width / figure.dpi / each))
 
 
-def legend_above(figure: Canvas, axes: Axes) -> None:
-    """Write the legend of some axes above all panels, as many entries in a row as there is room for."""
-    handles, names = axes.get_legend_handles_labels()
-    if handles:
+def legend_above(figure: Canvas, *panels: Axes) -> None:
+    """Write one legend of some panels above all, as many entries in a row as there is room for."""
+    found: dict[str, Any] = {}
+    for axes in panels:
+        found = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True)) | found
+    if found:
+        handles, names = list(found.values()), list(found)
         figure.legend(handles, names, loc="outside upper right", ncols=columns_of(figure, names), frameon=False)
 
 
@@ -124,22 +132,97 @@ def lowest(panels: Sequence[Axes]) -> list[Axes]:
     return list(panels[-columns:])
 
 
+class _Ticks(LogLocator):
+    """Ticks of a logarithmic axis whose labels find room beside one another, two at least.
+
+    The first that fit of: 1, 2, 5 and their like in each decade; 1 and 3; 1; every second, third... decade. Where an
+    axis is too short in decades for any of them, ticks are even, as on a linear axis.
+    """
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        low, high = sorted((vmin, vmax))
+        if not (low > 0 and np.isfinite(high) and high > low):
+            return super().tick_values(vmin, vmax)
+        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        powers = 10.0 ** np.arange(first, last + 1)
+        finer = [np.outer(powers, subs).ravel() for subs in ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))]
+        coarser = [10.0 ** np.arange(math.ceil(first / k) * k, last + 1, k) for k in range(2, last - first + 1)]
+        even = [np.asarray(MaxNLocator(n, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)) for n in (5, 4, 3, 2, 1)]
+        fallback = np.array([])
+        for least, sets in ((3, finer + coarser), (3, even), (2, finer + coarser + even)):
+            for values in sets:
+                inside = values[(values >= low * (1 - 1e-9)) & (values <= high * (1 + 1e-9))]
+                if least <= len(inside) <= LABELS and self._fit(inside, low, high):
+                    return inside
+                if len(inside) and not len(fallback):
+                    fallback = inside
+        ends = fallback[[0, -1]] if len(fallback) > 1 else fallback
+        return ends if self._fit(ends, low, high) else ends[:1]
+
+    def _fit(self, values: np.ndarray, low: float, high: float) -> bool:
+        """Say whether the labels of some values find room on the axis."""
+        if not isinstance(self.axis, Axis):
+            return True
+        size, box = float(matplotlib.rcParams["font.size"]), self.axis.axes.bbox
+        inches = 72 / self.axis.axes.figure.dpi  # pyright: ignore[reportOptionalMemberAccess]
+        if isinstance(self.axis, XAxis):
+            length, wide = box.width * inches, np.array([LETTER * size * len(plain_number(v)) for v in values])
+        else:
+            length, wide = box.height * inches, np.full(len(values), size)
+        places = length * np.log(values / low) / math.log(high / low)
+        return bool(np.all(np.diff(places) > (wide[1:] + wide[:-1]) / 2 + size / 2))
+
+
+def plain_number(value: float) -> str:
+    """Write the number of a tick.
+
+    Example:
+        >>> [plain_number(value) for value in (0.002, 1.5, 50000.0, 2e5, 1e6, 2e-7)]
+        ['0.002', '1.5', '50000', '2e5', '1e6', '2e-7']
+    """
+    digits, e, power = f"{value:g}".partition("e")
+    if not e and value >= MANY:
+        digits, e, power = f"{value:.5e}".partition("e")
+    return f"{float(digits):g}e{int(power)}" if e else digits
+
+
 def decades(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Make an axis logarithmic, with ticks that read 0.2, 0.5, 1 where it spans few decades.
+    """Make an axis logarithmic, with ticks that read 0.2, 0.5, 1, as many as there is room for.
 
     Example:
         >>> axes = Figure().subplots()
         >>> _ = axes.set_ylim(0.3, 6), decades(axes, "y")
-        >>> [text.get_text() for text in axes.get_yticklabels()][2:6]
+        >>> [text.get_text() for text in axes.get_yticklabels()]
         ['0.5', '1', '2', '5']
     """
     axes.set(**{f"{which}scale": "log"})
     axis = getattr(axes, f"{which}axis")
-    low, high = sorted(abs(np.asarray(axis.get_view_interval())))
-    narrow = low > 0 and high / low < 300
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_locator(_Ticks())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
     axis.set_minor_formatter(NullFormatter())
+
+
+def ticked(axes: Axes, which: Literal["x", "y"], parameter: Parameter, most: int | None = 5) -> None:
+    """Give an axis the ticks of a parameter: in decades where it is logarithmic, whole numbers of a count.
+
+    Example:
+        >>> axes = Figure().subplots()
+        >>> _ = axes.plot([5, 5]), ticked(axes, "y", Count(1, 30))
+        >>> all(tick == round(tick) for tick in axes.get_yticks())
+        True
+    """
+    if parameter.logarithmic:
+        decades(axes, which)
+        return
+    axis = getattr(axes, f"{which}axis")
+    axes.ticklabel_format(axis=which, useOffset=False)
+    if isinstance(parameter, Count):
+        low, high = sorted(axis.get_view_interval())
+        middle, reach = (low + high) / 2, max((high - low) / 2, 1.2)
+        axes.set(**{f"{which}lim": (middle - reach, middle + reach)})
+        axis.set_major_locator(MaxNLocator(5 if most is None else most, integer=True))
+    elif most is not None:
+        axes.locator_params(which, nbins=most)
 
 
 def finished(figure: Canvas) -> Figure:

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 from avo.benchmarks.suite.methods import method_names, method_of
 from avo.benchmarks.suite.summary import REFERENCE, Line
 from avo.benchmarks.suite.tasks import get, task_names
+from avo.plots.style import decades
 
 _PALETTE = (*(f"C{i}" for i in range(10)), "gold", "navy", "black", "lime")
 COLOURS = {name: _PALETTE[i % len(_PALETTE)] for i, name in enumerate(n for n in method_names() if n != REFERENCE)}
@@ -56,10 +56,10 @@ def curves(found: Sequence[Line]) -> Figure:
                     if s.over_low is not None and s.over_high is not None:
                         ends = np.minimum([s.over_low, s.over_high], HIGHEST)
                         ax.vlines(s.budget, *ends, color=COLOURS[method], lw=0.8)
-        ax.set(xscale="log", yscale="log", title=task, xlim=(calls[0], calls[-1]))
+        ax.set(title=task, xlim=(calls[0], calls[-1]))
         ax.title.set_fontsize(10)
-        ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.yaxis.set_minor_formatter(NullFormatter())
+        decades(ax, "x")
+        decades(ax, "y")
         ax.set_ylim(top=min(ax.get_ylim()[1], HIGHEST))
     for ax in axes.flat[len(tasks) :]:
         ax.set_axis_off()

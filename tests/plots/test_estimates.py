@@ -328,6 +328,26 @@ def test_parts_are_drawn_by_their_errors():
         plots.sensitivity(replace(result, estimate=None))
 
 
+def test_each_mark_of_a_sensitivity_is_in_its_legend(result):
+    found, figure = result.sensitivity(), plots.sensitivity(result)
+    marks = {drawn.get_label() for axes in figure.axes for drawn in axes.get_lines() if drawn.get_marker() != "None"}
+    marks = {words for words in marks if not words.startswith("_")}
+    assert {"by it alone: at least this", "without the part: at least this"} <= marks and found.least[0].max() > 1
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == marks
+    (words,) = plots.sensitivity(reports.reported("vector", "population")).legends
+    assert "by no part at all" in [text.get_text() for text in words.get_texts()]
+
+
+def test_counts_have_whole_ticks() -> None:
+    result = at_the_seam()
+    for figure in (plots.forest(result), plots.identifiability(result), plots.history(result)):
+        figure.draw_without_rendering()
+        axes = [axes for axes in figure.axes if "lines" in (axes.get_xlabel(), axes.get_ylabel())][0]
+        axis = axes.xaxis if axes.get_xlabel() == "lines" else axes.yaxis
+        words = [float(text.get_text().replace("\u2212", "-")) for text in axis.get_ticklabels()]
+        assert len(words) > 1 and all(word == round(word) for word in words)
+
+
 def test_parts_of_a_population_are_drawn_up_to_its_spread():
     result = reports.reported("vector", "population")
     found, figure = result.sensitivity(), plots.sensitivity(result)

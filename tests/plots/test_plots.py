@@ -1,5 +1,6 @@
 """avo.plots draws the numbers it was given, with names and units on the axes."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import reports
 from matplotlib.figure import Figure
 
 from avo import Gaussian, Interval, LogInterval, Real, Space, plots
+from avo.plots.style import decades
 from avo.result import Result
 from avo.simulators import Axis
 
@@ -99,7 +101,34 @@ def test_history_marks_phases_and_ends_in_the_estimate():
 def test_axes_in_decades_read_as_numbers():
     axes = plots.history(finished()).axes[1]
     labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert "5" in labels and not any("$" in label for label in labels)
+    assert labels == ["6", "8", "10"]
+
+
+def labels_of(axis):
+    """Texts of the labels that are drawn, and their boxes."""
+    low, high = sorted(axis.get_view_interval())
+    seen = [tick for tick in axis.get_major_ticks() if low * (1 - 1e-9) <= tick.get_loc() <= high * (1 + 1e-9)]
+    return [tick.label1.get_text() for tick in seen], [tick.label1.get_window_extent() for tick in seen]
+
+
+@pytest.mark.parametrize("inches", [(5, 4), (1.6, 1.3), (2.6, 0.9)])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(1, 1.1), (2.2, 3.1), (0.8, 1.3), (1e-6, 1e6), (2e-13, 3e12), (3, 40), (31, 33), (1.1e5, 9e6), (50, 2000)],
+)  # fmt: skip
+def test_axes_in_decades_have_two_labels_or_more_that_do_not_overlap(low, high, inches):
+    figure = Figure(figsize=inches, layout="constrained")
+    axes = figure.subplots()
+    axes.set(xlim=(low, high), ylim=(high, low))  # one of them upside down
+    for which in ("x", "y"):
+        decades(axes, which)
+    figure.draw_without_rendering()
+    for axis, side in ((axes.xaxis, 0), (axes.yaxis, 1)):
+        words, boxes = labels_of(axis)
+        assert 2 <= len(words) <= 8 or min(inches) < 1, (words, axis)
+        assert len(set(words)) == len(words)
+        ends = sorted((box.min[side], box.max[side]) for box in boxes)
+        assert all(one[1] <= other[0] + 1 for one, other in itertools.pairwise(ends)), words
 
 
 def test_history_without_truth_and_with_the_wrong_one():

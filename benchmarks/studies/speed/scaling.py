@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
 import avo
 from avo.benchmarks.studies.speed import race
 from avo.benchmarks.studies.speed.race import Way
+from avo.plots.style import decades
 from avo.space import Interval, Space
 from avo.tables import markdown
 
@@ -118,8 +118,9 @@ def picture(rows: list[dict[str, Any]]) -> Figure:
         low, high = min(CURVES[name]) / 1.5, max(CURVES[name])
         top = max(s[-1] for (n, _), (_, s) in curves.items() if n == name)
         axes.plot([high / 30, high], [top / 30, top], color="0.6", ls=":", label="exponent 1")
-        axes.set(xscale="log", yscale="log", xlabel=name, xlim=(low, None))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set(xlabel=name, xlim=(low, None))
+        decades(axes, "x")
+        decades(axes, "y")
         axes.legend(frameon=False, fontsize=7)
     panels[0].set_ylabel("seconds of a fit, compiled before")
     return figure
