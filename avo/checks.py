@@ -7,7 +7,9 @@ library call them once, and what lies within trusts its inputs.
 import functools
 import inspect
 import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 Made = TypeVar("Made")
+SHORT = 60  # letters of a value that a message repeats
 
 
 class ArgumentError(ValueError):
@@ -44,6 +47,25 @@ def printable(text: object) -> str:
         'rate?[2J'
     """
     return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
+def came(value: Any) -> str:
+    """Say in a few words what was handed over in the place of something else, never a whole array.
+
+    Example:
+        >>> came(None), came(np.ones((3, 2))), came(came), came([1, 2]), came("x" * 99)
+        ('None', 'an array of shape (3, 2)', 'the function came', '[1, 2]', 'a str')
+    """
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    shape, kind = getattr(value, "shape", None), type(value).__name__
+    if isinstance(shape, tuple) and shape:
+        return f"{'an array' if 'rray' in kind else f'a {kind}'} of shape {shape}"
+    if inspect.isroutine(value):
+        name = getattr(value, "__name__", "<lambda>")
+        return "a function" if name == "<lambda>" else f"the function {name}"
+    words = repr(value)
+    return words if len(words) <= SHORT and not words.startswith("<") else f"a {kind}"
 
 
 def takes(fn: Callable[..., Any], count: int) -> bool:
@@ -130,6 +152,40 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int
         wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{name} must be a whole number {wanted}; got {value!r}.")
     return int(value)
+
+
+THOUSANDS = {"": 0, "k": 3, "K": 3, "M": 6}
+
+
+def calls_of(name: str, value: str, more: str = "") -> int | None:
+    """Read a number of calls as people write it: 10000, 10_000, 1e4, 10k, 1.3M; None where it is no number.
+
+    Args:
+        name: of the argument.
+        value: the words.
+        more: what else it may be, for the message.
+
+    Raises:
+        ValueError: if it is a number, and not a whole one above zero.
+
+    Example:
+        >>> [calls_of("budget", words) for words in ("10000", "1e4", "10k", "1.3M", "1,300,000", "2h")]
+        [10000, 10000, 10000, 1300000, 1300000, None]
+        >>> calls_of("budget", "1.5")
+        Traceback (most recent call last):
+            ...
+        ValueError: budget must be a whole number of calls above 0, such as 10000, 1e4, 10k or 1.3M; got '1.5'.
+    """
+    groups = r"[+-]?\d{1,3}(?:[,_]\d{3})+|[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE]\+?\d{1,2})?"
+    found = re.fullmatch(rf"\s*({groups})\s*([kKM]?)\s*", value)
+    if found is None:
+        return None
+    number = Decimal(re.sub("[,_]", "", found[1])).scaleb(THOUSANDS[found[2]])
+    if number <= 0 or number != number.to_integral_value():
+        raise ValueError(
+            f"{name} must be a whole number of calls above 0, such as 10000, 1e4, 10k or 1.3M{more}; got {value!r}."
+        )
+    return int(number)
 
 
 def seed(name: str, value: Any) -> int:

@@ -22,7 +22,6 @@ import re
 import shlex
 import tempfile
 import time
-import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from avo import __version__, checks
+from avo.alerts import warn
 
 try:
     import fcntl
@@ -255,16 +255,14 @@ class Folder:
         if changed:
             raise ValueError(f"out={str(out)!r} holds a run with other {', '.join(changed)}; resume needs the same.")
         if before.get("avo") != __version__:
-            warnings.warn(
+            warn(
                 f"the run in {self.path} was begun by avo {before.get('avo')}; this is {__version__}, whose numbers "
                 "may differ.",
-                stacklevel=4,
             )
         if None not in (self.source, before.get("source")) and before["source"] != self.source:
-            warnings.warn(
+            warn(
                 f"the simulator has changed since the run in {self.path} was begun; what it has done so far is kept. "
                 "If x now means something else, start anew in another folder.",
-                stacklevel=4,
             )
 
     def claim(self) -> None:
@@ -302,10 +300,9 @@ class Folder:
             write_arrays(self.checkpoint, arrays() | {"identity": np.array(self.identity)})
         except OSError as error:
             self.writes = False
-            warnings.warn(
+            warn(
                 f"{self.checkpoint} cannot be written ({error.strerror}); the run goes on, but what it does from here "
                 "on is lost if it is stopped.",
-                stacklevel=2,
             )
         self.last = time.monotonic()
 

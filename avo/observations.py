@@ -11,7 +11,6 @@ observations as they are. Known conditions stand beside z, as a flat pair (c, z)
 """
 
 import math
-import warnings
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 import jax.numpy as jnp
@@ -19,12 +18,13 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy import special
 
-from avo.checks import one_of, shaped
+from avo.alerts import warn
+from avo.checks import came, one_of, shaped
 from avo.containers import Held, axes_of, padded, plain, refuse_namesakes, words_of
 from avo.disk import SAMPLE, Pages
 from avo.execution.failures import FARTHEST
 from avo.folder import digest
-from avo.space import Space
+from avo.space import Space, check_space
 from avo.types import Data, Frame
 from avo.weights import effective_of, mean_of, moments_of, quantiles_of, weights_of_values
 
@@ -176,6 +176,8 @@ def validate_observations(
                 f"{name} must be an array with one observation per row; got rows of different shapes. "
                 f"Make them equally long{advice}."
             ) from error
+    if x.dtype.kind not in "biuf" and x.ndim == 0:
+        raise ValueError(f"{name} must be an array of real numbers, one row for each observation; got {came(x_obs)}.")
     if x.dtype.kind not in "biuf":
         raise ValueError(
             f"{name} must be an array of real numbers; got dtype {x.dtype}. Convert it, or leave out columns that hold "
@@ -257,9 +259,11 @@ def validate_data(
     x = validate_observations(x_obs, missing=missing, advice="" if missing else advice)
     c = None if inputs is None else validate_observations(inputs, "inputs")
     if c is not None and len(c) != len(x):
-        raise ValueError(f"inputs must have one row per observation: x_obs has {len(x)}, inputs {len(c)}.")
-    if not isinstance(space, Space):
-        raise ValueError(f"space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got {space!r}.")
+        raise ValueError(
+            f"inputs must have one row per observation: x_obs has {len(x)}, inputs {len(c)}. "
+            f"Their shapes are {x.shape} and {c.shape}."
+        )
+    check_space(space)
     refuse_far("x_obs", x, x_obs)
     if c is not None and inputs is not None:
         refuse_far("inputs", c, inputs, float(jnp.finfo(jnp.result_type(float)).max))
@@ -290,10 +294,9 @@ def _check_precision(x: np.ndarray, space: Space) -> None:
     else:
         sd, far = x.std(0), np.abs(x.mean(0))
     if np.any((sd > 8 * np.finfo(float).eps * far) & (1e-3 * sd < eps * far)):
-        warnings.warn(
+        warn(
             f"x_obs varies too little so far from zero for {dtype} numbers; subtract an offset from data and "
             "simulations, or set jax.config.update('jax_enable_x64', True).",
-            stacklevel=5,
         )
 
 
@@ -321,8 +324,10 @@ def validate_clusters(groups: Held | None, m: int, d: int) -> np.ndarray | None:
     count = int(found.max()) + 1
     if count < least:
         raise ValueError(
-            f"groups names {count} clusters; an error for {d} parameters needs at least {least}, better dozens. "
-            "Leave groups out if the observations are independent."
+            f"groups holds {count} different label{'s'[: count > 1]}, so that the observations are {count} "
+            f"cluster{'s'[: count > 1]}, all in one of which may depend on one another; an error for {d} "
+            f"parameter{'s'[: d > 1]} needs at least {least} clusters, better dozens. Leave groups out if the "
+            "observations are independent."
         )
     return found
 

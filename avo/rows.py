@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from avo.containers import Held, same_rows
+from avo.alerts import warn
+from avo.containers import Held, axes_of, same_rows
 from avo.disk import Pages, is_large
 from avo.gaps import Gaps, find_gaps, refuse_empty
 from avo.observations import (
     Observed,
+    kind_of,
     refuse_far,
     refuse_on_disk,
     sampled_from,
@@ -24,6 +26,7 @@ from avo.space import Space
 from avo.weights import shares_of, validate_weights
 
 NO_GAPS = "; values may be missing where some were in a fit with missing=True"
+NAMED = 5  # columns in a warning, at most
 MISSING = ", or say missing=True, by which NaN, what is masked and the ends of shorter rows are missing values"
 
 
@@ -77,6 +80,7 @@ def observe(given: Given, space: Space) -> tuple[Observed, np.ndarray | None]:
         together = gaps.conditions(np.isnan(x), c)
         observed = observed._replace(x=gaps.filled(np.where(np.isnan(x), 0.0, x), together), inputs=together, gaps=gaps)
     _warn_of_few(observed, space.dim)
+    _warn_of_constant(x, given.x_obs)
     return observed, c
 
 
@@ -86,6 +90,7 @@ def _sampled(given: Given, space: Space) -> Observed:
     pages = Pages("x_obs", given.x_obs)
     x, _ = validate_data(pages.sample, None, space)
     same_rows(x_obs=given.x_obs, groups=given.groups)
+    _warn_of_constant(x, given.x_obs)
     return sampled_from(pages, x, given.groups, space.dim)
 
 
@@ -104,7 +109,10 @@ def observe_new(
     c = None if inputs is None else validate_observations(inputs, "inputs", 1)
     refuse_far(name, given, x)
     if c is not None and len(c) != len(given):
-        raise ValueError(f"inputs must have one row per observation: {name} has {len(given)}, inputs {len(c)}.")
+        raise ValueError(
+            f"inputs must have one row per observation: {name} has {len(given)}, inputs {len(c)}. "
+            f"Their shapes are {given.shape} and {c.shape}."
+        )
     if gaps is None:
         return given, c, c
     shape = gaps.fill.shape
@@ -117,7 +125,7 @@ def observe_new(
         came = "none" if c is None else f"rows shaped {c.shape[1:]}"
         shape = "one number" if gaps.c_shape == () else f"shape {gaps.c_shape}"
         wanted = "none" if gaps.c_shape is None else f"the known conditions of each row, {shape}"
-        raise ValueError(f"inputs= must be {wanted}, as in the fit; got {came}.")
+        raise ValueError(f"inputs must be {wanted}, as in the fit, a row for each of {name}; got {came}.")
     _refuse_rows(given, name)
     together = gaps.conditions(np.isnan(given), c, name)
     return gaps.filled(np.where(np.isnan(given), 0.0, given), together), together, c
@@ -127,6 +135,36 @@ def _refuse_rows(x: np.ndarray, name: str) -> None:
     empty = np.isnan(x).reshape(len(x), -1).all(1)
     if empty.any():
         raise ValueError(f"{name} must have a value in every row; row {int(empty.argmax())} has none. Leave it out.")
+
+
+def _warn_of_constant(x: np.ndarray, held: Held) -> None:
+    """Warn of observations that are all the same, and of columns of vectors, or channels of series, that are constant.
+
+    In a series or an image single points are often constant: where it begins, at its edges.
+    """
+    kind = "vector" if x.ndim == 1 else kind_of(x.shape[1:])
+    channels = x.shape[2] if kind == "series" and x.ndim == 3 else 1
+    columns = x.reshape(len(x), -1) if kind == "vector" else x.reshape(-1, channels)
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of a column that is missing everywhere
+        low, high = np.nanmin(columns, axis=0), np.nanmax(columns, axis=0)
+    same = np.flatnonzero(low == high)
+    rows = f"all {len(x):,} rows"
+    if not len(same):
+        if len(x) > 1 and np.array_equal(x, np.broadcast_to(x[:1], x.shape), equal_nan=True):
+            warn(f"x_obs has the same values in {rows}: such observations do not say how x scatters. Is that so?")
+        return
+    if len(same) == columns.shape[1]:
+        told = f"{low[0]:g}" if len(same) == 1 else "one value in each column"
+        warn(f"x_obs is constant, {told} in {rows}. Is it the right file, column or unit?")
+        return
+    axes, word = axes_of(held), "column" if kind == "vector" else "channel"
+    names = list(axes[-1].labels) if len(axes) == x.ndim - 1 and x.ndim < 4 else []
+    names = names if len(names) == columns.shape[1] else [str(i) for i in range(columns.shape[1])]
+    told = ", ".join(f"{names[i]} ({low[i]:g})" for i in same[:NAMED]) + (", ..." if len(same) > NAMED else "")
+    warn(
+        f"x_obs is constant in {word}{'s'[: len(same) > 1]} {told}, the same in {rows}. Leave out what the simulator "
+        "does not vary either; a known condition belongs into inputs=."
+    )
 
 
 def _warn_of_few(observed: Observed, d: int) -> None:
@@ -140,9 +178,8 @@ def _warn_of_few(observed: Observed, d: int) -> None:
             " So few cannot tell the errors of all: the fit may take long, and end undetermined. Give more, or fix "
             "what is known, by a number in the space (--fix NAME=VALUE)."
         )
-    warnings.warn(
+    warn(
         f"{len(observed.x)} observations{weighted} for {d} parameter{'s'[: d > 1]}: avo fits many observations of one "
         f"theta, at least 5 per parameter.{words} For the posterior of a single observation use a posterior tool such "
         "as sbi or BayesFlow.",
-        stacklevel=4,
     )

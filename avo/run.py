@@ -34,7 +34,7 @@ from avo.result import Result
 from avo.rows import Given, observe
 from avo.space import Space, start_in
 from avo.stages import BEGUN, of_use, run_stages
-from avo.task import Task, check_known, identity_of, name_of, planned
+from avo.task import Task, check_known, identity_of, in_order, name_of, planned
 from avo.types import Statistic
 
 
@@ -100,8 +100,9 @@ def fit(
             reason that does not depend on what they would have been. The simulator returns whole rows, of the longest
             length; simulations get the gaps of observed ones, and critic and scores see which.
         target: "point": one theta for all observations, the default; "population": each its own, theta ~ q.
-        budget: simulator calls in all, never exceeded; or a time such as "90 s", "30 min" or "2h", which becomes calls
-            once, by timing some (a run that is continued keeps its number). None: a point in JAX ends when
+        budget: simulator calls in all, never exceeded, a number or words such as "1e4", "10k" or "1.3M"; or a time such
+            as "90 s", "30 min" or "2h", which becomes calls once, by timing some (a run that is continued keeps its
+            number). None: a point in JAX ends when
             it is done, solved, checked, with errors that simulations widen by less than 2 %: after 100,000 calls for
             up to 1,100 observations, more for more (`avo.budget.enough`), and as many again while it has no answer, up
             to 1,300,000. Other fits make 1,300,000 calls, outside JAX 100,000.
@@ -154,6 +155,7 @@ def fit(
     """
     from avo import critics
 
+    in_order(simulate, x_obs, space)
     held = opened("x_obs", x_obs)
     observed, c = observe(Given(held, inputs, groups, weights, flag("missing", missing)), space)
     if observed.pages is not None:
@@ -178,6 +180,8 @@ def fit(
             simulate, observed, space, seed=seed, begin=begin, custom=custom_statistic(statistic, x, c),
             statistic=statistic, names=names, out=out, resume=resume,
         )  # fmt: skip
+    if isinstance(budget, str):
+        budget = checks.calls_of("budget", budget, ", or a time such as '2h'") or budget
     known, whole = (None, 0) if out is None or not resume else (calls_of(out), 0)
     if resume and out is not None and budget is None:
         budget = known

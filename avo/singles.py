@@ -41,7 +41,10 @@ def encoded(
         raise ValueError(f"inputs= must be as in the fit; {words}.")
     c = None if inputs is None else validate_observations(inputs, "inputs", 1)
     if c is not None and unit is not None and c.shape != (len(x), *unit.shape):
-        raise ValueError(f"inputs must have one row for each of x, shape {(len(x), *unit.shape)}; got {c.shape}.")
+        raise ValueError(
+            f"inputs must have a row for each of x, shaped as in the fit: for x of shape {x.shape} inputs of shape "
+            f"{(len(x), *unit.shape)}; got inputs of shape {c.shape}."
+        )
     return _theta(result, estimate, x, c, index, refine)
 
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from avo.checks import finite, numbers, shaped
+from avo.checks import came, finite, numbers, shaped
 from avo.parameters import FREE as FREE
 from avo.parameters import KINDS as KINDS
 from avo.parameters import TURN, contains, unwound
@@ -345,6 +345,22 @@ def start_in(space: Space, start: Mapping[str, float] | ArrayLike) -> Float[np.n
         if not contains(p, finite(f"start: {name}", value)):
             raise ValueError(f"start: {name} must lie inside its support, ({low:g}, {high:g}); got {value:g}.")
     return np.asarray(space.unconstrain(jnp.asarray(theta, float)), float)
+
+
+def check_space(space: Any, more: str = "") -> None:
+    """Refuse what is no space; `more` ends the sentence.
+
+    Example:
+        >>> check_space({"mu": Interval(-3, 3)})
+        Traceback (most recent call last):
+            ...
+        ValueError: space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got a dict: avo.Space(**it).
+    """
+    if isinstance(space, Space):
+        return
+    named = isinstance(space, Mapping) and bool(space)
+    told = "a dict: avo.Space(**it)" if named else came(space)
+    raise ValueError(f"space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got {told}.{more}")
 
 
 def _parameter(name: str, parameter: Any) -> Any:

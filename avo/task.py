@@ -12,7 +12,7 @@ from avo.adversarial.loop import block_size
 from avo.adversarial.settings import Settings, Target
 from avo.adversarial.trainer import Trainer
 from avo.budget import BUDGET, HOST_BUDGET, MOST_BUDGET, Plan, enough, for_refining, for_search, least_refining, plan
-from avo.checks import one_of, whole
+from avo.checks import came, one_of, whole
 from avo.containers import Axis, Quantity
 from avo.execution.calls import Calls
 from avo.execution.command import Command
@@ -22,7 +22,7 @@ from avo.folder import digest, leaves
 from avo.observations import Observed
 from avo.parameters import Angle, Count
 from avo.refine.custom import CustomStatistic
-from avo.space import Space
+from avo.space import Space, check_space
 
 
 class Task(NamedTuple):
@@ -48,6 +48,26 @@ class Task(NamedTuple):
     def open(self) -> bool:
         """Whether the fit goes on until it has an answer, or `BUDGET` calls."""
         return self.budget is None and self.plan.search > 0 and not isinstance(self.simulate, Calls)
+
+
+def in_order(simulate: Any, x_obs: Any, space: Any) -> None:
+    """Refuse arguments of `fit` that stand in one another's place.
+
+    Example:
+        >>> from avo.space import Real
+        >>> in_order(lambda key, theta: theta, Space(mu=Real()), np.ones((9, 1)))
+        Traceback (most recent call last):
+            ...
+        ValueError: space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got an array of shape (9, 1).
+        The order is avo.fit(simulate, x_obs, space).
+    """
+    swapped = isinstance(simulate, Space) or isinstance(x_obs, Space) or callable(x_obs) or callable(space)
+    order = " The order is avo.fit(simulate, x_obs, space)." if swapped else ""
+    check_space(space, order)
+    if callable(x_obs) or isinstance(x_obs, Space):
+        raise ValueError(
+            f"x_obs must be an array of real numbers, one row for each observation; got {came(x_obs)}.{order}"
+        )
 
 
 def planned(

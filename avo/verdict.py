@@ -1,7 +1,6 @@
 """What a fit says of its estimate: the status in a word, the sentence why; and where the result is written."""
 
 import tempfile
-import warnings
 from dataclasses import replace
 
 import equinox as eqx
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from avo.alerts import warn
 from avo.folder import Folder
 from avo.refine.estimate import DISAGREE, UNLIKELY, Estimate, floored
 from avo.refine.modes import Mode, fits, several, solutions
@@ -71,7 +71,7 @@ def saved(result: Result, folder: Folder) -> None:
         folder.clear()
     except OSError as error:
         elsewhere = result.save(tempfile.mkdtemp(prefix="avo-"))
-        warnings.warn(f"{folder.path} cannot be written ({error}); the result is in {elsewhere}.", stacklevel=4)
+        warn(f"{folder.path} cannot be written ({error}); the result is in {elsewhere}.")
 
 
 def replaced(result: Result, folder: Folder) -> None:
@@ -81,4 +81,4 @@ def replaced(result: Result, folder: Folder) -> None:
         folder.clear()
     except OSError as error:
         elsewhere = result.save(tempfile.mkdtemp(prefix="avo-"))
-        warnings.warn(f"{folder.path} cannot be written ({error}); the result is in {elsewhere}.", stacklevel=4)
+        warn(f"{folder.path} cannot be written ({error}); the result is in {elsewhere}.")

@@ -63,6 +63,33 @@ def fit(simulate=good, x_obs=X, space=SPACE, budget=2560, **more):
     return avo.fit(simulate, x_obs, space, budget=budget, progress=False, **more)
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((X, good, SPACE), r"^x_obs must be an array of real numbers.*got the function good\. The order is avo\.fit\("),
+        (
+            (good, SPACE, X),
+            r"^space must be an avo\.Space.*got an array of shape \(40, 3\)\. The order is avo\.fit\(",
+        ),
+        ((SPACE, X, good), r"^space must .* got the function good\. The order is"),
+        ((SPACE, good, X), r"^space must .* got an array of shape \(40, 3\)\. The order is"),
+        ((X, SPACE, good), r"^space must .* got the function good\. The order is"),
+        ((good, X, None), r"^space must be an avo\.Space, e\.g\. .*; got None\.$"),
+        ((good, X, avo.Interval(0, 1)), r"^space must .*; got Interval\(low=0, high=1.*\)\.$"),
+        ((good, X, {"mu": avo.Interval(0, 1)}), r"^space must .* got a dict: avo\.Space\(\*\*it\)"),
+        ((good, X, avo.Space), "^space must .* got the class Space"),
+        ((good, None, SPACE), r"^x_obs must be an array of real numbers, one row for each observation; got None\.$"),
+        ((good, good, SPACE), "^x_obs must .* got the function good"),
+        ((good, SPACE, SPACE), "^x_obs must .* got "),
+        ((None, X, SPACE), r"^simulate must be a function simulate\(key, theta\) -> x; got None"),
+        ((X, X, SPACE), r"^simulate must be a function .* got an array of shape \(40, 3\)"),
+    ],
+)
+def test_arguments_in_one_anothers_place(given, words):
+    with pytest.raises(ValueError, match=words):
+        avo.fit(*given, progress=False)
+
+
 @pytest.fixture
 def refused(tmp_path, monkeypatch):
     """Run the command, which must fail with exit status 2 and one line; returns that line."""

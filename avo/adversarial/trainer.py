@@ -49,7 +49,7 @@ from avo.execution.rounding import chances
 from avo.gaps import Gaps
 from avo.observations import make_frame, show, show_rows, validate_observations
 from avo.sizes import padded, power_of_four
-from avo.space import Space
+from avo.space import Space, check_space
 from avo.types import Critic, Data, Info, Loss, MakeCritic, MakeProposal, Pending, Proposal, State
 from avo.weights import row_at, turns_of
 
@@ -310,15 +310,17 @@ def make_trainer(
     """
     from avo import critics
 
-    if not isinstance(space, Space):
-        raise ValueError(f"space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got {space!r}.")
+    check_space(space)
     if not (settings is None or isinstance(settings, Settings)):
         raise ValueError(f"settings must be avo.Settings(...); got {settings!r}.")
     x_obs, steps, settings = validate_observations(x_obs), whole("steps", steps), settings or Settings()
     if inputs is not None:
         inputs = validate_observations(inputs, "inputs")
         if len(inputs) != len(x_obs):
-            raise ValueError(f"inputs must have one row per observation: x_obs has {len(x_obs)}, inputs {len(inputs)}.")
+            raise ValueError(
+                f"inputs must have one row per observation: x_obs has {len(x_obs)}, inputs {len(inputs)}. "
+                f"Their shapes are {x_obs.shape} and {inputs.shape}."
+            )
     loss = critics.wasserstein() if loss is None else loss
     _check_parts(loss, critic, proposal)
     q: Any = Gaussian.start if proposal is None else proposal

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import avo
+from avo import checks
 from avo.command.options import (
     Key,
     Observations,
@@ -65,7 +66,7 @@ def fit(
         str | None,
         typer.Option(
             metavar="CALLS|TIME",
-            help="Simulator calls of the fit, or a time: 2h; pictures take 1000 more, of a NumPy simulator 201.",
+            help="Simulator calls of the fit, 1e4 or 10k, or a time: 2h; pictures take 1000 more, in NumPy 201.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -249,4 +250,4 @@ def _clock() -> "Clock":
 
 def _budget(text: str | None) -> int | str | None:
     """Read a number of calls, or leave a time to the fit."""
-    return int(text) if text is not None and text.strip().lstrip("+-").isdecimal() else text
+    return None if text is None else checks.calls_of("--budget", text, ", or a time such as '2h'") or text

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+import avo
 from avo.command.benchmarking import bench
 from avo.command.comparing import latents, moved
 from avo.command.fitting import fit
@@ -21,9 +22,18 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"avo {avo.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _avo(
     traceback: Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, and leave.")
+    ] = False,
 ) -> None:
     """Fit simulators to data by adversarial variational optimization.
 

@@ -3,7 +3,6 @@
 import importlib.util
 import inspect
 import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cloudpickle
 
 import avo
+from avo.alerts import warn
 from avo.execution.host import HostSimulator
 from avo.space import Space
 
@@ -58,9 +58,8 @@ def _module(file: Path) -> Any:
     if not file.is_file():
         raise FileNotFoundError(f"There is no file {file}.")
     if file.stem in sys.stdlib_module_names:  # where it is the script, its folder is searched first
-        warnings.warn(
+        warn(
             f"{file} hides Python's own module {file.stem} from scripts beside it; rename it, my_{file.stem}.py.",
-            stacklevel=2,
         )
     spec = importlib.util.spec_from_file_location(f"avo_user_{file.stem}", file)
     assert spec is not None and spec.loader is not None

@@ -21,6 +21,7 @@ import numpy as np
 
 import avo
 from avo import data
+from avo.alerts import warn
 from avo.budget import enough_beside
 from avo.checks import one_of
 from avo.command.sources import Reading, Source, Task, read
@@ -159,7 +160,7 @@ def _record(file: Path, reading: Reading) -> Beats:
         raise ValueError(f"{file} must hold beats of {', '.join(names)}; all hold NaN, or one value throughout.")
     if not recorded.all():
         words = "hold NaN, or one value throughout, and are left out"
-        warnings.warn(f"{np.sum(~recorded)} of {len(x)} beats of {', '.join(names)} {words}.", stacklevel=2)
+        warn(f"{np.sum(~recorded)} of {len(x)} beats of {', '.join(names)} {words}.")
     x = x[recorded]
     return Beats(x[..., 0], rate, None) if len(names) == 1 else Beats(x, rate, tuple(names))
 

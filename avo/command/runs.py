@@ -97,7 +97,8 @@ def check(
     ] = None,
     replicates: Annotated[int, typer.Option(help="Simulated sets that the observations are compared with.")] = 199,
     budget: Annotated[
-        int | None, typer.Option(min=1, help="Simulator calls, at most; left out: as many as the sets take.")
+        str | None,
+        typer.Option(metavar="CALLS", help="Simulator calls, at most, 10000, 1e4 or 10k; left out: as many as needed."),
     ] = None,
     n: Observations = 1000,
     seed: Seed = 1,
@@ -115,6 +116,9 @@ def check(
     from avo.diagnostics.goodness import LEAST_REPLICATES, reference_sets, sets_within
 
     checks.whole("--replicates", replicates, LEAST_REPLICATES)
+    most = None if budget is None else checks.calls_of("--budget", budget)
+    if budget is not None and most is None:
+        raise ValueError(f"--budget must be a number of calls, such as 10000, 1e4 or 10k; got {budget!r}.")
     result, words = _finished(run)
     options, truth = words["options"], words["truth"]
     # Runs of older versions have fewer options
@@ -124,10 +128,11 @@ def check(
             task = presets.task_again(result.space, _needed(data_), reading, options["option"])
         source, observed = task.source, task.x_obs
     else:
+        name, given = _simulator(run, options["simulator"], simulator, trust), (options["option"], options.get("space"))
+        own = sources.own_source(name, *given)
         with _read_as(run, reading):
             table = None if data_ is None else sources.read(data_, reading)
-        name = _simulator(run, options["simulator"], simulator, trust)
-        source = sources.source_of(name, options["option"], table, reading.log_windows, options.get("space"))
+        source = sources.source_of(name, given[0], table, reading.log_windows, given[1], own)
         task = None if table is None else sources.Task.of_file(source, table, _needed(data_), reading.axis)
         if task is not None:
             observed = task.x_obs
@@ -137,7 +142,7 @@ def check(
             known = [truth[name] for name in result.space.columns]
             observed = sources.observations(source.problem, known, n, seed, sources.UNSEEN)
     rows = n if task is None else len(task.observed)
-    sets = sets_within(budget, replicates, rows)
+    sets = sets_within(most, replicates, rows)
     calls = (sets + reference_sets(rows)) * rows
     if not quiet:
         cost = f"{rows:,} observations beside {sets} simulated sets: up to {calls:,} simulator calls"

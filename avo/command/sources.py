@@ -7,7 +7,6 @@ and what came.
 import inspect
 import math
 import re
-import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ import typer
 
 import avo
 from avo import data
+from avo.alerts import warn
 from avo.checks import did_you_mean, takes
 from avo.command.modules import Source, user_source
 from avo.command.naming import named
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 # Streams of random numbers besides those of the fit, which splits the seed's key
 OBSERVED, PREDICTED, UNSEEN = 20_001, 20_002, 20_003
 MOST_NUMBERS = 2 * 10**8  # in observations that are simulated, 1.6 GB
+ALIKE = 0.75  # of the names of files, to be suggested
 MISSING = ", or say --missing: NaN is a missing value"
 
 
@@ -139,8 +140,9 @@ def task_of(
     seed: int,
 ) -> Task:
     """Find what to fit: to a file's observations, or to n that are simulated at the truth."""
+    own = own_source(simulator, option, space)  # whose mistakes are said before those of the data
     table = None if file is None else read(file, reading)
-    source = source_of(simulator, option, table, reading.log_windows, space)
+    source = source_of(simulator, option, table, reading.log_windows, space, own)
     source = source._replace(space=with_known(ranged(source.space, ranges), fix, prior))
     if table is not None:
         warn_of_other_names(file, source)
@@ -175,22 +177,20 @@ def observations(
     return np.asarray(simulate(stream(seed, number), jnp.tile(jnp.asarray(theta, dtype=float), (n, 1))))
 
 
-def source_of(
-    simulator: str, option: list[str] | None, table: data.Table | None, log_windows: int | None, space: str | None
-) -> Source:
-    observed, inputs = (None, None) if table is None else (table.x, table.inputs)
+def own_source(simulator: str, option: list[str] | None, space: str | None) -> Source | None:
+    """Find a simulator of the user's own, before any data are read; None where it is a registered one.
+
+    Raises:
+        ValueError: if it is neither, or its file cannot be run.
+    """
     file, colon, function = simulator.rpartition(":")
     if file.endswith(".py") or simulator.endswith(".py"):
         if option:
             raise ValueError("--option is for the simulators of `avo list`; write your own's options into its file.")
-        known = None if space is None else space_of(space)
-        source = user_source(Path(file if colon else simulator), function if colon else "", known)
-        if isinstance(source.simulate, HostSimulator):
-            shape, c_shape = (None if a is None else a.shape[1:] for a in (observed, inputs))
-            own = source.space
-            simulate = bound(source.simulate, own.columns, c_shape, shape, own.count_names)
-            source = source._replace(simulate=simulate)
-        return source
+        known, path = None if space is None else space_of(space), Path(file if colon else simulator)
+        if not path.is_file():
+            raise FileNotFoundError(f"There is no file {path}.{_near(simulator)}")
+        return user_source(path, function if colon else "", known)
     if space is not None:
         raise ValueError("--space says the parameters of a simulator of your own; those of `avo list` have theirs.")
     if simulator not in avo.simulators.names():
@@ -198,6 +198,26 @@ def source_of(
             "SIMULATOR must be a registered simulator, one of `avo list`, or a function of your own, "
             f"path/to/file.py:function; got {simulator!r}.{_near(simulator)}"
         )
+    return None
+
+
+def source_of(
+    simulator: str,
+    option: list[str] | None,
+    table: data.Table | None,
+    log_windows: int | None,
+    space: str | None,
+    own: Source | None = None,
+) -> Source:
+    """Find the simulator for a table of observations; `own` is what `own_source` found, if it was asked before."""
+    observed, inputs = (None, None) if table is None else (table.x, table.inputs)
+    source = own_source(simulator, option, space) if own is None else own
+    if source is not None:
+        if isinstance(source.simulate, HostSimulator):
+            shape, c_shape = (None if a is None else a.shape[1:] for a in (observed, inputs))
+            simulate = bound(source.simulate, source.space.columns, c_shape, shape, source.space.count_names)
+            source = source._replace(simulate=simulate)
+        return source
     problem = problem_of(simulator, option, inputs)
     if observed is not None and observed.ndim == 2:
         problem = _resized(problem, option, observed.shape[1], log_windows is not None, inputs)
@@ -214,13 +234,31 @@ def _refuse_namesakes(names: Sequence[str], file: Path, more: str = "") -> None:
 
 
 def _near(simulator: str) -> str:
-    """Suggest a simulator, or a file of the user's, by a word that is neither."""
+    """Suggest a registered simulator, or a file of the user's that may hold one, by a word that is neither."""
     word, _, function = simulator.partition(":")
-    files = {path.stem: f"{path.name}:{function or 'function'}" for path in sorted(Path().glob("*.py"))}
-    for stem, file in files.items():
-        if f" Did you mean {stem!r}?" == did_you_mean(word, [*files, *avo.simulators.names()]):
-            return f" Did you mean {file!r}?"
-    return did_you_mean(word, avo.simulators.names(), cutoff=0.5)
+    path = Path(word)
+    files = {one.stem: str(one.with_suffix(".py")) for one in _scripts(path.parent, function)}
+    bare = path.name.removesuffix(".py")
+    near = did_you_mean(bare, files, ALIKE)
+    hint = did_you_mean(word, avo.simulators.names(), cutoff=0.5)
+    if near and (not hint or did_you_mean(bare, [*files, *avo.simulators.names()], ALIKE) == near):
+        words = f"{files[near.split(chr(39))[1]]}:{function or 'function'}"
+        return f" Did you mean {words!r}?"
+    return "" if word.endswith(".py") or path.name != word else hint
+
+
+def _scripts(folder: Path, function: str) -> list[Path]:
+    """List the scripts of a folder that define a function of that name or, without a name, that speak of avo."""
+    found = []
+    for file in sorted(folder.glob("*.py")):
+        try:
+            text = file.read_text(encoding="utf-8", errors="ignore")
+        except OSError:
+            continue
+        word = rf"\b(def\s+{re.escape(function)}|{re.escape(function)}\s*=)" if function else r"\bavo\b"
+        if re.search(word, text):
+            found.append(file)
+    return found
 
 
 def problem_of(name: str, option: list[str] | None, inputs: np.ndarray | None = None, **more: object) -> "Problem":
@@ -366,10 +404,9 @@ def warn_of_other_names(file: Path | None, source: Source) -> None:
         names = [str(name) for name in arrays["names"].ravel()] if "names" in arrays.files else []
     own = source.space.columns
     if not (set(names) <= set(own) or set(own) <= set(names)):
-        warnings.warn(
+        warn(
             f"{file} was simulated with the parameters {', '.join(names)}; {source.name} has {', '.join(own)}. "
             "Is it the simulator that you mean?",
-            stacklevel=2,
         )
 
 

@@ -4,13 +4,14 @@ A file of labels counts samples, and may count by another rate than it says. The
 most of them stand far from any complex, what lies around them is not alike, and by the right rate they all fit.
 """
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import butter, find_peaks, sosfiltfilt
+
+from avo.alerts import warn
 
 BAND = (5.0, 20.0)  # Hz, of a QRS complex
 COMPLEX = 0.1  # s to either side of an R peak, in which complexes are held beside one another
@@ -107,9 +108,8 @@ def check_labels(
             f"{words}; counted at {rate:g} Hz {100 * share:.0f} % stand at one. Write that rate into the file, "
             f"wfdb.wrann(..., fs={rate:g}), or let R peaks be found in the record, symbols=None."
         )
-    warnings.warn(
+    warn(
         f"{words}, and no usual rate fits. Are they labels of another record? symbols=None looks for R peaks.",
-        stacklevel=4,
     )
 
 

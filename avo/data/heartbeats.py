@@ -1,6 +1,5 @@
 """Cutting heartbeats out of continuous records, around their R peaks."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 
+from avo.alerts import warn
 from avo.checks import nonnegative, positive, whole
 from avo.containers import plain
 from avo.data.columns import existing, find_column, positions
@@ -248,7 +248,7 @@ def r_peaks(signal: ArrayLike, fs: float) -> Int[np.ndarray, "beats"]:
     peaks = np.unique([i + np.argmax(sign * signal[i : i + 2 * near + 1]) for i in starts])
     found = regularity(signal, peaks, fs)
     if found.alike < ALIKE or found.spread > UNEVEN:
-        warnings.warn(f"{found}. Look at the lead: is it an ECG, is fs right, is it noise?", stacklevel=2)
+        warn(f"{found}. Look at the lead: is it an ECG, is fs right, is it noise?")
     return peaks
 
 
@@ -407,8 +407,8 @@ def _warn_of_empty(x: Float[np.ndarray, "n points"], starts: Float[np.ndarray, "
             named = ", ".join(f"{i} (from {starts[i]:.1f} s)" for i in rows[:NAMED])
             words.append(f"{len(rows)} of {len(x)} beats hold {what}: row {named}{', ...' * (len(rows) > NAMED)}")
     if words:
-        warnings.warn(
-            f"{'; '.join(words)}. Leave them out: x[np.isfinite(x).all(1) & (np.ptp(x, axis=1) > 0)].", stacklevel=4
+        warn(
+            f"{'; '.join(words)}. Leave them out: x[np.isfinite(x).all(1) & (np.ptp(x, axis=1) > 0)].",
         )
 
 

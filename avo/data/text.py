@@ -5,13 +5,13 @@ import gzip
 import io
 import re
 import shlex
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from avo.alerts import warn
 from avo.data.columns import Columns, Numbers, positions
 from avo.data.numerals import Signs, any_value, joined, like_number, number, signs_of
 
@@ -129,17 +129,16 @@ class Cells(Numbers):
             what = "numbers the columns, and is left out; if it is an observation, write 0.0"
         else:
             what = "is taken for an observation; if it numbers the columns, delete it"
-        warnings.warn(f"{self.path}: the first row (line {line}), {told}, {what}.", stacklevel=4)
+        warn(f"{self.path}: the first row (line {line}), {told}, {what}.")
 
     def _warn_of_times(self) -> None:
         """Warn of a first row that rises in even steps, as times and places in a heading do and the second does not."""
         if not self._even(self.lines[0][1]) or self._even(self.lines[1][1]):
             return
         line, row = self.lines[0]
-        warnings.warn(
+        warn(
             f"{self.path}: the first row (line {line}), {','.join(row[:5])},..., rises in even steps and is taken for "
             f"an observation; if it is a heading, give it names, such as {row[0].strip()} s.",
-            stacklevel=5,
         )
 
     def _even(self, row: list[str]) -> bool:
@@ -177,18 +176,16 @@ class Cells(Numbers):
 
     def rest(self, others: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...]]:
         if left := [i for i in self.left if i not in others]:
-            warnings.warn(
+            warn(
                 f"{self.path}: the first column has no name and only tells rows apart; it is left out. To take it, "
                 "choose it by columns.",
-                stacklevel=4,
             )
         kept = [i for i in range(len(self.lines[0][1])) if i not in (*others, *left)]
         if self.names and (bare := [i for i in kept if self.names[i] == ""]) and len(bare) < len(kept):
             which = ", ".join(map(str, bare))
-            warnings.warn(
+            warn(
                 f"{self.path}: column {which}, counted from 0, has no name and is taken for part of the observations; "
                 "if it only names rows, say --index (index=), or choose the others by columns.",
-                stacklevel=4,
             )
         return self.numbers(kept), self.named(kept)
 

@@ -21,7 +21,6 @@ The overall p-value is calibrated as Westfall and Young (1993) do: of each of th
 parts, each judged against the B others, ranked among the B + 1.
 """
 
-import warnings
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,7 +38,8 @@ from avo.adversarial.critic import pack_size
 from avo.adversarial.loop import block_size
 from avo.adversarial.packs import packed_rows
 from avo.adversarial.settings import Settings
-from avo.checks import flag, whole
+from avo.alerts import warn
+from avo.checks import came, flag, whole
 from avo.containers import Axis, Held, arranged, named_columns, same_rows
 from avo.diagnostics.classifier import Classifier, classify, half_means, make_classifier
 from avo.diagnostics.features import Look, Units, in_units_of_x, look_of, names, positive, sample_features, summaries
@@ -232,10 +232,9 @@ def check(
     clusters = None if groups is None else number_clusters(groups, len(x))
     fitted = Observed(x, c, clusters, shares).digest == getattr(result, "data", None)
     if fitted:
-        warnings.warn(
+        warn(
             f"x_new: {FITTED}; any simulator would seem wrong. Split yours before the fit, and check with the other "
             "part; how the fit judges its own observations stands in result.summary().",
-            stacklevel=2,
         )
     rows = _independent(clusters, shares, len(x), seed)
     replicates = sets_within(budget, replicates, len(x) if rows is None else len(rows))
@@ -335,6 +334,20 @@ def _check(
     )
 
 
+def _as_in_fit(x: np.ndarray, c: np.ndarray | None, unit: np.ndarray | None) -> None:
+    """Refuse conditions where the fit had none, none where it had some, and those of another shape."""
+    had = None if unit is None else (len(x), *unit.shape)
+    if had is not None and c is None:
+        raise ValueError(
+            f"inputs must be the known conditions of x_new, shape {had}, as the fit had inputs=; got none. The "
+            "simulator is called with them."
+        )
+    if had is None and c is not None:
+        raise ValueError(f"inputs must be left out, as the fit had none; got inputs of shape {c.shape}.")
+    if had is not None and c is not None and c.shape != had:
+        raise ValueError(f"inputs must have rows as in the fit, shape {had}; got inputs of shape {c.shape}.")
+
+
 def _arguments(
     result: Any, x_new: Held, inputs: Held | None, replicates: Any, seed: Any
 ) -> tuple[tuple[np.ndarray, np.ndarray | None, np.ndarray | None], int, int]:
@@ -344,7 +357,7 @@ def _arguments(
         x_new, its conditions as the critic sees them, and those that the simulator gets; replicates; seed.
     """
     if not hasattr(result, "x_shape"):
-        raise ValueError(f"result must be what avo.fit returned; got {result!r}.")
+        raise ValueError(f"result must be what avo.fit returned; got {came(result)}.")
     if result.stderr is None:
         raise ValueError(
             "result has no error of its estimate, and without it nobody can say how far a right simulator may lie from "
@@ -353,6 +366,8 @@ def _arguments(
     axes, input_axes = _names(result)
     inputs, gaps = arranged("inputs", inputs, input_axes), getattr(result, "gaps", None)
     x, c, known = observe_new(arranged("x_new", x_new, axes), inputs, gaps, "x_new", 2)
+    if gaps is None and (frame := getattr(result, "frame", None)) is not None:
+        _as_in_fit(x, c, frame.c_shift)
     if x.shape[1:] != tuple(result.x_shape):
         raise ValueError(
             f"x_new must have rows like those that were fitted, shaped {tuple(result.x_shape)}; got {x.shape[1:]}."

@@ -3,7 +3,6 @@
 A block is so many rows with one key. All parts of a fit ask for blocks of one size, so that a simulator is traced once.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from avo.alerts import warn
 from avo.budget import whole_blocks
 from avo.clock import stage
 from avo.execution.calls import Calls
@@ -120,10 +120,9 @@ def _varied(drawn: Drawn) -> bool:
     same = [len(part) for part in parts if len(part) >= REPEATS[0]]
     if sum(same) < REPEATS[1]:
         return False
-    warnings.warn(
+    warn(
         f"simulate gave the same x in all of {max(same)} calls at one theta, as if it drew nothing at random: does it "
         "use its key (a simulator outside JAX: its rng, its {seed})? Errors and p-values need its noise.",
-        stacklevel=5,
     )
     return True
 

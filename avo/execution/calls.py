@@ -5,7 +5,6 @@ that fails is a row of NaN, counted; more failures than the user allows end the 
 """
 
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from avo.alerts import warn
 from avo.budget import PROBES
 from avo.clock import stage
 from avo.execution.chunks import FINE, Chunk, Ran
@@ -104,11 +104,10 @@ class Calls:
         words = np.append(np.asarray(jax.random.key_data(key), np.uint32).ravel(), np.uint32(0))
         x = self._made(Chunk(np.tile(words, (PROBES, 1)), theta, c))  # pyright: ignore[reportArgumentType]
         if np.isfinite(x).all() and not np.array_equal(x[0], x[1]):
-            warnings.warn(
+            warn(
                 "simulate gave two different x from one theta and one generator, so that part of what it draws comes "
                 "from elsewhere: numpy.random, random, the time. Draw all of it from rng (a program: from its {seed}); "
                 "else no run can be repeated, and pairs of simulations cannot share their noise.",
-                stacklevel=4,
             )
         return (time.perf_counter() - began) / PROBES * min(self.place.workers, PROBES)
 

@@ -17,7 +17,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import ArrayLike
 
+from avo.alerts import warn
 from avo.checks import ArgumentError, did_you_mean, flag, positive, takes
 from avo.data.reading import read
 from avo.execution.chunks import real
@@ -136,9 +136,8 @@ class Command:
                 )
         used = {field.name for _, field in self._fields()}
         if unused := [name for name in names if name not in used]:
-            warnings.warn(
+            warn(
                 f"from_command never tells the program {', '.join(unused)}: no template has a field {{{unused[0]}}}.",
-                stacklevel=5,
             )
 
     def _check_inputs(self, c_shape: tuple[int, ...] | None) -> None:

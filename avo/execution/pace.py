@@ -40,7 +40,8 @@ def seconds_of(budget: str) -> float:
     found = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*(s|min|h|d)\s*", budget)
     if found is None or not float(found[1]) > 0:
         raise ValueError(
-            f"budget must be a number of calls, or a time with its unit (s, min, h, d) such as '2h'; got {budget!r}."
+            "budget must be a number of calls, such as 10000, 1e4, 10k or 1.3M, or a time with its unit (s, min, h, d) "
+            f"such as '2h'; got {budget!r}."
         )
     return float(found[1]) * UNITS[found[2]]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike
 
-from avo.checks import ArgumentError, takes
+from avo.checks import ArgumentError, came, takes
 from avo.execution.command import bound
 from avo.execution.host import HostSimulator
 from avo.execution.programs import JaxSimulator, compile_simulator
@@ -91,8 +91,9 @@ def _check_call(simulate: Any, conditions: bool) -> None:
     """Make sure that a simulator can be called with key and theta, and with known conditions where there are any."""
     arguments = "(key, theta, inputs)" if conditions else "(key, theta)"
     if not callable(simulate):
-        came = f"a {type(simulate).__name__}, pass its .simulate" if hasattr(simulate, "simulate") else repr(simulate)
-        raise ValueError(f"simulate must be a function simulate{arguments} -> x; got {came}.")
+        own = hasattr(simulate, "simulate")
+        told = f"a {type(simulate).__name__}, pass its .simulate" if own else came(simulate)
+        raise ValueError(f"simulate must be a function simulate{arguments} -> x; got {told}.")
     host = isinstance(simulate, HostSimulator)
     fn = simulate.fn if host else simulate
     if inspect.isgeneratorfunction(fn):
@@ -104,7 +105,7 @@ def _check_call(simulate: Any, conditions: bool) -> None:
         f"simulate must be callable as {name}{wanted}"
         + (" since inputs were given" if conditions else "")
         + f"; got {name}{inspect.signature(fn)}."
-        + (" Known conditions need avo.fit(..., inputs=)." if not conditions and takes(fn, 3) else "")
+        + (" Known conditions need inputs=, a row for each observation." if not conditions and takes(fn, 3) else "")
     )
 
 

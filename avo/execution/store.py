@@ -9,7 +9,6 @@ A run that is continued asks for the same calls by their numbers, and is given w
 
 import json
 import sqlite3
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from avo.alerts import warn
 from avo.execution.chunks import Chunk, Ran
 
 SCHEMA = """
@@ -98,10 +98,9 @@ class Store:
                 self.file.execute(f"INSERT OR REPLACE INTO chunks VALUES ({', '.join('?' * len(row))})", row)
         except sqlite3.Error as error:
             self.writes = False
-            warnings.warn(
+            warn(
                 f"{self.path} cannot be written any more ({error}); the run goes on, but what it does from here on is "
                 "lost if it is stopped.",
-                stacklevel=2,
             )
 
     def between(self, first: int, last: int) -> Iterator[Kept]:

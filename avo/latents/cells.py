@@ -12,12 +12,12 @@ seeds takes over the cells of one with fewer.
 
 import json
 import re
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from avo.alerts import warn
 from avo.folder import Folder, damaged, read_arrays, write_arrays
 
 
@@ -76,9 +76,8 @@ class Cells:
         try:
             write_arrays(path, cell.arrays | words)
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"{path} cannot be written ({error.strerror}); the comparison goes on, but this cell is lost if it is "
                 "stopped.",
-                stacklevel=2,
             )
         return cell, False

@@ -12,6 +12,7 @@ from scipy import stats
 
 from avo.adversarial.proposals import START_SD
 from avo.parameters import TURN, unwound
+from avo.plots.given import fitted, named_fits, truth_of
 from avo.plots.style import (
     FITTED,
     OBSERVED,
@@ -26,7 +27,7 @@ from avo.plots.style import (
     ticked,
     with_unit,
 )
-from avo.refine.identifiability import NAMED, Combination
+from avo.refine.identifiability import NAMED, SHARE, Combination
 from avo.refine.linear import WIDTH, LinearSpace
 from avo.refine.modes import Mode
 from avo.result import Result
@@ -36,7 +37,6 @@ PAIRS, DIRECTIONS = 6, 8  # ellipses and directions drawn at most
 LEVELS = (0.5, 0.9)  # of the ellipses
 NORMAL = float(stats.norm.isf(0.05))  # standard errors to either side of a 90 % interval
 POINTS = 200  # of an ellipse
-SHARE = 100 / WIDTH  # per cent of a range that one unit of w is
 
 
 class Row(NamedTuple):
@@ -77,11 +77,10 @@ def forest(
         >>> [axes.get_xlabel() for axes in forest({"free": fit, "rate = 5": other}).axes]
         ['rate (1/s)', 'shift']
     """
-    named = {"estimate": results} if isinstance(results, Result) else dict(results)
+    named = named_fits(results)
     first = next(iter(named.values()))
     drawn = _drawn(named)
-    if truth is not None and np.shape(truth) != (len(drawn),):
-        raise ValueError(f"truth must have one value for each of {', '.join(drawn)}; got {np.shape(truth)}.")
+    truth = truth_of(tuple(drawn), truth)
     alone = len(named) == 1
     rows = _sources(first) if alone else [_row(name, result, tuple(drawn)) for name, result in named.items()]
     middle = _one_turn(rows, drawn)
@@ -95,7 +94,7 @@ def forest(
         for k, row in enumerate(rows):
             _interval(axes, k, row, i, parameter.support)
         if truth is not None:
-            at = unwound(np.asarray(truth)[i], middle[i], _period(parameter))
+            at = unwound(truth[i], middle[i], _period(parameter))
             axes.axvline(float(at), color="k", ls="--", lw=1, label="truth")
         axes.margins(x=0.08)
         ticked(axes, "x", parameter)
@@ -232,6 +231,7 @@ def identifiability(result: Result, truth: ArrayLike | None = None, *, figure: C
     Raises:
         ValueError: if the fit has no error.
     """
+    truth = truth_of(fitted(result).names, truth)
     if result.estimate is None:
         raise ValueError(f"identifiability needs a fit with refine=True that found a solution; {result.message}")
     pairs = _pairs(result)
@@ -243,7 +243,7 @@ def identifiability(result: Result, truth: ArrayLike | None = None, *, figure: C
     places = figure.add_gridspec(**shape)
     for k, (i, j) in enumerate(pairs):
         axes = figure.add_subplot(places[divmod(k, columns)])
-        _ellipse(axes, result, i, j, None if truth is None else np.asarray(truth, float))
+        _ellipse(axes, result, i, j, truth)
     _directions(figure.add_subplot(places[lines, :]), found, result.space)
     return finished(figure)
 

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from avo.checks import came, whole
 from avo.diagnostics.goodness import Check, Part
 from avo.plots.style import OBSERVED, SIMULATED, Canvas, canvas, finished
 
@@ -30,6 +31,9 @@ def check(found: Check, features: int = 20, *, figure: Canvas | None = None) -> 
         >>> [axes.get_xlabel() for axes in check(found).axes]
         ['z', 'classifier', "critic's gap"]
     """
+    if not isinstance(found, Check):
+        raise ValueError(f"found must be what avo.check returned; got {came(found)}.")
+    features = whole("features", features)
     rows = sorted(found.table, key=lambda row: -abs(row.z))[:features][::-1]
     figure = canvas((11, max(4.0, 1.4 + 0.26 * len(rows))), figure)
     panels = figure.subplot_mosaic([["z", "classifier"], ["z", "gap"]], width_ratios=[3, 2])

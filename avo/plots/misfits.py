@@ -7,6 +7,8 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from avo.checks import whole
+from avo.plots.given import fitted
 from avo.plots.style import (
     FITTED,
     OBSERVED,
@@ -31,9 +33,10 @@ MEMBERS = 4000  # drawn from a fitted population
 
 def kept_of(result: Result, what: str) -> Kept:
     """Take what a result keeps, or say why it cannot be drawn."""
-    if result.kept is None:
+    kept = fitted(result).kept
+    if kept is None:
         raise ValueError(f"{what} needs a fit with refine=True that found a solution; {result.message}")
-    return result.kept
+    return kept
 
 
 def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None, ax: Axes | None = None) -> Figure:
@@ -59,7 +62,7 @@ def misfit(result: Result, features: int = 20, *, figure: Canvas | None = None, 
     Raises:
         ValueError: if the fit keeps no simulations, or both `figure` and `ax` are given.
     """
-    found = standing_out(result)
+    found, features = standing_out(result), whole("features", features)
     z = found.z
     order = np.argsort(-np.abs(z))[:features][::-1]
     own = figure if ax is not None else canvas((7, 1.4 + 0.26 * len(order)), figure)

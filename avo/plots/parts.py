@@ -7,6 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from avo.checks import whole
+from avo.plots.given import fitted
 from avo.plots.style import FITTED, OBSERVED, SIMULATED, Canvas, canvas, cut, decades, finished, legend_above, room
 from avo.refine.sensitivity import BLURRED, Sensitivity
 from avo.refine.subsets import STANDS_OUT
@@ -35,7 +37,7 @@ def sensitivity(result: Result, parts: int = 20, *, figure: Canvas | None = None
     Raises:
         ValueError: as `result.sensitivity`.
     """
-    found = result.sensitivity()
+    found, parts = fitted(result).sensitivity(), whole("parts", parts)
     deciding = np.nan_to_num(found.without, nan=1.0).max(1)
     some = np.sort(np.argsort(-deciding, kind="stable")[:parts])
     columns = min(4, len(found.names), room(figure, 2.2))

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from avo.parameters import TURN, unwound
+from avo.plots.given import fitted, truth_of
 from avo.plots.style import (
     FITTED,
     OBSERVED,
@@ -57,10 +58,7 @@ def history(result: Result, truth: ArrayLike | None = None, *, figure: Canvas | 
         >>> [axes.get_ylabel() for axes in history(result, truth=problem.theta_true).axes]
         ['gap', 'rate']
     """
-    if truth is not None and np.shape(truth) != (len(result.names),):
-        raise ValueError(
-            f"truth must have one value for each of {', '.join(result.names)}; got shape {np.shape(truth)}."
-        )
+    truth = truth_of(fitted(result).names, truth)
     if "calls" not in result.history:
         raise ValueError("result must be of a fit with steps; a fit of stored pairs has none to draw.")
     thin = slice(None, None, max(1, len(result.history["calls"]) // POINTS))
@@ -76,7 +74,7 @@ def history(result: Result, truth: ArrayLike | None = None, *, figure: Canvas | 
         axes.fill_between(calls, low[:, i], high[:, i], color=FITTED, alpha=0.2, lw=0, label="proposal's sd")
         axes.plot(calls, centre[:, i], color=FITTED, lw=1.5, label="proposal's centre")
         if truth is not None:
-            at = unwound(np.asarray(truth)[i], result.theta[i], result.space.periods[i])
+            at = unwound(truth[i], result.theta[i], result.space.periods[i])
             axes.axhline(float(at), color="k", ls="--", lw=1, label="truth")
         if ends is not None:
             end = float(calls[-1]), float(centre[-1, i])
@@ -166,7 +164,9 @@ def failures(result: Result, *, figure: Canvas | None = None) -> Figure:
         >>> [axes.get_xlabel() for axes in failures(result).axes]
         ['failed calls', 'rate']
     """
-    counts = sorted(((kind, count) for kind, count in result.failures.items() if count), key=lambda pair: pair[1])
+    counts = sorted(
+        ((kind, count) for kind, count in fitted(result).failures.items() if count), key=lambda pair: pair[1]
+    )
     place = result.failures.place
     bounds = [] if place is None else [bound for bound in place.bounds if bound[0] in result.names]
     heights = [0.35 * max(len(counts), 1) + 0.7, *[0.75] * len(bounds)]

@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from avo.containers import Held, axes_of, coordinates, plain
+from avo.checks import text
+from avo.containers import Held, coordinates
 from avo.observations import Kind, kind_of
+from avo.plots.given import axes_given, numbers
 from avo.plots.images import compared_images, drawn_images
 from avo.plots.style import (
     FITTED,
@@ -69,8 +71,8 @@ def predictive(
         >>> predictive(rng.normal(size=50), rng.normal(size=99), quantity="voltage", unit="mV").axes[0].get_xlabel()
         'voltage (mV)'
     """
-    axes = axes or axes_of(x_obs)
-    obs, sim = (np.asarray(plain(*pair), dtype=float) for pair in (("x_obs", x_obs), ("x_sim", x_sim)))
+    axes, quantity, unit = axes_given(axes, x_obs), text("quantity", quantity), text("unit", unit)
+    obs, sim = numbers("x_obs", x_obs), numbers("x_sim", x_sim)
     if obs.ndim == 0 or obs.shape[1:] != sim.shape[1:]:
         raise ValueError(f"x_obs and x_sim must have rows of the same shape; got shapes {obs.shape} and {sim.shape}.")
     kind = kind_of(obs.shape[1:], kind)
@@ -137,8 +139,8 @@ def draws(
             "simulate(key, jax.numpy.tile(result.theta, (n, 1))), of a population at result.sample(key, n); "
             "avo.plots.predictive sets them beside the observations."
         )
-    axes = axes or axes_of(x)
-    x = np.asarray(plain("x", x), dtype=float)
+    axes, quantity, unit = axes_given(axes, x), text("quantity", quantity), text("unit", unit)
+    x = numbers("x", x)
     if x.ndim == 0 or len(x) == 0:
         raise ValueError(f"x must hold at least one observation along its first axis; got shape {x.shape}.")
     kind = kind_of(x.shape[1:], kind)

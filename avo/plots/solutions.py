@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
+from avo.plots.given import fitted
 from avo.plots.style import FITTED, OBSERVED, Canvas, canvas, finished, ticked, with_unit
 from avo.result import Result
 from avo.space import Angle
@@ -23,7 +24,7 @@ def modes(result: Result, *, figure: Canvas | None = None) -> Figure:
     Raises:
         ValueError: if the fit has one solution only, or none.
     """
-    found = result.modes
+    found = fitted(result).modes
     if not found:
         raise ValueError(
             f'modes needs a fit with refine=True and target="point" that found a solution; {result.message}'

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from avo.checks import came
 from avo.parameters import Count, Parameter
 
 OBSERVED, SIMULATED, FITTED = "#3b3b3b", "#d95f02", "#1f6fb4"
@@ -64,11 +65,21 @@ class Picture(Figure):
 
 def canvas(size: tuple[float, float], figure: Canvas | None = None) -> Canvas:
     """Take the user's figure, or make one of a size, in inches."""
+    _check_own(figure)
     return Picture(figsize=size, layout="constrained") if figure is None else figure
+
+
+def _check_own(figure: Any, ax: Any = None) -> None:
+    """Check the figure or axes of the user's own."""
+    if figure is not None and not isinstance(figure, (Figure, SubFigure)):
+        raise ValueError(f"figure must be a Figure or SubFigure of matplotlib; got {came(figure)}.")
+    if ax is not None and not isinstance(ax, Axes):
+        raise ValueError(f"ax must be axes of matplotlib, such as figure.subplots(); got {came(ax)}.")
 
 
 def room(figure: Canvas | None, each: float = NARROWEST) -> int:
     """Say how many panels, or other things of a width in inches, stand side by side in the user's figure."""
+    _check_own(figure)
     return 99 if figure is None else max(1, int(figure.bbox.width / figure.dpi / each))
 
 
@@ -107,6 +118,7 @@ def grid(
     Raises:
         ValueError: if axes are given to a picture of several panels.
     """
+    _check_own(figure, ax)
     if ax is not None:
         if figure is not None or count != 1:
             raise ValueError(

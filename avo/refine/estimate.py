@@ -296,7 +296,7 @@ class Estimate:
             v = self.vectors[:, k]
             sd = float(1 / np.sqrt(self.values[k])) if self.values[k] > 0 else float("inf")
             found.append(Direction(v * np.sign(v[np.argmax(abs(v))]), sd, bool(self.identified[k]), space.names))
-        return Identifiability(found)
+        return Identifiability.of(found, np.abs(self.slope(space)), space.units)
 
     def combinations(self, space: Space) -> tuple[Combination, ...]:
         """Find what the data identify of several parameters together; of a population, of its median."""

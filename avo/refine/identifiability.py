@@ -23,6 +23,8 @@ from avo.space import Space
 from avo.tables import aligned, written
 
 COLUMNS = 9  # of parameters, at most, in a table of directions; more are told in words
+SHARE = 25.0  # per cent of a range that one unit of w is
+TINY = 0.005  # weight that no table shows
 NAMED = 0.05  # weight from which a direction's words name a parameter
 GREAT = 0.5  # of the greatest part in what is not identified, from which others are told beside a parameter
 PURE = "1"  # unit of a pure number
@@ -31,7 +33,10 @@ SIMPLE = 0.03  # how far from a multiple of a half a weight may lie, by the nois
 
 
 class Direction(NamedTuple):
-    """A direction in w, its weight on each parameter, and the standard deviation to which the data identify it."""
+    """A direction in w, its weight on each parameter, and the standard deviation to which the data identify it.
+
+    w counts in quarters of a parameter's range, and is u where it has no bounds; words say per cent of the range.
+    """
 
     weights: Float[np.ndarray, " d"]
     sd: float
@@ -42,32 +47,50 @@ class Direction(NamedTuple):
         parts = [f"{w:+.2f} {name}" for w, name in zip(self.weights, self.names, strict=True) if abs(w) >= NAMED]
         words = f"direction ({', '.join(parts)})" if len(self.weights) > 1 else self.names[0]
         if self.identified:
-            return f"{words} is identified to {self.sd:.2g}"
+            return f"{words} is identified to {SHARE * self.sd:.2g} % of a range"
         if self.sd < START_SD:
-            return f"{words} is hardly identified by these data, to {self.sd:.2g}"
+            return f"{words} is hardly identified by these data, to {SHARE * self.sd:.2g} % of a range"
         return f"{words} is not identified by these data"
 
 
 class Identifiability(tuple[Direction, ...]):
-    """Orthogonal directions, the worst identified first; their units are quarters of a range, and u without bounds.
+    """Orthogonal directions, the worst identified first; printed as steps of theta, in its own units.
+
+    Their weights are those of w (`Direction`). A step of one standard error along an identified direction is as far as
+    x cannot tell; along what is open, theta may go any way, and the step is that of the usual start.
 
     Example:
         >>> ways = [(np.array([0.8, -0.6]), 1.5, False), (np.array([0.6, 0.8]), 0.02, True)]
-        >>> print(Identifiability([Direction(*way, ("a", "b")) for way in ways]))
-        a      b      identified to
-        +0.80  -0.60  nothing
-        +0.60  +0.80  0.02
-        in quarters of a parameter's range, and in u where it has no bounds
+        >>> found = [Direction(*way, ("a", "b")) for way in ways]
+        >>> print(Identifiability.of(found, np.array([2.0, 0.5]), ("mV", "")))
+        a (mV)  b       a step along this direction, at the estimate
+        +2.4    -0.45   is open: x does not tell it
+        +0.024  +0.008  is one standard error
     """
 
+    slope: Float[np.ndarray, " d"] | None = None
+    units: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(found: Sequence[Direction], slope: Float[np.ndarray, " d"], units: Sequence[str]) -> "Identifiability":
+        """Put directions together; slope is d theta / dw at the estimate, with the units of theta."""
+        made = Identifiability(found)
+        made.slope, made.units = np.asarray(slope, float), tuple(units)
+        return made
+
     def __str__(self) -> str:
-        if any(len(way.names) > COLUMNS for way in self):
+        if self.slope is None or any(len(way.names) > COLUMNS for way in self):
             return "\n".join(map(str, self))
-        rows = [[*way.names, "identified to"] for way in self[:1]]
+        rows = []
         for way in self:
-            known = f"{way.sd:.2g}" if way.identified else "nothing" if way.sd >= START_SD else f"hardly, {way.sd:.2g}"
-            rows.append([*(f"{round(weight, 2) + 0.0:+.2f}" for weight in way.weights), known])
-        return "\n".join([*aligned(rows), "in quarters of a parameter's range, and in u where it has no bounds"])
+            step = min(way.sd, START_SD) * way.weights * self.slope
+            known = "is one standard error" if way.identified else "is open: x does not tell it"
+            known = "is one standard error, and hardly known" if not way.identified and way.sd < START_SD else known
+            small = np.abs(way.weights) < TINY
+            rows.append([*("0" if no else f"{value:+.2g}" for value, no in zip(step, small, strict=True)), known])
+        units = self.units or ("",) * len(self.slope)
+        head = [f"{n} ({unit})" if unit else n for n, unit in zip(self[0].names, units, strict=True)] if rows else []
+        return "\n".join(aligned([[*head, "a step along this direction, at the estimate"], *rows]))
 
 
 class Combination(NamedTuple):

@@ -256,6 +256,8 @@
     root.setAttribute("aria-label", "Simulated mean and 90 % band at the sliders' setting over the observations.");
     chart.replaceChildren(root);
     chart.classList.toggle("tall", height > 0.6 * window.innerHeight);
+    if (chart.scrollHeight > chart.clientHeight + 1) chart.setAttribute("tabindex", "0");
+    else chart.removeAttribute("tabindex");
     return root;
   }
 

@@ -145,7 +145,7 @@ def _workbench(sliders: Sliders, values: dict[str, Any]) -> str:
 <p>The simulated mean and 90 % band of {chosen}, at the sliders' setting, over the observations.</p>
 <ul class="key">{key}{row}</ul>
 <div class="workbench">
-<div id="chart"></div>
+<div id="chart" role="region" aria-labelledby="move"></div>
 <div class="controls">
 {choice}{inputs}
 <p id="misfit" role="status"></p>

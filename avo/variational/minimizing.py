@@ -21,7 +21,7 @@ from avo.checks import between, flag, positive, whole
 from avo.execution.failures import Failures
 from avo.progress import bar
 from avo.sizes import by_rows
-from avo.space import Space, start_in
+from avo.space import Space, check_space, start_in
 from avo.variational.minimum import CHANCE, End, Ending, Minimum, early, ending, joined
 from avo.variational.natural import Search, Told, pairs_for
 from avo.variational.objective import InJax, OnHost, counted
@@ -91,8 +91,7 @@ def minimize(
         >>> found.theta.round(3).tolist(), found.status, found.calls < 2000
         ([2.5, -1.0], 'converged', True)
     """
-    if not isinstance(space, Space):
-        raise ValueError(f"space must be an avo.Space, e.g. avo.Space(mu=avo.Interval(-3, 3)); got {space!r}.")
+    check_space(space)
     pairs = pairs_for(space.dim) if pairs is None else whole("pairs", pairs, least=2)
     progress, tolerance = flag("progress", progress), positive("tolerance", tolerance)
     seed, max_failures = checks.seed("seed", seed), between("max_failures", max_failures, 0, 1)

@@ -284,9 +284,9 @@ def test_a_column_too_many_may_be_a_condition() -> None:
     with pytest.raises(
         ValueError, match=r"expected x \(\d+, 3\), got \(\d+, 2\)\. Columns of x_obs that are known cond"
     ):
-        avo.fit(simulate, np.zeros((5, 3)), avo.Space(k=avo.Real()))
+        avo.fit(simulate, np.arange(15.0).reshape(5, 3), avo.Space(k=avo.Real()))
     with pytest.raises(ValueError, match=r"expected x \(\d+, 1\), got \(\d+, 2\)\.$"):
-        avo.fit(simulate, np.zeros((5, 1)), avo.Space(k=avo.Real()))
+        avo.fit(simulate, np.arange(5.0)[:, None], avo.Space(k=avo.Real()))
 
 
 # --- a run that is there ---------------------------------------------------------------------------------------------
@@ -333,6 +333,16 @@ def test_a_run_says_what_it_needs(here: Path) -> None:
         avo.load("run")
 
 
+@pytest.mark.usefixtures("here")
+def test_mistakes_of_the_simulator_are_said_before_those_of_the_data(here: Any) -> None:
+    (here / "broken.py").write_text("import avo\nspace = avo.Spaec(k=avo.Real())\n")
+    for words in (("broken.py:f", "--data", "nowhere.csv"), ("broken.py:f", "--data", "x.csv", "--columns", "nothing")):
+        assert "broken.py cannot be run: AttributeError" in run("fit", *words, status=2).stderr
+    said = run("fit", "mine.py:plian", "--data", "nowhere.csv", "--space", "k=real()", status=2).stderr
+    assert "mine.py must be followed by one of its functions" in said
+    assert "SIMULATOR must be a registered simulator" in run("fit", "zzz", "--data", "nowhere.csv", status=2).stderr
+
+
 # --- near misses -----------------------------------------------------------------------------------------------------
 
 
@@ -343,10 +353,15 @@ def test_a_run_says_what_it_needs(here: Path) -> None:
         (("fit", "poison"), "of your own, path/to/file.py:function; got 'poison'. Did you mean 'poisson'?"),
         (("fit", "mime"), "path/to/file.py:function; got 'mime'. Did you mean 'mine.py:function'?"),
         (("fit", "mine:plain"), "path/to/file.py:function; got 'mine:plain'. Did you mean 'mine.py:plain'?"),
+        (("fit", "mime.py:plain", "--data", "x.csv"), "There is no file mime.py. Did you mean 'mine.py:plain'?"),
+        (("fit", "mime.py:planar", "--data", "x.csv"), "There is no file mime.py."),
+        (("fit", "numeric.py:plain", "--data", "x.csv"), "There is no file numeric.py."),
+        (("fit", "minutes"), "path/to/file.py:function; got 'minutes'."),
+        (("fit", "poisson.py:f", "--data", "x.csv"), "There is no file poisson.py."),
         (("fit", "zzzz"), "path/to/file.py:function; got 'zzzz'."),
         (("fit", "poisson", "--target", "popluation"),
          "Invalid value for '--target': 'popluation' is not one of 'point', 'population'. Did you mean 'population'?"),
-        (("fit", "mine.py:plain", "--data", "x.csv", "--index", "WHO"),
+        (("fit", "mine.py:plain", "--data", "x.csv", "--index", "WHO", "--space", "k=real()"),
          "or a name among who, ward, left, dose, right (in x.csv); got 'WHO'. Did you mean 'who'?"),
     ],
 )  # fmt: skip

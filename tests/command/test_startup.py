@@ -38,6 +38,14 @@ print("imported:", [name for name in {HEAVY!r} if name in sys.modules])
     assert done.stdout.splitlines()[-1] == "imported: []" and len(done.stdout.splitlines()) > 5
 
 
+def test_the_module_is_the_command_and_says_its_version() -> None:
+    for words in (["-m", "avo", "--version"], ["-c", "from avo.command import main; main()", "--version"]):
+        done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
+        assert done.stdout == f"avo {avo.__version__}\n" and not done.stderr
+    done = subprocess.run([sys.executable, "-m", "avo", "report", "nowhere"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and "Traceback" not in done.stderr
+
+
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 

@@ -342,8 +342,13 @@ def test_errors() -> None:
         ((good, normal, x), {"replicates": 20.5}, r"replicates must be a whole number"),
         ((good, normal, x), {"seed": -1}, r"seed must be a whole number from 0 to 9223372036854775807; got -1"),
         ((good, normal, x), {"inputs": x[:30]}, r"inputs must have one row per observation: x_new has 60, inputs 30"),
-        ((good, normal, x), {"inputs": x}, r"with inputs of shape \(2,\) is not what this fit's critic was made for"),
-        ((known_line(x[:, 0], x[:, 1]), line, x[:, 1]), {}, r"with no inputs is not what this fit's critic"),
+        (
+            (good, normal, x),
+            {"inputs": x},
+            r"inputs must be left out, as the fit had none; got inputs of shape \(60, 2\)",
+        ),
+        ((known_line(x[:, 0], x[:, 1]), line, x[:, 1]), {}, r"inputs must be the known .* shape \(60,\)"),
+        ((known_line(x[:, 0], x[:, 1]), line, x[:, 1]), {"inputs": x}, r"\(60,\); got inputs of shape \(60, 2\)"),
     ):
         with pytest.raises(ValueError, match=message):
             check(*arguments, **options)

@@ -33,10 +33,25 @@ def test_times_are_read(text: str, seconds: float) -> None:
     assert seconds_of(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "2", "h", "2 hours", "-2h", "0 s", "1e3 s", "2h 30min", "1_000", "nan h"])
+@pytest.mark.parametrize(
+    "text", ["", "h", "2 hours", "-2h", "0 s", "1e3 s", "2h 30min", "10kk", "1,00", "nan h", "1e4x"]
+)
 def test_what_is_no_time_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="budget must be a number of calls, or a time with its unit .* such as '2h'"):
+    with pytest.raises(
+        ValueError, match="budget must be a number of calls, .*, or a time with its unit .* such as '2h'"
+    ):
         fit(simulate, budget=text)
+
+
+@pytest.mark.parametrize("text", ["-5", "0", "1.5", "1.2345k", "0.0000001M"])
+def test_numbers_that_are_no_calls_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="budget must be a whole number of calls above 0, .*, or a time such as '2h'"):
+        fit(simulate, budget=text)
+
+
+def test_calls_are_read_as_people_write_them() -> None:
+    whole = fit(simulate, budget=60 * TINY.calls)
+    assert equal(fit(simulate, budget=f"{60 * TINY.calls / 1000}k"), whole) and whole.budget == 60 * TINY.calls
 
 
 @pytest.mark.parametrize(

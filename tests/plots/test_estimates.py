@@ -331,7 +331,7 @@ def test_parts_are_drawn_by_their_errors():
 def test_each_mark_of_a_sensitivity_is_in_its_legend(result):
     found, figure = result.sensitivity(), plots.sensitivity(result)
     marks = {drawn.get_label() for axes in figure.axes for drawn in axes.get_lines() if drawn.get_marker() != "None"}
-    marks = {words for words in marks if not words.startswith("_")}
+    marks = {words for words in marks if not str(words).startswith("_")}
     assert {"by it alone: at least this", "without the part: at least this"} <= marks and found.least[0].max() > 1
     assert {text.get_text() for text in figure.legends[0].get_texts()} == marks
     (words,) = plots.sensitivity(reports.reported("vector", "population")).legends

@@ -158,11 +158,19 @@ def test_directions_are_told_the_worst_first_and_their_largest_weight_is_positiv
     np.testing.assert_allclose([d.weights for d in told], [[0.6, 0.8, 0], [0, 0, 1], [0.8, -0.6, 0]])
     assert [str(d) for d in told] == [
         "direction (+0.60 a, +0.80 b) is not identified by these data",
-        "direction (+1.00 c) is identified to 0.2",
-        "direction (+0.80 a, -0.60 b) is identified to 0.05",
+        "direction (+1.00 c) is identified to 5 % of a range",
+        "direction (+0.80 a, -0.60 b) is identified to 1.2 % of a range",
     ]
+    # One standard error along it: .2 of u is .8 of c; theta_a = -3 + 2 w, theta_b = 2.5 exp(u), both in units of theta
+    space = avo.Space(a=avo.Interval(-3, 5, unit="mV"), b=avo.Positive(2.5), c=avo.Real(10.0, 4.0, unit="ms"))
+    rows = [line.split() for line in str(found.identifiability(space)).splitlines()]
+    b = 2.5 * np.exp(-1.2)
+    assert rows[0][:5] == ["a", "(mV)", "b", "c", "(ms)"]
+    assert rows[1] == [f"{1.5 * 0.6 * 2:+.2g}", f"{1.5 * 0.8 * b:+.2g}", "0", *"is open: x does not tell it".split()]
+    assert rows[2] == ["0", "0", "+0.8", *"is one standard error".split()]
+    assert rows[3] == [f"{0.05 * 0.8 * 2:+.2g}", f"{-0.05 * 0.6 * b:+.2g}", "0", *"is one standard error".split()]
     one = made(loc=[0.3], covariance=np.eye(1) * 0.0004).identifiability(avo.Space(rate=avo.Real()))
-    assert str(one[0]) == "rate is identified to 0.02"
+    assert str(one[0]) == "rate is identified to 0.5 % of a range"
 
 
 # --- plausible truths ------------------------------------------------------------------------------------------------

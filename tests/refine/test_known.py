@@ -267,7 +267,7 @@ def squares(key: Any, theta: Any) -> Any:
 )
 def test_fits_that_could_not_use_it_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        avo.fit(ignores, np.zeros((20, 3)), FREE, budget=5000, progress=False, **options)
+        avo.fit(ignores, np.arange(60.0).reshape(20, 3), FREE, budget=5000, progress=False, **options)
 
 
 def test_a_fit_too_small_to_use_it_says_so() -> None:

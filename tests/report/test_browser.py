@@ -46,9 +46,18 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "all_pictures", lambda *_: [])
         made["image"] = write(reports.reported("image"), folder / "image.html")
+        made["long"] = write(long_vector(), folder / "long.html")
         made["gaps"] = write(gapped(), folder / "gaps.html")
         made["population"] = write(reports.reported("vector", "population"), folder / "population.html")
     return made
+
+
+def long_vector() -> Any:
+    """Vectors of 14 numbers, each of which has a strip of its own."""
+    result, size = reports.reported("vector"), 14
+    assert result.estimate is not None
+    kept = reports.kept(result.space, np.asarray(result.estimate.loc), (size,))
+    return replace(result, x_shape=(size,), estimate=replace(result.estimate, kept=kept))
 
 
 def gapped() -> Any:
@@ -63,11 +72,11 @@ def gapped() -> Any:
     return replace(result, estimate=replace(result.estimate, kept=kept._replace(x=x, observed=observed)))
 
 
-def opened(browser: Any, file: Path, width: int = 1200, scheme: str = "light") -> Any:
+def opened(browser: Any, file: Path, width: int = 1200, scheme: str = "light", height: int = 900) -> Any:
     browser.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     )
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     browser.get(file.as_uri())
     return browser
@@ -180,6 +189,26 @@ def test_a_misfit_is_judged_in_one_way(browser, files):
     assert "no more than a right model's. In 19 of 20 cases a right model's is below 1." in told
     press(browser, "slider-0", "END")
     assert "right model's is below 1." in browser.find_element("id", "misfit").text
+
+
+SEEN = """const r = document.getElementById('chart').getBoundingClientRect();
+const s = document.getElementById(arguments[0]).getBoundingClientRect();
+return [r.top, r.bottom, r.right, s.top, s.bottom, s.left, innerHeight]"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("form", ["series", "image", "population", "long"])
+def test_the_picture_is_seen_with_each_slider_that_moves_it(browser, files, form, width):
+    """From above and from below: neither has scrolled away, nor lies over the other, on the screen of a phone either."""
+    opened(browser, files[form], width, height=640 if width < 500 else 900)
+    for end in ("0", "document.body.scrollHeight"):
+        for i in range(3):
+            browser.execute_script(f"window.scrollTo(0, {end})")
+            browser.execute_script("document.getElementById(arguments[0]).focus()", f"slider-{i}")
+            top, bottom, right, start, stop, left, high = browser.execute_script(SEEN, f"slider-{i}")
+            least = min(bottom - top, 0.5 * high) if width < 500 else 150
+            assert min(bottom, high) - max(top, 0) >= least - 1, (form, i, end)
+            assert 0 <= start and stop <= high and (start >= bottom or left >= right), (form, i, end)
 
 
 TOO_WIDE = """return [...document.querySelectorAll('main *')].filter((e) =>
