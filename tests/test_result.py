@@ -434,7 +434,7 @@ def test_encode_stays_in_the_support_and_refuses_what_it_cannot_read() -> None:
     for bad, given, words in (
         (np.where(x > 1e3, np.nan, x), c, "x must hold finite numbers"),
         (x[:0], c[:0], "x must hold observations"),
-        (x, c[:7], r"for x of shape \(50, 4\) inputs of shape \(50, 1\); got inputs of shape \(7, 1\)"),
+        (x, c[:7], r"for x of shape \(50, 4, 2\) inputs of shape \(50, 1\); got inputs of shape \(7, 1\)"),
         (x, np.ones((50, 2)), r"inputs must have a row .* shape \(50, 1\); got inputs of shape \(50, 2\)"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -446,7 +446,7 @@ def test_the_file_names_the_folder(tmp_path: Path) -> None:
     np.testing.assert_array_equal(avo.load(folder / "result.json").theta, made().theta)
 
 
-@pytest.mark.parametrize(("value", "words"), [(9.0, ""), (3.0, "is hardly identified by these data, to 0.58"),
+@pytest.mark.parametrize(("value", "words"), [(9.0, ""), (3.0, "is hardly identified by these data, to 14 % of a"),
                                              (0.4, "is not identified by these data")])  # fmt: skip
 def test_what_is_hardly_identified_is_told_from_what_is_not(value: float, words: str) -> None:
     result = refined("population")

@@ -99,7 +99,7 @@ def preset_of(
     told = float(explained(medians[:1], fitted[None])[0])
     ready, start = _fitted(problem, beats, theta, fitted)
     space = with_known(ranged(ready.space, ranges), fix, prior)
-    words = f"least squares: {problem.space.dim} parameters explain {told:.2%} of the median beat"
+    words = f"least squares: {problem.space.dim} parameters explain {100 * told:.2f} % of the median beat"
     start = np.asarray(space.free(start))
     return Preset(Task(Source("ecg", ready.simulate, space, ready), beats.x, None), start, encoder, words)
 

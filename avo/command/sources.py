@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 # Streams of random numbers besides those of the fit, which splits the seed's key
 OBSERVED, PREDICTED, UNSEEN = 20_001, 20_002, 20_003
 MOST_NUMBERS = 2 * 10**8  # in observations that are simulated, 1.6 GB
+RECORDS, LONG = (".hea", ".dat"), 16  # files of recordings, a row each sample; numbers of an observation from such
 ALIKE = 0.75  # of the names of files, to be suggested
 MISSING = ", or say --missing: NaN is a missing value"
 
@@ -374,6 +375,10 @@ def suited(table: data.Table, source: Source, file: str) -> np.ndarray:
     if math.prod(x.shape[1:]) == math.prod(shape) == 1:
         return x.reshape(len(x), *shape)
     advice = _advice(table, shape)
+    if Path(file).suffix in RECORDS and len(shape) > 0 and math.prod(shape) >= LONG:
+        advice = "a recording is cut into pieces first, of heartbeats by avo.data.read_beats, to be saved as .npy"
+        advice += ", or by --preset full" if source.name == "ecg" else ""
+        raise ValueError(f"{source.name} makes {_size(shape)} per observation, {file} is one recording; {advice}.")
     if source.problem is not None and source.problem.axes:
         advice += ", or make the simulator suit by --option"
     raise ValueError(

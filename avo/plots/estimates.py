@@ -90,7 +90,15 @@ def forest(
     for i, (axes, (name, parameter)) in enumerate(zip(panels, drawn.items(), strict=True)):
         if first.settings.get("target") == "population" and alone:
             low, high = _members(first)[:, i]
-            axes.plot([low, high], [0, 0], color=SIMULATED, lw=2.5, alpha=0.6, solid_capstyle="butt", label="members")
+            axes.plot(
+                [low, high],
+                [0, 0],
+                color=SIMULATED,
+                lw=2.5,
+                alpha=0.6,
+                solid_capstyle="butt",
+                label="90 % of the members",
+            )
         for k, row in enumerate(rows):
             _interval(axes, k, row, i, parameter.support)
         if truth is not None:

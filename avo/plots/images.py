@@ -76,8 +76,23 @@ def drawn_images(
         figure.colorbar(mean, ax=row[-1], label=f"mean of {len(x)}")
         if channels > 1:
             row[0].set_title(f"channel {c}", fontsize="medium")
+    _whole_ticks(panels[0, 0], style)
+    _told(figure, x)
     _named(panels, names)
     return finished(figure)
+
+
+def _whole_ticks(axes: Axes, style: dict[str, Any]) -> None:
+    """Number rows and columns of pixels, which have no coordinates, by whole numbers; all panels share them."""
+    if "extent" not in style:
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
+def _told(figure: Canvas, x: np.ndarray) -> None:
+    """Say above the panels of volumes what is shown of them."""
+    if planes(x).size != x.size:
+        figure.suptitle(f"volumes of {' x '.join(map(str, x.shape[1:]))}: means over the first axis", fontsize="medium")
 
 
 def compared_images(
@@ -103,6 +118,8 @@ def compared_images(
             panels[c, 0].set_title(f"observed, mean,\nchannel {c}", fontsize="medium")
     if channels == 1:
         _singles(figure, panels[1], x[..., 0], y[..., 0], label, style)
+    _whole_ticks(panels[0, 0], style)
+    _told(figure, obs)
     _named(panels.reshape(shape), names)
     return finished(figure)
 

@@ -343,6 +343,16 @@ def test_mistakes_of_the_simulator_are_said_before_those_of_the_data(here: Any) 
     assert "SIMULATOR must be a registered simulator" in run("fit", "zzz", "--data", "nowhere.csv", status=2).stderr
 
 
+def test_a_recording_is_told_to_be_cut(here: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "read", lambda *_: sources.data.Table(np.arange(80.0).reshape(40, 2), ("I", "II")))
+    said = run("fit", "ecg", "--data", "100.hea", status=2).stderr
+    assert (
+        "ecg makes 200 numbers per observation, 100.hea is one recording; a recording is cut into pieces first" in said
+    )
+    assert said.endswith("avo.data.read_beats, to be saved as .npy, or by --preset full.\n")
+    assert "--preset" not in run("fit", "brownian", "--data", "100.dat", "--option", "points=30", status=2).stderr
+
+
 # --- near misses -----------------------------------------------------------------------------------------------------
 
 

@@ -54,6 +54,17 @@ def test_a_volume_is_its_mean_over_the_first_axis():
     x = RNG.normal(size=(9, 6, 12, 17))
     np.testing.assert_allclose(shown(panels(plots.draws(x))[0]), x[0].mean(0))
     np.testing.assert_allclose(shown(panels(plots.predictive(x, x))[1]), x.mean((0, 1)))
+    told = "volumes of 6 x 12 x 17: means over the first axis"
+    assert plots.draws(x).get_suptitle() == plots.predictive(x, x).get_suptitle() == told
+    cube = x[:, :, :6, :6]
+    assert "6 x 6 x 6: means" in plots.draws(cube).get_suptitle() and not plots.draws(x[:, 0]).get_suptitle()
+
+
+def test_rows_and_columns_are_numbered_by_whole_numbers():
+    for figure in (plots.draws(RNG.normal(size=(5, 8, 10))), plots.predictive(*RNG.normal(size=(2, 5, 8, 10)))):
+        figure.draw_without_rendering()
+        for axes in panels(figure):
+            assert all(tick == round(tick) for tick in [*axes.get_xticks(), *axes.get_yticks()])
 
 
 def test_coordinates_name_the_sides():

@@ -199,7 +199,7 @@ return [r.top, r.bottom, r.right, s.top, s.bottom, s.left, innerHeight]"""
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("form", ["series", "image", "population", "long"])
 def test_the_picture_is_seen_with_each_slider_that_moves_it(browser, files, form, width):
-    """From above and from below: neither has scrolled away, nor lies over the other, on the screen of a phone either."""
+    """From above and from below: neither has scrolled away, nor lies over the other, nor on a phone."""
     opened(browser, files[form], width, height=640 if width < 500 else 900)
     for end in ("0", "document.body.scrollHeight"):
         for i in range(3):
