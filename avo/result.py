@@ -354,7 +354,8 @@ class Result:
 
         Where something was known beforehand, there are by_data and by_data_stderr, the estimate by the data alone, and
         prior, prior_stderr and prior_log, what was known, or with prior_log the error of its logarithm. A count has
-        before_rounding, and by_data_before_rounding, between whole numbers. `attrs` has status, message and level.
+        before_rounding, and by_data_before_rounding, between whole numbers, whose errors are its stderr and
+        by_data_stderr; low and high are whole. `attrs` has status, message and level.
 
         Args:
             level: of the interval from low to high.

@@ -20,6 +20,7 @@ from jaxtyping import Float
 
 from avo.containers import Axis, Quantity
 from avo.observations import planes
+from avo.parameters import Count, unwound
 from avo.plots.samples import entry_labels
 from avo.plots.style import with_unit
 from avo.refine.encoding import inside
@@ -115,10 +116,12 @@ class Sliders:
         places = np.tile(self.centre, (len(z), 1))
         places[:, i] += z * self.half[i]
         theta = np.asarray(self.line.constrain(places), float)[:, i]
-        step = max((theta.max() - theta.min()) / (2 * STEPS), 1e-300)
+        parameter, estimate = self.result.space[name], float(self.result.theta[i])
+        wide = unwound(theta, estimate, self.result.space.periods[i])  # at an angle's seam theta jumps
+        step = max(np.ptp(wide) / (2 * STEPS), 1e-300)
         words = [rounded(value, 30 * step) for value in theta]
-        words[STEPS] = rounded(float(self.result.theta[i]), 3 * step)
-        unit = self.result.space[name].unit
+        words[STEPS] = f"{estimate:.0f}" if isinstance(parameter, Count) else rounded(estimate, 3 * step)
+        unit = parameter.unit
         return {"name": name, "unit": "" if unit == PURE else unit, "z": _short(z), "theta": words}
 
     def _rows(self) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ class Minimum:
     seed: int
 
     def __repr__(self) -> str:
-        values = ", ".join(f"{name}={value:.5g}" for name, value in zip(self.names, self.theta, strict=True))
+        values = ", ".join(f"{name}={self._written(name, 5)}" for name in self.names)
         return f"Minimum({self.value:.5g} at {values}; {self.status} after {self.calls:,} calls)"
 
     @property
@@ -104,7 +104,12 @@ class Minimum:
 
     def _cells(self, name: str) -> list[str]:
         at = self.names.index(name)
-        return [f"{self.theta[at]:.6g}", f"{self.spread[at]:.2g}"]
+        return [self._written(name, 6), f"{self.spread[at]:.2g}"]
+
+    def _written(self, name: str, digits: int) -> str:
+        """Write theta of a parameter; a count with all its digits."""
+        value = float(self.theta[self.names.index(name)])
+        return f"{value:.0f}" if name in self.space.count_names else f"{value:.{digits}g}"
 
     def _value(self) -> str:
         if not np.isfinite(self.value):

@@ -242,6 +242,19 @@ def test_a_count_in_the_headline_is_a_whole_number():
     assert ", lines = 4, without an error and" in words.answer(replace(result, estimate=None))
 
 
+def test_sliders_of_angles_go_over_the_seam_and_those_of_counts_begin_at_a_whole_number():
+    space = avo.Space(mu=avo.Real(), peak=avo.Angle(24), lines=avo.Count(2, 12))
+    result = reports.reported("vector", space=space)
+    loc = np.array([0.7, -0.01, np.log(3 / 7)])  # at 23.94, and 5
+    kept = reports.kept(space, loc, (5,))
+    proposal = avo.Gaussian(jnp.asarray(loc), result.proposal.log_scale, None)
+    result = replace(result, proposal=proposal, estimate=replace(result.estimate, loc=loc, kept=kept))
+    _, peak, lines = Sliders(result, kept).values()["parameters"]
+    numbers = [float(word) for word in peak["theta"]]
+    assert min(numbers) < 1 and max(numbers) > 23 and len(set(numbers)) > 50
+    assert lines["theta"][100] == "5" and peak["theta"][100].startswith("23.94")
+
+
 def test_a_picture_of_blocks_has_axes_in_pixels():
     """Of 12 x 17 pixels in 10 x 10 blocks: columns beyond the tenth have a tick."""
     picture = all_pictures(reports.reported("image"))[0]

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import avo
+from avo.execution.failures import Failures
+from avo.variational.minimum import Minimum
 
 TRUTH = np.array([1.3, 0.2, -4.0])
 PLANE = avo.Space(a=avo.Interval(-3, 5), b=avo.Positive(2.5), c=avo.Real(-1.0, 3.0))
@@ -114,6 +116,13 @@ def test_kinds_and_fixed_parameters() -> None:
     assert found.theta[1] == 12 and abs(found.theta[0] - 357) < 1.5
     assert found.value == pytest.approx(0.4, abs=1e-3)
     assert "2.5 (fixed)" in found.summary() and found.names == ("phase", "n")
+
+
+def test_a_count_has_all_its_digits() -> None:
+    space = avo.Space(n=avo.Count(1, 12_345_678))
+    q = avo.Gaussian.start(1, np.array([30.0]), 1e-9)
+    found = Minimum(space, np.array([12345678.0]), 0.0, 0.0, q, 10, Failures(), "converged", "", {}, 0)
+    assert "n=12345678;" in repr(found) and "12345678" in found.summary()
 
 
 def test_failures_rank_last_and_count() -> None:
