@@ -26,6 +26,7 @@ from avo.space import Space
 from avo.weights import shares_of, validate_weights
 
 NO_GAPS = "; values may be missing where some were in a fit with missing=True"
+FEWEST = 5  # values of a column that lacks some, from which they are called constant
 NAMED = 5  # columns in a warning, at most
 MISSING = ", or say missing=True, by which NaN, what is masked and the ends of shorter rows are missing values"
 
@@ -147,8 +148,9 @@ def _warn_of_constant(x: np.ndarray, held: Held) -> None:
     columns = x.reshape(len(x), -1) if kind == "vector" else x.reshape(-1, channels)
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of a column that is missing everywhere
         low, high = np.nanmin(columns, axis=0), np.nanmax(columns, axis=0)
-    same = np.flatnonzero(low == high)
-    rows = f"all {len(x):,} rows"
+    present = np.sum(~np.isnan(columns), axis=0)
+    same = np.flatnonzero((low == high) & ((present >= FEWEST) | (present == len(columns))))
+    rows = "all rows that have it" if np.any(present[same] < len(columns)) else f"all {len(x):,} rows"
     if not len(same):
         if len(x) > 1 and np.array_equal(x, np.broadcast_to(x[:1], x.shape), equal_nan=True):
             warn(f"x_obs has the same values in {rows}: such observations do not say how x scatters. Is that so?")

@@ -61,6 +61,8 @@ CONSTANT = {
     "a dark image": (np.zeros((40, 8, 8)), "x_obs is constant, 0 in all 40 rows"),
     "where values are missing": (np.where(X < 0, np.nan, 4.0), "constant, one value in each column"),
 }
+# Its third column has the value 6 in rows 0, 13, 26 and 39, and else none
+GAPS = np.where(np.arange(40)[:, None] % [1, 1, 13] == 0, np.column_stack([X[:, :2], np.full(40, 6.0)]), np.nan)
 VARIED = {
     "numbers": X[:, 0],
     "a series that begins at zero": np.cumsum(np.r_[[np.zeros(40)], np.tile(X[:, 0], (19, 1))], 0).T,
@@ -75,6 +77,13 @@ def test_constant_observations_are_told(name: str) -> None:
     with pytest.warns(UserWarning, match=words):
         observed, _ = observe(Given(x, missing=bool(np.isnan(x).any())), SPACE)
     assert len(observed.x) == 40
+
+
+def test_a_column_is_constant_where_enough_of_it_is_there() -> None:
+    assert np.sum(~np.isnan(GAPS[:, 2])) == 4
+    observe(Given(GAPS, missing=True), SPACE)
+    with pytest.warns(UserWarning, match=r"constant in column 2 \(6\), the same in all rows that have it"):
+        observe(Given(np.where(np.arange(40)[:, None] == [99, 99, 7], 6.0, GAPS), missing=True), SPACE)
 
 
 @pytest.mark.parametrize("name", VARIED)
