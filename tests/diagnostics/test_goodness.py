@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import results
 from matplotlib.patches import Rectangle
 
 import avo
@@ -345,10 +346,9 @@ def test_errors() -> None:
         (
             (good, normal, x),
             {"inputs": x},
-            r"inputs must be left out, as the fit had none; got inputs of shape \(60, 2\)",
+            r"with inputs of shape \(2,\) is not what this fit's critic was made for",
         ),
-        ((known_line(x[:, 0], x[:, 1]), line, x[:, 1]), {}, r"inputs must be the known .* shape \(60,\)"),
-        ((known_line(x[:, 0], x[:, 1]), line, x[:, 1]), {"inputs": x}, r"\(60,\); got inputs of shape \(60, 2\)"),
+        ((known_line(x[:, 0], x[:, 1]), line, x[:, 1]), {}, r"with no inputs is not what this fit's critic"),
     ):
         with pytest.raises(ValueError, match=message):
             check(*arguments, **options)
@@ -414,3 +414,14 @@ def test_the_observations_of_the_fit_are_no_test_of_its_simulator(beside: dict[s
         found = few(x[:120])
     assert found.fitted and found.summary().startswith("No test of the simulator, these are the observations of the")
     assert not few(x[120:]).fitted
+
+
+def test_conditions_are_those_of_the_fit() -> None:
+    x, known = np.random.default_rng(0).normal(size=(30, 4, 2)), lambda key, theta, inputs: theta
+    for had, given, words in (
+        (True, {}, r"^inputs must be the known conditions of x_new, shape \(30, 1\), as the fit had inputs=; got none"),
+        (True, {"inputs": np.ones((30, 3))}, r"rows as in the fit, shape \(30, 1\); got inputs of shape \(30, 3\)"),
+        (False, {"inputs": np.ones((30, 1))}, r"^inputs must be left out, as the fit had none; got inputs of shape"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            check(results.refined(inputs=had), known, x, **given)
