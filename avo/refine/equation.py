@@ -28,6 +28,8 @@ SINGLE, ROOT = 1e-3, 3.2724  # level of the test of one direction after another;
 SELDOM = 0.1  # share of calls that succeed at a place, below which no step ends there
 STEEP = 0.25  # of the largest share of calls that succeed, below which the least one says that u decides it
 LEAN, NEWTON = 0.1, 20  # penalty of the slope of the log odds that a call succeeds; Newton steps of that fit
+PER_SLOPE = 4  # pairs for each number of a slope that depends on the condition, at least
+DEPENDENT = 1e-6  # share of variance below which columns of conditions say what others do
 OTHERWISE = 0.05  # level of the test that pairs of which one failed say something else than those that succeed
 NEVER = 1e-6  # level of the test that a residual is chance
 
@@ -75,6 +77,38 @@ def slope(
     A = (inverse @ du.T @ odd).T
     residuals = (odd - du @ A.T) * np.sqrt(n / max(n - d, 1))
     return A, Noise(residuals, du @ inverse)
+
+
+def slope_by_condition(
+    du: Float[np.ndarray, "n d"], plus: Float[np.ndarray, "n k"], minus: Float[np.ndarray, "n k"],
+    f: Float[np.ndarray, "n p"] | None,
+) -> tuple[Float[np.ndarray, "k d"], Noise]:  # fmt: skip
+    """Find the slope at the mean of the observed conditions, where it depends on the condition.
+
+        (t+ - t-) / 2 = A du + sum_p f_p B_p du + error,    mean of f over observations = 0
+
+    Pairs have the observed conditions in turn, few of them not all: left out, B would be noise of A.
+
+    Args:
+        du: as in `slope`.
+        plus: t at centre + du.
+        minus: t at centre - du.
+        f: of each pair, what is known of its condition (`Contrasts`); None: nothing. With fewer than `PER_SLOPE` pairs
+            for each number of A and B it is left out.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> du, f = rng.normal(size=(50, 1)), rng.normal(size=(50, 1)) + 0.2
+        >>> A, _ = slope_by_condition(du, (2.0 + 3.0 * f) * du, -(2.0 + 3.0 * f) * du, f)
+        >>> A.round(6).tolist()
+        [[2.0]]
+    """
+    d = du.shape[1]
+    if f is None or PER_SLOPE * d * (1 + f.shape[1]) > len(du):
+        return slope(du, plus, minus)
+    columns = [du, *(f[:, [p]] * du for p in range(f.shape[1]))]
+    A, noise = slope(np.concatenate(columns, axis=1), plus, minus)
+    return A[:, :d], Noise(noise.residuals, noise.weights[:, :d])
 
 
 def slope_given_success(
@@ -362,6 +396,7 @@ class Equation:
         self.draws, self.observed, self.statistic = draws, observed, statistic
         self.t_obs = apply(statistic, observed.x, observed.inputs)
         self.every = None if observed.pages is None else observed.pages.moments(partial(apply, statistic))
+        self.contrasts = Contrasts.of(observed)
         self.pairs: tuple[np.ndarray, Drawn] | None = None
         self.there: Drawn | None = None
 
@@ -394,7 +429,8 @@ class Equation:
         n, least = len(du), 2 * (du.shape[1] + 1)
         t, _ = self.values(drawn, drawn.ok, least)
         if drawn.ok.all():
-            return *slope(du, t[:n], t[n:]), drawn
+            f = None if self.contrasts is None or drawn.inputs is None else self.contrasts(drawn.inputs[:n])
+            return *slope_by_condition(du, t[:n], t[n:], f), drawn
         values = np.zeros((2 * n, t.shape[1]))
         values[drawn.ok] = t
         s = drawn.ok.reshape(2, n).T
@@ -424,3 +460,35 @@ def conditions(c: np.ndarray, own: np.ndarray) -> np.ndarray:
     """Make columns of known conditions, in units of the observed ones: values and products."""
     z = ((c - own.mean(0)) / np.maximum(own.std(0), 1e-12)).reshape(len(c), -1)
     return np.concatenate([z, quadratic(z) if z.shape[1] <= 10 else z**2], 1)
+
+
+class Contrasts(NamedTuple):
+    """What a condition has beyond the mean of the observed ones: columns of mean zero, variance one, no two alike.
+
+        f(c) = (h(c) - mean of h over observations) K,    K^T Cov_obs(h) K = 1,    h as `conditions` gives them
+
+    Example:
+        >>> own = np.array([[0.0, 5.0], [1.0, 5.0], [1.0, 5.0], [0.0, 5.0]])  # two kinds, and a constant
+        >>> f = Contrasts.of(Observed(np.zeros((4, 1)), own))
+        >>> np.abs(f(own)).round(6).tolist()
+        [[1.0], [1.0], [1.0], [1.0]]
+    """
+
+    own: np.ndarray
+    mean: Float[np.ndarray, " q"]
+    K: Float[np.ndarray, "q p"]
+
+    @staticmethod
+    def of(observed: Observed) -> "Contrasts | None":
+        """Take them from the observations; None where nothing is known of these, or all have one condition."""
+        own = observed.inputs
+        if own is None:
+            return None
+        h = conditions(own, own)
+        mean = observed.mean(h)
+        values, vectors = np.linalg.eigh((h - mean).T @ (h - mean) / len(h))
+        kept = values > DEPENDENT * max(values[-1], DEPENDENT)
+        return Contrasts(own, mean, vectors[:, kept] / np.sqrt(values[kept])) if kept.any() else None
+
+    def __call__(self, c: np.ndarray) -> Float[np.ndarray, "n p"]:
+        return (conditions(c, self.own) - self.mean) @ self.K

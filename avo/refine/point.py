@@ -50,6 +50,7 @@ SOFT = 0.3, 0.6  # that of any q in directions that are not identified, many of 
 APART = 0.5  # how far along open directions the pairs lie that show whether x responds to them, in w
 FEWEST = 32  # of those pairs, or twice as many as parameters
 OPEN = 4.0  # how much wider than the last q the reference of E[theta | x] is
+SEEN = 0.6  # noise of a slope, in units of it, below which a direction that may be chance keeps the width of its q
 TRIES = 5  # steps at most before the last
 LEFT = 4  # times as many calls as further pairs for a slope must be left for these, half of them for the residual
 ROUGH = 0.05  # noise of a slope, in units of it, above which further pairs are worth more than residuals
@@ -145,14 +146,15 @@ def _adapt(found: Information, q: Normal, m: float, lost: bool) -> Float[np.ndar
     Where nothing is identified it is `SOFT`, for rows that hardly tell a direction teach it only along a wide way; but
     where t says that the answer is elsewhere, q opens, along two directions as wide as the usual start. Along more of
     them both are less: a wrong simulator always says so, and from q as wide as the space no t of many parameters is
-    learned.
+    learned. A direction that t moves in, but not beyond chance, keeps its width: opened, it would be lost again.
     """
     # One observation leaves sqrt(m) times the standard deviation that all of them leave
     told = np.minimum(NARROW * np.sqrt(m) * found.sd, WEAK)
-    each = 2 / max(np.sum(~found.identified), 1)
+    kept = ~found.identified & (found.rough < SEEN) & (not lost)
+    each = 2 / max(np.sum(~found.identified & ~kept), 1)
     opened = np.clip(each * START_SD, WIDEST, START_SD) if lost else np.clip(each * SOFT[1], *SOFT)
-    wanted = np.where(found.identified, told, opened)
     last = _widths(found, q)
+    wanted = np.where(kept, last, np.where(found.identified, told, opened))
     return found.vectors * np.clip(wanted, last / 8, last * 4)
 
 

@@ -333,8 +333,9 @@ def _agreement(rows: Rows, near: Near, statistic: LearnedStatistic, inverse: Flo
     local = fit_local(s[inside], g, powers=True)
     units = np.linalg.inv(near.radius * near.q.factor)
     A, noise = local.slope @ units, Noise(local.residuals, local.slope_weights @ units)
-    rng = np.random.default_rng(len(inside))
-    if responds(A, noise, near.taken.data, g_obs, rng):
+    found, rng = near.taken.data, np.random.default_rng(len(inside))
+    each = Noise(noise.residuals, noise.weights @ found.vectors)
+    if responds(A @ found.vectors, each, found.identified, g_obs, rng):
         return Agreement(None, hidden=True)
     carried = (A @ inverse).T
     e_obs = (g_obs - g_obs.mean(0) - near.t_obs @ carried) / len(g_obs)

@@ -26,7 +26,7 @@ from jaxtyping import Float
 from avo.adversarial.proposals import START_SD
 from avo.budget import ENDS, Round
 from avo.execution.blocks import Draws
-from avo.refine.equation import slope
+from avo.refine.equation import slope_by_condition
 from avo.refine.scores import REACH, Normal
 from avo.search.misfit import Misfit
 from avo.search.places import inside
@@ -95,7 +95,9 @@ def stepped(draws: Draws, misfit: Misfit, q: Normal, pairs: int, rng: np.random.
     if ok.sum() < 2 * (d + 1):
         return q
     each = misfit.residuals(drawn, 1)
-    A, noise = slope((plus - minus)[ok] / 2, each[:pairs][ok], each[pairs:][ok])
+    f = misfit.contrasts_of(drawn)
+    f = None if f is None else f[:pairs][ok]
+    A, noise = slope_by_condition((plus - minus)[ok] / 2, each[:pairs][ok], each[pairs:][ok], f)
     s = 1 / (1 / rows + 1 / misfit.observed.effective)
     G = s * A.T @ A
     step = -np.linalg.solve(G + PRIOR * np.eye(d), s * A.T @ z)

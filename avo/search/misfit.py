@@ -3,9 +3,10 @@
     z = W (mean over simulations of f(x) - mean over observations of f(x)),    W Cov_obs(f) W^T = I,
     misfit = mean over z of log(1 + z^2 / (1 / n + 1 / m)),    n simulations, m observations
 
-f are the features that the learned scores see (avo/refine/features.py), which the kind of x decides. At the answer each
-z^2 is 1 / n + 1 / m on average; far from it some z are thousands, and the logarithm keeps those from being all that the
-misfit says.
+f are the features that the learned scores see (avo/refine/features.py), which the kind of x decides, less what known
+conditions explain of them in the simulations, which have the observed conditions in turn. At the answer each z^2 is
+1 / n + 1 / m on average; far from it some z are thousands, and the logarithm keeps those from being all that the misfit
+says.
 """
 
 from typing import Any
@@ -17,10 +18,12 @@ from avo.execution.blocks import Drawn, Draws
 from avo.observations import Observed
 from avo.refine.agreement import LEAST_VARIANCE
 from avo.refine.custom import CustomStatistic
-from avo.refine.equation import covariance_of_mean
+from avo.refine.equation import Contrasts, covariance_of_mean
 from avo.refine.features import CLIP, make_features
 from avo.refine.statistic import apply
 from avo.weights import moments_of, row_at, turns_of, weights_of_values
+
+PER_CONTRAST = 8  # simulations for each column of what is known of conditions, at least
 
 
 class Misfit:
@@ -58,6 +61,7 @@ class Misfit:
         values, vectors = np.linalg.eigh(np.cov(f.T, aweights=shares).reshape(f.shape[1], -1))
         self.whitening = vectors / np.sqrt(np.maximum(values, 0.0) + LEAST_VARIANCE)
         self.own = (own - self.mean) @ self.whitening
+        self.contrasts = Contrasts.of(observed)
 
     def _standardised(self, f: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
         return np.clip((f - self.middle) / self.size, -CLIP, CLIP)
@@ -67,7 +71,15 @@ class Misfit:
         failed = ~drawn.ok.reshape((-1,) + (1,) * (drawn.x.ndim - 1))
         x = np.where(failed, self.observed.x[0], drawn.x)
         f = np.where(drawn.ok[:, None], self._standardised(apply(self.features, x, drawn.inputs)), CLIP)
-        return (f.reshape(-1, rows, f.shape[1]).mean(1) - self.mean) @ self.whitening
+        z, h = (f - self.mean) @ self.whitening, self.contrasts_of(drawn)
+        if h is not None and len(h) >= PER_CONTRAST * h.shape[1]:
+            # Whatever the coefficients, the mean of h over all observed conditions is zero
+            z = z - h @ np.linalg.lstsq(h - h.mean(0), z - z.mean(0), rcond=None)[0]
+        return z.reshape(-1, rows, z.shape[1]).mean(1)
+
+    def contrasts_of(self, drawn: Drawn) -> Float[np.ndarray, "n p"] | None:
+        """Compute what is known of the conditions of simulations, None where nothing is."""
+        return None if self.contrasts is None or drawn.inputs is None else self.contrasts(drawn.inputs)
 
     def of(self, z: Float[np.ndarray, "places k"], rows: int) -> Float[np.ndarray, " places"]:
         """Compute the misfit of each place from its z, of so many rows."""

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from avo.observations import Observed
 from avo.refine.equation import (
+    Contrasts,
     Damping,
     Noise,
     Residual,
     covariance_of_mean,
     information,
     slope,
+    slope_by_condition,
     slope_given_success,
     slope_of_rows,
     success,
@@ -94,6 +97,39 @@ def test_slope_knows_its_noise() -> None:
     assert np.abs((mean - spread) / size).max() < 4 * 0.045
     assert np.abs(np.diagonal(mean) / np.diagonal(spread) - 1).mean() < 0.12
     np.testing.assert_allclose(np.mean(found, 0), A.ravel(), atol=4 * np.sqrt(np.diagonal(spread) / 1000).max())
+
+
+def test_slope_by_condition_is_that_at_the_mean_of_the_observed_conditions() -> None:
+    """Conditions of few pairs, of another mean than the observed ones, say how the slope depends on them."""
+    rng, A = RNG(2), np.array([[2.0, -0.3], [0.0, 50.0], [1e-3, 1.0]])
+    B = rng.normal(size=(2, 3, 2)) * 5.0
+    du, f = rng.normal(size=(40, 2)) * [0.2, 3.0], rng.normal(size=(40, 2)) + [0.4, -0.3]
+    odd = du @ A.T + np.einsum("np,pkd,nd->nk", f, B, du)
+    found, noise = slope_by_condition(du, odd, -odd, f)
+    np.testing.assert_allclose(found, A, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(noise.bias(np.eye(3)), 0.0, atol=1e-18)
+    whole, error = slope(du, odd, -odd)
+    assert np.abs(whole - A).max() > 1.0 and error.bias(np.eye(3)).trace() > 0.1
+    # Of pairs too few for 2 x 3 numbers each, and where nothing is known of conditions, it is the plain one
+    for some, known in ((slice(0, 23), f), (slice(None), None)):
+        few, _ = slope_by_condition(du[some], odd[some], -odd[some], None if known is None else known[some])
+        np.testing.assert_array_equal(few, slope(du[some], odd[some], -odd[some])[0])
+
+
+def test_contrasts_have_mean_zero_variance_one_and_no_column_twice() -> None:
+    """Two kinds, a constant and a number: the square of a kind, and its product with the constant, say nothing new."""
+    rng = RNG(3)
+    own = np.column_stack([np.arange(90) % 3 == 0, np.full(90, 7.0), rng.exponential(size=90)]).astype(float)
+    f = Contrasts.of(Observed(np.zeros((90, 1)), own))
+    assert f is not None
+    np.testing.assert_allclose(f(own).mean(0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(f(own).T @ f(own) / 90, np.eye(4), atol=1e-9)  # kind, number, its square, and product
+    shares = np.where(own[:, 0] > 0, 3.0, 1.0)
+    weighted = Contrasts.of(Observed(np.zeros((90, 1)), own, shares=shares / shares.sum()))
+    assert weighted is not None
+    np.testing.assert_allclose(shares @ weighted(own), 0.0, atol=1e-9)
+    assert Contrasts.of(Observed(np.zeros((90, 1)), np.full((90, 1), 7.0))) is None
+    assert Contrasts.of(Observed(np.zeros((90, 1)))) is None
 
 
 A3 = np.array([[2.0, 0.5], [-1.0, 3.0], [0.0, 0.2]])

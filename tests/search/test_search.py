@@ -41,6 +41,24 @@ def test_residuals_are_whitened_by_the_observations() -> None:
     np.testing.assert_allclose(misfit.of(z, 80), np.log1p(z**2 / (1 / 80 + 1 / 500)).mean(1), rtol=1e-12)
 
 
+def test_what_conditions_explain_is_no_misfit() -> None:
+    """Simulations at the truth that have the larger half of the conditions alone fit as those with all of them do.
+
+    By x and x^2, whose means are a line and a parabola in c. Taken as they come, the means are many errors off.
+    """
+    rng = RNG(4)
+    c, u = rng.uniform(0, 10, size=(400, 1)), RNG(2).normal(size=(320, 1))
+    x = 3.0 - 1.2 * c + rng.normal(size=(400, 1))
+    drawn = Drawn(u, 3.0 - 1.2 * c[:320] + u, c[:320], np.ones(320, bool))
+    misfit = Misfit(Observed(x, c), drawn, 1.5, custom_statistic(avo.Only(lambda x, c: x / 10), x, c))
+    larger = c[c[:, 0] > 5][:100]
+    some = Drawn(np.zeros((100, 1)), 3.0 - 1.2 * larger + rng.normal(size=(100, 1)), larger, np.ones(100, bool))
+    explained = misfit.of(misfit.residuals(some, 100), 100)[0]
+    misfit.contrasts = None
+    plain = misfit.of(misfit.residuals(some, 100), 100)[0]
+    assert explained < 1.5 < 3.0 < plain  # E[log(1 + z^2)] of a standard normal is .53
+
+
 def test_failed_simulations_count_as_far() -> None:
     x = RNG(1).normal(size=(200, 1))
     u = RNG(2).normal(size=(320, 1))
