@@ -31,7 +31,7 @@ import numpy as np
 from jaxtyping import Float
 
 from avo.execution.blocks import Drawn
-from avo.refine.equation import Equation, Information, Noise, slope
+from avo.refine.equation import Equation, Information, Noise, slope_by_condition
 from avo.refine.estimate import UNDETERMINED, UNLIKELY
 from avo.refine.features import CLIP, quantiles
 from avo.weights import thinned
@@ -104,9 +104,10 @@ def checked(
         return np.clip((g - middle) / size, -CLIP, CLIP)
 
     def responses(du: np.ndarray, pairs: Drawn) -> tuple[np.ndarray, Noise]:
-        ok = pairs.ok[: len(du)] & pairs.ok[len(du) :]
+        ok, f = pairs.ok[: len(du)] & pairs.ok[len(du) :], other.known(pairs)
         moved, _ = other.values(pairs, np.concatenate([ok, ok]))
-        return slope(du[ok], shown(moved[: ok.sum()]), shown(moved[ok.sum() :]))
+        plus, minus = shown(moved[: ok.sum()]), shown(moved[ok.sum() :])
+        return slope_by_condition(du[ok], plus, minus, None if f is None else f[: len(du)][ok])
 
     if apart is not None and responds(*responses(*apart), found.identified, shown(g_obs), rng):
         return Agreement(None, hidden=True)
@@ -137,6 +138,7 @@ def responds(
         rng: randomness of the signs.
 
     Example:
+        >>> from avo.refine.equation import slope
         >>> rng = np.random.default_rng(0)
         >>> du, e, g_obs = rng.normal(size=(400, 2)), rng.normal(size=(400, 3)), rng.normal(size=(300, 3))
         >>> def told(*A):

@@ -420,6 +420,10 @@ class Equation:
         coefficients = np.linalg.lstsq(f - f.mean(0), t - t.mean(0), rcond=None)[0]
         return t - f @ coefficients, self.t_obs - f_obs @ coefficients
 
+    def known(self, drawn: Drawn) -> Float[np.ndarray, "n p"] | None:
+        """Compute what is known of the conditions of simulations (`Contrasts`); None where nothing is."""
+        return None if self.contrasts is None or drawn.inputs is None else self.contrasts(drawn.inputs)
+
     def slope(self, q: Normal, zeta: Float[np.ndarray, "n d"]) -> tuple[np.ndarray, Noise, Drawn]:
         """Simulate mirrored pairs around q's centre, half as wide as q: the slope of m, its noise, the simulations."""
         du = zeta @ q.factor.T / 2
@@ -429,8 +433,8 @@ class Equation:
         n, least = len(du), 2 * (du.shape[1] + 1)
         t, _ = self.values(drawn, drawn.ok, least)
         if drawn.ok.all():
-            f = None if self.contrasts is None or drawn.inputs is None else self.contrasts(drawn.inputs[:n])
-            return *slope_by_condition(du, t[:n], t[n:], f), drawn
+            f = self.known(drawn)
+            return *slope_by_condition(du, t[:n], t[n:], None if f is None else f[:n]), drawn
         values = np.zeros((2 * n, t.shape[1]))
         values[drawn.ok] = t
         s = drawn.ok.reshape(2, n).T

@@ -95,7 +95,7 @@ def stepped(draws: Draws, misfit: Misfit, q: Normal, pairs: int, rng: np.random.
     if ok.sum() < 2 * (d + 1):
         return q
     each = misfit.residuals(drawn, 1)
-    f = misfit.contrasts_of(drawn)
+    f = misfit.known(drawn)
     f = None if f is None else f[:pairs][ok]
     A, noise = slope_by_condition((plus - minus)[ok] / 2, each[:pairs][ok], each[pairs:][ok], f)
     s = 1 / (1 / rows + 1 / misfit.observed.effective)

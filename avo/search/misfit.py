@@ -71,14 +71,14 @@ class Misfit:
         failed = ~drawn.ok.reshape((-1,) + (1,) * (drawn.x.ndim - 1))
         x = np.where(failed, self.observed.x[0], drawn.x)
         f = np.where(drawn.ok[:, None], self._standardised(apply(self.features, x, drawn.inputs)), CLIP)
-        z, h = (f - self.mean) @ self.whitening, self.contrasts_of(drawn)
+        z, h = (f - self.mean) @ self.whitening, self.known(drawn)
         if h is not None and len(h) >= PER_CONTRAST * h.shape[1]:
             # Whatever the coefficients, the mean of h over all observed conditions is zero
             z = z - h @ np.linalg.lstsq(h - h.mean(0), z - z.mean(0), rcond=None)[0]
         return z.reshape(-1, rows, z.shape[1]).mean(1)
 
-    def contrasts_of(self, drawn: Drawn) -> Float[np.ndarray, "n p"] | None:
-        """Compute what is known of the conditions of simulations, None where nothing is."""
+    def known(self, drawn: Drawn) -> Float[np.ndarray, "n p"] | None:
+        """Compute what is known of the conditions of simulations; None where nothing is."""
         return None if self.contrasts is None or drawn.inputs is None else self.contrasts(drawn.inputs)
 
     def of(self, z: Float[np.ndarray, "places k"], rows: int) -> Float[np.ndarray, " places"]:
