@@ -123,10 +123,20 @@ def test_a_misfit_opens_q_less_the_more_directions_are_open() -> None:
     """What a wrong simulator cannot reproduce is nowhere; q of 1.5 in w, of 4, along twenty is mostly at the bounds."""
     for d, opened, soft in ((2, 1.5, 0.6), (4, 1.0, 0.4), (5, 0.75, 0.3), (21, 0.5, 0.3)):
         told = np.arange(d) == d - 1
-        found = Information(np.where(told, 2500.0, -1.0), np.eye(d), told, np.zeros((d, 1)), np.zeros(d))
+        rough = np.where(told, 0.1, 1.1)
+        found = Information(np.where(told, 2500.0, -1.0), np.eye(d), told, np.zeros((d, 1)), rough)
         for lost, width in ((True, opened), (False, soft)):
             widths = np.linalg.norm(point._adapt(found, Normal(np.zeros(d), 0.4 * np.eye(d)), 100.0, lost), axis=0)
             np.testing.assert_allclose(widths, np.where(told, point.NARROW * 10 * 0.02, width), rtol=1e-12)
+
+
+def test_a_direction_that_moves_t_but_not_beyond_chance_keeps_its_width() -> None:
+    """The second of three; the first opens, as one of two would; where t says that the answer is elsewhere, both do."""
+    told, size = np.array([False, False, True]), np.array([0.4, 0.05, 0.03])
+    found = Information(np.array([-1.0, 900.0, 2500.0]), np.eye(3), told, np.zeros((3, 1)), np.array([1.1, 0.5, 0.1]))
+    for lost, first, second in ((False, 0.6, 0.05), (True, 1.5, 0.2)):
+        widths = np.linalg.norm(point._adapt(found, Normal(np.zeros(3), np.diag(size)), 100.0, lost), axis=0)
+        np.testing.assert_allclose(widths, [first, second, point.NARROW * 10 * 0.02], rtol=1e-12)
 
 
 @pytest.mark.parametrize("near", [True, False])
