@@ -6,6 +6,7 @@
     emulator.py    x as polynomials of the parameters, fitted to the simulations that the run kept
     sliders.py     what the page's sliders need, as plain values
     page.html, page.css, page.js
+    parts.py, shared.js   what other pages have, too (avo/latents/sides.py)
 
 The page asks no host for anything, and says so to the browser (a Content-Security-Policy that lets its own script run,
 by hash, and nothing else). Everything that comes from users is escaped where it enters.

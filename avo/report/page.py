@@ -1,9 +1,5 @@
 """The page: `write` puts words, pictures and sliders of a result into one HTML file."""
 
-import base64
-import hashlib
-import json
-from importlib import resources
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -14,6 +10,7 @@ from jaxtyping import ArrayLike
 from avo import __version__, checks, summary
 from avo.folder import write_bytes
 from avo.report import words
+from avo.report.parts import asset, hashed, inline
 from avo.report.pictures import Picture, all_pictures
 from avo.report.sliders import Sliders
 from avo.report.words import escaped, plain
@@ -62,13 +59,12 @@ def write(result: Result, path: str | Path, truth: ArrayLike | None = None, comm
 def text_of(result: Result, truth: ArrayLike | None = None, command: str | None = None) -> str:
     """Make the text of the page; whatever comes from users is escaped."""
     sliders = None if result.kept is None else Sliders(result, result.kept)
-    script = _asset("page.js")
-    digest = base64.b64encode(hashlib.sha256(f"\n{script}\n".encode()).digest()).decode()
+    script = f"{asset('avo.report', 'shared.js')}\n{asset('avo.report', 'page.js')}"
     values = None if sliders is None else sliders.values()
     table = _table(result, None if truth is None else np.asarray(truth, float))
-    return Template(_asset("page.html")).substitute(
-        hash=f"sha256-{digest}",
-        css=_asset("page.css"),
+    return Template(asset("avo.report", "page.html")).substitute(
+        hash=hashed(script),
+        css=asset("avo.report", "page.css"),
         version=__version__,
         title=escaped(f"Fit of {_listed(result.names)}"),
         warnings=_warnings(summary.warnings(result)),
@@ -81,12 +77,8 @@ def text_of(result: Result, truth: ArrayLike | None = None, command: str | None 
         pictures=_pictures(all_pictures(result, truth)),
         done="\n".join(f"<dt>{escaped(name)}</dt><dd>{escaped(value)}</dd>" for name, value in words.done(result)),
         repeat=escaped(command or words.repeat(result)),
-        script="" if values is None else f"{_data(values)}\n<script>\n{script}\n</script>",
+        script="" if values is None else inline(script, values),
     )
-
-
-def _asset(name: str) -> str:
-    return resources.files("avo.report").joinpath(name).read_text("utf-8").rstrip()
 
 
 def _listed(names: tuple[str, ...], most: int = 6) -> str:
@@ -114,12 +106,6 @@ def _pictures(found: list[Picture]) -> str:
         both = f'<div class="wide">{picture.wide}</div><div class="narrow">{picture.narrow}</div>'
         parts.append(f"<figure><h2>{title}</h2><figcaption>{said}</figcaption>{both}</figure>")
     return f'<div class="pictures">{"".join(parts)}</div>'
-
-
-def _data(values: dict[str, Any]) -> str:
-    """Write the sliders' values for the script; no "<" ends the element early."""
-    text = json.dumps(values, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    return f'<script type="application/json" id="data">{text}</script>'
 
 
 def _workbench(sliders: Sliders, values: dict[str, Any]) -> str:

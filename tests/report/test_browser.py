@@ -1,10 +1,5 @@
-"""The report in a real browser, without network: it opens without errors, sliders move the picture, keys work, it fits.
+"""The report in a real browser, without network: it opens without errors, sliders and keys work, it fits."""
 
-Needs Chromium and its driver, of the system's packages, and selenium.
-"""
-
-import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,27 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import reports
+from browsers import SCHEMES, TOO_WIDE, WIDTHS, asked_for, ink_and_paper, needed, opened, press, start, webdriver
 
 from avo.report import page as pages
 from avo.report.page import write
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver among the system's programs"
-)
-WIDTHS, SCHEMES = (1200, 400), ("light", "dark")
+pytestmark = needed
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for word in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(word)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = start()
     yield driver
     driver.quit()
 
@@ -72,16 +57,6 @@ def gapped() -> Any:
     return replace(result, estimate=replace(result.estimate, kept=kept._replace(x=x, observed=observed)))
 
 
-def opened(browser: Any, file: Path, width: int = 1200, scheme: str = "light", height: int = 900) -> Any:
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
-    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    browser.get(file.as_uri())
-    return browser
-
-
 def shown(browser: Any) -> list[str]:
     """What the chart shows: the shapes of its bands and lines, or the shades of its squares."""
     found = "document.querySelectorAll('#chart .simulated')"
@@ -94,16 +69,11 @@ def misfit(browser: Any) -> float:
     return float(browser.execute_script("return document.querySelector('#misfit strong').textContent"))
 
 
-def press(browser: Any, element: str, key: str, times: int = 1) -> None:
-    browser.find_element("id", element).send_keys(getattr(webdriver.Keys, key) * times)
-
-
 def test_it_opens_without_errors_and_without_network(browser, files):
     for file in files.values():
         opened(browser, file)
         assert browser.get_log("browser") == []
-        sent = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-        urls = [one["params"]["request"]["url"] for one in sent if one["method"] == "Network.requestWillBeSent"]
+        urls = asked_for(browser)
         assert urls and all(url.startswith(("file:", "data:")) for url in urls)
 
 
@@ -211,10 +181,6 @@ def test_the_picture_is_seen_with_each_slider_that_moves_it(browser, files, form
             assert 0 <= start and stop <= high and (start >= bottom or left >= right), (form, i, end)
 
 
-TOO_WIDE = """return [...document.querySelectorAll('main *')].filter((e) =>
-  e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, pre, svg')).map((e) => e.tagName + e.id)"""
-
-
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_it_fits_the_screen_in_light_and_dark(browser, files, width, scheme):
@@ -226,6 +192,5 @@ def test_it_fits_the_screen_in_light_and_dark(browser, files, width, scheme):
     opened(browser, files["series"], width, scheme)
     whole, seen = browser.execute_script(table)
     assert whole <= seen  # the unit, too
-    colours = browser.execute_script("const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]")
-    ink, paper = (sum(int(part) for part in colour.strip("rgb()").split(",")) for colour in colours)
+    ink, paper = ink_and_paper(browser)
     assert (ink < 150 and paper > 700) if scheme == "light" else (ink > 600 and paper < 150)
