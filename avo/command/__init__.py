@@ -12,6 +12,7 @@ asked.
     runs          report, check and replay, of a run that is there
     comparing     latents compare
     training      latents train, latents traverse
+    sides         latents page
     benchmarking  bench
     options       what several commands take; errors as sentences
     stopping      Ctrl-C, wherever it comes
@@ -22,7 +23,7 @@ asked.
     outcome       what a fit leaves behind
     programs      compiled programs, kept for the next command
 
-So that `avo --help`, `avo list` and `avo info` answer at once, the first nine import JAX, and what needs it, inside
+So that `avo --help`, `avo list` and `avo info` answer at once, the first ten import JAX, and what needs it, inside
 their functions.
 """
 

@@ -10,6 +10,7 @@ import typer
 import avo
 from avo.command.options import Key, Quiet, refuse_reading_options, run_folder
 from avo.command.programs import keep_programs
+from avo.command.sides import page
 from avo.command.training import train, traverse
 
 HELD = ("comparison.json", "compare.json")
@@ -21,6 +22,7 @@ latents = typer.Typer(
 )
 latents.command()(train)
 latents.command()(traverse)
+latents.command()(page)
 
 
 @latents.command()

@@ -1,8 +1,8 @@
-"""The signals of `avo latents train` and `traverse`: where they come from, which train, and what is kept of them.
+"""The signals of `avo latents train`, `traverse` and `page`: where they come from, which train, what is kept of them.
 
 A run's folder has, beside the trained model (avo/latents/keeping.py),
 
-    signals.npz       of signals and their factors at most 500 that trained and 500 new ones, for `avo latents traverse`
+    signals.npz       of signals and their factors at most 500 that trained and 500 new ones, for `traverse`, `page`
     signals.json      names and units of them, and how the file was read
     findings.txt      what was printed
     history.png       error and KL by epoch
@@ -102,6 +102,7 @@ class Signals:
             "unit": self.unit,
             "simulator": self.simulator,
             "reading": self.reading._asdict(),
+            "groups": None if self.groups is None else [str(label) for label in np.asarray(self.groups)[both]],
             "arrays": write_arrays(out / "signals.npz", arrays),
         }
         write_json(out / "signals.json", stamped(words))
@@ -122,10 +123,12 @@ class Signals:
         arrays = read_arrays(run / "signals.npz", words.get("arrays"))
         try:
             rows, trained = np.arange(len(arrays["x"])), int(words["trained"])
+            groups = words.get("groups")  # older runs kept none
             return Signals(
                 words["name"], arrays["x"], rows[:trained], rows[:0], rows[trained:], arrays["factors"],
                 tuple(words["names"]), tuple(map(Axis.from_json, words["axes"])), words["quantity"], words["unit"],
-                None if words["simulator"] is None else tuple(words["simulator"]), None, Reading(**words["reading"]),
+                None if words["simulator"] is None else tuple(words["simulator"]),
+                None if groups is None else np.array(groups, str), Reading(**words["reading"]),
             )  # fmt: skip
         except (KeyError, TypeError, ValueError) as error:
             raise damaged(run / "signals.json") from error

@@ -142,31 +142,47 @@ def traverse(
     avo latents traverse latents/ecg-1 --signal 3
     avo latents traverse latents/beats-1 --data others.npy --signal 0 --out others.pdf
     """
-    from avo import latents as library
-    from avo.command import signals, sources
     from avo.command.options import refuse_reading_options
 
     refuse_reading_options(data_, columns, key, log_windows, decimal)
     if out is not None and out.suffix not in (".png", ".pdf", ".svg"):
         raise ValueError(f"--out must end in .png, .pdf or .svg; got {out}.")
-    kept = signals.Signals.kept(run)
-    trained = library.load(run)
-    keep_programs()
-    if data_ is None:
-        x, where = kept.x[kept.new], f"{run} keeps {len(kept.new)} new signals"
-    else:
-        asked = sources.Reading(columns, key, log_windows, decimal=decimal)
-        x = sources.read(data_, asked if any(asked) else signals.like(kept.reading, data_), signals.GAP).x
-        signals.unlike(x, str(data_), trained.model.x_shape)
-        where = f"{data_} has {len(x)} signals"
-    if signal >= len(x):
-        raise ValueError(f"--signal must be at most {len(x) - 1}: {where}, counted from 0; got {signal}.")
-    row = int(kept.new[signal]) if data_ is None else x[signal]
+    trained, kept, row = chosen(run, signal, data_, (columns, key, log_windows, decimal))
     for file, figure in _pictures(trained, kept, row, f"-{signal}").items():
         place = run / file
         if out is not None:
             place = out if file.startswith("trav") else out.with_name(f"{out.stem}-parameters{out.suffix}")
         typer.echo(str(_write(place, figure)))
+
+
+def chosen(
+    run: Path, signal: int, file: Path | None, asked: tuple[str | None, str | None, int | None, str | None]
+) -> "tuple[Trained, Signals, Any]":
+    """Read a run and choose one signal: the row of one that it keeps, or another file's own signal.
+
+    Args:
+        run: the folder of avo latents train.
+        signal: which, from 0.
+        file: another file; None: of the signals that the run kept out.
+        asked: how to read it: --columns, --key, --log-windows and --decimal; none of them: as the run's was read.
+    """
+    from avo import latents as library
+    from avo.command import signals, sources
+
+    kept = signals.Signals.kept(run)
+    trained = library.load(run)
+    keep_programs()
+    if file is None:
+        x, where = kept.x[kept.new], f"{run} keeps {len(kept.new)} new signals"
+    else:
+        columns, key, log_windows, decimal = asked
+        reading = sources.Reading(columns, key, log_windows, decimal=decimal)
+        x = sources.read(file, reading if any(reading) else signals.like(kept.reading, file), signals.GAP).x
+        signals.unlike(x, str(file), trained.model.x_shape)
+        where = f"{file} has {len(x)} signals"
+    if signal >= len(x):
+        raise ValueError(f"--signal must be at most {len(x) - 1}: {where}, counted from 0; got {signal}.")
+    return trained, kept, int(kept.new[signal]) if file is None else x[signal]
 
 
 def _check(recipe: str | None, objective: str | None, numbers: dict[str, float | None], network: str | None) -> None:

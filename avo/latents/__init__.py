@@ -5,7 +5,7 @@ beta-VAE, `beta_tcvae`, `factor_vae`, and `ada_gvae` of pairs. How well codes li
 `scores` and its parts. Anomalies: `reconstruction_error`, `negative_elbo` and the simulator's `misfit`, tested by
 `detection`. A simulator's parameters of single signals: `Mechanistic`; with a learned residual: `GreyBox`. Which serves
 better, latents or a simulator's parameters: `compare`. What each latent does: `describe`, and the pictures of
-`avo.latents.plots`.
+`avo.latents.plots`; a page that moves a signal by both, `page`.
 """
 
 from avo.latents import cases, plots
@@ -35,6 +35,7 @@ from avo.latents.ranking import udr
 from avo.latents.recipes import recipe
 from avo.latents.residuals import Misfit, misfit
 from avo.latents.roc import Confusion, Detection, Rate, confusion, detection
+from avo.latents.sides import page
 from avo.latents.simple import simple_factors
 from avo.latents.trained import Trained, load
 from avo.latents.training import train
@@ -85,6 +86,7 @@ __all__ = [
     "mutual_information",
     "negative_elbo",
     "nrmse",
+    "page",
     "payments",
     "plots",
     "r2",

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from avo import latents
 from avo.command import app
+from avo.command.signals import Signals
 from avo.latents import training
 
 Run = Callable[..., Result]
@@ -86,6 +87,36 @@ def test_a_signal_is_traversed(trained: str, folder: Path, run: Run) -> None:
         new = int(kept["rows"][json.loads((folder / "run" / "signals.json").read_text())["trained"] + 1])
     run("latents", "traverse", "run", "--data", "signals.npz", "--signal", new, "--out", "one.png")
     assert (folder / "one.png").read_bytes() == first  # the same signal, from its file
+
+
+def test_a_page_has_the_signal_s_both_sides(trained: str, folder: Path, run: Run) -> None:
+    """Groups of the run are in it; of another shape no simulator is."""
+    assert run("latents", "page", "run", "--signal", "1").output.split() == ["run/page-1.html"]
+    text = (folder / "run" / "page-1.html").read_text("utf-8")
+    groups = [word for word in WHO if f'"{word} (' in text]
+    assert len(set(groups)) == 4 and 'id="left"' not in text and "time (s)" in text  # two in six are new
+    new = str(int(np.flatnonzero(np.isclose(X, latents_signal(folder / "run", 1)).all(1))[0]))
+    run("latents", "page", "run", "--data", "signals.npz", "--signal", new, "--out", "one.html")
+    assert (folder / "one.html").read_text("utf-8") == text
+    run("latents", "page", "run", "--simulator", "linear5", status=2)
+
+
+def latents_signal(out: Path, signal: int) -> np.ndarray:
+    """A signal that a run kept out of its training."""
+    kept = Signals.kept(out)
+    return kept.x[kept.new[signal]]
+
+
+def test_a_page_of_simulated_signals_has_their_simulator(folder: Path, run: Run) -> None:
+    words = ("--n", "60", "--epochs", "1", "--latents", "2", "--quiet", "--out", "own")
+    run("latents", "train", "linear5", *words)
+    run("latents", "page", "own", "--out", "own.html")
+    text = (folder / "own.html").read_text("utf-8")
+    assert "Parameters of linear5" in text
+    data = json.loads(text.partition('id="data">')[2].partition("</script>")[0])
+    kept = Signals.kept(folder / "own")
+    start = [float(one["theta"][100]) for one in data["left"]["parameters"]]
+    np.testing.assert_allclose(start, kept.factors[kept.new[0]], atol=0.05)
 
 
 def test_latents_are_named_after_factors_of_the_file(run: Run, folder: Path) -> None:
@@ -166,6 +197,9 @@ def test_stopped_it_says_what_is_kept_and_continues(run: Run, folder: Path, monk
         (("train", "signals.npz", "--out", "run"), "run already holds a run; choose another folder, or continue it"),
         ((*WORDS[1:], "--seed", "5", "--out", "run", "--resume"), "holds a run with other"),
         (("traverse", "nowhere"), "nowhere holds no run of avo latents train"),
+        (("page", "run", "--out", "a.png"), "--out must end in .html; got a.png."),
+        (("page", "run", "--option", "n=3"), "--option is for --simulator; name one."),
+        (("page", "run", "--simulator", "linear5"), "--simulator linear5 makes signals of 5 numbers; those of the run"),
         (("traverse", "run", "--signal", "99"), "--signal must be at most"),
         (("traverse", "run", "--columns", "1"), "--columns, --key, --log-windows and the like say how to read a file"),
         (("traverse", "run", "--data", "short.npy"), "short.npy has 7 numbers in a row; the model was trained on 20"),

@@ -1,5 +1,6 @@
 """Linear VAEs, whose posterior and ELBO are known exactly."""
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -48,3 +49,12 @@ def exact_elbo(model: BetaVAE, x: Any) -> Any:
 
 def weights(rng: np.random.Generator) -> np.ndarray:
     return np.linalg.qr(rng.normal(size=(D, K)))[0] * np.array([2.5, 1.4, 0.8])
+
+
+def magnified(model: BetaVAE, decoder: float, encoder: float = 1.0) -> BetaVAE:
+    """The model with larger weights: one that is bent, and whose latents speak."""
+
+    def times(by: float, tree: Any) -> Any:
+        return jax.tree.map(lambda a: by * a if eqx.is_array(a) else a, tree)
+
+    return replace(model, decoder=times(decoder, model.decoder), encoder=times(encoder, model.encoder))
