@@ -1,6 +1,8 @@
 """What a fit says of its estimate: the status in a word, the sentence why; and where the result is written."""
 
+import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 
 import equinox as eqx
@@ -66,19 +68,29 @@ def _believed(found: Estimate, space: Space, solutions: int = 1) -> Status:
 
 def saved(result: Result, folder: Folder) -> None:
     """Write the result into the run's folder, or elsewhere where that cannot be."""
-    try:
-        result.save(folder.path)
-        folder.clear()
-    except OSError as error:
-        elsewhere = result.save(tempfile.mkdtemp(prefix="avo-"))
-        warn(f"{folder.path} cannot be written ({error}); the result is in {elsewhere}.")
+    _kept(result, folder, lambda: result.save(folder.path))
 
 
 def replaced(result: Result, folder: Folder) -> None:
     """Write the result of a run that went on in the place of the earlier one; where that cannot be, elsewhere."""
+    _kept(result, folder, lambda: result.replace(folder.path))
+
+
+def _kept(result: Result, folder: Folder, write: Callable[[], object]) -> None:
+    """Write a result; where its folder takes none, elsewhere, and where no disk has room, say that it is in memory."""
     try:
-        result.replace(folder.path)
+        write()
         folder.clear()
     except OSError as error:
-        elsewhere = result.save(tempfile.mkdtemp(prefix="avo-"))
-        warn(f"{folder.path} cannot be written ({error}); the result is in {elsewhere}.")
+        elsewhere = None
+        try:
+            elsewhere = tempfile.mkdtemp(prefix="avo-")
+            words = f"the result is in {result.save(elsewhere)}."
+        except OSError as other:
+            if elsewhere is not None:
+                shutil.rmtree(elsewhere, ignore_errors=True)
+            words = (
+                f"nor can a temporary folder ({other.strerror}). The result is in memory alone: make room, and save it "
+                "by result.save(FOLDER)."
+            )
+        warn(f"{folder.path} cannot be written ({error}); {words}")

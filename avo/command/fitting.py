@@ -222,19 +222,21 @@ def fit(
             proposal=None if begin is None else begin.proposal,
             executor=workers, max_failures=max_failures, out=out, resume=resume, progress=not quiet,
         )  # fmt: skip
-        outcome.write_command(out, options, task, result)
-        typer.echo(outcome.report(result, task))
-        pictures = outcome.draw(out, result, task, seed, workers) if stored is None else []
-        written = [*pictures, *outcome.encode(out, result, task)]
-        written += [] if begin is None else [presets.write_beats(out, begin)]
-        typer.echo("\n" + "\n".join(map(str, written)))
+        typer.echo(outcome.report(result, task))  # before what needs room on the disk
+        with outcome.as_far_as_it_goes(out):
+            outcome.write_command(out, options, task, result)
+            written = outcome.draw(out, result, task, seed, workers) if stored is None else []
+            written += outcome.encode(out, result, task)
+            written += [] if begin is None else [presets.write_beats(out, begin)]
+            typer.echo("\n" + "\n".join(map(str, written)))
     if log_windows is not None:
         typer.echo("\n" + outcome.increments(task.observed))
     if clock is not None:
         typer.echo(f"\n{clock}")
     if result.status == "stopped":
         typer.echo(f"continue it: the same command with --resume --out {out}")
-    typer.echo(f"\na page for colleagues, with sliders: avo report {shlex.quote(str(out))}")
+    if all((out / name).is_file() for name in ("result.json", "command.json")):
+        typer.echo(f"\na page for colleagues, with sliders: avo report {shlex.quote(str(out))}")
     if not result.answered:
         raise typer.Exit(NO_ANSWER)
 

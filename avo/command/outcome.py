@@ -2,7 +2,8 @@
 
 import csv
 import io
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 import avo
 from avo import data
+from avo.alerts import warn
 from avo.clock import stage
 from avo.command.sources import PREDICTED, Task, stream
 from avo.execution.calls import Calls
@@ -33,6 +35,17 @@ def write_command(out: Path, options: dict[str, Any], task: Task, result: Result
     words = {name.rstrip("_"): str(v) if isinstance(v, Path) else v for name, v in options.items()}
     known = None if task.truth is None else dict(zip(result.space.columns, task.truth.tolist(), strict=True))
     write_json(out / "command.json", stamped({"command": "fit", "options": words, "truth": known}))
+
+
+@contextmanager
+def as_far_as_it_goes(out: Path) -> Iterator[None]:
+    """Leave out what a folder takes no more, gone or on a full disk, after a fit whose result has been printed."""
+    try:
+        yield
+    except BrokenPipeError:  # of what is printed
+        raise
+    except OSError as error:
+        warn(f"{out} cannot be written ({error.strerror or error}); pictures and the like are left out.")
 
 
 @stage("pictures")
@@ -60,7 +73,9 @@ def draw(out: Path, result: Result, task: Task, seed: int, workers: int | None =
         name, unit = task.quantity
         figures["predictive.png"] = avo.plots.predictive(observed, x_sim, task.axes, name or "x", unit)
     for name, figure in figures.items():
-        figure.savefig(out / name, dpi=100)
+        picture = io.BytesIO()
+        figure.savefig(picture, dpi=100)
+        write_bytes(out / name, picture.getvalue())
     return [out / name for name in figures]
 
 

@@ -77,6 +77,8 @@ class Store:
                 known = self.file.execute("SELECT identity FROM run").fetchall()
                 if not known:
                     self.file.execute("INSERT INTO run VALUES (?)", (identity,))
+        except sqlite3.OperationalError as error:  # a full disk, a lock, a file that may only be read
+            raise ValueError(f"{path} cannot be used ({error}); make room for it, or choose another folder.") from error
         except sqlite3.DatabaseError as error:
             raise ValueError(f"{path} is damaged ({error}); delete its folder to start anew.") from error
         if known and known != [(identity,)]:
