@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from avo import checks, exports, summary
 from avo.adversarial.critic import describe
 from avo.checks import between, whole
+from avo.coherent import agree, are_words
 from avo.containers import Axis, Held, Quantity
 from avo.execution.failures import Failures
 from avo.folder import (
@@ -503,10 +504,16 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
     if not file.is_file():
         raise damaged(file)
     arrays = read_arrays(file, words.get("arrays"))
+    if not are_words(words):
+        raise damaged(folder / "result.json")
     try:
-        return _rebuilt(words, arrays, like, statistic)
-    except KeyError as error:  # a name that is missing, or one of a kind or critic that is not known
+        result = _rebuilt(words, arrays, like, statistic)
+        whole = agree(result, words, arrays)
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:  # of what is missing, or another thing
         raise damaged(folder / "result.json") from error
+    if not whole:
+        raise damaged(folder / "result.json")
+    return result
 
 
 def _rebuilt(

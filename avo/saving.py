@@ -1,11 +1,13 @@
 """A result as words and arrays, which its files and pickles hold, and back."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from avo.adversarial.critic import describe
 from avo.adversarial.proposals import Gaussian
+from avo.coherent import fits_arrays
 from avo.containers import Axis, Quantity
 from avo.execution.failures import Failures
 from avo.folder import fill, leaves
@@ -77,7 +79,10 @@ def parts(
     if words["proposal"] is not None:
         given[0] = Gaussian.start(space.dim, full=words["proposal"]["full"])
     if words["critic"] is not None:
-        given[1] = rebuild(**words["critic"])
+        make = partial(rebuild, **words["critic"])
+        if not fits_arrays(make, "critic", arrays):
+            raise KeyError("critic")
+        given[1] = make()
     for name, module in zip(("proposal", "critic"), given, strict=True):
         if module is None and f"{name}.0" in arrays:
             raise ValueError(f"this fit used a custom {name}; pass like=, a {name} of the same structure, to fill.")
