@@ -5,17 +5,14 @@ may hold, beside a checksum that is right, a word where a number belongs, or a s
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
 
 from avo.parameters import LogInterval
-
-if TYPE_CHECKING:
-    from avo.result import Result
 
 Check = Callable[[Any], bool]
 CLOSE = 1e-3  # of theta: single precision wrote it, and another machine may round otherwise
@@ -96,16 +93,14 @@ _WORDS = _fields(
 )  # fmt: skip
 
 
-def are_words(words: Mapping[str, Any]) -> bool:
-    """Say whether the words of a result are of the kinds that they must be.
+def are_words(words: Mapping[str, Any], statuses: Sequence[str]) -> bool:
+    """Say whether the words of a result are of the kinds that they must be, its status one of some.
 
     Example:
-        >>> are_words({"theta": {"mu": "2"}})
+        >>> are_words({"theta": {"mu": "2"}}, ["converged"])
         False
     """
-    from avo.result import Status
-
-    if not _WORDS(words) or words.get("status") not in get_args(Status):
+    if not _WORDS(words) or words.get("status") not in statuses:
         return False
     if (words["estimate"] or {}).get("failing", 0.0) is None:
         return False
@@ -125,7 +120,7 @@ def fits_arrays(make: Callable[[], Any], name: str, arrays: Mapping[str, np.ndar
     ]
 
 
-def agree(result: "Result", words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bool:
+def agree(result: Any, words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bool:
     """Say whether a result is the one that its words tell of, and its arrays have the shapes that go together."""
     names = list(result.names)
     if list(words["theta"]) != names or any(list(mode["theta"]) != names for mode in words["modes"]):

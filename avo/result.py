@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -504,7 +504,7 @@ def load(path: str | Path, like: Any = None, statistic: Statistic | Only | None 
     if not file.is_file():
         raise damaged(file)
     arrays = read_arrays(file, words.get("arrays"))
-    if not are_words(words):
+    if not are_words(words, get_args(Status)):
         raise damaged(folder / "result.json")
     try:
         result = _rebuilt(words, arrays, like, statistic)
