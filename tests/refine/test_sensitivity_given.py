@@ -63,7 +63,8 @@ def made(c: np.ndarray, lost: np.ndarray | None = None, shift: Any = 0.0, inputs
         arrays |= {"inputs": c[turn, None], "observed_inputs": c[:, None]}
     small: Any = {name: a.astype(np.float32) for name, a in arrays.items()}
     kept = base.kept._replace(**small, there=there, rows=M)
-    frame = base.frame._replace(c_shift=np.zeros(1), c_scale=np.ones(1)) if inputs else base.frame
+    frame = base.frame._replace(shift=np.zeros(5), scale=np.ones(5))
+    frame = frame._replace(c_shift=np.zeros(1), c_scale=np.ones(1)) if inputs else frame
     return replace(base, estimate=replace(base.estimate, kept=kept, freedom=M - 1), frame=frame, gaps=gaps)
 
 
